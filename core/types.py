@@ -1,0 +1,81 @@
+"""The plain types that every room shares, and the legend of axes.
+
+Axes, everywhere in this project:
+    b  examples in the global batch        t  frames of a clip
+    n  patches of one frame (row-major)    m  visible tokens kept by a mask
+    d  width of a tower                    l  caption tokens
+    h  heads                               k  width of one head
+    s  all tokens of a clip, s = t * n, index = frame * n + patch
+Units: pixels are uint8 on the host and float32 in [0, 1] on the device; time is in seconds.
+"""
+
+import dataclasses
+
+import equinox as eqx
+from jaxtyping import Array, Bool, Float, Int
+
+
+class Batch(eqx.Module):
+    """One global batch on the device.
+
+    Args:
+        video: float32 [b, t, height, width, 3] in [0, 1].
+        text_ids: int32 [b, l], 0 where padded.
+        text_paddings: float32 [b, l], 1.0 where padded.
+        weight: float32 [b], 0.0 for a placeholder that must change nothing.
+    """
+
+    video: Float[Array, "b t height width 3"]
+    text_ids: Int[Array, "b l"]
+    text_paddings: Float[Array, "b l"]
+    weight: Float[Array, " b"]
+
+
+class Tokens(eqx.Module):
+    """Encoded tokens of a batch of clips and where each of them stands.
+
+    Args:
+        x: float [b, m, d], one row a token; after the encoder's last norm.
+        place: int32 [b, m], index of the token in the whole clip (frame * n + patch), ascending.
+    """
+
+    x: Float[Array, "b m d"]
+    place: Int[Array, "b m"]
+
+
+class Encoded(eqx.Module):
+    """What a tower returns for one view.
+
+    Args:
+        tokens: the token sequence, or None for a tower that has none to offer.
+        pooled: float [b, d], one vector an example (not normalised), or None without a pooler.
+    """
+
+    tokens: Tokens | None
+    pooled: Float[Array, "b d"] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Dims:
+    """Sizes that an objective needs to build its own parameters.
+
+    Args:
+        frames: frames of a clip, t.
+        patches: patches of a frame, n.
+        patch_values: numbers in one patch, patch * patch * 3.
+        video_dim: width of the student's video tower.
+        teacher_dim: width of the frozen teacher's video tower (equals video_dim without a teacher).
+        text_dim: width of the text tower, or None without one.
+    """
+
+    frames: int
+    patches: int
+    patch_values: int
+    video_dim: int
+    teacher_dim: int
+    text_dim: int | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a whole clip, s = t * n."""
+        return self.frames * self.patches
