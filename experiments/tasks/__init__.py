@@ -1,0 +1,1 @@
+"""Evaluations of frozen towers, one a file; a task returns named scores, each with its protocol."""

@@ -1,0 +1,217 @@
+"""The loop around the step: batches in, checkpoints and events out, an orderly end whatever happens.
+
+Metrics stay on the device until the next step is dispatched, so logging never stalls it. A
+checkpoint is written only after the loss of its own step was seen to be finite.
+"""
+
+import dataclasses
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+import optax
+
+from core import checkpoint, errors, events, mesh, metrics, step
+
+
+class Interrupted(Exception):
+    """SIGTERM or Ctrl-C came; the state was saved. The message says how to go on."""
+
+
+class Diverged(Exception):
+    """The loss is no longer finite; the last good checkpoint was kept."""
+
+
+class StopSignal:
+    """Turns SIGTERM and SIGINT into a flag that the loop reads between two steps."""
+
+    def __init__(self) -> None:
+        self.came = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopSignal":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def _note(self, number: int, frame: Any) -> None:
+        if self.came and number == signal.SIGINT:
+            raise KeyboardInterrupt  # the second Ctrl-C does not wait for a save
+        self.came = True
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+@dataclasses.dataclass
+class Report:
+    """What the progress bar shows after a step.
+
+    Args:
+        step: steps taken.
+        loss: loss of that step.
+        clips_per_second: since the last report.
+        data_wait: share of the time spent waiting for a batch, in [0, 1].
+    """
+
+    step: int
+    loss: float
+    clips_per_second: float
+    data_wait: float
+
+
+def run(
+    state: step.TrainState,
+    batches: Iterator[dict[str, np.ndarray]],
+    teacher: Any,
+    optimizer: optax.GradientTransformation,
+    schedule: Callable[[int], Any],
+    *,
+    steps: int,
+    frozen: tuple[str, ...],
+    checkpoints: checkpoint.Checkpoints,
+    log: events.EventLog,
+    meta: dict[str, Any],
+    checkpoint_every: int,
+    log_every: int,
+    show: Callable[[Report], None] = lambda _: None,
+) -> step.TrainState:
+    """Take the remaining steps of a stage and save the last state.
+
+    Args:
+        state: the state to go on from.
+        batches: host batches from step `state.step` on.
+        teacher: frozen towers, or None.
+        optimizer: the transformation of this stage.
+        schedule: step -> learning rate, for the log.
+        steps: steps of the whole stage.
+        frozen: path prefixes of the learner that stay as they are.
+        checkpoints: where states are saved.
+        log: where metrics are written.
+        meta: plain values stored beside each checkpoint.
+        checkpoint_every: steps between two checkpoints.
+        log_every: steps between two lines of the log.
+        show: told about each logged step.
+
+    Returns:
+        The state after the last step, on disk as well.
+
+    Raises:
+        Diverged: the loss was not finite.
+        Interrupted: a signal came; the state is on disk.
+        UserError: the data or the disk failed.
+    """
+    devices = mesh.make()
+    place = lambda batch: jax.device_put(step.HostBatch(**batch), mesh.split(devices))
+    compiled = step.compile_step(state, optimizer, frozen, teacher)
+    arrays, static = eqx.partition(jax.device_put(state, mesh.whole(devices)), eqx.is_array)
+    teacher_arrays = jax.device_put(eqx.filter(teacher, eqx.is_array), mesh.whole(devices))
+    done = int(state.step)
+    clock = _Clock()
+    pending: tuple[int, dict[str, metrics.Mean]] | None = None
+    with StopSignal() as stop:
+        for batch in batches:
+            clock.got_batch(len(batch["weight"]))
+            arrays, named = compiled(arrays, place(batch), teacher_arrays)
+            if pending is not None:  # the device is busy with the next step by now
+                _record(pending, log, schedule, clock, log_every, steps, show)
+            done += 1
+            pending = (done, named)
+            if done == steps or done % checkpoint_every == 0 or stop.came:
+                _record(pending, log, schedule, clock, log_every, steps, show)
+                pending = None
+                log.flush()
+                checkpoints.save(eqx.combine(arrays, static), meta)
+            if stop.came and done < steps:
+                checkpoints.wait()
+                raise Interrupted(f"stopped after step {done} of {steps}; run the same command to go on")
+            clock.start_wait()
+    if done == 0:  # a stage of no steps: what it would start from is its result
+        checkpoints.save(eqx.combine(arrays, static), meta)
+    checkpoints.wait()
+    assert done == steps, f"the loader ended after {done} of {steps} steps"
+    return eqx.combine(arrays, static)
+
+
+class _Clock:
+    """Time between reports, and how much of it was spent waiting for data."""
+
+    def __init__(self) -> None:
+        self.start_wait()
+        self._since, self._waited, self._clips = time.perf_counter(), 0.0, 0
+
+    def start_wait(self) -> None:
+        self._asked = time.perf_counter()
+
+    def got_batch(self, clips: int) -> None:
+        self._waited += time.perf_counter() - self._asked
+        self._clips += clips
+
+    def lap(self) -> tuple[float, float]:
+        """Return clips per second and the share of time waited since the last lap."""
+        now = time.perf_counter()
+        seconds = max(now - self._since, 1e-9)
+        result = self._clips / seconds, min(1.0, self._waited / seconds)
+        self._since, self._waited, self._clips = now, 0.0, 0
+        return result
+
+
+def _record(
+    pending: tuple[int, dict[str, metrics.Mean]],
+    log: events.EventLog,
+    schedule: Callable[[int], Any],
+    clock: _Clock,
+    log_every: int,
+    steps: int,
+    show: Callable[[Report], None],
+) -> None:
+    """Fetch one step's metrics, refuse a loss that is not finite, write and show them."""
+    at, named = pending
+    loss = float(named["loss"].value)
+    if not math.isfinite(loss):
+        values = {name: float(mean.value) for name, mean in named.items()}
+        broken = ", ".join(f"{name}={value}" for name, value in values.items() if not math.isfinite(value))
+        raise Diverged(f"loss is not finite at step {at} ({broken}); lower the learning rate or clip the gradient")
+    if at % log_every and at != steps and at != 1:
+        return
+    values = {name: float(value) for name, value in jax.device_get({n: m.value for n, m in named.items()}).items()}
+    clips_per_second, data_wait = clock.lap()
+    values |= {
+        "learning_rate": float(schedule(at - 1)),
+        "clips_per_second": clips_per_second,
+        "data_wait": data_wait,
+    }
+    log.write(at, "train", values)
+    show(Report(at, loss, clips_per_second, data_wait))
+
+
+def batches_of(items: Iterable[dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
+    """Return an iterator that passes on the loader's message for the user when a clip is bad.
+
+    Loader threads wrap what they raise; the first UserError in the chain of causes is the one to show.
+
+    Args:
+        items: the loader.
+    """
+    iterator = iter(items)
+    while True:
+        try:
+            item = next(iterator)
+        except StopIteration:
+            return
+        except Exception as error:
+            cause: BaseException | None = error
+            while cause is not None and not isinstance(cause, errors.UserError):
+                cause = cause.__cause__ or cause.__context__
+            if cause is not None:
+                raise cause from None
+            raise
+        yield item

@@ -1,0 +1,186 @@
+"""Encoded video to frames.
+
+Decoding is sequential up to the last wanted frame, with one thread: seeking returns wrong frames on ordinary
+files (discarded leading packets, H.264 in AVI), and what it saves is little. Times are seconds since the
+first frame.
+"""
+
+from collections.abc import Sequence
+
+import av
+import numpy as np
+from av.video import reformatter
+from jaxtyping import Float, UInt8
+
+from core import errors
+from data import container
+
+Clip = UInt8[np.ndarray, "t height width 3"]
+Video = container.Video
+Limits = container.Limits
+DEFAULT_LIMITS = Limits()
+# Times are quotients of integers: allow for their last digits, far less than a frame.
+_SLACK = 1e-6
+
+
+def decode(
+    video: Video,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+    short_side: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    name: str | None = None,
+) -> Clip:
+    """Decode a video, or the part of it from start to end; refuse a file that is visibly cut.
+
+    Args:
+        video: bytes of a video file, or its path.
+        start: first second wanted, or None for the beginning.
+        end: second before which to stop, or None to read (and check) the file to its end.
+        short_side: resize so that the shorter side has this many pixels (bilinear), or None to keep the size.
+        limits: bounds on the file.
+        name: how messages call the video; default its path.
+
+    Returns:
+        uint8 [t, height, width, 3], RGB, t of 1 or more, turned upright as the file's rotation says.
+
+    Raises:
+        errors.UserError: naming the video: empty, unreadable, beyond a limit, cut short, or without a frame
+            between start and end.
+    """
+    convert, kept = _Converter(short_side), []
+    for frame, seconds in container.decoded(video, limits, name):
+        if end is not None and seconds >= end - _SLACK:
+            break
+        if start is None or seconds >= start - _SLACK:
+            kept.append(convert(frame))
+    if not kept:
+        raise errors.UserError(
+            f"{container.label_of(video, name)}: wanted frames from {start} to {end} s, got none; "
+            "correct start and end"
+        )
+    return np.stack(kept)
+
+
+def decode_frames(
+    video: Video,
+    indices: Sequence[int],
+    *,
+    short_side: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    name: str | None = None,
+) -> Clip:
+    """Decode chosen frames, reading from the beginning and stopping after the last one wanted.
+
+    Args:
+        video: bytes of a video file, or its path.
+        indices: frame numbers from 0, in any order, repeats allowed, at least one.
+        short_side: as in `decode`.
+        limits: bounds on the file.
+        name: as in `decode`.
+
+    Returns:
+        uint8 [len(indices), height, width, 3], in the order of `indices`.
+
+    Raises:
+        errors.UserError: naming the video, as in `decode`, and where it has too few frames.
+    """
+    wanted = {int(index) for index in indices}
+    assert wanted, "at least one frame"
+    assert min(wanted) >= 0, indices
+    convert, kept, number = _Converter(short_side), {}, -1
+    for number, (frame, _) in enumerate(container.decoded(video, limits, name)):
+        if number in wanted:
+            kept[number] = convert(frame)
+        if number == max(wanted):
+            break
+    if number < max(wanted):
+        raise errors.UserError(
+            f"{container.label_of(video, name)}: wanted frame {max(wanted)} (from 0), got {number + 1} "
+            "frames; ask for fewer frames or leave the clip out"
+        )
+    return np.stack([kept[int(index)] for index in indices])
+
+
+def frame_times(
+    video: Video, *, limits: Limits = DEFAULT_LIMITS, name: str | None = None
+) -> Float[np.ndarray, " t"]:
+    """Return when each decoded frame is shown; its length is the number of frames, whatever the file claims.
+
+    Args:
+        video: bytes of a video file, or its path.
+        limits: bounds on the file.
+        name: as in `decode`.
+
+    Returns:
+        float64 [t], seconds since the first frame, ascending; t is 1 or more.
+
+    Raises:
+        errors.UserError: as `decode` does.
+    """
+    return np.array([seconds for _, seconds in container.decoded(video, limits, name)], np.float64)
+
+
+def count_frames(video: Video, *, limits: Limits = DEFAULT_LIMITS, name: str | None = None) -> int:
+    """Return the number of frames that decoding gives, 1 or more; the rest is as in `frame_times`."""
+    return len(frame_times(video, limits=limits, name=name))
+
+
+def inside(times: Float[np.ndarray, " t"], start: float | None, end: float | None) -> tuple[int, int]:
+    """Return the frames between two moments, as `decode` chooses them.
+
+    Args:
+        times: float64 [t], what `frame_times` gave.
+        start: first second wanted, or None.
+        end: second before which to stop, or None.
+
+    Returns:
+        (first, last): frames first to last - 1 lie inside; equal where none does.
+    """
+    first = 0 if start is None else int(np.searchsorted(times, start - _SLACK))
+    last = len(times) if end is None else int(np.searchsorted(times, end - _SLACK))
+    return first, max(first, last)
+
+
+def span(
+    video: Video,
+    start: float | None,
+    end: float | None,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    name: str | None = None,
+) -> tuple[int, int]:
+    """Return (first, last) frames of a video between two moments; see `inside` and `frame_times`.
+
+    This decodes the whole file; to get the pixels, `decode(video, start=..., end=...)` is cheaper.
+    """
+    return inside(frame_times(video, limits=limits, name=name), start, end)
+
+
+class _Converter:
+    """Turns decoded frames into upright RGB arrays of one size, even where the stream changes its size."""
+
+    def __init__(self, short_side: int | None):
+        self._short_side, self._size = short_side, (0, 0)
+        self._reformatter = reformatter.VideoReformatter()
+
+    def __call__(self, frame: av.VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
+        if self._size == (0, 0):
+            shorter = min(frame.width, frame.height)
+            side = shorter if self._short_side is None else self._short_side
+            self._size = (
+                max(1, round(frame.width * side / shorter)),
+                max(1, round(frame.height * side / shorter)),
+            )
+        image = self._reformatter.reformat(
+            frame,
+            width=self._size[0],
+            height=self._size[1],
+            format="rgb24",
+            interpolation=reformatter.Interpolation.BILINEAR,
+            threads=1,
+        )
+        # The file's rotation counts counterclockwise, as rot90 does.
+        pixels, quarters = image.to_ndarray(), round(frame.rotation / 90) % 4
+        return np.ascontiguousarray(np.rot90(pixels, quarters)) if quarters else pixels

@@ -1,0 +1,267 @@
+"""A data set on disk: ArrayRecord shards and the manifest that vouches for them.
+
+The manifest is written last, and renamed into place, so a directory with a manifest is a finished one.
+"""
+
+import bisect
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from array_record.python import array_record_module
+
+from core import errors
+from data import record as record_module
+
+MANIFEST = "manifest.json"
+# One record a chunk: random access reads nothing else. Video is compressed already.
+_WRITER_OPTIONS = "group_size:1,uncompressed"
+_READER_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
+
+
+def write_shards(
+    records: Iterable[record_module.Record],
+    directory: str | os.PathLike[str],
+    records_per_shard: int = 1000,
+    *,
+    source: str = "",
+) -> int:
+    """Write records in their order into shards, then the manifest.
+
+    Equal records give equal shards. After an interruption there is no manifest, and writing again replaces
+    what was left.
+
+    Args:
+        records: what to write; read once, one at a time.
+        directory: made if absent; must not hold a finished data set.
+        records_per_shard: records of every shard but the last, 1 or more.
+        source: one line on where the records come from, kept in the manifest.
+
+    Returns:
+        The number of records written.
+
+    Raises:
+        errors.UserError: for a finished directory, no records, or a record that `record.check` refuses.
+    """
+    directory = pathlib.Path(directory)
+    if records_per_shard < 1:
+        raise errors.UserError(f"wanted records_per_shard of 1 or more, got {records_per_shard}")
+    if finished(directory):
+        raise errors.UserError(
+            f"{directory}: wanted a directory without shards, found a finished {MANIFEST}; "
+            "choose another directory or delete this one"
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    for left in directory.glob("shard-*"):
+        left.unlink()
+    shards = [
+        _write_shard(directory, number, group)
+        for number, group in enumerate(_groups(records, records_per_shard))
+    ]
+    count = sum(shard["records"] for shard in shards)
+    if not count:
+        raise errors.UserError(
+            f"{directory}: wanted at least one record to write, got none; check the source"
+        )
+    manifest = {
+        "schema_version": record_module.SCHEMA_VERSION,
+        "finished": True,
+        "records": count,
+        "source": source,
+        "shards": shards,
+    }
+    unfinished = directory / (MANIFEST + ".tmp")
+    with unfinished.open("w", encoding="utf-8") as file:
+        json.dump(manifest, file, indent=2, sort_keys=True)
+        _flush(file)
+    os.replace(unfinished, directory / MANIFEST)
+    return count
+
+
+def finished(directory: str | os.PathLike[str]) -> bool:
+    """Return whether `write_shards` has completed in a directory (its manifest is written last)."""
+    return (pathlib.Path(directory) / MANIFEST).is_file()
+
+
+class ShardReader:
+    """Random access to the records of a finished directory; threads and processes may share it.
+
+    It pickles as its path and manifest; files are opened when first read, anew in each process.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]):
+        """Read the manifest and compare every shard's size with it.
+
+        Args:
+            directory: what `write_shards` filled.
+
+        Raises:
+            errors.UserError: for a missing or wrong manifest, another schema version, or a missing, empty or
+                cut shard; every fault is listed.
+        """
+        self.directory = pathlib.Path(directory)
+        self.manifest = _read_manifest(self.directory)
+        self._starts = [0]
+        for shard in self.manifest["shards"]:
+            self._starts.append(self._starts[-1] + shard["records"])
+        _check_sizes(self.directory, self.manifest)
+        self._reset()
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def __getitem__(self, index: int) -> record_module.Record:
+        """Read one record.
+
+        Args:
+            index: from 0 to len - 1.
+
+        Returns:
+            The record, its checksum verified.
+
+        Raises:
+            IndexError: outside the range.
+            errors.UserError: naming the shard and the record, where its bytes are damaged.
+        """
+        index = int(index)
+        if not 0 <= index < len(self):
+            raise IndexError(f"record {index} of {len(self)} in {self.directory}")
+        shard = bisect.bisect_right(self._starts, index) - 1
+        file, position = self.manifest["shards"][shard]["file"], index - self._starts[shard]
+        name = f"{self.directory / file}, record {position}"
+        try:
+            (data,) = self._reader(shard).read([position])
+        except (RuntimeError, ValueError, IndexError) as error:
+            # The library's message may end in a stack trace of its own: the first line says it.
+            reason = (str(error).splitlines() or ["no reason given"])[0]
+            raise errors.UserError(f"{name}: wanted a sound record, got '{reason}'; {_REMEDY}") from error
+        return record_module.unpack(data, name)
+
+    def verify(self) -> None:
+        """Read every byte and compare each shard with the manifest's sha256.
+
+        Raises:
+            errors.UserError: listing the shards that have changed.
+        """
+        faults = []
+        for shard in self.manifest["shards"]:
+            path = self.directory / shard["file"]
+            if _sha256(path) != shard["sha256"]:
+                faults.append(f"{path}: wanted the sha256 of {MANIFEST}, got another; {_REMEDY}")
+        if faults:
+            raise errors.UserError("\n".join(faults))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"directory": self.directory, "manifest": self.manifest, "_starts": self._starts}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock, self._process = threading.Lock(), os.getpid()
+        self._open: dict[int, array_record_module.ArrayRecordReader] = {}
+
+    def _reader(self, shard: int) -> array_record_module.ArrayRecordReader:
+        # A forked child must not share its parent's file positions.
+        if self._process != os.getpid():
+            self._reset()
+        with self._lock:
+            if shard not in self._open:
+                path = self.directory / self.manifest["shards"][shard]["file"]
+                self._open[shard] = array_record_module.ArrayRecordReader(str(path), _READER_OPTIONS)
+            return self._open[shard]
+
+
+_REMEDY = "copy the directory again, or write its shards again"
+
+
+def _groups(records: Iterable[record_module.Record], size: int) -> Iterator[Iterator[record_module.Record]]:
+    """Yield runs of up to `size` records without holding one in memory; each run is read before the next."""
+    iterator = iter(records)
+    for first in iterator:
+        yield _group(first, iterator, size)
+
+
+def _group(
+    first: record_module.Record, rest: Iterator[record_module.Record], size: int
+) -> Iterator[record_module.Record]:
+    yield first
+    for _, following in zip(range(size - 1), rest):
+        yield following
+
+
+def _write_shard(
+    directory: pathlib.Path, number: int, records: Iterator[record_module.Record]
+) -> dict[str, Any]:
+    file = f"shard-{number:05d}.array_record"
+    path, unfinished = directory / file, directory / (file + ".tmp")
+    writer, count = array_record_module.ArrayRecordWriter(str(unfinished), _WRITER_OPTIONS), 0
+    with contextlib.closing(writer):
+        for record in records:
+            writer.write(record_module.pack(record))
+            count += 1
+    with unfinished.open("rb") as written:
+        os.fsync(written.fileno())
+    os.replace(unfinished, path)
+    return {"file": file, "records": count, "bytes": path.stat().st_size, "sha256": _sha256(path)}
+
+
+def _flush(file) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sha256(path: pathlib.Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_manifest(directory: pathlib.Path) -> dict[str, Any]:
+    path = directory / MANIFEST
+    if not path.is_file():
+        raise errors.UserError(
+            f"{path}: wanted the manifest of finished shards, found none; "
+            "correct the path, or write the shards again if writing was interrupted"
+        )
+    try:
+        manifest = json.loads(path.read_bytes())
+        version, finished = manifest["schema_version"], manifest["finished"]
+        sound = finished is True and manifest["records"] == sum(
+            shard["records"] for shard in manifest["shards"]
+        )
+        names = [shard["file"] for shard in manifest["shards"]]
+        sizes = [shard["bytes"] + shard["records"] for shard in manifest["shards"]]
+        sound &= all(pathlib.PurePath(name).name == name for name in names)
+        sound &= all(isinstance(size, int) and size > 0 for size in sizes)
+    except (ValueError, KeyError, TypeError) as error:
+        raise errors.UserError(
+            f"{path}: wanted a manifest, got an unreadable one ({error!r}); {_REMEDY}"
+        ) from error
+    if version != record_module.SCHEMA_VERSION:
+        raise errors.UserError(
+            f"{path}: wanted schema version {record_module.SCHEMA_VERSION}, got {version}; "
+            "write the shards again with this version of the code"
+        )
+    if not sound:
+        raise errors.UserError(
+            f"{path}: wanted a finished manifest whose counts agree, got another; {_REMEDY}"
+        )
+    return manifest
+
+
+def _check_sizes(directory: pathlib.Path, manifest: dict[str, Any]) -> None:
+    faults = []
+    for shard in manifest["shards"]:
+        path = directory / shard["file"]
+        if not path.is_file():
+            faults.append(f"{path}: wanted a shard of {shard['bytes']} bytes, found none; {_REMEDY}")
+        elif path.stat().st_size != shard["bytes"]:
+            faults.append(f"{path}: wanted {shard['bytes']} bytes, got {path.stat().st_size}; {_REMEDY}")
+    if faults:
+        raise errors.UserError("\n".join(faults))

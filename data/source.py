@@ -1,0 +1,117 @@
+"""Where clips come from: a rendered world, or a folder of the user's own videos.
+
+A new source is one frozen dataclass with `open(cache) -> Sequence[Record]`; the contract tests find
+it by walking this module. Its repr is its identity, so every field must be a plain value.
+"""
+
+import dataclasses
+import hashlib
+import pathlib
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from core import errors
+from data import folder, record, render, shards, world
+
+FORMAT = 1  # raise it when what a source writes into the cache changes
+
+
+class Source(Protocol):
+    """A named set of clips; opening it may first write shards into the cache."""
+
+    def open(self, cache: pathlib.Path) -> Sequence[record.Record]:
+        """Return the records, each read when it is asked for."""
+        ...
+
+
+def fingerprint(value: Any) -> str:
+    """Return 16 hex digits that stand for a frozen dataclass: the sha256 of its repr and the format."""
+    return hashlib.sha256(f"{FORMAT} {value!r}".encode()).hexdigest()[:16]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rendered:
+    """A rendered world, encoded as MP4 files and packed into shards on first use.
+
+    Args:
+        world: what is rendered.
+        records_per_shard: clips in one shard file.
+        workers: processes that render.
+    """
+
+    world: world.World
+    records_per_shard: int = 2000
+    workers: int = 2
+
+    def open(self, cache: pathlib.Path) -> shards.ShardReader:
+        """Return the records, rendering and packing them first when the cache lacks them.
+
+        Args:
+            cache: directory shared by runs; `world-*` holds the MP4 files, `shards-*` the shards.
+        """
+        name = fingerprint(self.world)
+        packed = cache / f"shards-{fingerprint((self.world, self.records_per_shard))}"
+        if not shards.finished(packed):
+            videos = cache / f"world-{name}"
+            render.render(self.world, videos, workers=self.workers)
+            shards.write_shards(folder.read_folder(videos), packed, self.records_per_shard)
+        return shards.ShardReader(packed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+    """A folder of videos with `captions.jsonl` (path, caption, perhaps start and end in seconds).
+
+    Every clip is checked before training: it exists, decodes, is long enough, has a caption.
+
+    Args:
+        path: the folder.
+        min_frames: shortest clip that is accepted.
+        records_per_shard: clips in one shard file.
+    """
+
+    path: str
+    min_frames: int = 1
+    records_per_shard: int = 2000
+
+    def open(self, cache: pathlib.Path) -> shards.ShardReader:
+        """Return the records, checking and packing them first when the cache lacks them.
+
+        Args:
+            cache: directory shared by runs.
+
+        Raises:
+            UserError: every fault of the folder, one line each.
+        """
+        directory = pathlib.Path(self.path).expanduser()
+        if not (directory / "captions.jsonl").is_file():
+            raise errors.UserError(f"source.Folder.path: {directory} has no captions.jsonl; see `prismlab world`")
+        # Sizes and times stand for the contents: a changed file is checked and packed again.
+        listing = sorted((str(p.relative_to(directory)), p.stat().st_size, p.stat().st_mtime_ns)
+                         for p in directory.rglob("*") if p.is_file())  # fmt: skip
+        packed = cache / f"shards-{fingerprint((self.min_frames, self.records_per_shard, listing))}"
+        if not shards.finished(packed):
+            shards.write_shards(
+                folder.read_folder(directory, min_frames=self.min_frames), packed, self.records_per_shard
+            )
+        return shards.ShardReader(packed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shards:
+    """A directory of finished shards with its manifest.
+
+    Args:
+        path: the directory.
+    """
+
+    path: str
+
+    def open(self, cache: pathlib.Path) -> shards.ShardReader:
+        """Return the records; the cache is not used.
+
+        Raises:
+            UserError: no manifest, or a shard that is missing, empty or truncated.
+        """
+        del cache
+        return shards.ShardReader(pathlib.Path(self.path).expanduser())

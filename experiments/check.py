@@ -1,0 +1,124 @@
+"""`prismlab check`: everything that can be known about a configuration without a device or a clip."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import rich.box
+import rich.console
+import rich.table
+
+from core import errors, keys, learner, mesh, names
+from experiments import engine, recipe
+
+
+def abstract_stages(experiment: recipe.Experiment) -> dict[str, learner.Learner]:
+    """Build the learner of each stage by shape only, teachers included.
+
+    Args:
+        experiment: stages in order.
+
+    Returns:
+        stage name -> learner with shape structs for arrays.
+
+    Raises:
+        UserError: something does not fit, all stages together, one line each.
+    """
+    engine.plan(experiment, experiment.seed)
+    built: dict[str, learner.Learner] = {}
+    faults = []
+    for stage in experiment.stages:
+        try:
+            built[stage.name] = abstract_learner(stage, built)
+            mesh.check_batch(stage.batch_size, mesh.make())
+            stage.optimizer.build(stage.steps)
+            check_shapes(stage, built[stage.name])
+            if stage.init_from in built:
+                check_fit(stage, built[stage.name], built[stage.init_from])
+        except (errors.UserError, ValueError, TypeError) as error:
+            faults.append(f"stage {stage.name!r}: {error}")
+            break  # later stages build on this one
+    if faults:
+        raise errors.UserError("\n".join(faults))
+    return built
+
+
+def abstract_learner(stage: recipe.Stage, earlier: dict[str, learner.Learner]) -> learner.Learner:
+    """Return the learner of a stage by shape only.
+
+    Args:
+        stage: the configuration.
+        earlier: learners of the stages before it.
+    """
+    key = keys.seeded(0, "init")
+    teacher = None
+    if stage.teacher in earlier:
+        teacher = earlier[stage.teacher].towers
+    elif stage.teacher is not None:  # a folder: towers built like this stage's own
+        teacher = eqx.filter_eval_shape(
+            lambda k: {name: make(key=k) for name, make in stage.towers.items()}, key
+        )
+    return eqx.filter_eval_shape(lambda k: learner.build(stage.towers, stage.objectives, teacher, key=k), key)
+
+
+def check_shapes(stage: recipe.Stage, built: learner.Learner) -> None:
+    """Refuse a loader whose clips are not what the video tower was built for.
+
+    Raises:
+        UserError: with both numbers.
+    """
+    tower: Any = built.towers["video"]
+    for field in ("frames", "resolution"):
+        wanted, given = getattr(tower, field), getattr(stage.data, field)
+        if wanted != given:
+            raise errors.UserError(
+                f"video.VideoTower.{field}={wanted} but pipeline.Line.{field}={given}; set both to the same"
+            )
+    if "text" in built.towers and built.towers["text"].vocabulary < min(stage.data.tokenizer.vocabulary, 8):
+        raise errors.UserError("text.TextTower.vocabulary is smaller than the tokenizer's")
+
+
+def check_fit(stage: recipe.Stage, own: learner.Learner, source: learner.Learner) -> None:
+    """Refuse an init_from whose arrays of the same name have other shapes.
+
+    Raises:
+        UserError: naming up to four arrays.
+    """
+    mine, theirs = names.flatten(own), names.flatten(source)
+    wrong = [name for name in mine.keys() & theirs.keys() if mine[name].shape != theirs[name].shape]
+    if wrong:
+        listed = ", ".join(f"{n} {theirs[n].shape} -> {mine[n].shape}" for n in sorted(wrong)[:4])
+        raise errors.UserError(f"init_from={stage.init_from!r} has other shapes: {listed}")
+
+
+def show(root: recipe.Experiment | recipe.Ablation, out: rich.console.Console) -> None:
+    """Print stages, objectives, parameter counts, steps and sources of a configuration.
+
+    Args:
+        root: what a gin file describes.
+        out: where to print.
+
+    Raises:
+        UserError: something does not fit.
+    """
+    rows = root.experiments() if isinstance(root, recipe.Ablation) else {root.name: root}
+    table = rich.table.Table(box=rich.box.SIMPLE)
+    for heading in ("row", "stage", "objectives", "parameters", "steps", "batch", "sources", "from", "teacher"):
+        table.add_column(heading, justify="right" if heading in ("parameters", "steps", "batch") else "left")
+    seen: set[str] = set()
+    for label, experiment in rows.items():
+        built = abstract_stages(experiment)
+        for planned in engine.plan(experiment, experiment.seed):
+            stage = planned.stage
+            shared = " (shared)" if planned.address in seen else ""
+            seen.add(planned.address)
+            table.add_row(
+                label, stage.name + shared, ", ".join(sorted(stage.objectives)),
+                f"{names.count(built[stage.name]):,}", f"{stage.steps:,}", f"{stage.batch_size:,}",
+                ", ".join(sorted(stage.data.sources)), stage.init_from or "-", stage.teacher or "-",
+            )  # fmt: skip
+            label = ""
+    out.print(table)
+    if isinstance(root, recipe.Ablation):
+        out.print(f"{len(rows)} rows, seeds {root.seeds}, {len(seen)} different stages a seed", highlight=False)
+    out.print(f"devices: {len(jax.devices())} x {jax.devices()[0].device_kind}; nothing was trained", highlight=False)

@@ -1,0 +1,319 @@
+"""Runs recipes: identical stages once, whatever rows ask for them; everything is found again after a kill.
+
+A stage is addressed by its resolved configuration, its seed and the addresses of the stages it starts
+from or learns from. Two rows with equal addresses share one training run.
+
+    workdir/config.json                      what this directory holds, refused if another is run
+    workdir/stages/<name>-s<seed>-<address>/ checkpoints/ events.jsonl tensorboard/ stage.json done.json
+    workdir/scores/<address>.json            one evaluation of one stage
+    workdir/results.json                     label, seed and scores of every row finished so far
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import rich.console
+
+from core import checkpoint, errors, events, files, keys, learner, loop, mesh, names, step
+from experiments import console, describe, recipe
+
+# Fields that change how a stage is watched, never what it computes.
+BOOKKEEPING = ("checkpoint_every", "log_every")
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """A stage of one experiment and seed, with everything that decides its result.
+
+    Args:
+        stage: the configuration.
+        seed: the experiment's seed.
+        address: 16 hex digits that stand for the result.
+        init_from: the stage whose weights it starts from: planned here, or a folder.
+        teacher: the stage whose towers are the teacher: planned here, or a folder.
+    """
+
+    stage: recipe.Stage
+    seed: int
+    address: str
+    init_from: "Planned | pathlib.Path | None"
+    teacher: "Planned | pathlib.Path | None"
+
+    @property
+    def folder(self) -> str:
+        """Name of its directory under workdir/stages."""
+        return f"{self.stage.name}-s{self.seed}-{self.address}"
+
+
+def plan(experiment: recipe.Experiment, seed: int) -> list[Planned]:
+    """Resolve the stages of an experiment, in order.
+
+    Raises:
+        UserError: a stage starts from or learns from something that is not there.
+    """
+    planned: dict[str, Planned] = {}
+    for stage in experiment.stages:
+        parents = {
+            field: _parent(getattr(stage, field), f"stage {stage.name!r}: {field}", planned)
+            for field in ("init_from", "teacher")
+        }
+        tree = describe.describe(stage)
+        tree = {name: value for name, value in tree.items() if name not in BOOKKEEPING}
+        tree |= {field: _identity(parent) for field, parent in parents.items()}
+        planned[stage.name] = Planned(stage, seed, describe.address([tree, seed]), **parents)
+    return list(planned.values())
+
+
+def _parent(name: str | None, where: str, planned: Mapping[str, Planned]) -> Planned | pathlib.Path | None:
+    if name is None:
+        return None
+    if name in planned:
+        return planned[name]
+    folder = pathlib.Path(name).expanduser()
+    if checkpoint.newest(folder / "checkpoints") is None:
+        raise errors.UserError(
+            f"{where}={name!r} is neither an earlier stage of this experiment {list(planned)} nor a folder with "
+            "finished checkpoints"
+        )
+    return folder
+
+
+def _identity(parent: Planned | pathlib.Path | None) -> str | None:
+    if isinstance(parent, pathlib.Path):
+        return names.digest(checkpoint.read_learner(parent / "checkpoints")[1])
+    return parent.address if parent else None
+
+
+def default_cache() -> pathlib.Path:
+    """Return the directory for rendered worlds, shards and tokenizers: $PRISMLAB_CACHE or the user's cache."""
+    home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(os.environ.get("PRISMLAB_CACHE") or pathlib.Path(home) / "prismlab").absolute()
+
+
+@contextlib.contextmanager
+def claimed(workdir: pathlib.Path, root: Any, text: str) -> Iterator[None]:
+    """Hold a work directory for one configuration and one process.
+
+    Args:
+        workdir: made if absent.
+        root: Experiment or Ablation.
+        text: the configuration as flat gin, kept beside for readers.
+
+    Raises:
+        UserError: it holds another configuration, or another process is running in it.
+    """
+    tree = describe.describe(root)
+    kept = workdir / "config.json"
+    if workdir.exists() and not workdir.is_dir():
+        raise errors.UserError(f"--workdir {workdir} is a file; give a directory")
+    if kept.exists():
+        before = read_json(kept)
+        if before != tree:
+            lines = describe.difference(before, tree)
+            more = f" (and {len(lines) - 5} more)" if len(lines) > 5 else ""
+            raise errors.UserError(
+                f"{workdir} holds another configuration; use another --workdir or undo: " + "; ".join(lines[:5]) + more
+            )
+    elif workdir.exists() and any(workdir.glob("stages/*")):
+        raise errors.UserError(f"{workdir} holds stages but no config.json; use another --workdir")
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock = open(workdir / ".lock", "w")  # noqa: SIM115
+    except OSError as error:
+        raise errors.UserError(f"--workdir {workdir} cannot be written: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise errors.UserError(f"another process is running in {workdir}; wait for it or end it") from error
+        files.write_atomic(kept, _json(tree))
+        files.write_atomic(workdir / "config.gin", text.encode())
+        yield
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def read_json(path: pathlib.Path) -> Any:
+    """Read a JSON file of the work directory; a damaged one is a mistake the user can mend."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise errors.UserError(f"{path} cannot be read ({error}); move it away and run again") from error
+
+
+class Engine:
+    """Trains planned stages and scores them, each once.
+
+    Args:
+        workdir: a claimed work directory.
+        cache: directory shared by runs.
+        out: where progress is shown.
+    """
+
+    def __init__(self, workdir: pathlib.Path, cache: pathlib.Path, out: rich.console.Console):
+        self.workdir, self.cache, self.out = workdir, cache, out
+
+    def _folder(self, which: Planned | pathlib.Path) -> pathlib.Path:
+        return which if isinstance(which, pathlib.Path) else self.workdir / "stages" / which.folder
+
+    def towers(self, planned: Planned) -> learner.Towers:
+        """Return the trained towers of a stage, read from its last checkpoint."""
+        at, arrays = checkpoint.read_learner(self._folder(planned) / "checkpoints")
+        key = keys.seeded(planned.seed, "init")
+        built = {name: make(key=keys.fold(key, "tower", name)) for name, make in planned.stage.towers.items()}
+        return checkpoint.adopt({"towers": built}, arrays, f"stage {planned.stage.name!r}")[0]["towers"]
+
+    def _teacher(self, planned: Planned) -> learner.Towers | None:
+        """Return the frozen teacher: towers built like the stage's own, or like the teacher stage's."""
+        if planned.teacher is None:
+            return None
+        if isinstance(planned.teacher, Planned):
+            return self.towers(planned.teacher)
+        folder = planned.teacher
+        key = keys.seeded(planned.seed, "init")
+        built = {name: make(key=keys.fold(key, "tower", name)) for name, make in planned.stage.towers.items()}
+        _, arrays = checkpoint.read_learner(folder / "checkpoints")
+        return checkpoint.adopt({"towers": built}, arrays, f"teacher {folder}")[0]["towers"]
+
+    def train(self, planned: Planned) -> None:
+        """Train a stage to its end, going on from its last checkpoint if there is one.
+
+        Raises:
+            UserError: something it needs is missing or does not fit.
+            loop.Diverged: the loss was not finite.
+            loop.Interrupted: a signal came; the state is on disk.
+        """
+        stage, folder = planned.stage, self._folder(planned)
+        if (folder / "done.json").exists():
+            console.say(self.out, f"{stage.name} (seed {planned.seed}): done before, reused")
+            return
+        mesh.check_batch(stage.batch_size, mesh.make())
+        stream = stage.data.open(stage.batch_size, stage.steps, planned.seed, stage.name, self.cache)
+        optimizer = stage.optimizer.build(stage.steps)
+        teacher = self._teacher(planned)
+        built = learner.build(stage.towers, stage.objectives, teacher, key=keys.seeded(planned.seed, "init"))
+        check_vocabulary(built, stream.vocabulary)
+        origin = ""
+        if planned.init_from is not None:
+            source = self._folder(planned.init_from)
+            _, arrays = checkpoint.read_learner(source / "checkpoints")
+            built, taken = checkpoint.adopt(built, arrays, f"init_from {stage.init_from!r}")
+            origin = f"initialised {taken} of {len(names.flatten(built))} arrays from {stage.init_from}"
+        state = step.init(built, optimizer, stage.frozen, key=keys.seeded(planned.seed, "train", stage.name))
+        checkpoints = checkpoint.Checkpoints(folder / "checkpoints")
+        try:
+            if checkpoints.latest() is not None:
+                state, _ = checkpoints.restore(state)
+                origin = f"resumed at step {int(state.step)}"
+            at = int(state.step)
+            files.write_atomic(folder / "stage.json", _json(self._facts(planned, built, stream)))
+            heading = f"{stage.name} (seed {planned.seed})"
+            console.say(self.out, f"{heading}: {origin or 'initial weights drawn'}")
+            mirror = events.TensorBoard(folder / "tensorboard", resume_step=at)
+            with (
+                events.EventLog(folder / "events.jsonl", resume_step=at, tensorboard=mirror) as log,
+                console.Progress(heading, stage.steps, start=at, console=self.out) as bar,
+            ):
+                state = loop.run(
+                    state, loop.batches_of(stream.read(at)), teacher, optimizer,
+                    stage.optimizer.schedule.build(stage.steps),
+                    steps=stage.steps, frozen=stage.frozen, checkpoints=checkpoints, log=log,
+                    meta={"address": planned.address, "stage": stage.name, "seed": planned.seed},
+                    checkpoint_every=stage.checkpoint_every, log_every=stage.log_every,
+                    show=lambda r: bar.update(r.step, r.loss, r.clips_per_second, r.data_wait),
+                )  # fmt: skip
+        finally:
+            checkpoints.close()
+        files.write_atomic(folder / "done.json", _json({"step": stage.steps, "digest": digest_of(state.learner)}))
+
+    def _facts(self, planned: Planned, built: learner.Learner, stream: Any) -> dict[str, Any]:
+        return {
+            "name": planned.stage.name,
+            "seed": planned.seed,
+            "address": planned.address,
+            "parameters": names.count(built),
+            "clips": stream.clips,
+            "devices": [str(device.device_kind) for device in jax.devices()],
+            "jax": jax.__version__,
+        }
+
+    def score(self, planned: Planned, tasks: Mapping[str, Any]) -> dict[str, Any]:
+        """Evaluate a trained stage with each task, each once; return {metric: score as plain data}."""
+        scores: dict[str, Any] = {}
+        towers = None
+        for name, each in tasks.items():
+            address = describe.address([planned.address, describe.describe(each)])
+            path = self.workdir / "scores" / f"{address}.json"
+            if not path.exists():
+                towers = towers or self.towers(planned)
+                console.say(self.out, f"{planned.stage.name} (seed {planned.seed}): {name}")
+                found = each(towers, seed=planned.seed, cache=self.cache)
+                files.write_atomic(path, _json({metric: dataclasses.asdict(s) for metric, s in found.items()}))
+            scores |= read_json(path)
+        return scores
+
+    def run(self, rows: Mapping[str, recipe.Experiment], seeds: tuple[int, ...]) -> list[dict[str, Any]]:
+        """Train and score every row with every seed; shared stages are trained once.
+
+        Args:
+            rows: label -> experiment.
+            seeds: each row is run with each.
+
+        Returns:
+            One entry a row and seed: label, seed, metrics, stages (folder names).
+        """
+        planned = {(label, seed): plan(each, seed) for seed in seeds for label, each in rows.items()}
+        results: list[dict[str, Any]] = []
+        for (label, seed), stages in planned.items():
+            for each in stages:
+                self.train(each)
+            entry = {"label": label, "seed": seed, "metrics": self.score(stages[-1], rows[label].tasks)}
+            results.append({**entry, "stages": [each.folder for each in stages]})
+            files.write_atomic(self.workdir / "results.json", _json(results))
+        return results
+
+
+def check_vocabulary(built: learner.Learner, vocabulary: int) -> None:
+    """Refuse a text tower whose embedding table is smaller than the tokenizer's vocabulary.
+
+    Raises:
+        UserError: with both numbers.
+    """
+    if "text" in built.towers and built.towers["text"].vocabulary < vocabulary:
+        raise errors.UserError(
+            f"text.TextTower.vocabulary={built.towers['text'].vocabulary} is smaller than the tokenizer's "
+            f"{vocabulary} pieces; raise it or lower tokenizer.Tokenizer.vocabulary"
+        )
+
+
+def digest_of(tree: learner.Learner) -> str:
+    """Return the sha256 of a learner's parameters."""
+    return names.digest({name: jax.device_get(leaf) for name, leaf in names.flatten(tree).items()})
+
+
+def digests(workdir: pathlib.Path) -> list[tuple[str, int, str]]:
+    """Return (folder name, step, sha256 of parameters) of every finished or saved stage under a directory.
+
+    Raises:
+        UserError: the directory holds no stages.
+    """
+    folders = sorted(path for path in (workdir / "stages").glob("*") if path.is_dir())
+    found = []
+    for folder in folders:
+        if checkpoint.newest(folder / "checkpoints") is not None:
+            at, arrays = checkpoint.read_learner(folder / "checkpoints")
+            found.append((folder.name, at, names.digest(arrays)))
+    if not found:
+        raise errors.UserError(f"{workdir} holds no saved stage; give the --workdir of train or ablate")
+    return found
+
+

@@ -1,0 +1,213 @@
+"""What a gin file says, once read: references, macros, bindings and where each of them stands.
+
+Nothing is built here. `parse` fills a `Sheet`, `reach` asks which of its bindings matter, `resolve` builds
+the Python objects. A binding keeps its whole history, since a later file may override an earlier one.
+"""
+
+import dataclasses
+import difflib
+import inspect
+import typing
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+CODE_SUPPLIED = ("key", "dims")
+REQUIRED = "gin.REQUIRED"
+
+Key = tuple[tuple[str, ...], str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A class or function that a gin file names.
+
+    Args:
+        call: the class or function itself.
+        module: dotted name of the module in which the file found it.
+        path: dotted attributes that lead from that module to it.
+    """
+
+    call: Callable
+    module: str
+    path: str
+
+    @property
+    def name(self) -> str:
+        """One name for one object, however a file spells it."""
+        module = getattr(self.call, "__module__", None) or self.module
+        return f"{module}.{getattr(self.call, '__qualname__', self.path)}"
+
+    @property
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        """Parameters that can be given by name; `**kwargs` is no invitation to unknown names."""
+        kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        try:
+            signature = inspect.signature(self.call)
+        except (TypeError, ValueError):  # some builtins tell nothing about themselves
+            return {}
+        return {name: each for name, each in signature.parameters.items() if each.kind in kinds}
+
+    @property
+    def annotations(self) -> dict[str, Any]:
+        """Resolved annotations of the parameters; empty where Python cannot resolve them."""
+        described = self.call.__init__ if inspect.isclass(self.call) else self.call  # type: ignore[misc]
+        try:
+            return typing.get_type_hints(described)
+        except Exception:  # a forward name of an optional import: the value is then left to the class
+            return {}
+
+
+def supplied_by_code(parameter: inspect.Parameter) -> bool:
+    """Tell whether code passes this parameter later (`key`, `dims`: keyword-only, without a default)."""
+    return (
+        parameter.name in CODE_SUPPLIED
+        and parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        and parameter.default is inspect.Parameter.empty
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """`@scope/module.Name` or, evaluated, `@scope/module.Name()`; target is None when it is unknown."""
+
+    scope: tuple[str, ...]
+    shown: str
+    evaluate: bool
+    target: Target | None
+    place: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Macro:
+    """`%NAME`, or `%gin.REQUIRED`."""
+
+    name: str
+    place: str
+
+
+@dataclasses.dataclass(eq=False)
+class Source:
+    """One file, or the command line; rank counts in the order in which sources are finished."""
+
+    name: str
+    rank: int | None = None
+    counts: bool = True
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Entry:
+    """One binding as it was written.
+
+    Args:
+        scope: scope names, outermost first.
+        target: what is bound, or None for a macro.
+        name: parameter, or the name of the macro.
+        value: parsed value, in which `Reference` and `Macro` stand for themselves.
+        shown: left side as written.
+        place: file:line.
+        source: file or command line that says it.
+    """
+
+    scope: tuple[str, ...]
+    target: Target | None
+    name: str
+    value: Any
+    shown: str
+    place: str
+    source: Source
+
+    @property
+    def key(self) -> Key:
+        """What is bound, whatever its spelling."""
+        return (self.scope, self.target.name if self.target else "", self.name)
+
+    @property
+    def rank(self) -> int:
+        """Rank of the source; asked only after everything was read."""
+        assert self.source.rank is not None
+        return self.source.rank
+
+
+class Faults:
+    """Faults found so far, one line each, no line twice."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, str] = {}
+
+    def add(self, place: str, message: str) -> None:
+        """Note one fault as `place: message` on one line."""
+        self.lines[f"{place}: {' '.join(message.split())}"] = place
+
+    def text(self) -> str:
+        """Return all faults, files in the order of their first fault and lines from top to bottom."""
+        split = {line: place.rpartition(":") for line, place in self.lines.items()}
+        files = list(dict.fromkeys(file for file, _, _ in split.values()))
+
+        def order(line: str) -> tuple[int, int]:
+            file, _, number = split[line]
+            return files.index(file), int(number) if number.isdigit() else 0
+
+        return "\n".join(sorted(self.lines, key=order))
+
+
+class Sheet:
+    """All bindings of a file, its includes and the command line.
+
+    `complete` turns False once something had to be dropped; then nobody can say what is unused.
+    """
+
+    def __init__(self) -> None:
+        self.history: dict[Key, list[Entry]] = {}
+        self.complete = True
+        self.doubtful: set[str] = set()
+        self.roots: list[tuple[str, str]] = []
+
+    def add(self, entry: Entry) -> None:
+        """Append a binding to the history of its key."""
+        self.history.setdefault(entry.key, []).append(entry)
+
+    def macro(self, name: str) -> Entry | None:
+        """Return the binding of a macro, or None."""
+        history = self.history.get(((), "", name))
+        return history[-1] if history else None
+
+    def macros(self) -> list[str]:
+        """Names of all macros."""
+        return [name for _, target, name in self.history if not target]
+
+    def bound(self, target: Target, scope: tuple[str, ...]) -> dict[str, Entry]:
+        """Return the binding that holds for each argument: a longer scope wins over its prefixes."""
+        found = {}
+        for length in range(len(scope) + 1):
+            for entries in self.of(target, scope[:length]):
+                found[entries[-1].name] = entries[-1]
+        return found
+
+    def of(self, target: Target, scope: tuple[str, ...]) -> Iterator[list[Entry]]:
+        """Yield the history of each argument bound for a target in exactly this scope."""
+        for (where, name, _), entries in self.history.items():
+            if where == scope and name == target.name:
+                yield entries
+
+
+def parts(value: Any) -> Iterator[Reference | Macro]:
+    """Yield the references and macros inside a parsed value."""
+    if isinstance(value, (Reference, Macro)):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from parts(key)
+            yield from parts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from parts(item)
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` for the nearest known word, or nothing.
+
+    Case is forgiven: without that, a word in capitals is near to nothing.
+    """
+    spelled = {each.lower(): each for each in known if each != word}
+    near = difflib.get_close_matches(word.lower(), spelled, n=1, cutoff=0.6)
+    return f"; did you mean '{spelled[near[0]]}'?" if near else ""

@@ -1,0 +1,139 @@
+"""Means, intervals and paired tests over seeds.
+
+All intervals are two-sided and of 95 %. Seeds are the unit of repetition: an interval over seeds speaks of
+what another seed would give, a Wilson interval over test items only of what other test items would give.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import TypedDict
+
+from scipy import special
+
+_TAIL = 0.975
+
+
+class Summary(TypedDict):
+    """A mean with its interval, and in words how the interval was made."""
+
+    mean: float | None
+    ci95: list[float] | None
+    method: str
+
+
+class Paired(TypedDict):
+    """A mean difference over shared seeds, its interval, two-sided p and the number of pairs."""
+
+    difference: float | None
+    ci95: list[float] | None
+    p: float | None
+    n: int
+
+
+def wilson(share: float, size: int) -> list[float]:
+    """Return the Wilson score interval of a share of successes.
+
+    Args:
+        share: successes over trials, in [0, 1].
+        size: number of independent trials, > 0.
+
+    Returns:
+        [low, high] within [0, 1].
+
+    Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, 1927.
+    """
+    assert 0.0 <= share <= 1.0
+    assert size > 0
+    z = float(special.ndtri(_TAIL))
+    scale = 1.0 + z * z / size
+    centre = (share + z * z / (2 * size)) / scale
+    half = z * math.sqrt(share * (1 - share) / size + (z / (2 * size)) ** 2) / scale
+    # The interval contains the share in exact arithmetic; rounding must not push it outside.
+    return [max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))]
+
+
+def _mean(values: Sequence[float]) -> float:
+    mean = math.fsum(values) / len(values)
+    return min(max(mean, min(values)), max(values))
+
+
+def _standard_error(values: Sequence[float], mean: float) -> float:
+    count = len(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1) / count)
+
+
+def summary(values: Sequence[float], sizes: Sequence[int] | None = None) -> Summary:
+    """Return the mean over seeds with its 95 % interval.
+
+    Args:
+        values: one number a seed, at least one.
+        sizes: test items behind each value, given when the values are accuracies in [0, 1].
+
+    Returns:
+        Over two seeds or more Student's t interval; for one accuracy the Wilson interval over its test items;
+        otherwise no interval. With a value that is not finite neither mean nor interval.
+    """
+    assert values
+    assert sizes is None or len(sizes) == len(values)
+    if not all(map(math.isfinite, values)):
+        return {"mean": None, "ci95": None, "method": "a value is not finite"}
+    mean = _mean(values)
+    count = len(values)
+    if count > 1:
+        half = float(special.stdtrit(count - 1, _TAIL)) * _standard_error(values, mean)
+        return {"mean": mean, "ci95": [mean - half, mean + half], "method": f"Student t over {count} seeds"}
+    if sizes is not None and sizes[0] > 0 and 0.0 <= mean <= 1.0:
+        method = f"Wilson over {sizes[0]} test items, one seed"
+        return {"mean": mean, "ci95": wilson(mean, sizes[0]), "method": method}
+    return {"mean": mean, "ci95": None, "method": "one seed, no interval"}
+
+
+def paired(values_a: Sequence[float], values_b: Sequence[float]) -> Paired:
+    """Return the mean of a - b over shared seeds, with a paired t interval and p value.
+
+    Args:
+        values_a: one number a seed.
+        values_b: the same seeds in the same order.
+
+    Returns:
+        With fewer than two pairs the interval and p are None. Where all differences are the same number other
+        than zero, t is undefined: the interval has no width and p is None.
+    """
+    assert len(values_a) == len(values_b)
+    differences = [a - b for a, b in zip(values_a, values_b)]
+    count = len(differences)
+    if count == 0 or not all(map(math.isfinite, differences)):
+        return {"difference": None, "ci95": None, "p": None, "n": count}
+    mean = _mean(differences)
+    if count == 1:
+        return {"difference": mean, "ci95": None, "p": None, "n": 1}
+    error = _standard_error(differences, mean)
+    half = float(special.stdtrit(count - 1, _TAIL)) * error
+    interval = [mean - half, mean + half]
+    # A spread of the size of the rounding of a - b is no spread; a huge t from it would be a false finding.
+    rounding = 1e-12 * max(abs(value) for value in (*values_a, *values_b))
+    if error <= rounding:
+        p = 1.0 if abs(mean) <= rounding else None
+    else:
+        p = float(2.0 * special.stdtr(count - 1, -abs(mean) / error))
+    return {"difference": mean, "ci95": interval, "p": p, "n": count}
+
+
+def holm(ps: Sequence[float | None]) -> list[float | None]:
+    """Return p values adjusted for their number, by Holm's step-down rule.
+
+    Args:
+        ps: p values in [0, 1]; None for a comparison that was not tested, which does not count.
+
+    Returns:
+        Adjusted p values in the same order, None where None came.
+
+    Source: S. Holm, A simple sequentially rejective multiple test procedure, 1979.
+    """
+    tested = sorted((p, index) for index, p in enumerate(ps) if p is not None)
+    adjusted: list[float | None] = [None] * len(ps)
+    highest = 0.0
+    for rank, (p, index) in enumerate(tested):
+        highest = max(highest, min(1.0, p * (len(tested) - rank)))
+        adjusted[index] = highest
+    return adjusted

@@ -1,0 +1,80 @@
+"""Zero-shot video-text retrieval: does the right caption come first, and the right clip?
+
+Source: VideoPrism 3.2, appendix F (cosine similarity of pooled embeddings, single view, recall at 1).
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from core import losses
+from data import pipeline, source, tokenizer
+from experiments.tasks import task
+
+
+def recall_at_1(similarity: Float[np.ndarray, "q c"]) -> float:
+    """Return the share of queries whose own candidate scores highest; a tie counts as a miss.
+
+    Args:
+        similarity: [q, q], the right candidate of query i is i.
+    """
+    own = np.diagonal(similarity)
+    others = similarity - np.diag(np.full(len(own), np.inf))
+    return float(np.mean(own > others.max(axis=1)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Retrieval:
+    """Recall at 1, text to video and video to text, among clips with different captions.
+
+    Args:
+        source: clips with clean captions that training never saw.
+        tokenizer: the one of the training stages.
+        clips: size of the pool; the first clips of the source with new captions are taken.
+        frames: t, frames spread evenly over the clip.
+        resolution: side of a frame in pixels.
+        batch_size: clips encoded at a time.
+    """
+
+    source: source.Source
+    tokenizer: tokenizer.Tokenizer
+    clips: int = 200
+    frames: int = 8
+    resolution: int = 288
+    batch_size: int = 64
+
+    def __call__(self, towers: Mapping[str, eqx.Module], *, seed: int, cache: pathlib.Path) -> dict[str, task.Score]:
+        """Return text_to_video and video_to_text, or nothing without a text tower.
+
+        Args:
+            towers: frozen encoders by name.
+            seed: unused, nothing here is random.
+            cache: directory shared by runs.
+        """
+        del seed
+        if "text" not in towers:
+            return {}
+        videos, records = pipeline.read_all(self.source, cache, frames=self.frames, resolution=self.resolution)
+        first: dict[str, int] = {}
+        for index, record in enumerate(records):
+            first.setdefault(tokenizer.canonicalise(record.caption), index)
+        pool = list(first.values())[: self.clips]
+        encode = self.tokenizer.prepare(cache)
+        ids, paddings = map(np.stack, zip(*(encode(records[index].caption) for index in pool)))
+        captions = np.asarray(jax.jit(lambda i, p: towers["text"](i, p).pooled)(jnp.asarray(ids), jnp.asarray(paddings)))
+        clips = task.encode_all(towers["video"], videos[pool], self.batch_size, lambda encoded: encoded.pooled)
+        similarity = np.asarray(losses.normalise(jnp.asarray(captions)) @ losses.normalise(jnp.asarray(clips)).T)
+        protocol = {
+            "pooling": "contrastive attention pooler", "frames": self.frames, "views": 1, "pool": len(pool),
+            "train clips per class": 0, "chance": 1 / len(pool),
+        }  # fmt: skip
+        return {
+            "text_to_video_R@1": task.Score(recall_at_1(similarity), len(pool), protocol),
+            "video_to_text_R@1": task.Score(recall_at_1(similarity.T), len(pool), protocol),
+        }

@@ -1,0 +1,119 @@
+"""Stage 2, local: predict the teacher's token at every place of the clip from the visible tokens.
+
+    loss = mean over all tokens of 1 - cos(decoder(visible)[i], teacher[i])
+
+Source: VideoPrism 2.3.2, C.2, Table 11. The pixel target is the classical baseline (MAE, VideoMAE):
+squared error to the patch, scaled to mean 0 and variance 1, on hidden patches only.
+"""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from core import decoder, losses, masking, metrics, objective, types, video
+
+TARGETS = ("teacher", "pixels")
+
+
+def patch_error(
+    prediction: Float[Array, "b s p"], patches: Float[Array, "b s p"], normalise: bool
+) -> Float[Array, "b s"]:
+    """Return the mean squared error of each patch.
+
+    Args:
+        prediction: float [b, s, p].
+        patches: float32 [b, s, p], pixels in [0, 1].
+        normalise: scale every patch to mean 0 and variance 1 first.
+
+    Source: MAE (He et al. 2022), normalised pixel targets.
+    """
+    if normalise:
+        mean = jnp.mean(patches, axis=-1, keepdims=True)
+        patches = (patches - mean) / jnp.sqrt(jnp.var(patches, axis=-1, keepdims=True) + 1e-6)
+    return jnp.mean((prediction.astype(jnp.float32) - patches) ** 2, axis=-1)
+
+
+class MaskedModeling(objective.AbstractObjective):
+    """Token-wise cosine distance to the frozen teacher's tokens, over visible and hidden places.
+
+    Args:
+        weight: factor of this loss in the sum.
+        mask: what the student sees (the paper: BlockTube, 35% visible).
+        target: "teacher" (the paper) or "pixels" (the classical baseline, needs no teacher).
+        normalise_pixels: scale each target patch to mean 0 and variance 1; pixel target only.
+        dim, depth, heads, mlp_dim: size of the decoder (the paper's giant: 512, 4, unknown, 2048).
+        remat: what the backward pass of the decoder recomputes, see core.stack.
+        dims: sizes of the towers.
+        key: initial weights of the decoder.
+    """
+
+    weight: float
+    mask: masking.Mask
+    target: str
+    normalise_pixels: bool
+    decoder: decoder.TokenDecoder
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        mask: masking.Mask = masking.BlockTube(0.35),
+        target: str = "teacher",
+        normalise_pixels: bool = True,
+        dim: int = 512,
+        depth: int = 4,
+        heads: int = 8,
+        mlp_dim: int = 2048,
+        remat: str = "nothing_saveable",
+        *,
+        dims: types.Dims,
+        key: PRNGKeyArray,
+    ):
+        if target not in TARGETS:
+            raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
+        self.weight, self.mask, self.target, self.normalise_pixels = weight, mask, target, normalise_pixels
+        out_dim = dims.teacher_dim if target == "teacher" else dims.patch_values
+        self.decoder = decoder.TokenDecoder(
+            dims.video_dim,
+            out_dim,
+            dims.tokens,
+            dim=dim,
+            depth=depth,
+            heads=heads,
+            mlp_dim=mlp_dim,
+            remat=remat,
+            key=key,
+        )
+
+    def views(self) -> frozenset[objective.View]:
+        """Return the masked clip and, for the teacher's target, the intact clip seen by the teacher."""
+        masked = objective.View("video", mask=self.mask)
+        return frozenset(
+            {masked, objective.View("video", teacher=True)} if self.target == "teacher" else {masked}
+        )
+
+    def __call__(
+        self, seen: Mapping[objective.View, types.Encoded], batch: types.Batch, *, key: PRNGKeyArray
+    ) -> tuple[metrics.Mean, dict[str, metrics.Mean]]:
+        """Return the loss and its parts on visible and on hidden places."""
+        del key
+        student = seen[objective.View("video", mask=self.mask)].tokens
+        assert student is not None
+        prediction = self.decoder(student)
+        visible = masking.visible_grid(student.place, prediction.shape[1]).astype(jnp.float32)
+        if self.target == "teacher":
+            teacher = seen[objective.View("video", teacher=True)].tokens
+            assert teacher is not None
+            error = losses.cosine_distance(prediction, jax.lax.stop_gradient(teacher.x))
+            counted = jnp.ones_like(error)
+        else:
+            side = round((prediction.shape[-1] // 3) ** 0.5)
+            patches = video.patchify(batch.video, side).reshape(prediction.shape)
+            error = patch_error(prediction, patches, self.normalise_pixels)
+            counted = 1.0 - visible  # a visible patch is no question
+        weight = batch.weight[:, None]
+        return metrics.Mean.of(error, counted * weight), {
+            "visible": metrics.Mean.of(error, visible * weight),
+            "hidden": metrics.Mean.of(error, (1.0 - visible) * weight),
+        }

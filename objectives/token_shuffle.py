@@ -1,0 +1,89 @@
+"""Stage 2, local with token shuffling: a jigsaw for visible tokens, inpainting for hidden ones.
+
+    sequence = [visible tokens, mask tokens]; permute the whole sequence; add position i to slot i;
+    loss = mean over i of 1 - cos(decoder(...)[i], teacher[i])      (targets in natural order)
+
+Source: VideoPrism 2.3.2, Algorithm 1, Figure 3. One permutation an example is our reading.
+"""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, PRNGKeyArray
+
+from core import decoder, losses, masking, metrics, objective, types
+
+
+def permutations(batch: int, tokens: int, *, key: PRNGKeyArray) -> Int[Array, "b s"]:
+    """Draw one uniform permutation an example; example i depends on the key and on i alone.
+
+    Args:
+        batch: examples.
+        tokens: s, length of a sequence.
+        key: randomness of this step.
+
+    Returns:
+        int32 [b, s], every row a permutation of 0 .. s - 1.
+    """
+    one = lambda i: jax.random.permutation(jax.random.fold_in(key, i), tokens)
+    return jax.vmap(one)(jnp.arange(batch))
+
+
+class TokenShuffle(objective.AbstractObjective):
+    """Masked modelling of the teacher's tokens from a sequence whose order was taken away.
+
+    Args:
+        weight: factor of this loss in the sum.
+        mask: what the student sees (the paper: BlockTube, 35% visible).
+        dim, depth, heads, mlp_dim: size of the decoder (the paper's giant: 512, 4, unknown, 2048).
+        remat: what the backward pass of the decoder recomputes, see core.stack.
+        dims: sizes of the towers.
+        key: initial weights of the decoder.
+    """
+
+    weight: float
+    mask: masking.Mask
+    decoder: decoder.TokenDecoder
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        mask: masking.Mask = masking.BlockTube(0.35),
+        dim: int = 512,
+        depth: int = 4,
+        heads: int = 8,
+        mlp_dim: int = 2048,
+        remat: str = "nothing_saveable",
+        *,
+        dims: types.Dims,
+        key: PRNGKeyArray,
+    ):
+        self.weight, self.mask = weight, mask
+        self.decoder = decoder.TokenDecoder(
+            dims.video_dim,
+            dims.teacher_dim,
+            dims.tokens,
+            dim=dim,
+            depth=depth,
+            heads=heads,
+            mlp_dim=mlp_dim,
+            remat=remat,
+            key=key,
+        )
+
+    def views(self) -> frozenset[objective.View]:
+        """Return the masked clip and the intact clip seen by the teacher."""
+        return frozenset({objective.View("video", mask=self.mask), objective.View("video", teacher=True)})
+
+    def __call__(
+        self, seen: Mapping[objective.View, types.Encoded], batch: types.Batch, *, key: PRNGKeyArray
+    ) -> tuple[metrics.Mean, dict[str, metrics.Mean]]:
+        """Return the loss over all places."""
+        student = seen[objective.View("video", mask=self.mask)].tokens
+        teacher = seen[objective.View("video", teacher=True)].tokens
+        assert student is not None and teacher is not None
+        order = permutations(*teacher.x.shape[:2], key=key)
+        prediction = self.decoder(student, order)
+        error = losses.cosine_distance(prediction, jax.lax.stop_gradient(teacher.x))
+        return metrics.Mean.of(error, jnp.broadcast_to(batch.weight[:, None], error.shape)), {}

@@ -1,0 +1,197 @@
+"""Visible tokens only: equal to a dense grid in which all hidden tokens are padding."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from core import encoder, errors, presets
+
+SIZE = presets.Size(dim=8, heads=2, mlp_dim=16, spatial_layers=2, temporal_layers=2, text_layers=1)
+FRAMES, SIDE, PATCH = 3, 2, 4
+PATCHES = SIDE * SIDE
+TOKENS = FRAMES * PATCHES
+
+
+def _make(**options):
+    built = encoder.FactorizedVideoEncoder(
+        SIZE, FRAMES, SIDE * PATCH, PATCH, key=jax.random.key(0), **options
+    )
+    # Biases and scales away from zero, so that nothing is equal for want of them.
+    leaves, structure = jax.tree.flatten(built)
+    return jax.tree.unflatten(
+        structure, [x + 0.1 * jax.random.normal(jax.random.key(i), x.shape) for i, x in enumerate(leaves)]
+    )
+
+
+MODEL = _make()
+VIDEO = jax.random.uniform(jax.random.key(5), (2, FRAMES, SIDE * PATCH, SIDE * PATCH, 3))
+
+
+def _padded(model, video, place, frame_paddings=None):
+    # The reference: every token of the grid, hidden ones as padding in both halves; written without grids.
+    patches = encoder.patchify(video, model.patch)
+    b, t, n, _ = patches.shape
+    hidden = jnp.ones((b, t * n)).at[jnp.arange(b)[:, None], place].set(0.0).reshape(b, t, n)
+    if frame_paddings is not None:
+        hidden = jnp.maximum(hidden, frame_paddings[:, :, None])
+    x = model.patch_projection(patches) + model.spatial_positions.table
+    x = model.spatial_norm(model.spatial(x.reshape(b * t, n, -1), hidden.reshape(b * t, n)))
+    x = x.reshape(b, t, n, -1)
+    spatial = x
+    x = x.swapaxes(1, 2).reshape(b * n, t, -1) + model.temporal_positions.table
+    x = model.temporal_norm(model.temporal(x, hidden.swapaxes(1, 2).reshape(b * n, t)))
+    x = x.reshape(b, n, t, -1).swapaxes(1, 2)
+    pick = jax.vmap(lambda rows, chosen: rows[chosen])
+    return pick(x.reshape(b, t * n, -1), place), pick(spatial.reshape(b, t * n, -1), place)
+
+
+def _ours(model, video, place, frame_paddings=None, tube=False):
+    tokens, spatial = model.features(video, place, frame_paddings, tube=tube)
+    return tokens.x, spatial
+
+
+def _value_and_grad(run, tube=False):
+    def loss(inputs, place, frame_paddings):
+        extra = {"tube": True} if tube else {}
+        x, spatial = run(*inputs, place, frame_paddings, **extra)
+        weight = jnp.cos(jnp.arange(x.size, dtype=jnp.float32)).reshape(x.shape)
+        return (weight * x).sum() + (weight[..., ::-1] * spatial).sum(), (x, spatial)
+
+    return eqx.filter_jit(eqx.filter_value_and_grad(loss, has_aux=True))
+
+
+REFERENCE = _value_and_grad(_padded)
+RAGGED = _value_and_grad(_ours)
+TUBE = _value_and_grad(_ours, tube=True)
+
+
+def _agree(ours, place, frame_paddings=None):
+    place = jnp.array(place, jnp.int32)
+    ((_, wanted), wanted_gradient), ((_, got), gradient) = (
+        run((MODEL, VIDEO), place, frame_paddings) for run in (REFERENCE, ours)
+    )
+    for a, b in zip(wanted, got):
+        np.testing.assert_allclose(b, a, atol=1e-5, rtol=1e-5)
+    for a, b in zip(jax.tree.leaves(wanted_gradient), jax.tree.leaves(gradient)):
+        assert np.isfinite(b).all()
+        np.testing.assert_allclose(b, a, atol=1e-4, rtol=1e-4)
+    # Gradient of hidden pixels is exactly zero.
+    by_patch = encoder.patchify(gradient[1], PATCH).reshape(2, TOKENS, -1)
+    for row, chosen in zip(np.asarray(by_patch), np.asarray(place)):
+        assert (np.delete(row, chosen, axis=0) == 0.0).all()
+
+
+ORDERS = st.permutations(range(TOKENS))
+
+
+@settings(max_examples=15, deadline=None)
+@given(ORDERS, ORDERS, st.sampled_from([1, 5, TOKENS]))
+# All visible tokens in one frame: two frames see nothing at all; or all at one location.
+@example([0, 1, 2, 3, *range(4, TOKENS)], [8, 9, 10, 11, 4, *range(4), 5, 6, 7], 5)
+def test_any_mask_equals_the_padded_reference_in_values_and_gradients(first, second, visible):
+    _agree(RAGGED, [sorted(first[:visible]), sorted(second[:visible])])
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.permutations(range(PATCHES)), st.permutations(range(PATCHES)), st.sampled_from([1, 2]))
+def test_a_tube_equals_the_padded_reference_in_values_and_gradients(first, second, visible):
+    rows = [sorted(order[:visible]) for order in (first, second)]
+    place = [[frame * PATCHES + patch for frame in range(FRAMES) for patch in row] for row in rows]
+    _agree(TUBE, place)
+
+
+def test_frame_paddings_mean_the_same_on_packed_tokens():
+    place = [[0, 2, 3, 5, 8], [1, 4, 5, 6, 11]]
+    _agree(RAGGED, place, jnp.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]))
+
+
+@pytest.mark.parametrize("tube", [False, True])
+def test_all_visible_equals_dense(tube):
+    place = jnp.broadcast_to(jnp.arange(TOKENS), (2, TOKENS))
+    dense = MODEL(VIDEO)
+    np.testing.assert_array_equal(dense.place, place)
+    np.testing.assert_allclose(MODEL(VIDEO, place, tube=tube).x, dense.x, atol=1e-5)
+
+
+@pytest.mark.parametrize("tube", [False, True])
+def test_hidden_pixels_never_enter_even_when_they_are_not_numbers(tube):
+    place = jnp.array([[0, 1, 4, 5, 8, 9]] * 2)
+    hidden = jnp.ones((2, TOKENS), bool).at[:, place[0]].set(False).reshape(2, FRAMES, SIDE, 1, SIDE, 1, 1)
+    spoiled = jnp.where(hidden, jnp.nan, VIDEO.reshape(2, FRAMES, SIDE, PATCH, SIDE, PATCH, 3))
+    got = MODEL(spoiled.reshape(VIDEO.shape), place, tube=tube)
+    np.testing.assert_array_equal(got.x, MODEL(VIDEO, place, tube=tube).x)
+
+
+def test_cost_falls_with_the_visible_share():
+    # A wide feed-forward, where token-wise work dominates as it does at the paper's sizes.
+    size = presets.Size(dim=64, heads=2, mlp_dim=512, spatial_layers=1, temporal_layers=1, text_layers=1)
+    model = encoder.FactorizedVideoEncoder(size, 4, 16, 4, scan=False, remat="none", key=jax.random.key(0))
+    video = jnp.zeros((2, 4, 16, 16, 3))
+
+    def flops(visible, tube):
+        place = jnp.broadcast_to(jnp.arange(visible), (2, visible))
+        run = jax.jit(lambda video, place: model(video, place, tube=tube).x)
+        cost = run.lower(video, place).compile().cost_analysis()
+        return cost["flops"]
+
+    assert flops(16, True) < 0.3 * flops(64, True)
+    assert flops(16, False) < 0.4 * flops(64, False)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
+def test_patchify_keeps_row_column_channel_order(frames, side, patch):
+    shape = (2, frames, side * patch, side * patch, 3)
+    video = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    got = encoder.patchify(jnp.asarray(video), patch)
+    for row in range(side):
+        for column in range(side):
+            cut = video[:, :, row * patch : (row + 1) * patch, column * patch : (column + 1) * patch]
+            np.testing.assert_array_equal(got[:, :, row * side + column], cut.reshape(2, frames, -1))
+
+
+@pytest.mark.parametrize("scan", [True, False])
+def test_other_lengths_and_resolutions_are_accepted(scan):
+    model = encoder.FactorizedVideoEncoder(SIZE, 3, 8, 4, scan=scan, key=jax.random.key(0))
+    assert model(jnp.zeros((1, 5, 12, 12, 3))).x.shape == (1, 45, 8)
+    assert model(jnp.zeros((1, 1, 8, 8, 3)), jnp.array([[1, 3]])).x.shape == (1, 2, 8)
+
+
+def test_bfloat16_activations_keep_float32_parameters():
+    model = _make(dtype="bfloat16")
+    place = jnp.array([[0, 2, 3, 5, 8], [1, 4, 5, 6, 11]])
+    with jax.numpy_dtype_promotion("strict"):
+        assert model(VIDEO).x.dtype == jnp.bfloat16
+        assert model(VIDEO, place, jnp.zeros((2, FRAMES))).x.dtype == jnp.bfloat16
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(model))
+    np.testing.assert_allclose(model(VIDEO, place).x.astype(jnp.float32), MODEL(VIDEO, place).x, atol=0.15)
+
+
+def test_knobs_reach_their_parameters():
+    model = encoder.FactorizedVideoEncoder(
+        SIZE, 30, 40, 4, position_std=0.3, temporal_residual_scale=0.05, key=jax.random.key(0)
+    )
+    plain = encoder.FactorizedVideoEncoder(SIZE, 30, 40, 4, key=jax.random.key(0))
+    assert abs(float(model.spatial_positions.table.std()) - 0.3) < 0.03
+    assert abs(float(model.temporal_positions.table.std()) - 0.3) < 0.05
+    for part in ("attention.post.w", "feed.outer.kernel"):
+        ours, theirs = (eval(f"m.temporal.blocks.{part}", {"m": m}) for m in (model, plain))
+        np.testing.assert_allclose(ours, 0.05 * theirs, atol=1e-6)
+    np.testing.assert_array_equal(
+        model.spatial.blocks.attention.post.w, plain.spatial.blocks.attention.post.w
+    )
+
+
+def test_wrong_frames_and_masks_are_named():
+    with pytest.raises(errors.UserError, match="got 8 x 12"):
+        MODEL(jnp.zeros((1, 3, 8, 12, 3)))
+    with pytest.raises(errors.UserError, match="divisible by the patch, 4; got 10 x 10"):
+        MODEL(jnp.zeros((1, 3, 10, 10, 3)))
+    with pytest.raises(errors.UserError, match="got patch 4, resolution 10"):
+        encoder.FactorizedVideoEncoder(SIZE, 3, 10, 4, key=jax.random.key(0))
+    with pytest.raises(errors.UserError, match="got 4 visible"):
+        MODEL(VIDEO, jnp.array([[0, 1, 2, 3]] * 2), tube=True)

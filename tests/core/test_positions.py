@@ -1,0 +1,55 @@
+"""Position tables stretch without moving what is already in place."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core import positions
+
+KEY = jax.random.key(0)
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 3)])
+def test_its_own_shape_gives_the_table_itself(shape):
+    table = positions.PositionTable(shape, 4, key=KEY)
+    np.testing.assert_array_equal(table(), table.table)
+    np.testing.assert_array_equal(table(shape), table.table)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9))
+def test_resizing_a_constant_table_keeps_the_constant(rows, wanted, value):
+    table = positions.PositionTable((rows, rows), 2, key=KEY)
+    object.__setattr__(table, "table", jnp.full((rows * rows, 2), float(value)))
+    got = table((wanted, wanted))
+    assert got.shape == (wanted * wanted, 2)
+    np.testing.assert_allclose(got, value, rtol=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(2, 8), st.integers(1, 12))
+def test_space_stretches_each_axis_as_time_does(side, wanted):
+    line = positions.PositionTable((side,), 3, key=KEY)
+    plane = positions.PositionTable((side, side), 3, key=KEY)
+    object.__setattr__(plane, "table", jnp.repeat(line.table, side, axis=0))
+    got = plane((wanted, wanted)).reshape(wanted, wanted, 3)
+    np.testing.assert_allclose(got, jnp.repeat(line((wanted,))[:, None], wanted, axis=1), atol=1e-5)
+
+
+def test_first_values_have_the_asked_deviation():
+    assert abs(float(positions.PositionTable((16, 16), 64, key=KEY).table.std()) * 16 - 1.0) < 0.03
+    assert abs(float(positions.PositionTable((16, 16), 64, std=0.3, key=KEY).table.std()) / 0.3 - 1.0) < 0.03
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 20), st.integers(2, 17))
+def test_sinusoids_have_unit_pairs_and_start_at_zero_and_one(length, dim):
+    waves = positions.sinusoids(length, dim)
+    half = dim // 2
+    assert waves.shape == (length, dim)
+    np.testing.assert_allclose(waves[:, :half] ** 2 + waves[:, half : 2 * half] ** 2, 1.0, atol=1e-5)
+    np.testing.assert_allclose(waves[0], [0.0] * half + [1.0] * half + [0.0] * (dim % 2), atol=1e-6)
+    np.testing.assert_allclose(waves[:, 0], np.sin(np.arange(length)), atol=1e-5)

@@ -1,0 +1,152 @@
+"""The official models' numbers at tiny size, reproduced from the official names.
+
+The golden files were written by the official code with random weights, noise added to every leaf. They
+change only if the public release changes its numerics.
+"""
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from core import errors, released
+
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
+SHARED = {
+    "patch_size": 6,
+    "pos_emb_shape": (4, 4, 4),
+    "model_dim": 32,
+    "num_spatial_layers": 2,
+    "num_temporal_layers": 2,
+    "num_heads": 4,
+    "mlp_dim": 64,
+    "atten_logit_cap": 50.0,
+    "scan": True,
+}
+ENCODER = {**SHARED, "kind": "video_encoder"}
+CLASSIFIER = {**SHARED, "kind": "video_classifier", "num_classes": 7}
+PARAMETERS = GOLDEN / "video_encoder_params.npz"
+
+
+def _text(policy):
+    return {
+        **SHARED,
+        "kind": "video_text",
+        "mlp_dim": 128,
+        "num_auxiliary_layers": 1,
+        "num_unimodal_layers": 2,
+        "vocabulary_size": 64,
+        "enable_causal_atten": True,
+        "norm_policy": policy,
+    }
+
+
+def _io(name):
+    with np.load(GOLDEN / f"{name}_io.npz", allow_pickle=False) as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+@pytest.mark.parametrize("scan", [True, False])
+def test_video_encoder_golden(scan):
+    io, model = _io("video_encoder"), released.load({**ENCODER, "scan": scan}, PARAMETERS)
+    tokens, spatial = released.encode_video(model, io["video"])
+    np.testing.assert_allclose(tokens, io["embeddings"], atol=1e-5)
+    np.testing.assert_allclose(spatial, io["spatial_features"], atol=1e-5)
+    resized, _ = released.encode_video(model, io["video_resized"])
+    np.testing.assert_allclose(resized, io["embeddings_resized"], atol=1e-5)
+    padded, _ = released.encode_video(model, io["video"], io["frame_paddings"])
+    np.testing.assert_allclose(padded, io["embeddings_padded"], atol=1e-5)
+
+
+def test_video_encoder_golden_in_bfloat16():
+    io = _io("video_encoder")
+    model = released.load(ENCODER, PARAMETERS, dtype="bfloat16")
+    tokens = released.encode_video(model, io["video"])[0]
+    assert tokens.dtype == jnp.bfloat16
+    ours, theirs, exact = np.asarray(tokens, np.float32), io["embeddings_bf16"], io["embeddings"]
+
+    def rms(x):
+        return np.sqrt(np.square(x).mean())
+
+    # Nearer to the official rounding than that is to the exact numbers; nowhere off by more than 4 steps
+    # of the largest value (2 to 4 has a step of 1/64).
+    assert rms(ours - theirs) < rms(theirs - exact)
+    np.testing.assert_allclose(ours, theirs, atol=4 / 64)
+
+
+def test_video_classifier_golden():
+    io, model = _io("video_classifier"), released.load(CLASSIFIER, GOLDEN / "video_classifier_params.npz")
+    np.testing.assert_allclose(released.classify(model, io["video"]), io["logits"], atol=1e-5)
+    np.testing.assert_allclose(model.video(io["video"]).pooled, io["global_embeddings"], atol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["pre", "primer_hybrid"])
+def test_video_text_golden(policy):
+    io = _io(f"video_text_{policy}")
+    model = released.load(_text(policy), GOLDEN / f"video_text_{policy}_params.npz")
+    captions = (io["text_token_ids"], io["text_paddings"])
+    for normalize, suffix in ((True, ""), (False, "_unnormalized")):
+        seen, read = released.embed(model, io["video"], *captions, normalize=normalize)
+        np.testing.assert_allclose(seen, io[f"video_embeddings{suffix}"], atol=1e-5)
+        np.testing.assert_allclose(read, io[f"text_embeddings{suffix}"], atol=1e-5)
+    np.testing.assert_allclose(
+        released.frame_embeddings(model, io["video"]), io["frame_embeddings"], atol=1e-5
+    )
+    assert released.embed(model, None, *captions)[0] is None
+    with pytest.raises(errors.UserError, match="without text_paddings"):
+        released.embed(model, None, captions[0])
+
+
+def test_every_fault_of_a_file_is_listed_at_once(tmp_path):
+    with np.load(PARAMETERS, allow_pickle=False) as archive:
+        arrays = {key: archive[key] for key in archive.files}
+    arrays["params/extra"] = np.zeros(3)
+    arrays["params/spatial_ln/scale"] = np.zeros(5, np.float32)
+    arrays["params/temporal_ln/bias"] = np.zeros(32, np.int32)
+    del arrays["params/temporal_ln/scale"]
+    np.savez(tmp_path / "broken.npz", **arrays)
+    with pytest.raises(errors.UserError) as caught:
+        released.load(ENCODER, tmp_path / "broken.npz")
+    said = str(caught.value)
+    assert "missing: params/temporal_ln/scale (32,)" in said
+    assert "unknown: params/extra (3,)" in said
+    assert "wrong shape: params/spatial_ln/scale wanted (32,), got (5,)" in said
+    assert "not floating: params/temporal_ln/bias is int32" in said
+
+
+def test_nothing_is_unpickled(tmp_path):
+    np.savez(tmp_path / "pickled.npz", **{"params/spatial_ln/scale": np.array([print], dtype=object)})
+    with pytest.raises(errors.UserError, match="not a plain"):
+        released.load(ENCODER, tmp_path / "pickled.npz")
+    (tmp_path / "text.npz").write_text("hello")
+    with pytest.raises(errors.UserError, match="not a plain"):
+        released.load(ENCODER, tmp_path / "text.npz")
+    np.save(tmp_path / "single.npy", np.zeros(3))
+    with pytest.raises(errors.UserError, match="not a plain"):
+        released.load(ENCODER, tmp_path / "single.npy")
+    with pytest.raises(errors.UserError, match="no file at"):
+        released.load(ENCODER, tmp_path / "absent.npz")
+
+
+def test_configurations_are_checked():
+    key = jax.random.key(0)
+    with pytest.raises(errors.UserError, match="got 'image_encoder'"):
+        released.build({**ENCODER, "kind": "image_encoder"}, key)
+    with pytest.raises(errors.UserError, match="'videoprism_public_v1_base'"):
+        released.build("videoprism_public_v1_huge", key)
+    bad = {**ENCODER, "model_dims": 3}
+    del bad["num_heads"]
+    with pytest.raises(errors.UserError) as caught:
+        released.build(bad, key)
+    assert "'num_heads' is missing" in str(caught.value)
+    assert "unknown field 'model_dims'" in str(caught.value)
+
+
+def test_public_base_has_the_release_names():
+    table = released.release_table.names("video_encoder")
+    assert len(table) == 40
+    assert len(released.release_table.names("video_classifier")) == 54
+    assert len(released.release_table.names("video_text", auxiliary=True)) == 88
+    assert "params/temporal_encoder/transformers_stack/x_layers/ff_layer/ffn_layer2/linear/kernel" in table

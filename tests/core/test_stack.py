@@ -1,0 +1,81 @@
+"""A stack is its blocks in turn, however it is compiled."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from core import errors, keys, layers, stack
+
+KEY = jax.random.key(0)
+X = jax.random.normal(jax.random.key(1), (2, 5, 8))
+PADDINGS = jnp.array([[0.0, 0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0, 0.0]])
+
+
+def _value_and_grad(model):
+    def loss(model, x):
+        y = model(x, PADDINGS)
+        return (y * jnp.cos(jnp.arange(y.size, dtype=jnp.float32)).reshape(y.shape)).sum(), y
+
+    (_, y), gradient = eqx.filter_jit(eqx.filter_value_and_grad(loss, has_aux=True))(model, X)
+    return [y, *jax.tree.leaves(gradient)]
+
+
+@pytest.mark.parametrize("policy", layers.NORM_POLICIES)
+def test_scan_equals_unrolled_and_a_loop_over_blocks(policy):
+    def make(**options):
+        return stack.Stack(2, 8, 2, 16, norm_policy=policy, key=KEY, **options)
+
+    scanned = make()
+    for ours, theirs in zip(_value_and_grad(scanned), _value_and_grad(make(scan=False, remat="none"))):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=1e-5)
+    x = X
+    for index in range(2):
+        block = stack.Block(8, 2, 16, norm_policy=policy, key=keys.fold(KEY, index))
+        x = block(x, PADDINGS, allowed=stack.key_padding(PADDINGS))
+    np.testing.assert_allclose(scanned(X, PADDINGS), x, atol=1e-5)
+
+
+@pytest.mark.parametrize("remat", sorted(stack.REMAT_POLICIES))
+def test_remat_changes_no_number(remat):
+    wanted = _value_and_grad(stack.Stack(2, 8, 2, 16, remat="none", key=KEY))
+    for ours, theirs in zip(_value_and_grad(stack.Stack(2, 8, 2, 16, remat=remat, key=KEY)), wanted):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_adding_a_layer_leaves_the_others_weights():
+    two, three = (stack.Stack(count, 8, 2, 16, key=KEY) for count in (2, 3))
+    for short, long in zip(jax.tree.leaves(two), jax.tree.leaves(three)):
+        np.testing.assert_array_equal(short, long[:2])
+
+
+def test_padded_tokens_are_not_looked_at():
+    model = stack.Stack(2, 8, 2, 16, key=KEY)
+    changed = jnp.where(PADDINGS[..., None] == 1.0, 7.0, X)
+    np.testing.assert_array_equal(
+        model(X, PADDINGS)[PADDINGS == 0.0], model(changed, PADDINGS)[PADDINGS == 0.0]
+    )
+
+
+def test_a_small_residual_scale_starts_near_the_identity():
+    near = stack.Stack(2, 8, 2, 16, residual_scale=1e-3, key=KEY)(X)
+    far = stack.Stack(2, 8, 2, 16, key=KEY)(X)
+    assert jnp.abs(near - X).max() < 0.02 < jnp.abs(far - X).max()
+
+
+def test_unknown_names_and_counts_are_refused():
+    with pytest.raises(errors.UserError, match="'dots_saveable'"):
+        stack.Stack(2, 8, 2, 16, remat="all", key=KEY)
+    with pytest.raises(errors.UserError, match="'primer_hybrid'"):
+        stack.Stack(2, 8, 2, 16, norm_policy="prenorm", key=KEY)
+    with pytest.raises(errors.UserError, match="at least one layer; got 0"):
+        stack.Stack(0, 8, 2, 16, key=KEY)
+
+
+def test_only_matrices_are_named_for_weight_decay():
+    paths = jax.tree_util.tree_leaves_with_path(stack.Stack(2, 8, 2, 16, key=KEY))
+    for path, leaf in paths:
+        name = path[-1].name
+        assert name in {"kernel", "w", "bias", "b", "scale"}
+        assert (name in {"kernel", "w"}) == (bool(jnp.any(leaf != 0.0)))

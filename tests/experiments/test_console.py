@@ -1,0 +1,88 @@
+"""Progress: plain lines without a terminal, and no crash in any terminal."""
+
+import io
+
+import hypothesis
+import pytest
+import rich.console
+from hypothesis import strategies as st
+
+from experiments import console
+
+
+def stream(encoding="utf-8"):
+    return io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict", write_through=True)
+
+
+def written(file):
+    return file.buffer.getvalue().decode(file.encoding)
+
+
+def test_without_a_terminal_plain_lines_are_printed(monkeypatch):
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    file, now = stream(), [0.0]
+    out = rich.console.Console(file=file, width=20, highlight=False)
+    with console.Progress("stage1", 100, console=out, clock=lambda: now[0]) as progress:
+        for step in range(1, 101):
+            now[0] += 0.25
+            progress.update(step, loss=2.0, clips_per_second=640.0, data_wait_share=0.031)
+        progress.status("probe: [species] 0.61")
+    lines = written(file).splitlines()
+    assert lines == [
+        "stage1: step 0/100, starts",
+        "stage1: step 40/100, loss 2, 640 clips/s, data wait 3 %, 0:15 left",
+        "stage1: step 80/100, loss 2, 640 clips/s, data wait 3 %, 0:05 left",
+        "probe: [species] 0.61",
+        "stage1: step 100/100, loss 2, 640 clips/s, data wait 3 %, done after 0:25",
+    ]
+
+
+def test_a_stage_that_fails_says_where_it_stopped():
+    file = stream()
+    progress = console.Progress("s", 9, start=3, console=rich.console.Console(file=file))
+
+    def fail():
+        with progress:
+            progress.update(5)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert "step 3/9, resumes" in written(file)
+    assert "step 5/9, stopped after 0:00" in written(file)
+
+
+@hypothesis.settings(max_examples=20, deadline=None)
+@hypothesis.given(
+    width=st.integers(1, 120),
+    encoding=st.sampled_from(["utf-8", "ascii"]),
+    stage=st.text(max_size=8),
+    loss=st.one_of(st.none(), st.floats()),
+    terminal=st.booleans(),
+)
+def test_no_terminal_is_too_small_or_too_plain(width, encoding, stage, loss, terminal):
+    file = stream(encoding)
+    out = rich.console.Console(
+        file=file, width=width, force_terminal=terminal, color_system=None, legacy_windows=False
+    )
+    with console.Progress(stage, 4, console=out) as progress:
+        progress.update(1, loss)
+        progress.status(stage + "\n[bold] –")
+        progress.update(4, loss, 3.0, 0.5)
+    assert written(file)
+
+
+def test_a_live_line_shows_the_figures():
+    file = stream()
+    out = rich.console.Console(file=file, width=120, force_terminal=True, color_system=None)
+    with console.Progress("[red]stage1[/blue]", 4, console=out) as progress:
+        progress.update(2, 1.5, 640.0, 0.25)
+    text = written(file)
+    assert "[red]stage1[/blue]" in text
+    assert "2/4" in text
+    assert "loss 1.5, 640 clips/s, data wait 25 %" in text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(-1, "0:00"), (59.9, "0:59"), (61, "1:01"), (3725, "1:02:05")])
+def test_durations(seconds, text):
+    assert console.duration(seconds) == text

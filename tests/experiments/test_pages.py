@@ -1,0 +1,113 @@
+"""The pages: the same bytes from the same files, nothing from elsewhere, nothing unescaped."""
+
+import html.parser
+import json
+import re
+
+import pytest
+
+from core import errors, events
+from experiments import pages, report
+
+HOSTILE = '<script>alert("1")</script>$\\frac$|`x`\x00\ud800'
+
+
+class Tags(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def handle_starttag(self, tag, attributes):
+        self.seen.append((tag, dict(attributes)))
+
+
+def make(folder, label="stage 2"):
+    results = [
+        {
+            "label": name,
+            "seed": seed,
+            "metrics": {
+                label: {"value": 0.5 + 0.1 * seed, "n": 50, "protocol": {"chance": 0.125, label: label}}
+            },
+        }
+        for name in ("stage 1", label)
+        for seed in (0, 1)
+    ]
+    logs = []
+    for row in ("stage 1", label):
+        logs.append({"label": row, "seed": 0, "stage": label, "events": "shared/events.jsonl"})
+    logs.append({"label": label, "seed": 0, "stage": "second", "events": "own/events.jsonl"})
+    for name in ("shared", "own"):
+        with events.EventLog(folder / name / "events.jsonl") as log:
+            for step in range(5):
+                log.write(step, "train", {"loss": 1.0 / (1 + step), "loss/masked": step, "speed": 3.0})
+            log.write(5, "train", {"loss": float("nan")})
+            log.write(5, "eval", {"loss": 9.0})
+    table = report.build_table(results, reference=["stage 1"], logs=logs, config=label, command=label)
+    report.write_table(table, folder / "table.json")
+
+
+def test_files_give_the_same_bytes_twice(tmp_path):
+    make(tmp_path)
+    first = report.read_table(tmp_path / "table.json")
+    assert pages.rebuild(tmp_path) == first
+    before = [(tmp_path / name).read_bytes() for name in ("report.html", "report.md")]
+    pages.rebuild(tmp_path)
+    assert [(tmp_path / name).read_bytes() for name in ("report.html", "report.md")] == before
+
+
+def test_hostile_words_stay_words(tmp_path):
+    make(tmp_path, label=HOSTILE)
+    pages.rebuild(tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    tags = Tags()
+    tags.feed(page)
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in tags.seen}
+    assert "&lt;script&gt;" in page
+    sources = [attributes["src"] for _, attributes in tags.seen if "src" in attributes]
+    assert len(sources) == 3
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in sources)
+    assert not any(name.startswith("on") for _, attributes in tags.seen for name in attributes)
+    assert "url(" not in page
+    assert "<script" not in (tmp_path / "report.md").read_text()
+
+
+def test_the_page_holds_numbers_protocols_and_configuration(tmp_path):
+    make(tmp_path)
+    pages.rebuild(tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "0.550 [-0.09, 1.19]" in page
+    assert "chance 0.125" in page
+    assert re.search(r"<summary>config</summary><pre>stage 2</pre>", page)
+    assert "Learning curves: second" in page
+
+
+def test_a_shared_log_is_read_once_and_odd_values_are_left_out(tmp_path):
+    make(tmp_path)
+    curves = pages.read_curves(tmp_path, report.read_table(tmp_path / "table.json"))
+    assert [(curve.label, curve.stage, curve.term) for curve in curves] == [
+        ("stage 1 (shared by 2 rows)", "stage 2", "loss"),
+        ("stage 1 (shared by 2 rows)", "stage 2", "loss/masked"),
+        ("stage 2", "second", "loss"),
+        ("stage 2", "second", "loss/masked"),
+    ]
+    assert curves[0].steps == (0, 1, 2, 3, 4)
+
+
+def test_without_named_logs_the_folder_is_searched(tmp_path):
+    make(tmp_path)
+    table = json.loads((tmp_path / "table.json").read_text())
+    del table["logs"]
+    curves = pages.read_curves(tmp_path, table)
+    assert {curve.label for curve in curves} == {"own", "shared"}
+
+
+def test_missing_files_are_named(tmp_path):
+    with pytest.raises(errors.UserError, match="no such file"):
+        pages.rebuild(tmp_path)
+    with pytest.raises(errors.UserError, match="folder of an ablation"):
+        pages.rebuild(tmp_path / "nowhere")
+    make(tmp_path)
+    (tmp_path / "own" / "events.jsonl").unlink()
+    with pytest.raises(errors.UserError, match=r"own.*no such file"):
+        pages.rebuild(tmp_path)

@@ -1,0 +1,157 @@
+"""The table: its written form, its comparisons, and how it is shown in a terminal."""
+
+import io
+import json
+
+import hypothesis
+import pytest
+import rich.console
+from hypothesis import strategies as st
+
+from core import errors
+from experiments import cells, report
+
+few = hypothesis.settings(max_examples=25, deadline=None)
+PROTOCOL = {"pooling": "attentive probe", "frames": 8, "views": 1, "test_clips": 100, "chance": 0.125}
+
+
+def result(label, seed, value, *, name="motion", n=100, **protocol):
+    return {
+        "label": label,
+        "seed": seed,
+        "metrics": {name: {"value": value, "n": n, "protocol": PROTOCOL | protocol}},
+    }
+
+
+def shown(table, width=100, encoding="utf-8"):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
+    report.print_table(table, rich.console.Console(file=stream, width=width, highlight=False))
+    stream.flush()
+    return stream.buffer.getvalue().decode(encoding)
+
+
+def small_table():
+    rows = {"stage 1": [0.5, 0.4], "stage 2": [0.6, 0.55]}
+    results = [
+        result(label, seed, value) for label, values in rows.items() for seed, value in enumerate(values)
+    ]
+    return report.build_table(results, reference=["stage 1"], command="prismlab run x.gin")
+
+
+@few
+@hypothesis.given(
+    st.dictionaries(
+        st.tuples(st.sampled_from("abc"), st.integers(0, 4)), st.floats(0, 1), min_size=1, max_size=12
+    )
+)
+def test_a_table_survives_the_disk_and_has_its_schema(tmp_path_factory, values):
+    results = [result(label, seed, value) for (label, seed), value in values.items()]
+    table = report.build_table(results, reference=[results[0]["label"]], config="x = 1")
+    path = tmp_path_factory.mktemp("table") / "table.json"
+    report.write_table(table, path)
+    assert report.read_table(path) == table == json.loads(path.read_text())
+    for row in table["rows"]:
+        for metric in row["metrics"].values():
+            assert len(metric["values"]) == len(metric["sizes"]) == len(row["seeds"])
+            assert metric["ci95"][0] <= metric["mean"] <= metric["ci95"][1]
+            assert metric["protocol"] == PROTOCOL
+    assert shown(table)
+
+
+def test_rows_are_compared_over_the_seeds_they_share():
+    results = [result("a", seed, value) for seed, value in [(0, 0.5), (1, 0.4), (2, 0.1)]]
+    results += [result("b", seed, value) for seed, value in [(2, 0.3), (1, 0.5), (7, 0.9)]]
+    (entry,) = report.build_table(results, reference=["a"])["paired"]
+    assert (entry["row"], entry["reference"], entry["seeds"], entry["n"]) == ("b", "a", [1, 2], 2)
+    assert entry["difference"] == pytest.approx(0.15)
+    assert entry["p_holm"] == entry["p"]
+
+
+def test_two_references_are_compared_once():
+    results = [
+        result(label, seed, value) for label, value in [("a", 0.1), ("b", 0.2), ("c", 0.4)] for seed in (0, 1)
+    ]
+    entries = report.build_table(results, reference=["a", "c"])["paired"]
+    assert sorted((entry["row"], entry["reference"]) for entry in entries) == [
+        ("b", "a"),
+        ("b", "c"),
+        ("c", "a"),
+    ]
+
+
+def test_numbers_of_different_protocols_are_not_compared():
+    table = report.build_table([result("a", 0, 0.5), result("b", 0, 0.6, pooling="mean")], reference=["a"])
+    assert table["paired"][0]["difference"] is None
+    text = shown(table)
+    assert "protocols differ" in text
+    # Each cell carries its own mark when the rows were not measured alike.
+    assert "(a) pooling attentive probe" in text
+    assert "(b) pooling mean" in text
+    assert "0.500 [0.40, 0.60] (a)" in text
+    assert "0.600 [0.50, 0.69] (b)" in text
+
+
+def test_a_table_shows_means_intervals_gaps_and_protocols():
+    results = [result("stage 1", 0, 0.25), result("stage 2", 0, 2.5, name="loss", n=0)]
+    text = shown(report.build_table(results))
+    assert "0.250 [0.18, 0.34]" in text
+    assert "2.500" in text
+    assert "–" in text
+    assert "chance 0.125, interval: Wilson over 100 test items, one seed" in text
+
+
+def test_a_diverged_seed_is_shown_as_such(tmp_path):
+    table = report.build_table([result("a", 0, float("nan")), result("a", 1, 0.5)])
+    report.write_table(table, tmp_path / "table.json")
+    assert "not finite" in shown(report.read_table(tmp_path / "table.json"))
+
+
+@pytest.mark.parametrize("width", [8, 40, 80])
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+def test_any_terminal_can_show_the_table(width, encoding):
+    table = report.build_table(
+        [result("[red]ä\x1b[2J–[/nonsense]", 0, 0.5), result("b", 0, 0.5, name="other")]
+    )
+    assert "\x1b" not in shown(table, width=width, encoding=encoding)
+
+
+def test_a_wide_table_is_printed_in_parts():
+    results = [
+        {"label": "a", "seed": 0, "metrics": result("a", 0, 0.5, name=f"metric {i}")["metrics"]}
+        for i in range(1)
+    ]
+    results[0]["metrics"] = {f"metric {i}": results[0]["metrics"]["metric 0"] for i in range(9)}
+    text = shown(report.build_table(results), width=60)
+    assert max(map(len, text.splitlines()[:8])) <= 60
+    assert text.count("0.500 [0.40, 0.60]") == 9
+
+
+@pytest.mark.parametrize(
+    ("results", "reference", "words"),
+    [
+        ([result("a", 0, 0.5), result("a", 0, 0.6)], [], "two of seed 0"),
+        ([result("a", 0, 0.5), result("a", 1, 0.6, frames=16)], [], "one protocol"),
+        ([result("a", 0, 0.5)], ["z"], "correct the label"),
+    ],
+)
+def test_mistakes_are_named(results, reference, words):
+    with pytest.raises(errors.UserError, match=words):
+        report.build_table(results, reference=reference)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"rows": [{"label": "a", "seeds": [], "metrics": {"m": {}}}]}']
+)
+def test_a_damaged_table_is_named(tmp_path, text):
+    path = tmp_path / "table.json"
+    path.write_text(text)
+    with pytest.raises(errors.UserError, match="run the ablation again"):
+        report.read_table(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.6134, "0.613"), (-0.0001, "0.000"), (12.345, "12.3"), (1234.5, "1234.5"), (2.5e7, "2.500e+07")],
+)
+def test_numbers_are_short(value, text):
+    assert cells.number(value) == text
