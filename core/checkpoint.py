@@ -5,6 +5,7 @@ needs to go on) and `meta` (JSON: step, configuration address, shapes). Orbax wr
 folder and renames it, so a killed save leaves the previous checkpoint untouched.
 """
 
+import logging
 import pathlib
 from typing import Any
 
@@ -15,6 +16,10 @@ import orbax.checkpoint as ocp
 from flax import traverse_util
 
 from core import errors, names, step
+
+
+# Orbax warns of metadata that an item of a step never has of its own; a user cannot do anything about it.
+logging.getLogger("absl").addFilter(lambda note: "Metadata file does not exist" not in str(note.msg))
 
 
 def _nested(arrays: dict[str, Any]) -> dict[str, Any]:

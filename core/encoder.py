@@ -154,7 +154,8 @@ class FactorizedVideoEncoder(eqx.Module):
             video: float [b, t, height, width, 3] in [0, 1]; height equals width.
             place: int32 [b, m], ascending indices (frame * n + patch) of the visible tokens, each in
                 [0, t * n); hidden pixels never enter the computation. None means all are visible.
-            frame_paddings: float [b, t], 1.0 where a frame is padding.
+            frame_paddings: float [b, t], 1.0 where a frame is padding; what is returned for tokens of
+                such a frame has no meaning.
             tube: promise that place holds the same patches in every frame (static).
 
         Returns:

@@ -112,7 +112,8 @@ def run(
     devices = mesh.make()
     place = lambda batch: jax.device_put(step.HostBatch(**batch), mesh.split(devices))
     compiled = step.compile_step(state, optimizer, frozen, teacher)
-    arrays, static = eqx.partition(jax.device_put(state, mesh.whole(devices)), eqx.is_array)
+    arrays, static = eqx.partition(state, eqx.is_array)
+    arrays = jax.device_put(arrays, mesh.whole(devices))
     teacher_arrays = jax.device_put(eqx.filter(teacher, eqx.is_array), mesh.whole(devices))
     done = int(state.step)
     clock = _Clock()
@@ -128,7 +129,7 @@ def run(
             if done == steps or done % checkpoint_every == 0 or stop.came:
                 _record(pending, log, schedule, clock, log_every, steps, show)
                 pending = None
-                log.flush()
+                log.flush(sync=True)
                 checkpoints.save(eqx.combine(arrays, static), meta)
             if stop.came and done < steps:
                 checkpoints.wait()

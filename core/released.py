@@ -172,9 +172,11 @@ def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise errors.UserError(f"released weights: no file at {path}; download the .npz of this model first.")
     try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("not a zip archive")
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, AttributeError, zipfile.BadZipFile) as fault:
+    except (ValueError, OSError, zipfile.BadZipFile) as fault:
         raise errors.UserError(
             f"released weights: {path} is not a plain .npz of arrays ({fault})."
         ) from fault

@@ -4,6 +4,7 @@ Each line of captions.jsonl is {"path": "videos/a.mp4", "caption": "...", "start
 end (seconds) may be left out. A truth.jsonl beside it may give labels: {"path": ..., any JSON}.
 """
 
+import collections
 import json
 import os
 import pathlib
@@ -38,8 +39,8 @@ def read_folder(
         limits: bounds on each video.
 
     Yields:
-        One record a row, in the order of captions.jsonl; its key is the row's path, with "@start" where one
-        file gives several clips.
+        One record a row, in the order of captions.jsonl; its key is the row's path, with "#line" where
+        one file gives several clips.
 
     Raises:
         errors.UserError: naming file and line: text that is not UTF-8 or JSON, unknown or missing fields, an
@@ -49,8 +50,8 @@ def read_folder(
     directory = pathlib.Path(directory)
     rows = _checked_rows(directory)
     labels = _labels(directory)
-    paths = [row["path"] for _, row in rows]
-    several = {path for path in paths if paths.count(path) > 1} if len(set(paths)) < len(paths) else set()
+    counts = collections.Counter(row["path"] for _, row in rows)
+    several = {path for path, count in counts.items() if count > 1}
     return _records(directory, rows, labels, several, min_frames, limits)
 
 
@@ -79,7 +80,7 @@ def _records(
                 "leave the clip out, lengthen it, or ask for fewer frames"
             )
         yield record_module.Record(
-            key=f"{path}@{start or 0.0:g}" if path in several else path,
+            key=f"{path}#{line}" if path in several else path,
             video=video,
             caption=row["caption"],
             start=start,

@@ -5,6 +5,7 @@ Every global batch comes from one source, so that no negative pair can be told a
 Source: VideoPrism 2.3.1 (alternating gradient descent, after Akbari et al. 2023).
 """
 
+import math
 from collections.abc import Mapping
 
 import grain
@@ -16,8 +17,9 @@ from core import errors
 def schedule(weights: tuple[float, ...], steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the source of each step and how many batches that source gave before.
 
-    The source that lags furthest behind its share goes next, so after any number of steps each
-    source is within one batch of its share. A prefix never depends on how many steps follow.
+    After any number of steps each source is within one batch of its share, and a prefix never depends on
+    how many steps follow. Serving whoever lags furthest would not do: beside two large sources, many
+    small ones fall behind together. So, of the sources that may already go, the one that must go first does.
 
     Args:
         weights: relative weights, all > 0.
@@ -25,13 +27,19 @@ def schedule(weights: tuple[float, ...], steps: int) -> tuple[np.ndarray, np.nda
 
     Returns:
         int64 [steps] index of the source, and int64 [steps] batches of that source before this step.
+
+    Source: Tijdeman 1980, The chairman assignment problem (deviation at most 1 - 1 / (2 n - 2)).
     """
     share = np.asarray(weights, float) / np.sum(weights)
+    slack = 1 / max(2, 2 * len(share) - 2)
     given = np.zeros(len(share), np.int64)
     source, turn = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
     for step in range(steps):
-        # Rounding keeps equal lags equal, so that ties fall to the first source on every machine.
-        next_source = int(np.argmax(np.round(share * (step + 1) - given, 9)))
+        lag = share * (step + 1) - given
+        # Rounding keeps equal values equal, so that ties fall to the first source on every machine.
+        may_go = np.round(lag - slack, 9) >= 0
+        deadline = np.where(may_go, np.round((1 - slack - lag) / share, 9), np.inf)
+        next_source = int(np.argmin(deadline))
         source[step], turn[step] = next_source, given[next_source]
         given[next_source] += 1
     return source, turn
@@ -72,6 +80,6 @@ def weights_of(names: list[str], weights: Mapping[str, float] | None) -> tuple[f
         return (1.0,) * len(names)
     if set(weights) != set(names):
         raise errors.UserError(f"weights must name exactly the sources {sorted(names)}, got {sorted(weights)}")
-    if any(not value > 0 for value in weights.values()):
+    if any(not 0 < value < math.inf for value in weights.values()):
         raise errors.UserError(f"weights must be positive, got {dict(weights)}; leave a source out to switch it off")
     return tuple(float(weights[name]) for name in names)

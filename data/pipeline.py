@@ -59,6 +59,9 @@ class Line:
         for field in ("frames", "resolution", "threads", "prefetch"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+        for field in ("workers", "cache_megabytes"):
+            if getattr(self, field) < 0:
+                raise ValueError(f"{field} must be at least 0, got {getattr(self, field)}")
 
     def open(self, batch_size: int, steps: int, seed: int, name: str, cache: pathlib.Path) -> "Stream":
         """Return the stream of batches of a stage.
@@ -73,7 +76,7 @@ class Line:
         return Stream(self, batch_size, steps, seed, name, cache)
 
 
-_decoded: dict[tuple[str, str], UInt8[np.ndarray, "t h w 3"]] = {}
+_decoded: dict[tuple[bytes, float | None, float | None], UInt8[np.ndarray, "t h w 3"]] = {}
 _decoded_bytes = 0
 _decoded_lock = threading.Lock()
 
@@ -84,14 +87,15 @@ def clip_of(example: record.Record, least: int, home: str, megabytes: int) -> UI
     Args:
         example: the record.
         least: frames that it must have.
-        home: name of its source, part of the memory's key.
+        home: name of its source, for messages.
         megabytes: room for decoded clips in this process; 0 keeps none.
 
     Raises:
         UserError: it does not decode, or is shorter than asked.
     """
     global _decoded_bytes
-    where = (home, f"{example.key}:{example.checksum if megabytes == 0 else ''}")
+    # By content: two stages of one process may call different sources, and different clips, by one name.
+    where = (hashlib.blake2b(example.video, digest_size=16).digest(), example.start, example.end)
     found = _decoded.get(where)
     if found is None:
         found = decode.decode(example.video, name=f"clip {example.key!r} of source {home!r}")

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import pathlib
-import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -110,7 +109,7 @@ class ShardReader:
         for shard in self.manifest["shards"]:
             self._starts.append(self._starts[-1] + shard["records"])
         _check_sizes(self.directory, self.manifest)
-        self._reset()
+        self._open: dict[tuple[int, int], array_record_module.ArrayRecordReader] = {}
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -160,22 +159,16 @@ class ShardReader:
         return {"directory": self.directory, "manifest": self.manifest, "_starts": self._starts}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._reset()
-
-    def _reset(self) -> None:
-        self._lock, self._process = threading.Lock(), os.getpid()
-        self._open: dict[int, array_record_module.ArrayRecordReader] = {}
+        self.__dict__.update(state, _open={})
 
     def _reader(self, shard: int) -> array_record_module.ArrayRecordReader:
-        # A forked child must not share its parent's file positions.
-        if self._process != os.getpid():
-            self._reset()
-        with self._lock:
-            if shard not in self._open:
-                path = self.directory / self.manifest["shards"][shard]["file"]
-                self._open[shard] = array_record_module.ArrayRecordReader(str(path), _READER_OPTIONS)
-            return self._open[shard]
+        # A forked child must not share its parent's open files, hence the process in the key. Two threads
+        # may both open a shard; one of the readers is then dropped.
+        key = os.getpid(), shard
+        if key not in self._open:
+            path = self.directory / self.manifest["shards"][shard]["file"]
+            self._open.setdefault(key, array_record_module.ArrayRecordReader(str(path), _READER_OPTIONS))
+        return self._open[key]
 
 
 _REMEDY = "copy the directory again, or write its shards again"

@@ -4,10 +4,12 @@ A new source is one frozen dataclass with `open(cache) -> Sequence[Record]`; the
 it by walking this module. Its repr is its identity, so every field must be a plain value.
 """
 
+import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from core import errors
@@ -27,6 +29,22 @@ class Source(Protocol):
 def fingerprint(value: Any) -> str:
     """Return 16 hex digits that stand for a frozen dataclass: the sha256 of its repr and the format."""
     return hashlib.sha256(f"{FORMAT} {value!r}".encode()).hexdigest()[:16]
+
+
+def contents(records: Sequence[record.Record]) -> str:
+    """Return a text that stands for what opened records hold: their shards' manifest, or every record."""
+    if isinstance(records, shards.ShardReader):
+        return repr([shard["sha256"] for shard in records.manifest["shards"]])
+    return repr([dataclasses.replace(records[index], video=b"") for index in range(len(records))])
+
+
+@contextlib.contextmanager
+def _alone(packed: pathlib.Path) -> Iterator[None]:
+    """Let one process at a time write into the cache what several may want; the others wait."""
+    packed.parent.mkdir(parents=True, exist_ok=True)
+    with open(packed.with_name(f".{packed.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +69,11 @@ class Rendered:
         """
         name = fingerprint(self.world)
         packed = cache / f"shards-{fingerprint((self.world, self.records_per_shard))}"
-        if not shards.finished(packed):
-            videos = cache / f"world-{name}"
-            render.render(self.world, videos, workers=self.workers)
-            shards.write_shards(folder.read_folder(videos), packed, self.records_per_shard)
+        with _alone(packed):
+            if not shards.finished(packed):
+                videos = cache / f"world-{name}"
+                render.render(self.world, videos, workers=self.workers)
+                shards.write_shards(folder.read_folder(videos), packed, self.records_per_shard)
         return shards.ShardReader(packed)
 
 
@@ -90,10 +109,10 @@ class Folder:
         listing = sorted((str(p.relative_to(directory)), p.stat().st_size, p.stat().st_mtime_ns)
                          for p in directory.rglob("*") if p.is_file())  # fmt: skip
         packed = cache / f"shards-{fingerprint((self.min_frames, self.records_per_shard, listing))}"
-        if not shards.finished(packed):
-            shards.write_shards(
-                folder.read_folder(directory, min_frames=self.min_frames), packed, self.records_per_shard
-            )
+        with _alone(packed):
+            if not shards.finished(packed):
+                found = folder.read_folder(directory, min_frames=self.min_frames)
+                shards.write_shards(found, packed, self.records_per_shard)
         return shards.ShardReader(packed)
 
 

@@ -62,17 +62,27 @@ class Tokenizer:
         if self.model is not None:
             path = pathlib.Path(self.model)
         else:
-            path = cache / f"tokenizer-{source.fingerprint(self)}.model"
+            opened = [each.open(cache) for each in self.sources]
+            # What the sources hold, not what they are called: a folder may change under its name.
+            path = cache / f"tokenizer-{source.fingerprint((self, [source.contents(each) for each in opened]))}.model"
             if not path.is_file():
-                captions = [canonicalise(r.caption) for each in self.sources for r in each.open(cache)]
-                files.write_atomic(path, _train(sorted(set(captions)), self.vocabulary))
+                captions = {canonicalise(each[i].caption) for each in opened for i in range(len(each))}
+                files.write_atomic(path, _train(sorted(captions), self.vocabulary))
         if not path.is_file():
             raise errors.UserError(f"tokenizer model {path} does not exist; set tokenizer.Tokenizer.model")
-        return Encoder(path.read_bytes(), self.length, str(path))
+        encoder = Encoder(path.read_bytes(), self.length, str(path))
+        _processor(encoder.model, encoder.name)  # a file that is no model is told now, not in the loader
+        return encoder
 
 
 def _train(captions: list[str], vocabulary: int) -> bytes:
     model = io.BytesIO()
+    letters = len(set("".join(captions)) - {" "}) + 4  # and three special pieces and the mark of a word's start
+    if vocabulary < letters:
+        raise errors.UserError(
+            f"tokenizer.Tokenizer.vocabulary={vocabulary} is smaller than the {letters} pieces that the letters of "
+            "the captions need; raise it"
+        )
     # hard_vocab_limit=False lets a small corpus have fewer pieces; one thread keeps it deterministic.
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(captions), model_writer=model, vocab_size=vocabulary, hard_vocab_limit=False,
@@ -84,9 +94,12 @@ def _train(captions: list[str], vocabulary: int) -> bytes:
 @functools.lru_cache(maxsize=4)
 def _processor(model: bytes, name: str) -> sentencepiece.SentencePieceProcessor:
     try:
+        if not model:  # the library would wait for a model that never comes
+            raise RuntimeError("the file is empty")
         return sentencepiece.SentencePieceProcessor(model_proto=model)
     except RuntimeError as error:
-        raise errors.UserError(f"{name} is no SentencePiece model ({error})") from error
+        reason = " ".join(str(error).split()) or "it cannot be parsed"
+        raise errors.UserError(f"{name} is no SentencePiece model ({reason}); set tokenizer.Tokenizer.model") from error
 
 
 @dataclasses.dataclass(frozen=True)

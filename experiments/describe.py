@@ -44,7 +44,7 @@ def describe(value: Any, path: str = "") -> Tree:
         return _dictionary(value, path)
     if isinstance(value, functools.partial):
         return {"partial of": _name(value.func, path), **_arguments(value, path)}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if dataclasses.is_dataclass(value) and not isinstance(value, type) and _frozen(value):
         fields = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
         return {
             "class": _name(type(value), path),
@@ -85,6 +85,12 @@ def _name(value: Any, path: str) -> str:
             f"description; give it a frozen dataclass, or a function with a name of its own"
         )
     return f"{module}.{name}"
+
+
+def _frozen(value: Any) -> bool:
+    # What can change after it was described has no address. Frozen dataclasses and Equinox's modules
+    # alike are told by a __setattr__ of their own.
+    return type(value).__setattr__ is not object.__setattr__
 
 
 def _join(path: str, name: str) -> str:

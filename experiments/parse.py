@@ -169,19 +169,16 @@ class Reader:
         target = self.look_up(table, statement.selector, place)
         if target is None:
             return
+        if not scope:
+            self.sheet.roots.append((target.name, place))
         if statement.arg_name not in target.parameters:
-            known = target.parameters
-            near = sheet.meant(statement.arg_name, known)
-            listed = "" if near else f"; it has: {', '.join(known) or 'none'}"
-            self.faults.add(
-                place, f"{statement.selector} has no parameter '{statement.arg_name}'{near}{listed}"
-            )
+            near = sheet.meant(statement.arg_name, target.parameters)
+            near = near or f"; it has: {', '.join(target.parameters) or 'none'}"
+            self.faults.add(place, f"{statement.selector} has no parameter '{statement.arg_name}'{near}")
             self.sheet.doubtful.add(target.name)
             # What this value refers to would else look unused.
             self.sheet.complete &= not any(sheet.parts(statement.value))
             return
-        if not scope:
-            self.sheet.roots.append((target.name, place))
         self._add(sheet.Entry(scope, target, statement.arg_name, statement.value, shown, place, source))
 
     def _add(self, entry: sheet.Entry) -> None:
@@ -212,7 +209,7 @@ def explain(error: Exception, line: int) -> tuple[str, int]:
         word = message.rsplit("token", 1)[1].strip().strip("'")
         message = f"could not read the value {word}; a text needs quotes of its own: '{word}'"
     elif "Unable to parse value" in message:
-        message = "could not read the value (gin knows literals, @references and %macros, no arithmetic)"
+        message = "could not read the value (a literal, @reference or %macro; a text needs quotes of its own)"
     elif "Expected newline" in message:
         message = "wanted the end of the line after the value (gin knows no arithmetic)"
     elif "Couldn't parse statement" in message:

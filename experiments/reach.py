@@ -130,7 +130,9 @@ def _why(bindings: sheet.Sheet, entry: sheet.Entry, reached: Reached) -> str:
     ]
     if not uses:
         where = f" in scope '{'/'.join(entry.scope)}'" if entry.scope else ""
-        return f"nothing that is used refers to {name}{where}"
+        elsewhere = sorted("/".join(scope) or "none" for scope in reached.targets.get(entry.target.name, ()))
+        known = f" (it is used in scope {', '.join(elsewhere)})" if elsewhere else ""
+        return f"nothing that is used refers to {name}{where}{known}"
     winners = [bindings.bound(entry.target, scope).get(entry.name) for scope in sorted(uses)]
     others = sorted({f"{each.shown} at {each.place}" for each in winners if each and each is not entry})
     return f"every use has a nearer value, {', '.join(others)}"

@@ -59,7 +59,7 @@ class Builder:
             return functools.partial(target.call, **arguments)
         try:
             return target.call(**arguments)
-        except (errors.UserError, ValueError, TypeError) as error:
+        except (errors.UserError, ValueError, TypeError, OSError) as error:
             # A message that names one of our bindings is about the line of that binding.
             words = re.findall(r"\w+", str(error))
             where = next((lines[word] for word in words if word in lines), place)

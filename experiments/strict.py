@@ -84,5 +84,5 @@ def _root(read: sheet.Sheet, roots: Sequence[Callable]) -> tuple[sheet.Target, s
         target = sheet.Target(root, module.__name__ if module else "", root.__qualname__)
         for name, place in read.roots:
             if name == target.name:
-                return target, place, root.__qualname__
+                return target, place, f"{target.module.rsplit('.', 1)[-1]}.{root.__qualname__}"
     return None

@@ -109,7 +109,7 @@ class AttentiveProbe:
         shift, scale = _scaling(tokens, self.whiten)
         tokens, test_tokens = (_scale(x, shift, scale) for x in (tokens, test_tokens))
         held = len(tokens) // 8
-        logits, rates = self._fit(tokens, labels, held, test_tokens, key=keys.seeded(seed, "probe"))
+        logits = self._fit(tokens, labels, held, test_tokens, key=keys.seeded(seed, "probe"))
         scores = {}
         for index, label in enumerate(self.labels):
             right = test_labels[label]
@@ -118,7 +118,7 @@ class AttentiveProbe:
                 "pooling": "attention pooler" + (", whitened tokens" if self.whiten else ""),
                 "frames": self.frames, "views": 1,
                 "train clips per class": round((len(tokens) - held) / len(CLASSES[label])),
-                "learning rate": rates[index], "chance": 1 / len(CLASSES[label]),
+                "learning rates tried": list(self.learning_rates), "chance": round(1 / len(CLASSES[label]), 4),
             }  # fmt: skip
             suffix = "_whitened" if self.whiten else ""
             scores[label + suffix] = task.Score(float(np.mean(answer.argmax(1) == right)), len(right), protocol)
@@ -142,8 +142,8 @@ class AttentiveProbe:
 
     def _fit(
         self, tokens: np.ndarray, labels: dict[str, np.ndarray], held: int, test: np.ndarray, *, key: PRNGKeyArray
-    ) -> tuple[np.ndarray, list[float]]:
-        """Train labels x learning rates heads at once; return the chosen heads' test logits and rates."""
+    ) -> np.ndarray:
+        """Train labels x learning rates heads at once; return the test logits of each label's best head."""
         widest = max(len(CLASSES[label]) for label in self.labels)
         counts = jnp.asarray([len(CLASSES[label]) for label in self.labels])
         rates = jnp.asarray(self.learning_rates)
@@ -181,7 +181,7 @@ class AttentiveProbe:
         correct = (in_parts(tokens[:held]).argmax(-1) == np.asarray(places)[:, :held]).mean(1)
         best = correct.reshape(len(self.labels), -1).argmax(1)
         chosen = np.arange(len(self.labels)) * len(rates) + best
-        return in_parts(test)[chosen], [float(self.learning_rates[i]) for i in best]
+        return in_parts(test)[chosen]
 
 
 def _classes(records: list[record.Record], label: str) -> np.ndarray:

@@ -72,7 +72,7 @@ class Retrieval:
         similarity = np.asarray(losses.normalise(jnp.asarray(captions)) @ losses.normalise(jnp.asarray(clips)).T)
         protocol = {
             "pooling": "contrastive attention pooler", "frames": self.frames, "views": 1, "pool": len(pool),
-            "train clips per class": 0, "chance": 1 / len(pool),
+            "train clips per class": 0, "chance": round(1 / len(pool), 4),
         }  # fmt: skip
         return {
             "text_to_video_R@1": task.Score(recall_at_1(similarity), len(pool), protocol),

@@ -100,8 +100,9 @@ def test_padded_tokens_give_zero_in_the_feed_forward():
 def test_activations_keep_their_dtype_under_strict_promotion(dtype):
     x = _noise((2, 3, 8)).astype(dtype)
     with jax.numpy_dtype_promotion("strict"):
-        assert layers.Attention(8, 2, per_dimension_scale=True, key=KEY)(x).dtype == dtype
-        assert layers.FeedForward(8, 16, key=KEY)(x, jnp.zeros((2, 3))).dtype == dtype
+        attention = layers.Attention(8, 2, per_dimension_scale=True, key=KEY)
+        assert jax.eval_shape(attention, x).dtype == dtype
+        assert jax.eval_shape(layers.FeedForward(8, 16, key=KEY), x, jnp.zeros((2, 3))).dtype == dtype
         assert layers.LayerNorm(8)(x).dtype == dtype
 
 

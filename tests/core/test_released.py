@@ -6,6 +6,7 @@ change only if the public release changes its numerics.
 
 import pathlib
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,6 +28,7 @@ SHARED = {
 }
 ENCODER = {**SHARED, "kind": "video_encoder"}
 CLASSIFIER = {**SHARED, "kind": "video_classifier", "num_classes": 7}
+ENCODE = eqx.filter_jit(released.encode_video)
 PARAMETERS = GOLDEN / "video_encoder_params.npz"
 
 
@@ -51,19 +53,19 @@ def _io(name):
 @pytest.mark.parametrize("scan", [True, False])
 def test_video_encoder_golden(scan):
     io, model = _io("video_encoder"), released.load({**ENCODER, "scan": scan}, PARAMETERS)
-    tokens, spatial = released.encode_video(model, io["video"])
+    tokens, spatial = ENCODE(model, io["video"])
     np.testing.assert_allclose(tokens, io["embeddings"], atol=1e-5)
     np.testing.assert_allclose(spatial, io["spatial_features"], atol=1e-5)
-    resized, _ = released.encode_video(model, io["video_resized"])
+    resized, _ = ENCODE(model, io["video_resized"])
     np.testing.assert_allclose(resized, io["embeddings_resized"], atol=1e-5)
-    padded, _ = released.encode_video(model, io["video"], io["frame_paddings"])
+    padded, _ = ENCODE(model, io["video"], io["frame_paddings"])
     np.testing.assert_allclose(padded, io["embeddings_padded"], atol=1e-5)
 
 
 def test_video_encoder_golden_in_bfloat16():
     io = _io("video_encoder")
     model = released.load(ENCODER, PARAMETERS, dtype="bfloat16")
-    tokens = released.encode_video(model, io["video"])[0]
+    tokens = ENCODE(model, io["video"])[0]
     assert tokens.dtype == jnp.bfloat16
     ours, theirs, exact = np.asarray(tokens, np.float32), io["embeddings_bf16"], io["embeddings"]
 
@@ -78,8 +80,14 @@ def test_video_encoder_golden_in_bfloat16():
 
 def test_video_classifier_golden():
     io, model = _io("video_classifier"), released.load(CLASSIFIER, GOLDEN / "video_classifier_params.npz")
-    np.testing.assert_allclose(released.classify(model, io["video"]), io["logits"], atol=1e-5)
-    np.testing.assert_allclose(model.video(io["video"]).pooled, io["global_embeddings"], atol=1e-5)
+
+    @eqx.filter_jit
+    def run(model, clips):
+        return released.classify(model, clips), model.video(clips).pooled
+
+    logits, pooled = run(model, io["video"])
+    np.testing.assert_allclose(logits, io["logits"], atol=1e-5)
+    np.testing.assert_allclose(pooled, io["global_embeddings"], atol=1e-5)
 
 
 @pytest.mark.parametrize("policy", ["pre", "primer_hybrid"])
@@ -87,14 +95,19 @@ def test_video_text_golden(policy):
     io = _io(f"video_text_{policy}")
     model = released.load(_text(policy), GOLDEN / f"video_text_{policy}_params.npz")
     captions = (io["text_token_ids"], io["text_paddings"])
-    for normalize, suffix in ((True, ""), (False, "_unnormalized")):
-        seen, read = released.embed(model, io["video"], *captions, normalize=normalize)
+
+    @eqx.filter_jit
+    def run(model, clips, captions):
+        pairs = [released.embed(model, clips, *captions, normalize=normalize) for normalize in (True, False)]
+        return pairs, released.frame_embeddings(model, clips), released.embed(model, None, *captions)
+
+    pairs, frames, alone = run(model, io["video"], captions)
+    for (seen, read), suffix in zip(pairs, ("", "_unnormalized")):
         np.testing.assert_allclose(seen, io[f"video_embeddings{suffix}"], atol=1e-5)
         np.testing.assert_allclose(read, io[f"text_embeddings{suffix}"], atol=1e-5)
-    np.testing.assert_allclose(
-        released.frame_embeddings(model, io["video"]), io["frame_embeddings"], atol=1e-5
-    )
-    assert released.embed(model, None, *captions)[0] is None
+    np.testing.assert_allclose(frames, io["frame_embeddings"], atol=1e-5)
+    assert alone[0] is None
+    np.testing.assert_array_equal(alone[1], pairs[0][1])
     with pytest.raises(errors.UserError, match="without text_paddings"):
         released.embed(model, None, captions[0])
 

@@ -1,4 +1,4 @@
-"""The world keeps its promises: motion is invisible in one frame, reversal flips it, labels are independent."""
+"""The world keeps its promises: no motion in one frame, reversal flips it, labels are independent."""
 
 import itertools
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import errors
-from data import sprites, truth, world
+from data import captions, sprites, truth, world
 
 FEW = settings(max_examples=15, deadline=None)
 INDEX = st.integers(0, 10_000)
@@ -19,16 +19,18 @@ def _probe_accuracy(features: np.ndarray, labels: np.ndarray, classes: int, trai
     """Return the test accuracy of a ridge regression on one-hot labels."""
     mean, scale = features[:train].mean(0), features[:train].std(0) + 1e-6
     x = (features - mean) / scale
-    gram = x[:train].T @ x[:train] + 10.0 * train * np.eye(x.shape[1]) / 100
-    weights = np.linalg.solve(gram, x[:train].T @ (np.eye(classes)[labels[:train]] - 1 / classes))
+    gram = x[:train].T @ x[:train] + train / 10 * np.eye(x.shape[1], dtype=np.float32)
+    weights = np.linalg.solve(
+        gram, x[:train].T @ (np.eye(classes, dtype=np.float32)[labels[:train]] - 1 / classes)
+    )
     return float(((x[train:] @ weights).argmax(1) == labels[train:]).mean())
 
 
 def test_one_frame_carries_no_motion_but_shows_the_background() -> None:
-    made = world.World(clips=1200)
+    made = world.World()
+    videos, truths = [made.video(i) for i in range(1200)], [made.truth(i) for i in range(1200)]
     for frame in (0, 7):
-        pixels = np.stack([made.video(i)[frame, ::2, ::2].ravel() for i in range(1200)]).astype(np.float64)
-        truths = [made.truth(i) for i in range(1200)]
+        pixels = np.stack([video[frame, ::2, ::2].ravel() for video in videos]).astype(np.float32)
         motion = np.array([truth.MOTIONS.index(t.motion) for t in truths])
         background = np.array([truth.BACKGROUNDS.index(t.background) for t in truths])
         assert _probe_accuracy(pixels, motion, 8, 700) <= 1 / 8 + 0.06
@@ -188,10 +190,11 @@ def test_shapes_segments_and_questions(index: int, frames: int, segments: int, r
 
 
 def test_boxes_are_tight_around_a_sprite_inside_the_frame() -> None:
-    made, seen = world.World(resolution=64), 0
-    for index in range(60):
+    made, seen = world.World(resolution=64, smallest=0.1, largest=0.2), 0
+    for index in range(500):
         shown = made.truth(index)
-        if shown.background != "plain":
+        # The only species whose box tells a turn from its mirror image.
+        if shown.background != "plain" or (index > 80 and shown.species != "ell"):
             continue
         video = made.clean_video(index)
         for frame, box in zip(video, shown.boxes):
@@ -200,9 +203,19 @@ def test_boxes_are_tight_around_a_sprite_inside_the_frame() -> None:
             painted = np.abs(frame - 0.45).max(-1) > 0.2
             rows, columns = np.flatnonzero(painted.any(1)), np.flatnonzero(painted.any(0))
             found = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
-            np.testing.assert_allclose(box * 64, found, atol=2.0)
+            np.testing.assert_allclose(box * 64, found, atol=1.5)
             seen += 1
     assert seen > 20
+
+
+def test_distractors_have_an_appearance_of_their_own() -> None:
+    made, other = world.World(distractors=2, largest=0.21), 0
+    for index in range(40):
+        saturated = made.clean_video(index)[0].reshape(-1, 3)
+        saturated = saturated[np.ptp(saturated, axis=1) > 0.5]
+        own = np.array(sprites.RGB[made.truth(index).colour])
+        other += (np.abs(saturated - own).max(1) > 0.45).sum() > 5
+    assert other > 20
 
 
 def test_pixel_noise_has_the_stated_deviation() -> None:
@@ -210,9 +223,9 @@ def test_pixel_noise_has_the_stated_deviation() -> None:
     noise = np.concatenate([made.video(i) - 255 * made.clean_video(i) for i in range(30)]) / 255
     inner = noise[np.abs(noise) < 0.2]
     assert abs(inner.std() - 0.05) < 0.004
-    np.testing.assert_array_equal(
-        world.World(pixel_noise=0.0).video(3), np.round(255 * made.clean_video(3)).astype(np.uint8)
-    )
+    quiet = world.World(pixel_noise=0.0)
+    # Half a level of rounding, and the last digit of float32.
+    assert np.abs(quiet.video(3) - 255 * quiet.clean_video(3)).max() <= 0.501
 
 
 def test_held_out_pairs_are_shown_by_the_test_split_only() -> None:
@@ -225,7 +238,8 @@ def test_held_out_pairs_are_shown_by_the_test_split_only() -> None:
 
 def test_share_of_captions_that_name_the_motion() -> None:
     made = world.World(motion_captions=0.3)
-    named = np.mean([any(w in made.caption(i) for w in ("moving", "turning", "ing ")) for i in range(1000)])
+    texts = [made.caption(i) for i in range(1000)]
+    named = np.mean([any(f" {p} on" in text for p in captions.MOTION_PHRASES.values()) for text in texts])
     assert abs(named - 0.3) < 0.05
 
 

@@ -11,6 +11,11 @@ class Colour(enum.Enum):
     RED = 1
 
 
+@dataclasses.dataclass
+class Loose:
+    dim: int = 1
+
+
 @dataclasses.dataclass(frozen=True)
 class Tower:
     dim: int = 4

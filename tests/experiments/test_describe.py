@@ -17,7 +17,11 @@ from hypothesis import strategies as st
 from core import errors
 from experiments import describe
 
-ADDRESS = "import gin_parts as p, test_describe as t; from experiments import describe as d; print(d.address(d.describe(t.rich())))"
+ADDRESS = """
+import test_describe
+from experiments import describe
+print(describe.address(describe.describe(test_describe.rich())))
+"""
 
 trees = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -69,11 +73,17 @@ def test_equinox_modules_functions_and_types():
 
 
 @pytest.mark.parametrize(
-    "value", [object(), lambda: 0, jnp.ones(2), [].append, {1: 2}, pathlib.Path("x"), {1, 2}], ids=repr
+    "value",
+    [parts.Loose(), object(), lambda: 0, jnp.ones(2), [].append, {1: 2}, pathlib.Path("x"), {1, 2}],
+    ids=repr,
 )
 def test_what_has_no_plain_description_is_refused_with_its_path(value):
     with pytest.raises(errors.UserError, match=r"^stages\[0\]\.objective: "):
         describe.describe({"stages": [{"objective": value}]})
+
+
+def test_address_does_not_depend_on_order():
+    assert describe.address({"a": 1, "b": 2}) == describe.address({"b": 2, "a": 1})
 
 
 def test_address_is_the_same_in_another_process():

@@ -1,6 +1,8 @@
 """Our walk against gin's own evaluation, and against a change of each value, on random small files."""
 
 import dataclasses
+import pathlib
+import tempfile
 
 import gin
 import gin_parts as parts
@@ -44,12 +46,10 @@ def configs(draw: st.DrawFn) -> list[str]:
 
 def read(lines: list[str]) -> tuple[parse.Reader, sheet.Target]:
     reader = parse.Reader()
-    source = sheet.Source("text")
-    table = parse.names.Table()
-    reader._statements(
-        HEAD + "\n".join(lines), parse.Delegate(table, reader, (), None, "x"), source, parse.SHIPPED
-    )
-    reader._finish(source)
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "a.gin"
+        path.write_text(HEAD + "\n".join(lines))
+        reader.file(path, "a.gin", "a.gin")
     assert not reader.faults.lines
     return reader, sheet.Target(parts.root, "gin_parts", "root")
 

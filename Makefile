@@ -1,0 +1,42 @@
+# Every target prepares .venv first; `make ablation` and `make test` are all a newcomer needs.
+PYTHON ?= python3
+BIN := .venv/bin
+export PRISMLAB_CACHE ?= $(CURDIR)/runs/cache
+
+.PHONY: ablation smoke reproduce test test-slow lint lock bench clean
+
+ablation: .venv/installed  ## the main job: rendered videos -> both stages -> table and report
+	$(BIN)/prismlab ablate quickstart.gin --workdir runs/quickstart
+
+smoke: .venv/installed  ## both stages in seconds, numbers without meaning
+	$(BIN)/prismlab ablate smoke.gin --workdir runs/smoke
+
+reproduce: .venv/installed  ## the six rows of Figure 4 on the rendered world, several seeds
+	$(BIN)/prismlab ablate reproduce_small.gin --workdir runs/reproduce
+
+test: .venv/installed  ## the whole suite
+	$(BIN)/python -m pytest
+
+test-slow: .venv/installed  ## the longer checks
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/installed  ## style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/installed  ## speed and memory, as ratios in one run
+	$(BIN)/python -m experiments.bench.step_cost
+
+lock: .venv/installed  ## write requirements.lock anew (needs uv: .venv/bin/pip install uv)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test --generate-hashes \
+		--no-emit-index-url --no-header --output-file requirements.lock pyproject.toml
+
+clean:  ## remove results and the environment
+	rm -rf runs .venv
+
+.venv/installed: requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@

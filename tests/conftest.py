@@ -1,0 +1,24 @@
+"""What every test shares: two devices, checked shapes, strict types, one hypothesis profile.
+
+Everything here must happen before jax or a room of ours is imported for the first time.
+"""
+
+import os
+
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import hypothesis
+import jax
+import jaxtyping
+
+# Every jaxtyping annotation of these two rooms is checked at each call and each construction.
+jaxtyping.install_import_hook(["core", "objectives"], "beartype.beartype")
+
+# Mixing dtypes raises instead of promoting. Ranks may mix: adding a bias [d] to tokens [b, n, d] is
+# how every layer is written, so jax_numpy_rank_promotion="raise" would forbid plain code.
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_legacy_prng_key", "error")
+
+hypothesis.settings.register_profile("prismlab", deadline=None, max_examples=25, derandomize=True, database=None)
+hypothesis.settings.load_profile("prismlab")

@@ -1,0 +1,79 @@
+"""Which source each batch comes from: fair at every prefix, independent of the length, homogeneous."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core import errors
+from data import mixture
+
+quick = settings(max_examples=50, deadline=None)
+shares = st.lists(st.floats(0.05, 20.0), min_size=1, max_size=7).map(tuple)
+
+
+@quick
+@given(shares, st.integers(1, 300))
+def test_every_prefix_is_within_one_batch_of_its_shares(weights, steps):
+    source, turn = mixture.schedule(weights, steps)
+    given_so_far = np.cumsum(np.eye(len(weights), dtype=int)[source], axis=0)
+    wanted = np.outer(np.arange(1, steps + 1), np.asarray(weights) / np.sum(weights))
+    assert np.abs(given_so_far - wanted).max() < 1.0 + 1e-6
+    assert np.array_equal(turn, given_so_far[np.arange(steps), source] - 1)
+
+
+@pytest.mark.parametrize("small", [4, 8, 40])
+def test_many_small_sources_beside_large_ones_are_served_in_time(small):
+    weights = (1.0,) * small + (float(small), small / 2, small / 3)
+    source, _ = mixture.schedule(weights, 400)
+    behind = np.outer(np.arange(1, 401), np.asarray(weights) / np.sum(weights)) - np.cumsum(
+        np.eye(len(weights))[source], axis=0
+    )
+    assert np.abs(behind).max() < 1.0
+
+
+@quick
+@given(shares, st.integers(0, 60), st.integers(0, 60))
+def test_a_prefix_does_not_depend_on_the_length(weights, short, more):
+    for few, many in zip(mixture.schedule(weights, short), mixture.schedule(weights, short + more)):
+        assert np.array_equal(few, many[:short])
+
+
+@quick
+@given(shares, st.integers(1, 20), st.integers(1, 5), st.floats(0.1, 10))
+def test_scaling_all_weights_changes_nothing(weights, steps, power, factor):
+    scaled = tuple(weight * 2.0**power for weight in weights)
+    assert np.array_equal(mixture.schedule(weights, steps)[0], mixture.schedule(scaled, steps)[0])
+
+
+@quick
+@given(shares, st.integers(1, 9), st.integers(1, 30))
+def test_global_batches_are_homogeneous_and_read_each_source_in_order(weights, batch_size, steps):
+    chosen = mixture.Alternate(weights, batch_size, steps)
+    assert len(chosen) == steps * batch_size
+    items = [chosen[index] for index in range(len(chosen))]
+    for step in range(steps):
+        assert len({source for source, _ in items[step * batch_size : (step + 1) * batch_size]}) == 1
+    for source in range(len(weights)):
+        read = [item for home, item in items if home == source]
+        assert read == list(range(len(read)))
+
+
+def test_equal_weights_take_turns_from_the_first():
+    assert mixture.schedule((1.0, 1.0, 1.0), 7)[0].tolist()[:3] == [0, 1, 2]
+    assert mixture.schedule((3.0, 1.0), 8)[0].tolist().count(0) == 6
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [({"a": 1.0}, "exactly the sources"), ({"a": 1, "b": 1, "c": 1}, "exactly"), ({"a": 1, "b": 0}, "positive"),
+     ({"a": 1, "b": float("nan")}, "positive"), ({"a": 1, "b": float("inf")}, "positive")],
+)  # fmt: skip
+def test_weights_that_do_not_fit_are_refused(weights, told):
+    with pytest.raises(errors.UserError, match=told):
+        mixture.weights_of(["a", "b"], weights)
+
+
+def test_weights_follow_the_names_not_the_mapping():
+    assert mixture.weights_of(["a", "b"], {"b": 2.0, "a": 1.0}) == (1.0, 2.0)
+    assert mixture.weights_of(["a", "b"], None) == (1.0, 1.0)

@@ -1,0 +1,132 @@
+"""The contract of every source: it opens, counts, indexes, pickles, and always gives the same records."""
+
+import concurrent.futures
+import dataclasses
+import inspect
+import multiprocessing
+import pathlib
+import pickle
+import shutil
+
+import pytest
+
+from core import errors
+from data import folder, shards, source, world
+
+WORLD = world.World(clips=5, resolution=16, frames=3, fps=4)
+RENDERED = source.Rendered(WORLD, records_per_shard=2, workers=0)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    found = tmp_path_factory.mktemp("cache")
+    RENDERED.open(found)
+    return found
+
+
+def videos_of(cache: pathlib.Path) -> pathlib.Path:
+    (found,) = cache.glob("world-*")
+    return found
+
+
+def shards_of(cache: pathlib.Path) -> pathlib.Path:
+    (found,) = cache.glob(f"shards-{source.fingerprint((WORLD, 2))}")
+    return found
+
+
+# One example of each class; a new source adds one line here.
+EXAMPLES = {
+    source.Rendered: lambda cache: RENDERED,
+    source.Folder: lambda cache: source.Folder(str(videos_of(cache)), min_frames=3, records_per_shard=2),
+    source.Shards: lambda cache: source.Shards(str(shards_of(cache))),
+}
+CLASSES = [
+    each
+    for _, each in inspect.getmembers(source, inspect.isclass)
+    if each.__module__ == source.__name__ and hasattr(each, "open") and each is not source.Source
+]
+
+
+@pytest.fixture(params=CLASSES, ids=lambda each: each.__name__)
+def home(request, cache):
+    assert request.param in EXAMPLES, f"give EXAMPLES of this file a {request.param.__name__}"
+    return EXAMPLES[request.param](cache)
+
+
+def test_it_is_a_documented_frozen_dataclass_of_plain_values(home):
+    assert type(home).__doc__
+    assert "Args:" in type(home).__doc__
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        home.anything = 1
+    assert hash(home) == hash(pickle.loads(pickle.dumps(home)))
+    assert " object at 0x" not in repr(home)
+
+
+def test_it_opens_counts_and_indexes(home, cache):
+    records = home.open(cache)
+    assert len(records) == 5
+    assert len({records[index].key for index in range(5)}) == 5
+    for index in range(5):
+        assert records[index].caption == WORLD.caption(index)
+        assert records[index].video
+    with pytest.raises(IndexError):
+        records[5]
+
+
+def test_it_is_deterministic_and_its_records_travel(home, cache):
+    records = home.open(cache)
+    again = home.open(cache)
+    there = pickle.loads(pickle.dumps(records))
+    assert [records[i] for i in range(5)] == [again[i] for i in range(5)] == [there[4 - i] for i in range(5)][::-1]
+
+
+def test_it_does_not_depend_on_the_cache(home, cache, tmp_path):
+    records, fresh = home.open(cache), home.open(tmp_path)
+    assert [records[i] for i in range(5)] == [fresh[i] for i in range(5)]
+
+
+def test_different_settings_have_different_fingerprints():
+    assert source.fingerprint(RENDERED) == source.fingerprint(dataclasses.replace(RENDERED))
+    others = [dataclasses.replace(RENDERED, world=dataclasses.replace(WORLD, seed=1)),
+              dataclasses.replace(RENDERED, records_per_shard=3)]  # fmt: skip
+    assert len({source.fingerprint(each) for each in [RENDERED, *others]}) == 3
+
+
+def test_a_changed_folder_is_read_again(cache, tmp_path):
+    own = shutil.copytree(videos_of(cache), tmp_path / "own")
+    home = source.Folder(str(own))
+    assert len(home.open(tmp_path / "cache")) == 5
+    captions = own / folder.CAPTIONS
+    captions.write_text("".join(captions.read_text().splitlines(keepends=True)[:3]))
+    assert len(home.open(tmp_path / "cache")) == 3
+
+
+def test_a_folder_of_short_clips_is_refused(cache, tmp_path):
+    with pytest.raises(errors.UserError, match="wanted 4 frames or more, got 3"):
+        source.Folder(str(videos_of(cache)), min_frames=4).open(tmp_path)
+
+
+@pytest.mark.parametrize("home", [source.Folder("/nowhere/at/all"), source.Shards("/nowhere/at/all")])
+def test_a_place_that_is_not_there_is_refused(home, tmp_path):
+    with pytest.raises(errors.UserError, match="/nowhere/at/all"):
+        home.open(tmp_path)
+
+
+def test_packing_that_was_cut_short_is_done_again(cache, tmp_path):
+    half = tmp_path / shards_of(cache).name
+    shutil.copytree(shards_of(cache), half)
+    (half / shards.MANIFEST).unlink()
+    (half / "shard-00000.array_record").write_bytes(b"half")
+    records, whole = RENDERED.open(tmp_path), RENDERED.open(cache)
+    assert [records[i] for i in range(5)] == [whole[i] for i in range(5)]
+
+
+def _count(home: source.Rendered, cache: pathlib.Path) -> int:
+    records = home.open(cache)
+    return sum(len(records[index].video) > 0 for index in range(len(records)))
+
+
+def test_two_processes_may_open_one_cache_at_once(tmp_path):
+    home = source.Rendered(world.World(clips=150, resolution=16, frames=2), records_per_shard=10, workers=0)
+    with concurrent.futures.ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert [each.result() for each in [pool.submit(_count, home, tmp_path) for _ in range(3)]] == [150] * 3
