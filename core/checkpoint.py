@@ -17,9 +17,14 @@ from flax import traverse_util
 
 from core import errors, names, step
 
-
 # Orbax warns of metadata that an item of a step never has of its own; a user cannot do anything about it.
-logging.getLogger("absl").addFilter(lambda note: "Metadata file does not exist" not in str(note.msg))
+# A failed write is told once, by Checkpoints; Orbax's threads would tell it again, traceback and all.
+logging.getLogger("absl").addFilter(
+    lambda note: (
+        "Metadata file does not exist" not in str(note.msg)
+        and not (note.exc_info and "orbax" in note.pathname)
+    )
+)
 
 
 def _nested(arrays: dict[str, Any]) -> dict[str, Any]:
@@ -94,8 +99,10 @@ class Checkpoints:
     def restore(self, like: step.TrainState) -> tuple[step.TrainState, dict[str, Any]]:
         """Return the newest checkpoint as a state with the types and shardings of another.
 
+        The devices are those of `like`, so a run may go on with other devices than it was saved with.
+
         Args:
-            like: a state of the same structure (arrays or shape structs).
+            like: a state of the same structure, such as step.init gives.
 
         Returns:
             The state, and the plain values stored beside it.
@@ -108,7 +115,8 @@ class Checkpoints:
             raise errors.UserError(f"no finished checkpoint under {self.directory}")
         rest = {"opt_state": like.opt_state, "key": jax.random.key_data(like.key), "step": like.step}
         wanted = {"learner": names.flatten(like.learner), "optimizer": names.flatten(rest)}
-        abstract = lambda arrays: _nested({k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in arrays.items()})
+        struct = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+        abstract = lambda arrays: _nested({name: struct(leaf) for name, leaf in arrays.items()})
         try:
             found = self._manager.restore(
                 at,
@@ -141,7 +149,9 @@ def unreadable(path: pathlib.Path, error: Exception) -> errors.UserError:
 def newest(directory: pathlib.Path) -> int | None:
     """Return the step of the newest finished checkpoint under a directory, without opening it."""
     steps = [int(p.name) for p in pathlib.Path(directory).glob("*") if p.name.isdigit()]
-    finished = [s for s in steps if ocp.path.step.is_checkpoint_finalized(pathlib.Path(directory).absolute() / str(s))]
+    finished = [
+        s for s in steps if ocp.path.step.is_checkpoint_finalized(pathlib.Path(directory).absolute() / str(s))
+    ]
     return max(finished, default=None)
 
 
@@ -159,7 +169,9 @@ def read_learner(directory: pathlib.Path) -> tuple[int, dict[str, np.ndarray]]:
     """
     at = newest(directory)
     if at is None:
-        raise errors.UserError(f"no finished checkpoint under {directory}; train the stage that writes it first")
+        raise errors.UserError(
+            f"no finished checkpoint under {directory}; train the stage that writes it first"
+        )
     path = pathlib.Path(directory).absolute() / str(at) / "learner"
     try:
         with ocp.StandardCheckpointer() as reader:
@@ -192,7 +204,11 @@ def adopt(tree: Any, arrays: dict[str, np.ndarray], source: str) -> tuple[Any, i
     """
     own = {name: leaf for name, leaf in names.flatten(tree).items() if eqx.is_array(leaf)}
     shared = sorted(own.keys() & arrays.keys())
-    wrong = [f"{n}: wanted {own[n].shape}, found {arrays[n].shape}" for n in shared if own[n].shape != arrays[n].shape]
+    wrong = [
+        f"{n}: wanted {own[n].shape}, found {arrays[n].shape}"
+        for n in shared
+        if own[n].shape != arrays[n].shape
+    ]
     if wrong:
         listed = "; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else "")
         raise errors.UserError(f"{source} has other shapes: {listed}; use the same sizes in both stages")

@@ -1,7 +1,7 @@
 """The loop around the step: batches in, checkpoints and events out, an orderly end whatever happens.
 
 Metrics stay on the device until the next step is dispatched, so logging never stalls it. A
-checkpoint is written only after the loss of its own step was seen to be finite.
+checkpoint is written only after the loss and the gradient of its own step were seen to be finite.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ class Interrupted(Exception):
 
 
 class Diverged(Exception):
-    """The loss is no longer finite; the last good checkpoint was kept."""
+    """The loss or its gradient is no longer finite; the last good checkpoint was kept."""
 
 
 class StopSignal:
@@ -105,7 +105,7 @@ def run(
         The state after the last step, on disk as well.
 
     Raises:
-        Diverged: the loss was not finite.
+        Diverged: the loss or its gradient was not finite.
         Interrupted: a signal came; the state is on disk.
         UserError: the data or the disk failed.
     """
@@ -131,7 +131,7 @@ def run(
                 pending = None
                 log.flush(sync=True)
                 checkpoints.save(eqx.combine(arrays, static), meta)
-            if stop.came and done < steps:
+            if stop.came:  # after the last step too, or the next stage would begin
                 checkpoints.wait()
                 raise Interrupted(f"stopped after step {done} of {steps}; run the same command to go on")
             clock.start_wait()
@@ -174,16 +174,21 @@ def _record(
     steps: int,
     show: Callable[[Report], None],
 ) -> None:
-    """Fetch one step's metrics, refuse a loss that is not finite, write and show them."""
+    """Fetch one step's metrics, refuse a loss or gradient that is not finite, write and show them."""
     at, named = pending
-    loss = float(named["loss"].value)
-    if not math.isfinite(loss):
+    loss, norm = float(named["loss"].value), float(named["gradient_norm"].value)
+    # A finite loss may have a gradient that is not: then the state after this step is already broken.
+    if not math.isfinite(loss + norm):
         values = {name: float(mean.value) for name, mean in named.items()}
         broken = ", ".join(f"{name}={value}" for name, value in values.items() if not math.isfinite(value))
-        raise Diverged(f"loss is not finite at step {at} ({broken}); lower the learning rate or clip the gradient")
+        raise Diverged(
+            f"loss or gradient is not finite at step {at} ({broken}); lower the learning rate or clip the gradient"
+        )
     if at % log_every and at != steps and at != 1:
         return
-    values = {name: float(value) for name, value in jax.device_get({n: m.value for n, m in named.items()}).items()}
+    values = {
+        name: float(value) for name, value in jax.device_get({n: m.value for n, m in named.items()}).items()
+    }
     clips_per_second, data_wait = clock.lap()
     values |= {
         "learning_rate": float(schedule(at - 1)),

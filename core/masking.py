@@ -6,7 +6,7 @@ tests in tests/core find it by walking this module.
 
 import dataclasses
 import math
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Int, PRNGKeyArray
 from core import errors, keys
 
 
+@runtime_checkable
 class Mask(Protocol):
     """A policy that picks the visible tokens of one clip."""
 
@@ -32,7 +33,9 @@ class Mask(Protocol):
 
 def _check_share(name: str, visible: float) -> None:
     if not 0.0 < visible <= 1.0:
-        raise errors.UserError(f"{name}.visible must lie in (0, 1], got {visible}; 0.35 keeps 35% of the tokens")
+        raise errors.UserError(
+            f"{name}.visible must lie in (0, 1], got {visible}; 0.35 keeps 35% of the tokens"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +157,9 @@ class BlockTube:
         return in_time[:, None, None] & in_rows[None, :, None] & in_columns[None, None, :]
 
 
-def sample_batch(mask: Mask, batch: int, frames: int, patches: int, *, key: PRNGKeyArray) -> Int[Array, "b m"]:
+def sample_batch(
+    mask: Mask, batch: int, frames: int, patches: int, *, key: PRNGKeyArray
+) -> Int[Array, "b m"]:
     """Draw one mask an example; example i depends on the key and on i alone.
 
     Args:

@@ -33,7 +33,8 @@ def check_batch(batch_size: int, mesh: Mesh) -> None:
     """
     devices = mesh.devices.size
     if batch_size < 1 or batch_size % devices:
-        below, above = max(devices, batch_size // devices * devices), (batch_size // devices + 1) * devices
+        below = batch_size // devices * devices
+        fits = [str(size) for size in (below, below + devices) if size > 0] or [str(devices)]
         raise errors.UserError(
-            f"recipe.Stage.batch_size={batch_size} cannot be split over {devices} devices; use {below} or {above}"
+            f"recipe.Stage.batch_size={batch_size} cannot be split over {devices} devices; use {' or '.join(fits)}"
         )

@@ -9,9 +9,9 @@ import dataclasses
 from collections.abc import Mapping
 
 import equinox as eqx
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from core import masking, metrics, types
+from core import errors, masking, metrics, types
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +27,28 @@ class View:
     tower: str
     mask: masking.Mask | None = None
     teacher: bool = False
+
+
+def pooled(seen: Mapping[View, types.Encoded], view: View) -> Float[Array, "b d"]:
+    """Return the pooled vectors of a view.
+
+    Args:
+        seen: the encodings that an objective was given.
+        view: one of them.
+
+    Returns:
+        float [b, d], not normalised.
+
+    Raises:
+        UserError: the tower was built without a pooler.
+    """
+    vectors = seen[view].pooled
+    if vectors is None:
+        whose = "the teacher's tower" if view.teacher else "the tower"
+        raise errors.UserError(
+            f"{whose} {view.tower!r} gives no pooled vector, which an objective needs; build it with use_pooler=True"
+        )
+    return vectors
 
 
 class AbstractObjective(eqx.Module):

@@ -232,22 +232,22 @@ def _unit(x: Float[Array, "*rows d"]) -> Float[Array, "*rows d"]:
 
 
 def encode_video(
-    model: Model, clips: Float[Array, "b t height width 3"], frame_paddings: Float[Array, "b t"] | None = None
+    model: Model, video: Float[Array, "b t height width 3"], frame_paddings: Float[Array, "b t"] | None = None
 ) -> tuple[Float[Array, "b s d"], Float[Array, "b s d"]]:
     """Return a clip's tokens and its spatial features, frame by frame.
 
     Args:
         model: any public model.
-        clips: float [b, t, height, width, 3] in [0, 1].
+        video: float [b, t, height, width, 3] in [0, 1].
         frame_paddings: 1.0 where a frame is padding.
     """
-    tokens, spatial = _video_encoder(model).features(clips, None, frame_paddings)
+    tokens, spatial = _video_encoder(model).features(video, None, frame_paddings)
     return tokens.x, spatial
 
 
 def embed(
     model: VideoText,
-    clips: Float[Array, "b t height width 3"] | None = None,
+    video: Float[Array, "b t height width 3"] | None = None,
     text_token_ids: Int[Array, "c l"] | None = None,
     text_paddings: Float[Array, "c l"] | None = None,
     normalize: bool = True,
@@ -256,7 +256,7 @@ def embed(
 
     Args:
         model: a video-text model.
-        clips: float [b, t, height, width, 3] in [0, 1].
+        video: float [b, t, height, width, 3] in [0, 1].
         text_token_ids: int32 [c, l].
         text_paddings: float [c, l], 1.0 where padded; needed with text_token_ids.
         normalize: scale to unit length, in float32.
@@ -265,8 +265,8 @@ def embed(
         UserError: for captions without paddings.
     """
     seen = read = None
-    if clips is not None:
-        seen = model.video(clips).pooled
+    if video is not None:
+        seen = model.video(video).pooled
     if text_token_ids is not None:
         if text_paddings is None:
             raise errors.UserError("embed: text_token_ids came without text_paddings; give both.")
@@ -277,20 +277,20 @@ def embed(
 
 
 def frame_embeddings(
-    model: VideoText, clips: Float[Array, "b t height width 3"], normalize: bool = True
+    model: VideoText, video: Float[Array, "b t height width 3"], normalize: bool = True
 ) -> Float[Array, "b t d"]:
     """Return one vector a frame: the contrastive pooler looks at each frame's tokens alone."""
     assert model.video.pooler is not None
-    tokens = model.video.encoder(clips).x
+    tokens = model.video.encoder(video).x
     if model.video.auxiliary is not None:
         tokens = model.video.auxiliary(tokens)
-    b, t = clips.shape[:2]
+    b, t = video.shape[:2]
     pooled = model.video.pooler(tokens.reshape(b * t, -1, tokens.shape[-1])).reshape(b, t, -1)
     return _unit(pooled) if normalize else pooled
 
 
-def classify(model: VideoClassifier, clips: Float[Array, "b t height width 3"]) -> Float[Array, "b classes"]:
-    """Return the logits of clips."""
-    pooled = model.video(clips).pooled
+def classify(model: VideoClassifier, video: Float[Array, "b t height width 3"]) -> Float[Array, "b classes"]:
+    """Return the logits of video."""
+    pooled = model.video(video).pooled
     assert pooled is not None
     return model.projection(pooled)

@@ -6,8 +6,9 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jaxtyping import Array, Int, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from core import errors, keys, learner, metrics, names, types
 
@@ -29,12 +30,12 @@ class TrainState(eqx.Module):
 
 
 class HostBatch(eqx.Module):
-    """What the loader hands over: the fields of Batch with the video still uint8 [b, t, height, width, 3]."""
+    """What the loader hands over, on the host or on the device: Batch with the video still uint8."""
 
-    video: UInt8[Array, "b t height width 3"]
-    text_ids: Int[Array, "b l"]
-    text_paddings: Any
-    weight: Any
+    video: UInt8[Array | np.ndarray, "b t height width 3"]
+    text_ids: Int[Array | np.ndarray, "b l"]
+    text_paddings: Float[Array | np.ndarray, "b l"]
+    weight: Float[Array | np.ndarray, " b"]
 
 
 def trainable(tree: learner.Learner, frozen: tuple[str, ...]) -> learner.Learner:
@@ -50,7 +51,9 @@ def trainable(tree: learner.Learner, frozen: tuple[str, ...]) -> learner.Learner
     paths = list(names.flatten(tree))
     for part in frozen:
         if not any(path == part or path.startswith(part + "/") for path in paths):
-            raise errors.UserError(f"recipe.Stage.frozen: nothing lies under {part!r}; paths look like {paths[0]!r}")
+            raise errors.UserError(
+                f"recipe.Stage.frozen: nothing lies under {part!r}; paths look like {paths[0]!r}"
+            )
 
     def moves(path: tuple, leaf: Any) -> bool:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
@@ -61,7 +64,11 @@ def trainable(tree: learner.Learner, frozen: tuple[str, ...]) -> learner.Learner
 
 
 def init(
-    tree: learner.Learner, optimizer: optax.GradientTransformation, frozen: tuple[str, ...], *, key: PRNGKeyArray
+    tree: learner.Learner,
+    optimizer: optax.GradientTransformation,
+    frozen: tuple[str, ...],
+    *,
+    key: PRNGKeyArray,
 ) -> TrainState:
     """Return the state before the first step."""
     return TrainState(jnp.int32(0), tree, optimizer.init(eqx.filter(tree, trainable(tree, frozen))), key)
@@ -104,12 +111,19 @@ def train_step(
     updates, opt_state = optimizer.update(gradients, state.opt_state, moving)
     moved = eqx.apply_updates(moving, updates)
     one = jnp.float32(1.0)
-    named = {"loss": metrics.Mean(loss, one), "gradient_norm": metrics.Mean(optax.global_norm(gradients), one), **named}
+    named = {
+        "loss": metrics.Mean(loss, one),
+        "gradient_norm": metrics.Mean(optax.global_norm(gradients), one),
+        **named,
+    }
     return TrainState(state.step + 1, eqx.combine(moved, still), opt_state, state.key), named
 
 
 def compile_step(
-    state: TrainState, optimizer: optax.GradientTransformation, frozen: tuple[str, ...], teacher: learner.Towers | None
+    state: TrainState,
+    optimizer: optax.GradientTransformation,
+    frozen: tuple[str, ...],
+    teacher: learner.Towers | None,
 ) -> Callable:
     """Return train_step as a jitted function of arrays alone, donating the old state.
 

@@ -84,7 +84,7 @@ def asr_like(
     Returns:
         Lower-case words without punctuation, never empty.
 
-    Source: VideoPrism section 3.1 describes the noisy speech and generated text of its corpora; these
+    Source: VideoPrism Table 1 and appendix A list corpora captioned by speech recognition (ASR); these
         probabilities are ours.
     """
     told = neighbour if rng.random() < shifted else truth

@@ -83,10 +83,16 @@ def decoded(video: Video, limits: Limits, name: str | None) -> Iterator[tuple[av
     deadline = time.monotonic() + limits.seconds
     number, packets, first, now = 0, 0, Fraction(0), Fraction(0)
     try:
-        with av.open(source, "r") as container:
+        # Titles need not be UTF-8, and are not read here.
+        with av.open(source, "r", metadata_errors="replace") as container:
             if not container.streams.video:
                 raise errors.UserError(f"{label}: wanted a video stream, got none; leave the file out")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise errors.UserError(
+                    f"{label}: wanted video in a known coding, got an unknown one; "
+                    "the file is damaged or needs converting to H.264"
+                )
             _within(limits, label, stream.codec_context.width, stream.codec_context.height)
             stream.codec_context.thread_count = 1
             for packet in container.demux(stream):

@@ -49,7 +49,7 @@ def decode(
         errors.UserError: naming the video: empty, unreadable, beyond a limit, cut short, or without a frame
             between start and end.
     """
-    convert, kept = _Converter(short_side), []
+    convert, kept = _Converter(short_side, container.label_of(video, name)), []
     for frame, seconds in container.decoded(video, limits, name):
         if end is not None and seconds >= end - _SLACK:
             break
@@ -89,7 +89,7 @@ def decode_frames(
     wanted = {int(index) for index in indices}
     assert wanted, "at least one frame"
     assert min(wanted) >= 0, indices
-    convert, kept, number = _Converter(short_side), {}, -1
+    convert, kept, number = _Converter(short_side, container.label_of(video, name)), {}, -1
     for number, (frame, _) in enumerate(container.decoded(video, limits, name)):
         if number in wanted:
             kept[number] = convert(frame)
@@ -161,8 +161,8 @@ def span(
 class _Converter:
     """Turns decoded frames into upright RGB arrays of one size, even where the stream changes its size."""
 
-    def __init__(self, short_side: int | None):
-        self._short_side, self._size = short_side, (0, 0)
+    def __init__(self, short_side: int | None, label: str):
+        self._short_side, self._label, self._size = short_side, label, (0, 0)
         self._reformatter = reformatter.VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
@@ -173,14 +173,20 @@ class _Converter:
                 max(1, round(frame.width * side / shorter)),
                 max(1, round(frame.height * side / shorter)),
             )
-        image = self._reformatter.reformat(
-            frame,
-            width=self._size[0],
-            height=self._size[1],
-            format="rgb24",
-            interpolation=reformatter.Interpolation.BILINEAR,
-            threads=1,
-        )
+        try:
+            image = self._reformatter.reformat(
+                frame,
+                width=self._size[0],
+                height=self._size[1],
+                format="rgb24",
+                interpolation=reformatter.Interpolation.BILINEAR,
+                threads=1,
+            )
+        except (av.error.FFmpegError, ValueError) as error:
+            raise errors.UserError(
+                f"{self._label}: wanted pixels that turn into RGB, got {frame.format.name} ('{error}'); "
+                "convert the video to H.264 or leave it out"
+            ) from error
         # The file's rotation counts counterclockwise, as rot90 does.
         pixels, quarters = image.to_ndarray(), round(frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(pixels, quarters)) if quarters else pixels

@@ -79,7 +79,11 @@ def weights_of(names: list[str], weights: Mapping[str, float] | None) -> tuple[f
     if weights is None:
         return (1.0,) * len(names)
     if set(weights) != set(names):
-        raise errors.UserError(f"weights must name exactly the sources {sorted(names)}, got {sorted(weights)}")
+        raise errors.UserError(
+            f"weights must name exactly the sources {sorted(names)}, got {sorted(weights)}"
+        )
     if any(not 0 < value < math.inf for value in weights.values()):
-        raise errors.UserError(f"weights must be positive, got {dict(weights)}; leave a source out to switch it off")
+        raise errors.UserError(
+            f"weights must be positive, got {dict(weights)}; leave a source out to switch it off"
+        )
     return tuple(float(weights[name]) for name in names)

@@ -108,8 +108,8 @@ def clip_of(example: record.Record, least: int, home: str, megabytes: int) -> UI
                 _decoded_bytes += found.nbytes
     if len(found) < least:
         raise errors.UserError(
-            f"clip {example.key!r} of source {home!r} has {len(found)} frames, pipeline.Line.frames asks for {least}; "
-            "lower it, or leave the clip out"
+            f"clip {example.key!r} of source {home!r} has {len(found)} frames, pipeline.Line.frames asks for "
+            f"{least}; lower it, or leave the clip out"
         )
     return found
 
@@ -173,8 +173,12 @@ class Stream:
         stream = stream.map_with_index(_Prepare(line, encode, _seed_of(seed, name, "example")))
         self._batches = stream.batch(batch_size, drop_remainder=True)
         self._line, self.vocabulary, self.steps = line, encode.vocabulary, steps
-        self.source_of_step = [names[i] for i in mixture.schedule(mixture.weights_of(names, line.weights), steps)[0]]
-        self.clips = {each: len(data) for each, data in zip(names, (line.sources[n].open(cache) for n in names))}
+        self.source_of_step = [
+            names[i] for i in mixture.schedule(mixture.weights_of(names, line.weights), steps)[0]
+        ]
+        self.clips = {
+            each: len(data) for each, data in zip(names, (line.sources[n].open(cache) for n in names))
+        }
 
     def batch(self, step: int) -> HostArrays:
         """Return the global batch of a step, whatever was read before.

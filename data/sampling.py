@@ -1,6 +1,7 @@
 """Which frames of a clip are seen, and which part of each frame."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -18,7 +19,9 @@ def uniform(length: int, frames: int) -> Int[np.ndarray, " t"]:
     Source: official release, np.linspace(0, n, num=t, endpoint=False).
     """
     if length < frames:
-        raise errors.UserError(f"clip has {length} frames, {frames} were asked for; ask for fewer or leave it out")
+        raise errors.UserError(
+            f"clip has {length} frames, {frames} were asked for; ask for fewer or leave it out"
+        )
     return np.linspace(0, length, num=frames, endpoint=False).astype(np.int64)
 
 
@@ -33,7 +36,7 @@ def segments(length: int, frames: int, rng: np.random.Generator) -> Int[np.ndarr
     Source: Wang et al. 2016 (temporal segment sampling).
     """
     edges = np.append(uniform(length, frames), length)
-    return np.asarray([rng.integers(low, high) for low, high in zip(edges[:-1], edges[1:])])
+    return np.asarray([rng.integers(low, high) for low, high in itertools.pairwise(edges)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,5 +90,7 @@ def resize(video: UInt8[np.ndarray, "t s s 3"], resolution: int) -> UInt8[np.nda
         return video
     from PIL import Image  # loaded only where a clip really changes size
 
-    frames = [Image.fromarray(frame).resize((resolution, resolution), Image.Resampling.BILINEAR) for frame in video]
+    frames = [
+        Image.fromarray(frame).resize((resolution, resolution), Image.Resampling.BILINEAR) for frame in video
+    ]
     return np.stack([np.asarray(frame) for frame in frames])

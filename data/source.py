@@ -32,7 +32,7 @@ def fingerprint(value: Any) -> str:
 
 
 def contents(records: Sequence[record.Record]) -> str:
-    """Return a text that stands for what opened records hold: their shards' manifest, or every record."""
+    """Return a text that stands for what records hold: the sums of their shards, or all but the videos."""
     if isinstance(records, shards.ShardReader):
         return repr([shard["sha256"] for shard in records.manifest["shards"]])
     return repr([dataclasses.replace(records[index], video=b"") for index in range(len(records))])
@@ -67,11 +67,10 @@ class Rendered:
         Args:
             cache: directory shared by runs; `world-*` holds the MP4 files, `shards-*` the shards.
         """
-        name = fingerprint(self.world)
+        videos = cache / f"world-{fingerprint(self.world)}"
         packed = cache / f"shards-{fingerprint((self.world, self.records_per_shard))}"
-        with _alone(packed):
+        with _alone(videos):
             if not shards.finished(packed):
-                videos = cache / f"world-{name}"
                 render.render(self.world, videos, workers=self.workers)
                 shards.write_shards(folder.read_folder(videos), packed, self.records_per_shard)
         return shards.ShardReader(packed)
@@ -104,7 +103,9 @@ class Folder:
         """
         directory = pathlib.Path(self.path).expanduser()
         if not (directory / "captions.jsonl").is_file():
-            raise errors.UserError(f"source.Folder.path: {directory} has no captions.jsonl; see `prismlab world`")
+            raise errors.UserError(
+                f"source.Folder.path: {directory} has no captions.jsonl; see `prismlab world`"
+            )
         # Sizes and times stand for the contents: a changed file is checked and packed again.
         listing = sorted((str(p.relative_to(directory)), p.stat().st_size, p.stat().st_mtime_ns)
                          for p in directory.rglob("*") if p.is_file())  # fmt: skip

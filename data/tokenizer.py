@@ -64,7 +64,10 @@ class Tokenizer:
         else:
             opened = [each.open(cache) for each in self.sources]
             # What the sources hold, not what they are called: a folder may change under its name.
-            path = cache / f"tokenizer-{source.fingerprint((self, [source.contents(each) for each in opened]))}.model"
+            path = (
+                cache
+                / f"tokenizer-{source.fingerprint((self, [source.contents(each) for each in opened]))}.model"
+            )
             if not path.is_file():
                 captions = {canonicalise(each[i].caption) for each in opened for i in range(len(each))}
                 files.write_atomic(path, _train(sorted(captions), self.vocabulary))
@@ -77,11 +80,13 @@ class Tokenizer:
 
 def _train(captions: list[str], vocabulary: int) -> bytes:
     model = io.BytesIO()
-    letters = len(set("".join(captions)) - {" "}) + 4  # and three special pieces and the mark of a word's start
+    letters = (
+        len(set("".join(captions)) - {" "}) + 4
+    )  # and three special pieces and the mark of a word's start
     if vocabulary < letters:
         raise errors.UserError(
-            f"tokenizer.Tokenizer.vocabulary={vocabulary} is smaller than the {letters} pieces that the letters of "
-            "the captions need; raise it"
+            f"tokenizer.Tokenizer.vocabulary={vocabulary} is smaller than the {letters} pieces that "
+            "the letters of the captions need; raise it"
         )
     # hard_vocab_limit=False lets a small corpus have fewer pieces; one thread keeps it deterministic.
     sentencepiece.SentencePieceTrainer.train(
@@ -99,7 +104,9 @@ def _processor(model: bytes, name: str) -> sentencepiece.SentencePieceProcessor:
         return sentencepiece.SentencePieceProcessor(model_proto=model)
     except RuntimeError as error:
         reason = " ".join(str(error).split()) or "it cannot be parsed"
-        raise errors.UserError(f"{name} is no SentencePiece model ({reason}); set tokenizer.Tokenizer.model") from error
+        raise errors.UserError(
+            f"{name} is no SentencePiece model ({reason}); set tokenizer.Tokenizer.model"
+        ) from error
 
 
 @dataclasses.dataclass(frozen=True)

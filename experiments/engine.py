@@ -79,8 +79,8 @@ def _parent(name: str | None, where: str, planned: Mapping[str, Planned]) -> Pla
     folder = pathlib.Path(name).expanduser()
     if checkpoint.newest(folder / "checkpoints") is None:
         raise errors.UserError(
-            f"{where}={name!r} is neither an earlier stage of this experiment {list(planned)} nor a folder with "
-            "finished checkpoints"
+            f"{where}={name!r} is neither an earlier stage of this experiment {list(planned)} nor a folder "
+            "with finished checkpoints"
         )
     return folder
 
@@ -92,7 +92,7 @@ def _identity(parent: Planned | pathlib.Path | None) -> str | None:
 
 
 def default_cache() -> pathlib.Path:
-    """Return the directory for rendered worlds, shards and tokenizers: $PRISMLAB_CACHE or the user's cache."""
+    """Return the directory for rendered worlds, shards, tokenizers: $PRISMLAB_CACHE or the user's cache."""
     home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(os.environ.get("PRISMLAB_CACHE") or pathlib.Path(home) / "prismlab").absolute()
 
@@ -108,20 +108,26 @@ def claimed(workdir: pathlib.Path, root: Any, text: str) -> Iterator[None]:
 
     Raises:
         UserError: it holds another configuration, or another process is running in it.
+
+    A directory in which nothing was saved yet is free: a mistake that stopped the first stage can be
+    mended in place.
     """
     tree = describe.describe(root)
     kept = workdir / "config.json"
     if workdir.exists() and not workdir.is_dir():
         raise errors.UserError(f"--workdir {workdir} is a file; give a directory")
-    if kept.exists():
+    saved = next(workdir.glob("stages/*/checkpoints/[0-9]*"), None)
+    if kept.exists() and saved is not None:
         before = read_json(kept)
         if before != tree:
             lines = describe.difference(before, tree)
             more = f" (and {len(lines) - 5} more)" if len(lines) > 5 else ""
             raise errors.UserError(
-                f"{workdir} holds another configuration; use another --workdir or undo: " + "; ".join(lines[:5]) + more
+                f"{workdir} holds another configuration; use another --workdir or undo: "
+                + "; ".join(lines[:5])
+                + more
             )
-    elif workdir.exists() and any(workdir.glob("stages/*")):
+    elif saved is not None:
         raise errors.UserError(f"{workdir} holds stages but no config.json; use another --workdir")
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -132,7 +138,9 @@ def claimed(workdir: pathlib.Path, root: Any, text: str) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise errors.UserError(f"another process is running in {workdir}; wait for it or end it") from error
+            raise errors.UserError(
+                f"another process is running in {workdir}; wait for it or end it"
+            ) from error
         files.write_atomic(kept, _json(tree))
         files.write_atomic(workdir / "config.gin", text.encode())
         yield
@@ -167,7 +175,7 @@ class Engine:
 
     def towers(self, planned: Planned) -> learner.Towers:
         """Return the trained towers of a stage, read from its last checkpoint."""
-        at, arrays = checkpoint.read_learner(self._folder(planned) / "checkpoints")
+        _, arrays = checkpoint.read_learner(self._folder(planned) / "checkpoints")
         key = keys.seeded(planned.seed, "init")
         built = {name: make(key=keys.fold(key, "tower", name)) for name, make in planned.stage.towers.items()}
         return checkpoint.adopt({"towers": built}, arrays, f"stage {planned.stage.name!r}")[0]["towers"]
@@ -233,7 +241,9 @@ class Engine:
                 )  # fmt: skip
         finally:
             checkpoints.close()
-        files.write_atomic(folder / "done.json", _json({"step": stage.steps, "digest": digest_of(state.learner)}))
+        files.write_atomic(
+            folder / "done.json", _json({"step": stage.steps, "digest": digest_of(state.learner)})
+        )
 
     def _facts(self, planned: Planned, built: learner.Learner, stream: Any) -> dict[str, Any]:
         return {
@@ -257,8 +267,12 @@ class Engine:
                 towers = towers or self.towers(planned)
                 console.say(self.out, f"{planned.stage.name} (seed {planned.seed}): {name}")
                 found = each(towers, seed=planned.seed, cache=self.cache)
-                files.write_atomic(path, _json({metric: dataclasses.asdict(s) for metric, s in found.items()}))
-            scores |= read_json(path)
+                files.write_atomic(
+                    path, _json({metric: dataclasses.asdict(s) for metric, s in found.items()})
+                )
+            read = read_json(path)
+            # Two tasks may measure by one name, such as two probes; the later one says whose it is.
+            scores |= {(f"{name}: {metric}" if metric in scores else metric): read[metric] for metric in read}
         return scores
 
     def run(self, rows: Mapping[str, recipe.Experiment], seeds: tuple[int, ...]) -> list[dict[str, Any]]:
@@ -315,5 +329,3 @@ def digests(workdir: pathlib.Path) -> list[tuple[str, int, str]]:
     if not found:
         raise errors.UserError(f"{workdir} holds no saved stage; give the --workdir of train or ablate")
     return found
-
-

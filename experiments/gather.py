@@ -1,6 +1,5 @@
 """From a work directory to its table and report: reads results.json, writes the three files again."""
 
-import json
 import pathlib
 from typing import Any
 
@@ -55,6 +54,8 @@ def again(workdir: pathlib.Path) -> report.Table:
     """
     for name in ("results.json", "config.json", "config.gin"):
         if not (workdir / name).is_file():
-            raise errors.UserError(f"{workdir} has no {name}; give the --workdir of a finished row of train or ablate")
-    config: Any = json.loads((workdir / "config.json").read_text())
+            raise errors.UserError(
+                f"{workdir} has no {name}; give the --workdir of a finished row of train or ablate"
+            )
+    config: Any = engine.read_json(workdir / "config.json")
     return tables(workdir, title=config["name"], reference=tuple(config.get("compare_with", ())))

@@ -8,8 +8,10 @@ import argparse
 import errno
 import os
 import pathlib
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from core import errors
 
@@ -27,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on the machine are no news to a user
     options = _parser().parse_args(arguments)
+    sys.unraisablehook = _without_echoes
     try:
         return options.run(options)
     except errors.UserError as error:
@@ -34,14 +37,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"prismlab: {line}", file=sys.stderr)
         return 2
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            told = f"the disk is full ({error.filename}); free some space, run the command again"
+        elif isinstance(error, PermissionError | FileExistsError | NotADirectoryError | IsADirectoryError):
+            told = f"{error.filename}: {error.strerror}; give another place or mend this one"
+        else:
             raise
-        print(f"prismlab: the disk is full ({error.filename}); free some space, run the command again", file=sys.stderr)
+        print(f"prismlab: {told}", file=sys.stderr)
         return 2
+    finally:
+        sys.unraisablehook = sys.__unraisablehook__
+
+
+def _without_echoes(note: Any) -> None:
+    # After one failed write, TensorStore tells the closed loop of each of its other writes, traceback and
+    # all; the failure itself is told by Checkpoints.
+    if str(note.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(note)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="prismlab", description="VideoPrism, trainable: ablations by gin file.")
+    parser = argparse.ArgumentParser(
+        prog="prismlab", description="VideoPrism, trainable: ablations by gin file."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
@@ -84,7 +102,9 @@ def _train(options: argparse.Namespace) -> int:
 
     loaded = strict.load(options.file, options.bindings)
     if not isinstance(loaded.root, recipe.Experiment):
-        raise errors.UserError(f"{options.file} holds an Ablation; use: prismlab ablate {options.file} --workdir DIR")
+        raise errors.UserError(
+            f"{options.file} holds an Ablation; use: prismlab ablate {options.file} --workdir DIR"
+        )
     rows = {loaded.root.name: loaded.root}
     return _run(options.workdir, loaded.root, loaded.text, rows, (loaded.root.seed,), ())
 
@@ -94,16 +114,21 @@ def _ablate(options: argparse.Namespace) -> int:
 
     loaded = strict.load(options.file, options.bindings)
     if not isinstance(loaded.root, recipe.Ablation):
-        raise errors.UserError(f"{options.file} holds an Experiment; use: prismlab train {options.file} --workdir DIR")
+        raise errors.UserError(
+            f"{options.file} holds an Experiment; use: prismlab train {options.file} --workdir DIR"
+        )
     root = loaded.root
     return _run(options.workdir, root, loaded.text, root.experiments(), root.seeds, root.compare_with)
 
 
-def _run(workdir: pathlib.Path, root, text: str, rows, seeds: tuple[int, ...], compare_with: tuple[str, ...]) -> int:
+def _run(
+    workdir: pathlib.Path, root, text: str, rows, seeds: tuple[int, ...], compare_with: tuple[str, ...]
+) -> int:
     from core import loop
     from experiments import console, engine, gather, report
 
     out = console.make_console()
+    before = signal.signal(signal.SIGTERM, _terminated)
     try:
         with engine.claimed(workdir, root, text):
             runner = engine.Engine(workdir, engine.default_cache(), out)
@@ -112,12 +137,22 @@ def _run(workdir: pathlib.Path, root, text: str, rows, seeds: tuple[int, ...], c
     except loop.Interrupted as stopped:
         print(f"prismlab: {stopped}", file=sys.stderr)
         return INTERRUPTED
+    except KeyboardInterrupt:
+        print("prismlab: stopped; what was saved is kept, run the same command to go on", file=sys.stderr)
+        return INTERRUPTED
     except loop.Diverged as stopped:
         print(f"prismlab: {stopped}; the last good checkpoint was kept", file=sys.stderr)
         return DIVERGED
+    finally:
+        signal.signal(signal.SIGTERM, before)
     report.print_table(table, out)
     console.say(out, f"written: {workdir / 'table.json'}, report.md, report.html")
     return 0
+
+
+def _terminated(number: int, frame: object) -> None:
+    # Where no loop waits for the signal: while rendering, compiling or judging, nothing needs saving.
+    raise KeyboardInterrupt
 
 
 def _report(options: argparse.Namespace) -> int:

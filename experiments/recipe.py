@@ -5,7 +5,9 @@ them just as well. Nothing here trains; `engine` does.
 """
 
 import dataclasses
+import difflib
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -142,16 +144,24 @@ def row(base: Experiment, label: str, changes: Mapping[str, Any]) -> Experiment:
             chosen = list(value)
             unknown = [name for name in chosen if name not in stages]
             if unknown:
-                raise errors.UserError(f"{where}: no stage is called {unknown[0]!r}; there are {list(stages)}")
+                raise errors.UserError(
+                    f"{where}: no stage is called {unknown[0]!r}; there are {list(stages)}"
+                )
         elif head in stages and rest:
             stages[head] = _replace(stages[head], rest.split("."), value, f"{where}: {path!r}")
         elif path == "tasks":
             fields["tasks"] = value
         else:
             raise errors.UserError(
-                f"{where}: {path!r} names nothing to change; write 'stages', 'tasks' or '<stage>.<field>' with a "
-                f"stage of {list(stages)}"
+                f"{where}: {path!r} names nothing to change; write 'stages', 'tasks' or '<stage>.<field>' "
+                f"with a stage of {list(stages)}"
             )
+    idle = [path for path in changes if (head := path.partition(".")[0]) in stages and head not in chosen]
+    if idle:
+        raise errors.UserError(
+            f"{where}: {idle[0]!r} changes nothing, for the row's stages are {chosen}; leave it out, "
+            "or name the stage"
+        )
     return dataclasses.replace(base, stages=tuple(stages[name] for name in chosen), **fields)
 
 
@@ -165,11 +175,29 @@ def _replace(value: Any, path: list[str], new: Any, where: str) -> Any:
             raise errors.UserError(f"{where}: nothing is called {name!r} there; there are {sorted(value)}")
         return {**value, name: _replace(value.get(name), rest, new, where)}
     if isinstance(value, functools.partial):
+        known = _parameters(value.func)
+        if known is not None and name not in known:
+            raise errors.UserError(f"{where}: {value.func.__name__} takes no {name!r}; {_near(name, known)}")
         changed = {**value.keywords, name: _replace(value.keywords.get(name), rest, new, where)}
         return functools.partial(value.func, *value.args, **changed)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value)]
         if name not in names:
-            raise errors.UserError(f"{where}: {type(value).__name__} has no field {name!r}; it has {names}")
+            raise errors.UserError(
+                f"{where}: {type(value).__name__} has no field {name!r}; {_near(name, names)}"
+            )
         return dataclasses.replace(value, **{name: _replace(getattr(value, name), rest, new, where)})
     raise errors.UserError(f"{where}: {name!r} cannot be set on {value!r}")
+
+
+def _parameters(function: Callable) -> list[str] | None:
+    """Return what a constructor takes; None for one that takes any name."""
+    found = inspect.signature(function).parameters.values()
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in found):
+        return None
+    return [each.name for each in found]
+
+
+def _near(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, 3)
+    return f"did you mean {' or '.join(close)}?" if close else f"it has {known}"

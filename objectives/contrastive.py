@@ -89,8 +89,7 @@ class Contrastive(objective.AbstractObjective):
     ) -> tuple[metrics.Mean, dict[str, metrics.Mean]]:
         """Return the loss, in-batch accuracy both ways and the temperature."""
         del key
-        clips, captions = seen[self._clip].pooled, seen[self._caption].pooled
-        assert clips is not None and captions is not None
+        clips, captions = objective.pooled(seen, self._clip), objective.pooled(seen, self._caption)
         # At most 100, as in CLIP: beyond that a float32 softmax has nothing left to learn from.
         scale = jnp.exp(jnp.minimum(self.log_scale, jnp.log(100.0)))
         logits = scale * losses.normalise(clips) @ losses.normalise(captions).T

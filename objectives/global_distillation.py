@@ -70,8 +70,8 @@ class GlobalDistillation(objective.AbstractObjective):
         """Return the loss, one value an example."""
         del key
         student = seen[objective.View("video", mask=self.mask)].tokens
-        target = seen[objective.View("video", teacher=True)].pooled
-        assert student is not None and target is not None
+        target = objective.pooled(seen, objective.View("video", teacher=True))
+        assert student is not None
         decoded = self.leave(self.norm(self.transformer(self.enter(student.x))))
         error = losses.cosine_distance(self.pooler(decoded), jax.lax.stop_gradient(target))
         return metrics.Mean.of(error, batch.weight), {}

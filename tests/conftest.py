@@ -15,10 +15,14 @@ import jaxtyping
 # Every jaxtyping annotation of these two rooms is checked at each call and each construction.
 jaxtyping.install_import_hook(["core", "objectives"], "beartype.beartype")
 
-# Mixing dtypes raises instead of promoting. Ranks may mix: adding a bias [d] to tokens [b, n, d] is
-# how every layer is written, so jax_numpy_rank_promotion="raise" would forbid plain code.
-jax.config.update("jax_numpy_dtype_promotion", "strict")
+# Not switched on: jax_numpy_dtype_promotion="strict", because optax multiplies its int32 counts with
+# floats (the objectives' contract switches it on for its own calls), and
+# jax_numpy_rank_promotion="raise", because a bias [d] is added to tokens [b, n, d] in every layer.
 jax.config.update("jax_legacy_prng_key", "error")
+# Tests compile much and compute little; without the compiler's optimizations they take half the time.
+jax.config.update("jax_disable_most_optimizations", True)
 
-hypothesis.settings.register_profile("prismlab", deadline=None, max_examples=25, derandomize=True, database=None)
+hypothesis.settings.register_profile(
+    "prismlab", deadline=None, max_examples=25, derandomize=True, database=None
+)
 hypothesis.settings.load_profile("prismlab")

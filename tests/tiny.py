@@ -24,23 +24,24 @@ SMALL = {"dim": 8, "depth": 1, "heads": 2, "mlp_dim": 16, "remat": "none"}
 STAGE1 = {"contrastive": functools.partial(contrastive.Contrastive, drop=masking.Tube(0.5))}
 STAGE2 = {
     "local": functools.partial(masked.MaskedModeling, mask=MASK, **SMALL),
-    "global": functools.partial(
-        global_distillation.GlobalDistillation, mask=MASK, pooler_heads=2, **SMALL
-    ),
+    "global": functools.partial(global_distillation.GlobalDistillation, mask=MASK, pooler_heads=2, **SMALL),
 }
 
 
+@functools.cache
 def teacher(seed: int = 7) -> dict[str, eqx.Module]:
     """Return frozen towers of the same size."""
     return {"video": video_tower(key=jax.random.key(seed))}
 
 
+@functools.cache
 def stage1(seed: int = 0) -> learner.Learner:
     """Return the learner of the contrastive stage."""
     towers = {"video": video_tower, "text": text_tower}
     return learner.build(towers, STAGE1, None, key=jax.random.key(seed))
 
 
+@functools.cache
 def stage2(seed: int = 0) -> learner.Learner:
     """Return the learner of the masked stage; its teacher is teacher()."""
     return learner.build({"video": video_tower}, STAGE2, teacher(), key=jax.random.key(seed))

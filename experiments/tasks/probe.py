@@ -95,8 +95,14 @@ class AttentiveProbe:
         unknown = [label for label in self.labels if label not in CLASSES]
         if unknown:
             raise ValueError(f"labels must be among {sorted(CLASSES)}, got {unknown}")
+        if self.train_clips < 8 or self.test_clips < 1 or self.steps < 1:
+            raise ValueError(
+                "want train_clips >= 8 (one in eight chooses the learning rate), test_clips >= 1, steps >= 1"
+            )
 
-    def __call__(self, towers: Mapping[str, eqx.Module], *, seed: int, cache: pathlib.Path) -> dict[str, task.Score]:
+    def __call__(
+        self, towers: Mapping[str, eqx.Module], *, seed: int, cache: pathlib.Path
+    ) -> dict[str, task.Score]:
         """Return the accuracy of each label, and for motion also within reversal pairs.
 
         Args:
@@ -121,7 +127,9 @@ class AttentiveProbe:
                 "learning rates tried": list(self.learning_rates), "chance": round(1 / len(CLASSES[label]), 4),
             }  # fmt: skip
             suffix = "_whitened" if self.whiten else ""
-            scores[label + suffix] = task.Score(float(np.mean(answer.argmax(1) == right)), len(right), protocol)
+            scores[label + suffix] = task.Score(
+                float(np.mean(answer.argmax(1) == right)), len(right), protocol
+            )
             if label == "motion":
                 rows = np.arange(len(right))
                 ahead = answer[rows, right] > answer[rows, right ^ 1]
@@ -136,12 +144,20 @@ class AttentiveProbe:
     def _features(
         self, tower: eqx.Module, home: source.Source, clips: int, cache: pathlib.Path
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        videos, records = pipeline.read_all(home, cache, frames=self.frames, resolution=self.resolution, limit=clips)
+        videos, records = pipeline.read_all(
+            home, cache, frames=self.frames, resolution=self.resolution, limit=clips
+        )
         tokens = task.encode_all(tower, videos, self.batch_size, lambda encoded: encoded.tokens.x)
         return tokens, {label: _classes(records, label) for label in self.labels}
 
     def _fit(
-        self, tokens: np.ndarray, labels: dict[str, np.ndarray], held: int, test: np.ndarray, *, key: PRNGKeyArray
+        self,
+        tokens: np.ndarray,
+        labels: dict[str, np.ndarray],
+        held: int,
+        test: np.ndarray,
+        *,
+        key: PRNGKeyArray,
     ) -> np.ndarray:
         """Train labels x learning rates heads at once; return the test logits of each label's best head."""
         widest = max(len(CLASSES[label]) for label in self.labels)
@@ -177,7 +193,9 @@ class AttentiveProbe:
         train = jax.jit(lambda carry: jax.lax.scan(one, carry, jnp.arange(self.steps))[0])
         grid, _ = train((grid, optimizer.init(eqx.filter(grid, eqx.is_array))))
         answer = jax.jit(lambda grid, x: mask(logits_of(grid, x)))
-        in_parts = lambda x: np.concatenate([np.asarray(answer(grid, x[i : i + 500])) for i in range(0, len(x), 500)], 1)
+        in_parts = lambda x: np.concatenate(
+            [np.asarray(answer(grid, x[i : i + 500])) for i in range(0, len(x), 500)], 1
+        )
         correct = (in_parts(tokens[:held]).argmax(-1) == np.asarray(places)[:, :held]).mean(1)
         best = correct.reshape(len(self.labels), -1).argmax(1)
         chosen = np.arange(len(self.labels)) * len(rates) + best

@@ -160,13 +160,11 @@ def test_cost_falls_with_the_visible_share():
     assert flops(16, False) < 0.4 * flops(64, False)
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
+@pytest.mark.parametrize(("frames", "side", "patch"), [(1, 1, 1), (2, 3, 2), (3, 2, 3)])
 def test_patchify_keeps_row_column_channel_order(frames, side, patch):
     shape = (2, frames, side * patch, side * patch, 3)
     video = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    # Only reshapes and transposes: numpy in, numpy out, nothing compiled.
-    got = encoder.patchify(video, patch)
+    got = np.asarray(encoder.patchify(jnp.asarray(video), patch))
     for row in range(side):
         for column in range(side):
             cut = video[:, :, row * patch : (row + 1) * patch, column * patch : (column + 1) * patch]

@@ -1,5 +1,6 @@
 """Layers against direct formulas, and what masks and dtypes must and must not change."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +18,7 @@ def _noise(shape, seed=1):
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 2**20), spread=st.floats(0.1, 100.0), shift=st.floats(-100.0, 100.0))
+@given(seed=st.integers(0, 2**20), spread=st.floats(0.1, 100.0), shift=st.floats(-10.0, 10.0))
 def test_layer_norm_gives_zero_mean_and_unit_deviation(seed, spread, shift):
     x = shift + spread * _noise((3, 64), seed)
     y = layers.LayerNorm(64)(x)
@@ -89,6 +90,8 @@ def test_initial_matrices_have_variance_one_over_fan_in():
 
 def test_padded_tokens_give_zero_in_the_feed_forward():
     feed = layers.FeedForward(8, 16, key=KEY)
+    # With its first, zero bias the last map would give zero anyway.
+    feed = eqx.tree_at(lambda f: f.outer.bias, feed, jnp.ones(8))
     x = _noise((2, 3, 8))
     paddings = jnp.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
     got = feed(x, paddings)

@@ -30,4 +30,4 @@ def test_width_of_the_heads_is_four_times_the_tokens_unless_told():
     narrow = pooling.AttentionPooler(8, 2, 8, key=jax.random.key(0))
     assert narrow.attention.query.w.shape == (8, 2, 4)
     # The per-dimension scale starts as the plain 1 / sqrt(head width).
-    np.testing.assert_allclose(POOLER.attention._scaled(jnp.ones((1, 16))), 0.25, atol=1e-6)
+    np.testing.assert_allclose(POOLER.attention.scaled(jnp.ones((1, 16))), 0.25, atol=1e-6)

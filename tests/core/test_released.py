@@ -47,7 +47,7 @@ def _text(policy):
 
 def _io(name):
     with np.load(GOLDEN / f"{name}_io.npz", allow_pickle=False) as archive:
-        return {key: archive[key] for key in archive.files}
+        return {key: jnp.asarray(archive[key]) for key in archive.files}
 
 
 @pytest.mark.parametrize("scan", [True, False])

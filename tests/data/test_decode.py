@@ -137,6 +137,7 @@ def test_rotation_is_honoured(matrix: tuple[int, int, int, int], quarters: int) 
         (b"not a video at all" * 100, "damaged or not a video"),
         (MP4[: len(MP4) * 6 // 10], "damaged or not a video"),
         (MP4[:40], "damaged or not a video"),
+        (MP4.replace(b"avc1", b"zzzz"), "unknown"),
         (_matroska(_ramp(60))[:1500], "cut"),
     ],
 )
@@ -155,7 +156,7 @@ def test_a_cut_matroska_that_decodes_silently_is_refused(share: float) -> None:
         decode.decode(whole[: int(share * len(whole))])
 
 
-@FEW
+@settings(max_examples=60, deadline=None)
 @given(start=st.integers(0, len(MP4) - 50), seed=st.integers(0, 99))
 def test_changed_bytes_never_raise_anything_but_a_user_error(start: int, seed: int) -> None:
     changed = bytearray(MP4)
@@ -165,6 +166,12 @@ def test_changed_bytes_never_raise_anything_but_a_user_error(start: int, seed: i
     except errors.UserError:
         return
     assert decoded.ndim == 4
+
+
+def test_a_title_that_is_not_utf8_is_no_fault() -> None:
+    titled = MP4.replace(b"VideoHandler", b"Vid\xe9oHandler")
+    assert titled != MP4
+    np.testing.assert_array_equal(decode.decode(titled), decode.decode(MP4))
 
 
 def test_missing_file(tmp_path: pathlib.Path) -> None:

@@ -66,7 +66,8 @@ def test_equal_weights_take_turns_from_the_first():
 
 @pytest.mark.parametrize(
     ("weights", "told"),
-    [({"a": 1.0}, "exactly the sources"), ({"a": 1, "b": 1, "c": 1}, "exactly"), ({"a": 1, "b": 0}, "positive"),
+    [({"a": 1.0}, "exactly the sources"), ({"a": 1, "b": 1, "c": 1}, "exactly"),
+     ({"a": 1, "b": 0}, "positive"),
      ({"a": 1, "b": float("nan")}, "positive"), ({"a": 1, "b": float("inf")}, "positive")],
 )  # fmt: skip
 def test_weights_that_do_not_fit_are_refused(weights, told):

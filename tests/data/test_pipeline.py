@@ -122,7 +122,9 @@ def test_no_clip_comes_twice_within_an_epoch(cache):
     # All frames are asked for and nothing is cropped, so that equal pixels mean the same clip.
     line = pipeline.Line({"one": ONE}, TOKENIZER, frames=4, resolution=16)
     stream = opened(cache, line, steps=12)
-    epochs = [[key_of(v) for step in range(e * 4, e * 4 + 4) for v in stream.batch(step)["video"]] for e in range(3)]
+    epochs = [
+        [key_of(v) for step in range(e * 4, e * 4 + 4) for v in stream.batch(step)["video"]] for e in range(3)
+    ]
     assert all(len(set(epoch)) == 16 for epoch in epochs)
     assert set(epochs[0]) == set(epochs[1]) == set(epochs[2])
     assert epochs[0] != epochs[1] != epochs[2]  # each epoch has an order of its own
@@ -132,8 +134,10 @@ def test_every_batch_comes_from_one_source_in_the_shares_asked_for(cache):
     line = pipeline.Line(
         {"one": ONE, "two": TWO}, TOKENIZER, weights={"one": 2.0, "two": 1.0}, frames=4, resolution=16
     )
-    clips = {name: {key_of(v) for b in opened(cache, pipeline.Line({name: home}, TOKENIZER, frames=4, resolution=16),
-                    steps=4).read(0) for v in b["video"]} for name, home in (("one", ONE), ("two", TWO))}  # fmt: skip
+    clips = {}
+    for name, home in (("one", ONE), ("two", TWO)):
+        alone = pipeline.Line({name: home}, TOKENIZER, frames=4, resolution=16)
+        clips[name] = {key_of(v) for b in opened(cache, alone, steps=4).read(0) for v in b["video"]}
     stream = opened(cache, line)
     assert [stream.source_of_step.count(name) for name in ("one", "two")] == [6, 3]
     for name, batch in zip(stream.source_of_step, stream.read(0)):
@@ -162,7 +166,9 @@ def test_random_crops_repeat_with_the_step_and_differ_between_epochs(cache):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_clip_shorter_than_asked_is_named_with_its_source(cache, workers):
     line = dataclasses.replace(LINE, frames=5, workers=workers)
-    with pytest.raises(errors.UserError, match=r"clip 'videos/\d+\.mp4' of source '(one|two)' has 4 frames.* asks for 5"):
+    with pytest.raises(
+        errors.UserError, match=r"clip 'videos/\d+\.mp4' of source '(one|two)' has 4 frames.* asks for 5"
+    ):
         next(loop.batches_of(opened(cache, line).read(0)))
 
 
@@ -178,7 +184,15 @@ def test_an_empty_source_is_refused(cache):
 
 
 @pytest.mark.parametrize(
-    "fields", [{"sources": {}}, {"frames": 0}, {"threads": 0}, {"prefetch": 0}, {"workers": -1}, {"cache_megabytes": -1}]
+    "fields",
+    [
+        {"sources": {}},
+        {"frames": 0},
+        {"threads": 0},
+        {"prefetch": 0},
+        {"workers": -1},
+        {"cache_megabytes": -1},
+    ],
 )
 def test_settings_that_cannot_be_meant_are_refused(fields):
     with pytest.raises(ValueError):

@@ -58,6 +58,11 @@ def test_every_cut_is_noticed(length: int) -> None:
         record.unpack(record.pack(RECORD)[:length], "record 7")
 
 
+def test_equal_records_give_equal_bytes() -> None:
+    one = dataclasses.replace(RECORD, labels={"a": 1, "b": 2})
+    assert record.pack(one) == record.pack(dataclasses.replace(RECORD, labels={"b": 2, "a": 1}))
+
+
 def test_another_version() -> None:
     packed = bytearray(record.pack(RECORD))
     packed[4:6] = struct.pack("<H", 2)

@@ -89,7 +89,9 @@ def test_crops_have_the_resolution_asked_for(height, width, resolution, least, s
 @given(st.integers(6, 30), st.integers(6, 30), st.floats(0.2, 0.99), st.integers(0, 99))
 def test_a_crop_is_one_square_of_the_clip_the_same_in_all_frames(height, width, least, seed):
     # A pixel that holds its own place tells where the crop was.
-    places = np.stack([*np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), np.zeros((height, width))], -1)
+    places = np.stack(
+        [*np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), np.zeros((height, width))], -1
+    )
     video = np.stack([places] * 3).astype(np.uint8)
     rng = np.random.default_rng(seed)
     side = max(1, round(min(height, width) * np.random.default_rng(seed).uniform(least, 1.0)))

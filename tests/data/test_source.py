@@ -77,7 +77,11 @@ def test_it_is_deterministic_and_its_records_travel(home, cache):
     records = home.open(cache)
     again = home.open(cache)
     there = pickle.loads(pickle.dumps(records))
-    assert [records[i] for i in range(5)] == [again[i] for i in range(5)] == [there[4 - i] for i in range(5)][::-1]
+    assert (
+        [records[i] for i in range(5)]
+        == [again[i] for i in range(5)]
+        == [there[4 - i] for i in range(5)][::-1]
+    )
 
 
 def test_it_does_not_depend_on_the_cache(home, cache, tmp_path):
@@ -129,4 +133,6 @@ def _count(home: source.Rendered, cache: pathlib.Path) -> int:
 def test_two_processes_may_open_one_cache_at_once(tmp_path):
     home = source.Rendered(world.World(clips=150, resolution=16, frames=2), records_per_shard=10, workers=0)
     with concurrent.futures.ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("spawn")) as pool:
-        assert [each.result() for each in [pool.submit(_count, home, tmp_path) for _ in range(3)]] == [150] * 3
+        assert [each.result() for each in [pool.submit(_count, home, tmp_path) for _ in range(3)]] == [
+            150
+        ] * 3

@@ -102,7 +102,7 @@ def test_a_model_file_is_used_as_it_is(encode, tmp_path):
 def test_a_file_that_is_no_model_is_refused_when_prepared(content, tmp_path):
     path = tmp_path / "bad.model"
     path.write_bytes(content)
-    with pytest.raises(errors.UserError, match="bad.model is no SentencePiece model"):
+    with pytest.raises(errors.UserError, match=r"bad\.model is no SentencePiece model"):
         tokenizer.Tokenizer(model=str(path)).prepare(tmp_path)
 
 
@@ -117,7 +117,8 @@ def test_a_vocabulary_smaller_than_the_alphabet_is_refused(cache):
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"model": "x", "sources": (HOME,)}, {"model": "x", "length": 0}, {"model": "x", "vocabulary": 7}]
+    "fields",
+    [{}, {"model": "x", "sources": (HOME,)}, {"model": "x", "length": 0}, {"model": "x", "vocabulary": 7}],
 )
 def test_settings_that_cannot_be_meant_are_refused(fields):
     with pytest.raises(ValueError):
@@ -132,5 +133,5 @@ def test_a_changed_folder_gives_a_new_model(tmp_path):
     asked = tokenizer.Tokenizer((source.Folder(str(own)),), vocabulary=64)
     before = asked.prepare(cache)
     captions = own / folder.CAPTIONS
-    captions.write_text(captions.read_text().replace("circle", "zebra").replace("square", "quokka"))
+    captions.write_text(captions.read_text().replace('"caption": "', '"caption": "quokka '))
     assert asked.prepare(cache).model != before.model

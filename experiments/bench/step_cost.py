@@ -1,0 +1,86 @@
+"""Time one training step of each stage of a gin file, and what one step costs against another.
+
+    python -m experiments.bench.step_cost small_recipe.gin 'recipe.Experiment.name="bench"'
+
+Prints compile seconds, milliseconds a step (median of the rest) and each stage's cost relative to the first
+row. Steps of different stages alternate, so that a noisy machine slows all of them alike.
+"""
+
+import argparse
+import statistics
+import time
+
+import equinox as eqx
+import jax
+import numpy as np
+import rich.table
+
+from core import keys, learner, step
+from experiments import console, recipe, strict
+
+
+def prepared(stage: recipe.Stage, towers: learner.Towers | None):
+    """Return a function that takes one step of a stage on random clips and waits for it.
+
+    Args:
+        stage: the configuration.
+        towers: teacher, or None.
+    """
+    teacher = towers if stage.teacher else None
+    built = learner.build(stage.towers, stage.objectives, teacher, key=keys.seeded(0, "init"))
+    optimizer = stage.optimizer.build(stage.steps)
+    state = step.init(built, optimizer, stage.frozen, key=keys.seeded(0, "train"))
+    compiled = step.compile_step(state, optimizer, stage.frozen, teacher)
+    arrays = eqx.filter(state, eqx.is_array)
+    fixed = eqx.filter(teacher, eqx.is_array)
+    rng = np.random.default_rng(0)
+    side, length = stage.data.resolution, stage.data.tokenizer.length
+    batch = step.HostBatch(
+        rng.integers(0, 255, (stage.batch_size, stage.data.frames, side, side, 3), np.uint8),
+        rng.integers(1, 8, (stage.batch_size, length)).astype(np.int32),
+        np.zeros((stage.batch_size, length), np.float32),
+        np.ones(stage.batch_size, np.float32),
+    )
+
+    def once() -> float:
+        nonlocal arrays
+        start = time.perf_counter()
+        arrays, named = compiled(arrays, batch, fixed)
+        jax.block_until_ready((arrays, named))
+        return time.perf_counter() - start
+
+    return once, built.towers
+
+
+def main() -> None:
+    """Time every stage of every row."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", nargs="?", default="quickstart.gin")
+    parser.add_argument("bindings", nargs="*")
+    parser.add_argument("--steps", type=int, default=20)
+    options = parser.parse_args()
+    root = strict.load(options.file, options.bindings).root
+    rows = root.experiments() if isinstance(root, recipe.Ablation) else {root.name: root}
+    runs, compiled, towers = {}, {}, None
+    for label, experiment in rows.items():
+        stage = experiment.stages[-1]
+        if not stage.steps:
+            continue
+        once, own = prepared(stage, towers)
+        # A copy, for the step donates its own arrays.
+        towers = jax.tree.map(lambda x: x.copy() if eqx.is_array(x) else x, own) if towers is None else towers
+        compiled[label], runs[label] = once(), (once, [])
+    for _ in range(options.steps):
+        for once, seconds in runs.values():
+            seconds.append(once())
+    table = rich.table.Table("row", "compile s", "ms a step", "clips/s", "relative", box=None)
+    medians = {label: statistics.median(seconds) for label, (_, seconds) in runs.items()}
+    first = next(iter(medians.values()))
+    for label, seconds in medians.items():
+        clips = rows[label].stages[-1].batch_size / seconds
+        table.add_row(label, f"{compiled[label]:.1f}", f"{1e3 * seconds:.1f}", f"{clips:.0f}", f"{seconds / first:.2f}")
+    console.make_console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The decoder lays visible tokens at their places, fills the rest, and adds positions in natural order."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from core import decoder, masking, types
+
+BATCH, TOKENS, DIM = 2, 8, 4
+
+
+@pytest.fixture(scope="module")
+def built():
+    return decoder.TokenDecoder(
+        DIM, 3, TOKENS, dim=8, depth=1, heads=2, mlp_dim=16, remat="none", key=jax.random.key(0)
+    )
+
+
+def _seen(visible=0.5):
+    place = masking.sample_batch(masking.BlockTube(visible), BATCH, 2, 4, key=jax.random.key(1))
+    return types.Tokens(jax.random.normal(jax.random.key(2), (*place.shape, DIM)), place)
+
+
+def _by_hand(built, seen, order):
+    """Return the decoder's output by loops over examples and slots."""
+    rows = []
+    for example in range(BATCH):
+        full = np.tile(np.asarray(built.mask_token), (TOKENS, 1))
+        projected = np.asarray(built.project(seen.x[example]))
+        for token, place in zip(projected, np.asarray(seen.place[example])):
+            full[place] = token
+        rows.append(
+            [full[source] + np.asarray(built.position[slot]) for slot, source in enumerate(order[example])]
+        )
+    return built.head(built.norm(built.transformer(jnp.asarray(rows, jnp.float32))))
+
+
+@pytest.mark.parametrize("visible", [0.01, 0.5, 1.0])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_equals_loops(built, visible, shuffled):
+    seen = _seen(visible)
+    random = np.random.default_rng(0)
+    order = np.stack([random.permutation(TOKENS) if shuffled else np.arange(TOKENS) for _ in range(BATCH)])
+    got = built(seen, jnp.asarray(order, jnp.int32) if shuffled else None)
+    assert got.shape == (BATCH, TOKENS, 3)
+    np.testing.assert_allclose(got, _by_hand(built, seen, order), atol=1e-5)
+
+
+def test_the_identity_permutation_changes_nothing(built):
+    identity = jnp.tile(jnp.arange(TOKENS, dtype=jnp.int32), (BATCH, 1))
+    np.testing.assert_array_equal(built(_seen(), identity), built(_seen()))
+
+
+def test_low_precision_tokens_stay_low(built):
+    seen = _seen()
+    assert built(types.Tokens(seen.x.astype(jnp.bfloat16), seen.place)).dtype == jnp.bfloat16

@@ -1,0 +1,179 @@
+"""Views are shared, placeholders change nothing, initial weights do not move each other."""
+
+import functools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from core import errors, learner, masking, names, objective, types, video
+from objectives import contrastive, global_distillation, masked
+
+KEY = jax.random.key(11)
+BOTH = {"video": tiny.video_tower, "text": tiny.text_tower}
+# All three shipped kinds at once; every token visible, so that nothing is drawn by position in the batch.
+WHOLE = masking.Tube(1.0)
+ORDERLESS = {
+    "contrastive": contrastive.Contrastive,
+    "local": functools.partial(masked.MaskedModeling, weight=3.0, mask=WHOLE, **tiny.SMALL),
+    "global": functools.partial(
+        global_distillation.GlobalDistillation, mask=WHOLE, pooler_heads=2, **tiny.SMALL
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def built():
+    return learner.build(BOTH, ORDERLESS, tiny.teacher(), key=jax.random.key(0))
+
+
+@pytest.fixture(scope="module")
+def score():
+    """Loss, metrics and gradients by path, compiled once for the whole module."""
+
+    @eqx.filter_jit
+    def run(tree, batch):
+        def total(tree):
+            return tree(batch, tiny.teacher(), key=KEY)
+
+        (loss, named), gradients = eqx.filter_value_and_grad(total, has_aux=True)(tree)
+        return loss, {k: m.value for k, m in named.items()}, names.flatten(gradients)
+
+    return run
+
+
+def _reorder(batch, order):
+    return jax.tree.map(lambda x: x[np.asarray(order)], batch)
+
+
+def test_batch_order_changes_nothing(built, score):
+    batch = tiny.batch()
+    loss, named, gradients = score(built, batch)
+    other_loss, other_named, other_gradients = score(built, _reorder(batch, [2, 0, 3, 1]))
+    np.testing.assert_allclose(loss, other_loss, rtol=1e-5)
+    for name, value in named.items():
+        np.testing.assert_allclose(value, other_named[name], atol=1e-5, err_msg=name)
+    for name, value in gradients.items():
+        np.testing.assert_allclose(value, other_gradients[name], atol=1e-5, err_msg=name)
+
+
+def test_the_loss_is_the_weighted_sum(built, score):
+    loss, named, _ = score(built, tiny.batch())
+    wanted = named["loss/contrastive"] + 3.0 * named["loss/local"] + named["loss/global"]
+    np.testing.assert_allclose(loss, wanted, rtol=1e-5)
+
+
+def test_placeholders_change_nothing_whatever_they_hold(built, score):
+    batch, garbage = tiny.batch(0), tiny.batch(1)
+    last = jnp.array([0.0, 0.0, 0.0, 1.0])
+    swap = lambda a, b: jnp.where(last.reshape(-1, *[1] * (a.ndim - 1)) > 0, b, a)
+    weight = 1.0 - last
+    one = eqx.tree_at(lambda b: b.weight, batch, weight)
+    two = eqx.tree_at(lambda b: b.weight, jax.tree.map(swap, batch, garbage), weight)
+    for a, b in zip(jax.tree.leaves(score(built, one)), jax.tree.leaves(score(built, two)), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_equal_views_are_encoded_once_and_drawn_once(monkeypatch):
+    tree, teacher, calls = tiny.stage2(), tiny.teacher(), []
+    plain = video.VideoTower.__call__
+
+    def counting(self, *inputs, **options):
+        calls.append("teacher" if self is teacher["video"] else "student")
+        return plain(self, *inputs, **options)
+
+    monkeypatch.setattr(video.VideoTower, "__call__", counting)
+    assert len(tree.views()) == 2
+    jax.eval_shape(lambda: tree(tiny.batch(), teacher, key=KEY)[0])
+    assert sorted(calls) == ["student", "teacher"]
+
+
+def test_a_mask_depends_on_the_view_and_the_key_not_on_who_asks():
+    alone = learner.build({"video": tiny.video_tower}, {"g": tiny.STAGE2["global"]}, tiny.teacher(), key=KEY)
+    view = objective.View("video", mask=tiny.MASK)
+    encode = eqx.filter_jit(lambda tree, key: tree.encode(view, tiny.batch(), None, key=key).tokens.place)
+    place = lambda tree, key: np.asarray(encode(tree, key))
+    np.testing.assert_array_equal(place(alone, KEY), place(tiny.stage2(), KEY))
+    assert (place(alone, KEY) != place(alone, jax.random.key(12))).any()
+
+
+def test_one_more_objective_leaves_every_other_weight_as_it_was():
+    few = learner.build(BOTH, tiny.STAGE1, tiny.teacher(), key=KEY)
+    many = learner.build(BOTH, {"a": tiny.STAGE2["local"], **tiny.STAGE1}, tiny.teacher(), key=KEY)
+    one_tower = learner.build({"video": tiny.video_tower}, tiny.STAGE2, tiny.teacher(), key=KEY)
+    after = names.flatten(many)
+    for name, value in names.flatten(few).items():
+        np.testing.assert_array_equal(value, after[name], err_msg=name)
+    for name, value in names.flatten(one_tower.towers).items():
+        np.testing.assert_array_equal(value, after[f"towers/{name}"], err_msg=name)
+    other = learner.build(BOTH, tiny.STAGE1, None, key=jax.random.key(12))
+    assert names.digest(names.flatten(other)) != names.digest(names.flatten(few))
+
+
+def test_a_teachers_encoding_carries_no_gradient():
+    teacher, tree = tiny.teacher(), tiny.stage2()
+    view = objective.View("video", teacher=True)
+
+    def total(teacher):
+        encoded = tree.encode(view, tiny.batch(), teacher, key=KEY)
+        return jnp.sum(encoded.tokens.x) + jnp.sum(encoded.pooled)
+
+    for gradient in jax.tree.leaves(eqx.filter_jit(eqx.filter_grad(total))(teacher)):
+        np.testing.assert_array_equal(gradient, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("towers", "objectives", "teacher", "message"),
+    [
+        (
+            {"video": tiny.video_tower},
+            tiny.STAGE1,
+            None,
+            r"'contrastive' needs the tower 'text'; recipe.Stage.towers",
+        ),
+        (
+            {"video": tiny.video_tower},
+            tiny.STAGE2,
+            None,
+            r"'(local|global)' needs a teacher; set recipe.Stage.teacher",
+        ),
+        ({"text": tiny.text_tower}, tiny.STAGE1, None, r"needs a tower named 'video'; it holds \['text'\]"),
+        (
+            {"video": tiny.video_tower},
+            tiny.STAGE2,
+            {"text": tiny.Line(key=KEY)},
+            r"the teacher's towers hold \['text'\]",
+        ),
+    ],
+)
+def test_what_is_missing_is_named(towers, objectives, teacher, message):
+    with pytest.raises(errors.UserError, match=message):
+        learner.build(towers, objectives, teacher, key=KEY)
+
+
+def test_a_wrong_hyperparameter_names_its_objective():
+    wrong = {"mine": functools.partial(contrastive.Contrastive, temperature=-1.0)}
+    with pytest.raises(errors.UserError, match="objective 'mine': temperature must be positive, got -1.0"):
+        learner.build(BOTH, wrong, None, key=KEY)
+
+
+def test_a_teacher_that_sees_other_tokens_is_refused():
+    other = video.VideoTower(tiny.SIZE, 4, tiny.SIDE, tiny.PATCH, key=KEY)
+    with pytest.raises(errors.UserError, match="the teacher has 4 frames of 16 patches, the student 2 of 16"):
+        learner.build({"video": tiny.video_tower}, tiny.STAGE2, {"video": other}, key=KEY)
+
+
+def test_a_tower_without_a_pooler_is_a_users_mistake():
+    bare = functools.partial(tiny.video_tower, use_pooler=False)
+    tree = learner.build({"video": bare, "text": tiny.text_tower}, tiny.STAGE1, None, key=KEY)
+    with pytest.raises(errors.UserError, match="the tower 'video' gives no pooled vector.*use_pooler=True"):
+        jax.eval_shape(lambda: tree(tiny.batch(), key=KEY)[0])
+
+
+def test_sizes_are_read_from_the_towers():
+    towers = {name: make(key=KEY) for name, make in BOTH.items()}
+    assert learner.dims(towers, None) == types.Dims(2, 16, 12, 8, 8, 8)
+    assert learner.dims({"video": towers["video"]}, tiny.teacher()).text_dim is None

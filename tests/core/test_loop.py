@@ -1,0 +1,217 @@
+"""The loop: exact resumption, an orderly end on a signal, no checkpoint of a broken state."""
+
+import json
+import os
+import signal
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import tiny
+
+from core import checkpoint, errors, events, learner, loop, metrics, names, objective, optim, step
+
+SCHEDULE = optim.Schedule(0.05, 2)
+OPTIMIZER = optim.AdamW(SCHEDULE).build(8)
+
+
+def _batches(start, steps=8):
+    for index in range(start, steps):
+        yield tiny.host_batch(index, size=2)
+
+
+def _train(
+    folder,
+    state,
+    batches,
+    steps=8,
+    optimizer=OPTIMIZER,
+    checkpoint_every=100,
+    log_every=3,
+    show=lambda _: None,
+):
+    store = checkpoint.Checkpoints(folder / "checkpoints")
+    log = events.EventLog(folder / "events.jsonl", resume_step=int(state.step))
+    try:
+        return loop.run(
+            state,
+            batches,
+            None,
+            optimizer,
+            SCHEDULE.build(8),
+            steps=steps,
+            frozen=(),
+            checkpoints=store,
+            log=log,
+            meta={"who": "test"},
+            checkpoint_every=checkpoint_every,
+            log_every=log_every,
+            show=show,
+        )
+    finally:
+        store.close()
+        log.close()
+
+
+def _start(optimizer=OPTIMIZER, tree=None):
+    return step.init(tree or tiny.line_learner(), optimizer, (), key=jax.random.key(4))
+
+
+def _restore(folder, like):
+    store = checkpoint.Checkpoints(folder / "checkpoints")
+    state, meta = store.restore(like)
+    store.close()
+    return state, meta
+
+
+def _bits(state):
+    flat = names.flatten(state)
+    flat["key"] = jax.random.key_data(flat["key"])
+    return {name: np.asarray(value).tobytes() for name, value in flat.items()}
+
+
+def _events(folder):
+    kept = []
+    for line in (folder / "events.jsonl").read_text().splitlines():
+        event = json.loads(line)
+        kept.append({k: v for k, v in event.items() if k not in ("time", "clips_per_second", "data_wait")})
+    return kept
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """Eight steps without a break, and the folder they wrote."""
+    folder = tmp_path_factory.mktemp("straight")
+    shown = []
+    state = _train(folder, _start(), _batches(0), show=shown.append)
+    return _bits(state), folder, shown
+
+
+def test_the_first_the_last_and_every_third_step_are_logged(straight):
+    _, folder, shown = straight
+    logged = _events(folder)
+    assert [event["step"] for event in logged] == [1, 3, 6, 8] == [report.step for report in shown]
+    for event in logged:
+        assert {"loss", "gradient_norm", "loss/bowl", "learning_rate"} <= event.keys()
+        assert event["learning_rate"] == pytest.approx(float(SCHEDULE.build(8)(event["step"] - 1)), abs=1e-9)
+    assert logged[-1]["loss"] < logged[0]["loss"]
+    assert all(0 <= report.data_wait <= 1 and report.clips_per_second > 0 for report in shown)
+
+
+def test_the_last_state_is_on_disk(straight):
+    bits, folder, _ = straight
+    state, meta = _restore(folder, _start())
+    assert _bits(state) == bits
+    assert meta == {"step": 8, "who": "test"}
+
+
+@pytest.mark.parametrize("build", [optim.AdamW, optim.Adafactor])
+def test_a_run_in_two_parts_equals_a_run_in_one(straight, tmp_path, build):
+    optimizer = build(SCHEDULE).build(8)
+    if build is optim.AdamW:
+        wanted, folder, _ = straight
+        wanted_events = _events(folder)
+    else:
+        wanted = _bits(_train(tmp_path / "one", _start(optimizer), _batches(0), optimizer=optimizer))
+        wanted_events = _events(tmp_path / "one")
+    _train(tmp_path / "two", _start(optimizer), _batches(0, 5), steps=5, optimizer=optimizer)
+    state, _ = _restore(tmp_path / "two", _start(optimizer, tiny.line_learner(seed=99)))
+    assert int(state.step) == 5
+    assert _bits(_train(tmp_path / "two", state, _batches(5), optimizer=optimizer)) == wanted
+    # Step 5 was the first part's last; apart from its line both logs are the same.
+    assert [event for event in _events(tmp_path / "two") if event["step"] != 5] == wanted_events
+
+
+def test_a_stage_without_steps_saves_what_it_starts_from(tmp_path):
+    wanted = _bits(_start())
+    assert _bits(_train(tmp_path, _start(), iter(()), steps=0)) == wanted
+    assert _bits(_restore(tmp_path, _start(tree=tiny.line_learner(5)))[0]) == wanted
+
+
+def test_a_signal_saves_the_state_and_says_how_to_go_on(straight, tmp_path):
+    def signalled():
+        for index, batch in enumerate(_batches(0)):
+            if index == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield batch
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(loop.Interrupted, match="stopped after step 4 of 8; run the same command to go on"):
+        _train(tmp_path, _start(), signalled())
+    assert signal.getsignal(signal.SIGTERM) is before
+    state, _ = _restore(tmp_path, _start())
+    assert int(state.step) == 4
+    assert _bits(_train(tmp_path, state, _batches(4))) == straight[0]
+
+
+def test_a_second_ctrl_c_does_not_wait():
+    with loop.StopSignal() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.came
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            signal.sigtimedwait([], 0.1)
+
+
+class Cliff(tiny.Bowl):
+    """The bowl until the pixels say 255 everywhere; then a loss or a gradient that is not finite."""
+
+    broken: str = "loss"
+
+    def __call__(self, seen: Any, batch: Any, *, key: Any) -> tuple[metrics.Mean, dict]:
+        """Return the bowl's loss, or one that breaks."""
+        mean, parts = super().__call__(seen, batch, key=key)
+        pooled = seen[objective.View("video")].pooled
+        white = jnp.min(batch.video) > 0.999
+        if self.broken == "loss":
+            extra = jnp.where(white, jnp.inf, 0.0)
+        else:  # the root of zero: its value is finite, its slope is not
+            extra = jnp.sqrt(jnp.where(white, 0.0 * jnp.sum(pooled), 1.0))
+        return metrics.Mean(mean.total + extra * mean.count, mean.count), parts
+
+
+def _with_white(at, steps=8):
+    for index, batch in enumerate(_batches(0, steps), start=1):
+        yield {**batch, "video": np.full_like(batch["video"], 255)} if index == at else batch
+
+
+@pytest.mark.parametrize("broken", ["loss", "gradient"])
+@pytest.mark.parametrize("at", [3, 4, 8])
+def test_a_state_that_is_not_finite_is_never_saved(tmp_path, broken, at):
+    # Checkpoints are due at steps 2, 4, 6 and 8; the break comes between two, at one, or at the end.
+    cliff = Cliff()
+    object.__setattr__(cliff, "broken", broken)
+    tree = learner.Learner(tiny.line_learner().towers, {"cliff": cliff})
+    optimizer = optax.sgd(0.01)
+    with pytest.raises(loop.Diverged, match=f"not finite at step {at}"):
+        _train(tmp_path, _start(optimizer, tree), _with_white(at), optimizer=optimizer, checkpoint_every=2)
+    assert checkpoint.newest(tmp_path / "checkpoints") == (at - 1) // 2 * 2
+    state, _ = _restore(tmp_path, _start(optimizer, tree))
+    assert all(np.isfinite(v).all() for v in map(np.asarray, names.flatten(state.learner).values()))
+
+
+def test_the_loaders_message_for_the_user_comes_through():
+    def loader():
+        yield tiny.host_batch()
+        try:
+            raise errors.UserError("clip 7 is broken: replace it")
+        except errors.UserError as error:
+            raise RuntimeError("worker 3 died") from error
+
+    batches = loop.batches_of(loader())
+    next(batches)
+    with pytest.raises(errors.UserError, match="clip 7 is broken"):
+        next(batches)
+
+    def other():
+        yield tiny.host_batch()
+        raise RuntimeError("a defect of ours")
+
+    batches = loop.batches_of(other())
+    next(batches)
+    with pytest.raises(RuntimeError, match="a defect of ours"):
+        next(batches)
+    assert len(list(loop.batches_of(iter([{}, {}])))) == 2

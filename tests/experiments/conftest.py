@@ -1,0 +1,30 @@
+"""What the tests of whole runs share: one cache of clips, and one uninterrupted run to compare with."""
+
+import pathlib
+
+import jax
+import pytest
+import runs
+
+
+@pytest.fixture(autouse=True)
+def shared_cache(monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """Keep every test away from the user's own cache."""
+    monkeypatch.setenv("PRISMLAB_CACHE", str(runs.CACHE))
+    return runs.CACHE
+
+
+@pytest.fixture(autouse=True)
+def usual_promotion():
+    """Let dtypes mix as users have it: optax does so within its own update."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Return the work directory of tiny.gin, trained in one go: 12 steps a stage."""
+    workdir = tmp_path_factory.mktemp("whole")
+    done = runs.train(workdir, *runs.LONG)
+    assert done.returncode == 0, done.stderr
+    return workdir

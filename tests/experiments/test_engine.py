@@ -1,0 +1,235 @@
+"""Addresses decide what is shared; a work directory belongs to one configuration and one process."""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+import types
+
+import equinox as eqx
+import pytest
+import runs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core import errors
+from experiments import console, describe, engine, recipe, strict
+from experiments.tasks import task
+
+BASE = strict.load(runs.TINY).root
+
+
+def change(stage: int, **fields) -> recipe.Experiment:
+    stages = list(BASE.stages)
+    stages[stage] = dataclasses.replace(stages[stage], **fields)
+    return dataclasses.replace(BASE, stages=tuple(stages))
+
+
+def addresses(experiment: recipe.Experiment, seed: int = 0) -> list[str]:
+    return [each.address for each in engine.plan(experiment, seed)]
+
+
+def test_rows_that_differ_in_stage_2_share_stage_1():
+    before, after = addresses(BASE), addresses(change(1, steps=5))
+    assert before[0] == after[0]
+    assert before[1] != after[1]
+
+
+def test_rows_that_differ_in_stage_1_share_nothing():
+    before, after = addresses(BASE), addresses(change(0, steps=5))
+    assert not set(before) & set(after)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(1, 999), st.integers(1, 999), st.integers(0, 1))
+def test_how_a_stage_is_watched_does_not_change_its_address(every, log, stage):
+    assert addresses(change(stage, checkpoint_every=every, log_every=log)) == addresses(BASE)
+
+
+def test_the_seed_changes_every_address():
+    assert not set(addresses(BASE, 0)) & set(addresses(BASE, 1))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"steps": 5}, {"batch_size": 8}, {"name": "other"}, {"frozen": ("towers/text",)},
+     {"data": dataclasses.replace(BASE.stages[0].data, frames=1)},
+     {"optimizer": dataclasses.replace(BASE.stages[0].optimizer, weight_decay=0.5)}],
+    ids=lambda fields: next(iter(fields)),
+)  # fmt: skip
+def test_what_decides_the_result_changes_the_address(fields):
+    only = dataclasses.replace(BASE, stages=BASE.stages[:1])
+    changed = dataclasses.replace(BASE, stages=(dataclasses.replace(BASE.stages[0], **fields),))
+    assert addresses(only) != addresses(changed)
+
+
+def test_the_teacher_is_part_of_the_address():
+    assert addresses(change(1, teacher=None))[1] != addresses(BASE)[1]
+    assert addresses(change(1, init_from=None))[1] != addresses(BASE)[1]
+
+
+@pytest.mark.parametrize("field", ["init_from", "teacher"])
+def test_a_parent_that_is_nowhere_is_refused(field, tmp_path):
+    for name in ("stage7", "stage2", str(tmp_path)):  # unknown, itself, a folder without checkpoints
+        with pytest.raises(
+            errors.UserError, match=f"stage 'stage2': {field}='{name}' is neither an earlier stage"
+        ):
+            engine.plan(change(1, **{field: name}), 0)
+
+
+@pytest.fixture
+def parent(whole, tmp_path) -> pathlib.Path:
+    (found,) = whole.glob("stages/stage1-*")
+    return pathlib.Path(shutil.copytree(found, tmp_path / "parent"))
+
+
+def test_a_folder_may_be_the_parent_and_its_weights_are_the_address(parent, tmp_path):
+    before = addresses(change(1, teacher=str(parent), init_from=str(parent)))[1]
+    moved = shutil.copytree(parent, tmp_path / "moved")
+    assert addresses(change(1, teacher=str(moved), init_from=str(moved)))[1] == before  # wherever it stands
+    newest = max(int(path.name) for path in (parent / "checkpoints").glob("[0-9]*"))
+    shutil.rmtree(parent / "checkpoints" / str(newest))
+    assert addresses(change(1, teacher=str(parent), init_from=str(parent)))[1] != before
+
+
+@pytest.mark.parametrize("field", ["init_from", "teacher"])
+def test_a_half_written_parent_is_refused(field, parent):
+    newest = max((parent / "checkpoints").glob("[0-9]*"), key=lambda path: int(path.name))
+    data = [path for path in (newest / "learner").rglob("*") if path.is_file() and path.stat().st_size]
+    assert data
+    for path in data:
+        path.unlink()
+    with pytest.raises(errors.UserError, match="cannot be read: it is damaged"):
+        engine.plan(change(1, **{field: str(parent)}), 0)
+
+
+def test_a_parent_of_another_shape_is_refused(parent, tmp_path):
+    wide = {name: _wider(make) for name, make in BASE.stages[0].towers.items()}
+    runner = engine.Engine(tmp_path / "w", runs.CACHE, console.make_console())
+    told = r"has other shapes: towers/video/\S+: wanted \(.*\), found \("
+    taught = change(1, towers=wide, init_from=None, teacher=str(parent))
+    with pytest.raises(errors.UserError, match=told):
+        runner.train(engine.plan(taught, 0)[1])
+    begun = recipe.Experiment("x", (dataclasses.replace(BASE.stages[0], towers=wide, init_from=str(parent)),))
+    with pytest.raises(errors.UserError, match=told):
+        runner.train(engine.plan(begun, 0)[0])
+
+
+def _wider(tower):
+    size = dataclasses.replace(tower.keywords["size"], mlp_dim=16)
+    return type(tower)(tower.func, **{**tower.keywords, "size": size})
+
+
+def hold(workdir: pathlib.Path, root, text: str = "text"):
+    return engine.claimed(workdir, root, text)
+
+
+def test_a_work_directory_keeps_its_configuration(tmp_path):
+    with hold(tmp_path / "w", BASE):
+        pass
+    with hold(tmp_path / "w", BASE):
+        assert json.loads((tmp_path / "w/config.json").read_text()) == describe.describe(BASE)
+        assert (tmp_path / "w/config.gin").read_text() == "text"
+
+
+def test_another_configuration_is_refused_and_the_difference_shown(tmp_path):
+    with hold(tmp_path, BASE):
+        (tmp_path / "stages/stage1-s0-0/checkpoints/2").mkdir(parents=True)
+    kept = (tmp_path / "config.json").read_bytes()
+    with (
+        pytest.raises(errors.UserError, match=r"another configuration.*stages\[1\]\.steps: 4 -> 5"),
+        hold(tmp_path, change(1, steps=5)),
+    ):
+        pass
+    assert (tmp_path / "config.json").read_bytes() == kept
+
+
+def test_a_directory_in_which_nothing_was_saved_is_free(tmp_path):
+    with hold(tmp_path, change(1, steps=5)):
+        pass
+    with hold(tmp_path, BASE):
+        assert json.loads((tmp_path / "config.json").read_text()) == describe.describe(BASE)
+
+
+def test_a_second_process_is_refused(tmp_path):
+    with (
+        hold(tmp_path, BASE),
+        pytest.raises(errors.UserError, match="another process is running"),
+        hold(tmp_path, BASE),
+    ):
+        pass
+    with hold(tmp_path, BASE):
+        pass  # the first one has let go
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
+def test_a_damaged_configuration_is_refused(content, tmp_path):
+    (tmp_path / "stages/stage1-s0-0/checkpoints/2").mkdir(parents=True)
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(errors.UserError, match=r"config\.json cannot be read"), hold(tmp_path, BASE):
+        pass
+
+
+def test_a_file_or_stages_of_unknown_origin_are_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(errors.UserError, match="is a file"), hold(tmp_path / "file", BASE):
+        pass
+    (tmp_path / "w/stages/stage1-s0-0/checkpoints/2").mkdir(parents=True)
+    with pytest.raises(errors.UserError, match=r"no config\.json"), hold(tmp_path / "w", BASE):
+        pass
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """A task that says how often it was asked."""
+
+    value: float = 1.0
+    asked = []  # noqa: RUF012
+
+    def __call__(self, towers, *, seed, cache):
+        self.asked.append(seed)
+        return {"same name": task.Score(self.value, 1, {})}
+
+
+def test_each_task_is_asked_once_and_no_score_hides_another(tmp_path):
+    runner = engine.Engine(tmp_path, runs.CACHE, console.make_console())
+    planned = types.SimpleNamespace(address="a", stage=BASE.stages[0], seed=3)
+    runner.towers = lambda planned: {"video": eqx.nn.Identity()}
+    tasks = {"one": Counts(1.0), "two": Counts(2.0)}
+    for _ in range(2):
+        scores = runner.score(planned, tasks)
+        assert {name: score["value"] for name, score in scores.items()} == {
+            "same name": 1.0,
+            "two: same name": 2.0,
+        }
+    assert Counts.asked == [3, 3]
+
+
+def test_a_vocabulary_that_does_not_fit_is_refused():
+    towers = {"text": types.SimpleNamespace(vocabulary=10)}
+    with pytest.raises(errors.UserError, match=r"vocabulary=10 is smaller than the tokenizer's 11"):
+        engine.check_vocabulary(types.SimpleNamespace(towers=towers), 11)
+    engine.check_vocabulary(types.SimpleNamespace(towers=towers), 10)
+
+
+def test_digests_are_of_the_parameters(whole):
+    found = engine.digests(whole)
+    assert [(name.partition("-")[0], at) for name, at, _ in found] == [("stage1", 12), ("stage2", 12)]
+    for name, _, sha in found:
+        done = json.loads((whole / "stages" / name / "done.json").read_text())
+        assert done == {"step": 12, "digest": sha}
+    with pytest.raises(errors.UserError, match="holds no saved stage"):
+        engine.digests(whole / "nothing")
+
+
+def test_a_stage_of_no_steps_keeps_what_it_starts_from(whole, tmp_path):
+    (parent,) = whole.glob("stages/stage1-*")
+    still = dataclasses.replace(BASE.stages[0], steps=0, init_from=str(parent))
+    (planned,) = engine.plan(recipe.Experiment("x", (still,)), 0)
+    runner = engine.Engine(tmp_path, runs.CACHE, console.make_console())
+    for _ in range(2):
+        runner.train(planned)
+        ((_, at, sha),) = engine.digests(tmp_path)
+        assert at == 0
+        assert sha == engine.digests(whole)[0][2]
+        (tmp_path / "stages" / planned.folder / "done.json").unlink()  # as if killed just before its end

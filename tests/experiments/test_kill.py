@@ -1,0 +1,89 @@
+"""A killed run goes on to the bit-equal end; a run that is asked to stop saves first."""
+
+import pathlib
+import random
+import signal
+import time
+
+import pytest
+import runs
+
+
+def wait_for(process, seen, seconds: float = 300) -> None:
+    """Wait until something is seen; the process must still live then."""
+    end = time.monotonic() + seconds
+    while not seen():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def being_saved(workdir: pathlib.Path, stage: str):
+    """Return whether a checkpoint of a stage is half on disk."""
+    return lambda: any(workdir.glob(f"stages/{stage}-*/checkpoints/*tmp*"))
+
+
+def saved(workdir: pathlib.Path, stage: str, at: int):
+    """Return whether a stage has come to a step."""
+    return lambda: any(workdir.glob(f"stages/{stage}-*/checkpoints/{at}"))
+
+
+def events(workdir: pathlib.Path) -> list[list[tuple]]:
+    """Return step and loss of every line of every log."""
+    from core import events as log
+
+    paths = sorted(workdir.glob("stages/*/events.jsonl"))
+    return [[(event["step"], event["loss"]) for event in log.read(path)] for path in paths]
+
+
+def command(workdir: pathlib.Path):
+    return runs.start("train", runs.TINY, *runs.LONG, "--workdir", workdir)
+
+
+def test_kills_at_bad_moments_change_nothing(whole, tmp_path):
+    draw = random.Random(0)
+    moments = [
+        lambda: being_saved(tmp_path, "stage1"),
+        lambda: saved(tmp_path, "stage1", draw.randint(2, 11)),
+        lambda: being_saved(tmp_path, "stage2"),
+    ]
+    for moment in moments:
+        process = command(tmp_path)
+        wait_for(process, moment())
+        time.sleep(draw.random() * 0.03)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        process.communicate()
+    done = runs.train(tmp_path, *runs.LONG)
+    assert done.returncode == 0, done.stderr
+    assert "stage1 (seed 0): done before, reused" in done.stdout
+    assert runs.digest(tmp_path) == runs.digest(whole)
+    assert events(tmp_path) == events(whole)
+
+
+def test_asked_to_stop_it_saves_and_says_how_to_go_on(whole, tmp_path):
+    process = command(tmp_path)
+    wait_for(process, saved(tmp_path, "stage1", 2))
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate()
+    assert process.returncode == 75, err
+    assert "run the same command to go on" in err
+    assert "Traceback" not in out + err
+    ((_, at, _),) = (line.split() for line in runs.digest(tmp_path))
+    assert f"stopped after step {at} of 12" in err
+    done = runs.train(tmp_path, *runs.LONG)
+    assert done.returncode == 0, done.stderr
+    assert f"resumed at step {at}" in done.stdout or at == "12"
+    assert runs.digest(tmp_path) == runs.digest(whole)
+    assert events(tmp_path) == events(whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_stop_before_training_it_ends_cleanly(number, tmp_path):
+    process = command(tmp_path)
+    wait_for(process, lambda: (tmp_path / "config.gin").exists())
+    process.send_signal(number)
+    out, err = process.communicate()
+    assert process.returncode == 75, err
+    assert "Traceback" not in out + err
+    assert "run the same command to go on" in err

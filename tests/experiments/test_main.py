@@ -1,0 +1,206 @@
+"""The commands: exit codes, what they print, and what a finished directory gives back."""
+
+import contextlib
+import io
+import json
+import pathlib
+import shutil
+
+import pytest
+import runs
+
+from experiments import main
+
+# smoke.gin, made smaller still.
+SMALL = (
+    "FRAMES=2", "RESOLUTION=16", "CLEAN_CLIPS=24", "SPEECH_CLIPS=8", "TEST_CLIPS=16",
+    "source.Rendered.workers=0",
+    "world.World.resolution=16", "world.World.frames=2", "probe.AttentiveProbe.train_clips=16",
+    "probe.AttentiveProbe.steps=2", "probe.AttentiveProbe.batch_size=8", "recipe.Stage.batch_size=4",
+    "recipe.Stage.steps=3", "recipe.Stage.log_every=1",
+)  # fmt: skip
+
+
+def call(*words: object) -> tuple[int, str, str]:
+    """Run a command in this process; return its exit code and what it printed."""
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        code = main.main([str(word) for word in words])
+    return code, out.getvalue(), err.getvalue()
+
+
+def refused(*words: object) -> str:
+    code, _, err = call(*words)
+    assert code == 2, err
+    assert err
+    assert all(line.startswith("prismlab: ") for line in err.splitlines())
+    return err
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory) -> tuple[pathlib.Path, str]:
+    """Return the work directory of one small run of smoke.gin, and what was printed."""
+    workdir = tmp_path_factory.mktemp("smoke")
+    done = runs.run("ablate", "smoke.gin", *SMALL, "--workdir", workdir)
+    assert done.returncode == 0, done.stderr
+    return workdir, done.stdout
+
+
+def test_check_shows_every_stage_and_trains_nothing():
+    done = runs.run("check", "smoke.gin")
+    assert (done.returncode, done.stderr) == (0, "")
+    for part in (
+        "stage 1 only",
+        "both stages",
+        "(shared)",
+        "contrastive",
+        "clean, speech",
+        "nothing was trained",
+    ):
+        assert part in done.stdout
+
+
+def test_check_names_every_fault_on_a_line_of_its_own():
+    told = refused("check", "smoke.gin", "recipe.Stage.stepz=1", "NOTHING=2")
+    assert len(told.splitlines()) == 2
+    assert "stepz" in told
+    assert "NOTHING" in told
+
+
+@pytest.mark.parametrize(
+    ("binding", "told"),
+    [
+        ("recipe.Stage.batch_size=0", "batch_size must be at least 1"),
+        ("video.VideoTower.patch=5", "patch"),
+        ("video.VideoTower.frames=3", "frames"),
+        ("presets.Size.dim=7", ""),
+        ("stage2/recipe.Stage.teacher=None", "teacher"),
+        ("stage2/recipe.Stage.init_from='nowhere'", "nowhere"),
+        ("contrastive.Contrastive.temperature=0", "temperature"),
+        ("stage1/recipe.Stage.towers={'clip': %VIDEO}", "'video'"),
+    ],
+)
+def test_check_refuses_what_does_not_fit(binding, told):
+    if binding.startswith("presets"):
+        assert refused("check", runs.TINY, binding)
+        return
+    assert told in refused("check", runs.TINY, binding)
+
+
+def test_train_and_ablate_say_which_command_to_use(tmp_path):
+    assert "prismlab ablate smoke.gin" in refused("train", "smoke.gin", "--workdir", tmp_path / "w")
+    assert "prismlab train" in refused("ablate", runs.TINY, "--workdir", tmp_path / "w")
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    assert "nowhere.gin" in refused("check", "nowhere.gin")
+    assert "nowhere.gin" in refused("train", "nowhere.gin", "--workdir", tmp_path)
+
+
+@pytest.mark.parametrize("words", [[], ["nothing"], ["train", "smoke.gin"], ["world", "x"]])
+def test_words_that_are_no_command_end_with_2(words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main.main(words)
+    assert caught.value.code == 2
+    assert "usage: prismlab" in capsys.readouterr().err
+
+
+def test_ablate_trains_shared_stages_once_and_prints_the_table(smoke):
+    workdir, out = smoke
+    assert len(list(workdir.glob("stages/*/done.json"))) == 2
+    assert "stage1 (seed 0): done before, reused" in out
+    for part in ("stage 1 only", "both stages", "species", "reversal", "text_to_video_R@1"):
+        assert part in out
+    for name in ("table.json", "report.md", "report.html", "config.json", "config.gin", "results.json"):
+        assert (workdir / name).stat().st_size > 0
+    labels = [
+        (entry["label"], len(entry["stages"])) for entry in json.loads((workdir / "results.json").read_text())
+    ]
+    assert labels == [("stage 1 only", 1), ("both stages", 2)]
+
+
+REPORTS = ("table.json", "report.md", "report.html")
+
+
+def test_report_needs_the_directory_alone(smoke, tmp_path):
+    workdir, _ = smoke
+    copy = pathlib.Path(shutil.copytree(workdir, tmp_path / "elsewhere"))
+    for name in REPORTS:
+        (copy / name).unlink()
+    code, again, _ = call("report", copy)
+    assert code == 0
+    assert [(copy / name).read_bytes() for name in REPORTS] == [
+        (workdir / name).read_bytes() for name in REPORTS
+    ]
+    assert "both stages" in again
+    assert again.splitlines()[-1].startswith("written: ")
+
+
+@pytest.mark.parametrize("name", ["results.json", "config.json", "config.gin"])
+def test_report_refuses_a_directory_that_lacks_a_file(smoke, tmp_path, name):
+    copy = pathlib.Path(shutil.copytree(smoke[0], tmp_path / "w"))
+    (copy / name).unlink()
+    assert name in refused("report", copy)
+
+
+@pytest.mark.parametrize("name", ["results.json", "config.json"])
+def test_report_refuses_a_damaged_file(smoke, tmp_path, name):
+    copy = pathlib.Path(shutil.copytree(smoke[0], tmp_path / "w"))
+    (copy / name).write_text((copy / name).read_text()[:-9])
+    assert f"{name} cannot be read" in refused("report", copy)
+
+
+def test_digest_prints_one_line_a_stage(smoke):
+    code, out, _ = call("digest", smoke[0])
+    lines = [line.split(" ") for line in out.splitlines()]
+    assert code == 0
+    assert [name.partition("-")[0] for name, _, _ in lines] == ["stage1", "stage2"]
+    assert all(at == "3" and len(sha) == 64 and set(sha) <= set("0123456789abcdef") for _, at, sha in lines)
+
+
+@pytest.mark.parametrize("command", ["digest", "report"])
+def test_a_directory_without_a_run_is_refused(command, tmp_path):
+    assert str(tmp_path) in refused(command, tmp_path)
+    assert "nowhere" in refused(command, tmp_path / "nowhere")
+
+
+def test_the_same_command_again_trains_and_scores_nothing(smoke):
+    workdir, _ = smoke
+    before = {path: path.stat().st_mtime_ns for path in workdir.glob("s*/**/*") if path.is_file()}
+    reports = [(workdir / name).read_bytes() for name in REPORTS]
+    code, out, _ = call("ablate", "smoke.gin", *SMALL, "--workdir", workdir)
+    assert code == 0
+    assert out.count("done before, reused") == 3
+    assert "step" not in out.replace("steps", "")
+    assert before == {path: path.stat().st_mtime_ns for path in workdir.glob("s*/**/*") if path.is_file()}
+    assert reports == [(workdir / name).read_bytes() for name in REPORTS]
+
+
+def test_another_binding_is_refused_with_the_difference(smoke):
+    told = refused("ablate", "smoke.gin", *SMALL, "optim.Schedule.peak=2e-3", "--workdir", smoke[0])
+    assert "another configuration" in told
+    assert "peak: 0.001 -> 0.002" in told
+    assert refused("train", runs.TINY, "--workdir", smoke[0])
+
+
+def test_world_renders_a_folder_that_is_a_source(tmp_path):
+    code, _, err = call("world", tmp_path / "w", "--clips", "3", "--seed", "5")
+    assert (code, err) == (0, "")
+    assert len(list((tmp_path / "w/videos").glob("*.mp4"))) == 3
+    assert len((tmp_path / "w/captions.jsonl").read_text().splitlines()) == 3
+    assert "seed" in refused("world", tmp_path / "w", "--clips", "3", "--seed", "6")
+
+
+def test_world_refuses_no_clips_and_a_file(tmp_path):
+    assert "at least 1" in refused("world", tmp_path / "w", "--clips", "0")
+    (tmp_path / "file").write_text("mine")
+    assert "file" in refused("world", tmp_path / "file", "--clips", "1")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_loss_that_is_not_finite_ends_with_4_and_keeps_the_last_good_checkpoint(tmp_path):
+    done = runs.train(tmp_path, "optim.Schedule.peak=1e30", "STEPS=12", "recipe.Stage.checkpoint_every=1")
+    assert done.returncode == 4, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("prismlab: loss is not finite at step ")
+    assert "the last good checkpoint was kept" in line

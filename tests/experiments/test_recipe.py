@@ -1,0 +1,129 @@
+"""Rows of an ablation: what a path may change, and what is refused with a word on what was meant."""
+
+import dataclasses
+import functools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core import errors, optim
+from data import pipeline, source, tokenizer, world
+from experiments import recipe
+
+quick = settings(max_examples=25, deadline=None)
+
+
+def tower(size: int, depth: int = 1, *, key=None):
+    """Stand for a tower's constructor."""
+
+
+HOME = source.Rendered(world.World(clips=4, resolution=16, frames=2))
+LINE = pipeline.Line({"clean": HOME}, tokenizer.Tokenizer((HOME,)), frames=2, resolution=16)
+STAGE1 = recipe.Stage(
+    name="stage1", towers={"video": functools.partial(tower, size=8)},
+    objectives={"a": functools.partial(tower)},
+    data=LINE, optimizer=optim.AdamW(optim.Schedule(1e-3)), steps=4, batch_size=2,
+)  # fmt: skip
+STAGE2 = dataclasses.replace(STAGE1, name="stage2", init_from="stage1")
+BASE = recipe.Experiment("base", (STAGE1, STAGE2))
+
+
+def row(**changes):
+    return recipe.row(BASE, "row", {path.replace("__", "."): value for path, value in changes.items()})
+
+
+def test_no_change_is_the_base():
+    assert row() == BASE
+
+
+@quick
+@given(st.integers(0, 99), st.integers(1, 99), st.sampled_from(["stage1", "stage2"]))
+def test_a_field_of_a_stage_changes_and_nothing_else_does(steps, batch, name):
+    changed = recipe.row(BASE, "row", {f"{name}.steps": steps, f"{name}.batch_size": batch})
+    for before, after in zip(BASE.stages, changed.stages):
+        wanted = dataclasses.replace(before, steps=steps, batch_size=batch) if before.name == name else before
+        assert after == wanted
+    assert BASE.stages == (STAGE1, STAGE2)
+
+
+def test_paths_reach_into_dictionaries_dataclasses_and_partials():
+    changed = row(
+        stage2__objectives__b=tower,
+        stage2__towers__video__depth=3,
+        stage2__optimizer__schedule__peak=0.5,
+        stage2__data__sources__clean__world__seed=7,
+    ).stages[1]
+    assert set(changed.objectives) == {"a", "b"}
+    assert changed.towers["video"].keywords == {"size": 8, "depth": 3}
+    assert changed.towers["video"].func is tower
+    assert changed.optimizer.schedule.peak == 0.5
+    assert changed.data.sources["clean"].world.seed == 7
+    assert STAGE2.towers["video"].keywords == {"size": 8}
+    assert set(STAGE2.objectives) == {"a"}
+
+
+def test_stages_are_chosen_in_the_order_asked_for():
+    assert [stage.name for stage in row(stages=("stage1",)).stages] == ["stage1"]
+    assert [stage.name for stage in row(stages=("stage2", "stage1")).stages] == ["stage2", "stage1"]
+
+
+def test_tasks_may_be_replaced():
+    assert row(tasks={"probe": 1}).tasks == {"probe": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"stages": ("stage3",)}, ["stage3", "stage1", "stage2"]),
+        ({"stage3.steps": 1}, ["stage3.steps", "stage1"]),
+        ({"stage1": 1}, ["'stage1' names nothing"]),
+        ({"seed": 1}, ["'seed' names nothing"]),
+        ({"stage1.stepz": 1}, ["Stage has no field 'stepz'", "did you mean steps"]),
+        ({"stage1.towers.video.detph": 1}, ["tower takes no 'detph'", "did you mean depth"]),
+        ({"stage1.towers.vidoe.depth": 1}, ["nothing is called 'vidoe'", "video"]),
+        ({"stage1.optimizer.schedule.peek": 1}, ["Schedule has no field 'peek'", "did you mean peak"]),
+        ({"stage1.steps.more": 1}, ["'more' cannot be set on 4"]),
+        ({"stages": ("stage1",), "stage2.steps": 3}, ["'stage2.steps' changes nothing", "stage1"]),
+    ],
+)
+def test_what_the_base_lacks_is_refused(changes, told):
+    with pytest.raises(errors.UserError) as caught:
+        recipe.Ablation("x", BASE, {"my row": changes})
+    assert "rows['my row']" in str(caught.value)
+    for part in told:
+        assert part in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: recipe.Experiment("x", (STAGE1, STAGE1)),
+        lambda: recipe.Experiment("x", ()),
+        lambda: row(stages=()),
+        lambda: row(stages=("stage1", "stage1")),
+        lambda: row(stage1__name="stage2"),
+        lambda: row(stage1__steps=-1),
+        lambda: dataclasses.replace(STAGE1, batch_size=0),
+        lambda: dataclasses.replace(STAGE1, checkpoint_every=0),
+        lambda: dataclasses.replace(STAGE1, objectives={}),
+        lambda: dataclasses.replace(STAGE1, name="Stage 1"),
+        lambda: dataclasses.replace(STAGE1, name="../up"),
+        lambda: recipe.Ablation("x", BASE, {}),
+        lambda: recipe.Ablation("x", BASE, {"a": {}}, seeds=()),
+        lambda: recipe.Ablation("x", BASE, {"a": {}}, seeds=(1, 1)),
+        lambda: recipe.Ablation("x", BASE, {"a": {}}, compare_with=("b",)),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(make):
+    with pytest.raises(ValueError):
+        make()
+
+
+def test_an_ablation_gives_one_experiment_a_row():
+    ablation = recipe.Ablation("x", BASE, {"one": {"stages": ("stage1",)}, "both": {}}, seeds=[0, 1])
+    found = ablation.experiments()
+    assert list(found) == ["one", "both"]
+    assert found["both"] == BASE
+    assert ablation.seeds == (0, 1)

@@ -1,0 +1,197 @@
+"""Evaluations: they read what is there, say how, and read nothing where nothing is."""
+
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+import types
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import runs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core import keys
+from data import pipeline, source, tokenizer, world
+from experiments import tasks
+from experiments.tasks import probe, retrieval
+
+quick = settings(max_examples=25, deadline=None)
+HOME = source.Rendered(world.World(clips=160, resolution=16, frames=2), workers=0)
+UNSEEN = source.Rendered(world.World(clips=64, resolution=16, frames=2, split="test"), workers=0)
+WORDS = tokenizer.Tokenizer((HOME,), vocabulary=64, length=8)
+SIZES = {"frames": 2, "resolution": 16}
+
+# One example of each task; a new task adds one line here.
+EXAMPLES = {
+    probe.AttentiveProbe: probe.AttentiveProbe(
+        HOME,
+        UNSEEN,
+        train_clips=32,
+        test_clips=16,
+        heads=1,
+        steps=2,
+        batch_size=8,
+        learning_rates=(1e-2,),
+        **SIZES,
+    ),
+    retrieval.Retrieval: retrieval.Retrieval(UNSEEN, WORDS, clips=10, batch_size=8, **SIZES),
+}
+CLASSES = [
+    each
+    for found in pkgutil.iter_modules(tasks.__path__)
+    for _, each in inspect.getmembers(
+        importlib.import_module(f"{tasks.__name__}.{found.name}"), inspect.isclass
+    )
+    if each.__module__ == f"{tasks.__name__}.{found.name}"
+    and dataclasses.is_dataclass(each)
+    and not issubclass(each, eqx.Module)
+    and {"seed", "cache"} <= set(inspect.signature(each.__call__).parameters)
+]
+
+
+class Pixels(eqx.Module):
+    """A tower whose tokens are the clip's own pixels, averaged over blocks."""
+
+    def __call__(self, video):
+        b, t, h, w, c = video.shape
+        tokens = video.reshape(b, t, 2, h // 2, 2, w // 2, c).mean((3, 5)).reshape(b, t * 4, c)
+        return types.SimpleNamespace(tokens=types.SimpleNamespace(x=tokens), pooled=tokens.reshape(b, -1))
+
+
+class Words(eqx.Module):
+    """A tower whose vector counts the ids of a caption."""
+
+    def __call__(self, ids, paddings):
+        return types.SimpleNamespace(pooled=jnp.sum(jax.nn.one_hot(ids % 24, 24), 1))
+
+
+TOWERS = {"video": Pixels(), "text": Words()}
+
+
+def test_every_task_is_found():
+    assert set(CLASSES) >= {probe.AttentiveProbe, retrieval.Retrieval}
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_every_task_keeps_the_contract(kind):
+    assert kind in EXAMPLES, f"give EXAMPLES of this file a {kind.__name__}"
+    each = EXAMPLES[kind]
+    assert "Args:" in kind.__doc__
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        each.frames = 3
+    assert hash(each) == hash(dataclasses.replace(each))
+    scores = each(TOWERS, seed=0, cache=runs.CACHE)
+    assert scores
+    for score in scores.values():
+        assert 0 <= score.value <= 1
+        assert score.n > 0
+        assert {"pooling", "frames", "views", "train clips per class", "chance"} <= set(score.protocol)
+        assert score.protocol["frames"] == 2
+    assert each(TOWERS, seed=0, cache=runs.CACHE) == scores
+
+
+def test_retrieval_without_a_text_tower_says_nothing():
+    assert EXAMPLES[retrieval.Retrieval]({"video": Pixels()}, seed=0, cache=runs.CACHE) == {}
+
+
+@eqx.filter_jit
+def _both(head, key, x):
+    # Biases and scales are zero and one at first; a trained head's are not.
+    arrays, static = eqx.partition(head, eqx.is_array)
+    leaves, tree = jax.tree.flatten(arrays)
+    drawn = [leaf + 0.3 * jax.random.normal(keys.fold(key, i), leaf.shape) for i, leaf in enumerate(leaves)]
+    head = eqx.combine(jax.tree.unflatten(tree, drawn), static)
+    return head(x), head.linear(head.pooler(x))
+
+
+@pytest.mark.parametrize(("dim", "heads", "tokens", "classes"), [(4, 1, 1, 2), (8, 4, 5, 3)])
+def test_the_absorbed_head_equals_the_plain_one(dim, heads, tokens, classes):
+    head = probe.Head(dim, heads, classes, key=jax.random.key(0))
+
+    @quick
+    @given(st.integers(0, 9999), st.sampled_from([0.1, 1.0, 3.0]))
+    def check(seed, scale):
+        x = scale * jax.random.normal(jax.random.key(seed), (3, tokens, dim))
+        absorbed, plain = _both(head, jax.random.key(seed + 1), x)
+        np.testing.assert_allclose(absorbed, plain, atol=1e-5, rtol=1e-5)
+
+    check()
+
+
+@quick
+@given(st.integers(1, 8), st.integers(0, 999), st.booleans())
+def test_recall_at_1_equals_brute_force_and_ties_miss(size, seed, coarse):
+    rng = np.random.default_rng(seed)
+    similarity = rng.integers(0, 3, (size, size)).astype(float) if coarse else rng.normal(size=(size, size))
+    right = [all(similarity[i, i] > similarity[i, j] for j in range(size) if j != i) for i in range(size)]
+    assert retrieval.recall_at_1(similarity) == pytest.approx(np.mean(right))
+
+
+def test_recall_at_1_of_a_collapsed_model_is_nothing():
+    assert retrieval.recall_at_1(np.ones((5, 5))) == 0
+    assert retrieval.recall_at_1(np.eye(5)) == 1
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """Return a probe whose tokens are drawn by the test: noise, or noise with the labels written into it."""
+    each = probe.AttentiveProbe(
+        HOME, UNSEEN, labels=("species", "motion"), train_clips=160, test_clips=64, heads=2,
+        steps=150, batch_size=32,
+        learning_rates=(1e-2, 3e-2), **SIZES,
+    )  # fmt: skip
+
+    def scores(strength: float):
+        rng = np.random.default_rng(0)
+
+        class Drawn(probe.AttentiveProbe):
+            def _features(self, tower, home, clips, cache):
+                _, records = pipeline.read_all(home, cache, frames=2, resolution=16, limit=clips)
+                labels = {label: probe._classes(records, label) for label in self.labels}
+                tokens = rng.normal(size=(clips, 4, 24)).astype(np.float32)
+                for start, label in ((0, "species"), (12, "motion")):
+                    where = rng.integers(0, 4, clips)  # any one token: attention has to find it
+                    tokens[np.arange(clips), where, start + labels[label]] += strength
+                return tokens, labels
+
+        fields = {field.name: getattr(each, field.name) for field in dataclasses.fields(each)}
+        return Drawn(**fields)({"video": None}, seed=0, cache=runs.CACHE)
+
+    return scores
+
+
+def test_the_probe_reads_planted_labels(planted):
+    scores = planted(8.0)
+    assert scores["species"].value > 0.8
+    assert scores["motion"].value > 0.8
+    assert scores["reversal"].value > 0.85
+    assert scores["reversal_xy"].n <= scores["reversal"].n == 64
+
+
+def test_the_probe_reads_nothing_from_noise(planted):
+    scores = planted(0.0)
+    for name, chance in (("species", 0.1), ("motion", 0.125), ("reversal", 0.5)):
+        assert scores[name].protocol["chance"] == chance
+        assert abs(scores[name].value - chance) < 4 * np.sqrt(chance * (1 - chance) / 64)
+
+
+def test_whitened_scores_have_names_of_their_own():
+    each = dataclasses.replace(EXAMPLES[probe.AttentiveProbe], whiten=True, labels=("motion",))
+    assert set(each(TOWERS, seed=0, cache=runs.CACHE)) == {
+        "motion_whitened",
+        "reversal_whitened",
+        "reversal_xy_whitened",
+    }
+
+
+@pytest.mark.parametrize(
+    "fields", [{"labels": ("colours",)}, {"train_clips": 7}, {"test_clips": 0}, {"steps": 0}]
+)
+def test_settings_that_cannot_be_meant_are_refused(fields):
+    with pytest.raises(ValueError):
+        dataclasses.replace(EXAMPLES[probe.AttentiveProbe], **fields)

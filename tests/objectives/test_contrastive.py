@@ -1,0 +1,104 @@
+"""The contrastive loss against a plain formula, and what may be a negative."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core import objective, types
+from objectives import contrastive
+
+DIMS = types.Dims(frames=1, patches=1, patch_values=3, video_dim=6, teacher_dim=6, text_dim=6)
+
+
+def _call(clips, captions, weight, ids=None, **options):
+    size = len(clips)
+    built = contrastive.Contrastive(**options, dims=DIMS, key=jax.random.key(0))
+    ids = jnp.arange(1, size + 1, dtype=jnp.int32)[:, None] if ids is None else jnp.asarray(ids, jnp.int32)
+    batch = types.Batch(
+        jnp.zeros((size, 1, 1, 1, 3)), ids, jnp.zeros(ids.shape), jnp.asarray(weight, jnp.float32)
+    )
+    seen = {
+        objective.View("video", mask=built.drop): types.Encoded(None, jnp.asarray(clips, jnp.float32)),
+        objective.View("text"): types.Encoded(None, jnp.asarray(captions, jnp.float32)),
+    }
+    return built(seen, batch, key=jax.random.key(0))
+
+
+def _formula(clips, captions, weight, temperature, left_out=()):
+    """Return the weighted loss in float64, pair by pair."""
+    unit = lambda x: x / np.linalg.norm(x, axis=1, keepdims=True)
+    similar = unit(np.asarray(clips, np.float64)) @ unit(np.asarray(captions, np.float64)).T / temperature
+    there = [i for i in range(len(clips)) if weight[i]]
+    losses = []
+    for i in there:
+        row = [similar[i, j] for j in there if (i, j) not in left_out]
+        column = [similar[j, i] for j in there if (j, i) not in left_out]
+        losses.append(0.5 * (np.log(np.exp(row).sum()) + np.log(np.exp(column).sum())) - similar[i, i])
+    return np.mean(losses) if losses else 0.0
+
+
+def _draw(seed, size):
+    return np.random.default_rng(seed).normal(size=(2, size, 6))
+
+
+@given(
+    seed=st.integers(0, 999),
+    weight=st.lists(st.sampled_from([0.0, 1.0]), min_size=4, max_size=4),
+    temperature=st.sampled_from([0.07, 0.5, 2.0]),
+)
+def test_equals_the_formula(seed, weight, temperature):
+    clips, captions = _draw(seed, 4)
+    loss, _ = _call(clips, captions, weight, temperature=temperature)
+    np.testing.assert_allclose(loss.value, _formula(clips, captions, weight, temperature), atol=1e-4)
+
+
+@given(seed=st.integers(0, 999))
+def test_equal_captions_are_left_out_when_asked(seed):
+    clips, captions = _draw(seed, 4)
+    ids = [[1, 2], [3, 4], [1, 2], [1, 5]]
+    loss, _ = _call(clips, captions, np.ones(4), ids, temperature=0.5, ignore_same_caption=True)
+    np.testing.assert_allclose(
+        loss.value, _formula(clips, captions, np.ones(4), 0.5, {(0, 2), (2, 0)}), atol=1e-4
+    )
+    plain, _ = _call(clips, captions, np.ones(4), ids, temperature=0.5)
+    np.testing.assert_allclose(plain.value, _formula(clips, captions, np.ones(4), 0.5), atol=1e-4)
+
+
+def test_a_perfect_match_costs_nothing_and_a_swap_costs_much():
+    eye = np.eye(4, 6)
+    loss, named = _call(eye, eye, np.ones(4))
+    assert float(loss.value) < 1e-4
+    assert float(named["video_to_text"].value) == float(named["text_to_video"].value) == 1.0
+    assert float(named["temperature"].value) == pytest.approx(0.07, rel=1e-5)
+    loss, named = _call(eye, eye[::-1], np.ones(4))
+    assert float(loss.value) > 10.0
+    assert float(named["video_to_text"].value) == float(named["text_to_video"].value) == 0.0
+
+
+def test_accuracy_counts_an_equal_caption_and_skips_placeholders():
+    eye = np.eye(4, 6)
+    _, named = _call(eye[[1, 0, 2, 3]], eye, np.ones(4), [[7], [7], [8], [9]])
+    assert float(named["video_to_text"].value) == 1.0
+    # The caption that fits clip 0 best is a placeholder's: clip 0 must not choose it.
+    captions = np.array([eye[0] + 0.5 * eye[1], eye[1], eye[0], eye[3]])
+    _, named = _call(eye[[0, 1, 2, 3]], captions, [1, 1, 0, 1])
+    assert float(named["video_to_text"].value) == 1.0
+
+
+def test_the_scale_stops_at_100():
+    _, named = _call(*_draw(0, 3), np.ones(3), temperature=1e-4)
+    assert float(named["temperature"].value) == pytest.approx(0.01, rel=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0])
+def test_a_temperature_that_is_not_positive_is_refused(temperature):
+    with pytest.raises(ValueError, match="temperature must be positive"):
+        contrastive.Contrastive(temperature=temperature, dims=DIMS, key=jax.random.key(0))
+
+
+def test_towers_of_different_widths_are_refused():
+    with pytest.raises(ValueError, match="video width 6 and text width 5 must be equal"):
+        contrastive.Contrastive(dims=types.Dims(1, 1, 3, 6, 6, 5), key=jax.random.key(0))

@@ -1,0 +1,52 @@
+"""Global distillation: zero where the prediction points the teacher's way, and blind to order."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from core import masking, objective, types
+from objectives import global_distillation
+
+DIMS = types.Dims(tiny.FRAMES, tiny.PATCHES, 12, 8, 6)
+KEY = jax.random.key(0)
+MASK = masking.BlockTube(0.35)
+STUDENT, TEACHER = objective.View("video", mask=MASK), objective.View("video", teacher=True)
+
+
+@pytest.fixture(scope="module")
+def setting():
+    built = global_distillation.GlobalDistillation(
+        mask=MASK, pooler_heads=2, **tiny.SMALL, dims=DIMS, key=KEY
+    )
+    place = masking.sample_batch(MASK, 4, tiny.FRAMES, tiny.PATCHES, key=jax.random.key(1))
+    tokens = types.Tokens(jax.random.normal(jax.random.key(2), (*place.shape, 8)), place)
+    hidden = built.leave(built.norm(built.transformer(built.enter(tokens.x))))
+    return built, tokens, built.pooler(hidden), tiny.batch()
+
+
+def _loss(built, tokens, target, batch):
+    seen = {STUDENT: types.Encoded(tokens, None), TEACHER: types.Encoded(None, target)}
+    return float(built(seen, batch, key=KEY)[0].value)
+
+
+@pytest.mark.parametrize(("factor", "wanted"), [(1.0, 0.0), (0.01, 0.0), (-3.0, 2.0)])
+def test_only_the_direction_counts(setting, factor, wanted):
+    built, tokens, guess, batch = setting
+    assert _loss(built, tokens, factor * guess, batch) == pytest.approx(wanted, abs=1e-5)
+
+
+def test_it_averages_one_value_an_example(setting):
+    built, tokens, guess, batch = setting
+    sign = jnp.array([1.0, 1.0, -1.0, 1.0])[:, None]
+    assert _loss(built, tokens, sign * guess, batch) == pytest.approx(0.5, abs=1e-5)
+
+
+def test_the_order_of_tokens_is_no_clue(setting):
+    built, tokens, _, batch = setting
+    target = jax.random.normal(jax.random.key(5), (4, 6))
+    back = types.Tokens(tokens.x[:, ::-1], tokens.place[:, ::-1])
+    np.testing.assert_allclose(
+        _loss(built, back, target, batch), _loss(built, tokens, target, batch), atol=1e-5
+    )
