@@ -69,6 +69,7 @@ class FactorizedVideoEncoder(eqx.Module):
         scan: bool = True,
         remat: str = "nothing_saveable",
         position_std: float | None = None,
+        patch_gain: float | None = None,
         temporal_residual_scale: float = 1.0,
         dtype: str = "float32",
         key: PRNGKeyArray,
@@ -85,6 +86,8 @@ class FactorizedVideoEncoder(eqx.Module):
             scan: loop over layers instead of unrolling them.
             remat: what the backward pass keeps, see `stack.REMAT_POLICIES`.
             position_std: first deviation of both position tables; None means lecun-normal.
+            patch_gain: initial factor on the patch projection, whose bias then maps mid-grey to zero; small
+                towers learn shapes much sooner with 16. None keeps the release's plain initial weights.
             temporal_residual_scale: initial factor on what temporal layers add; 0.05 starts near identity.
             dtype: of activations, "float32" or "bfloat16"; parameters stay float32.
             key: a typed JAX key.
@@ -106,6 +109,10 @@ class FactorizedVideoEncoder(eqx.Module):
         self.patch_projection = layers.Linear(
             patch * patch * 3, size.dim, key=keys.fold(key, "patch_projection")
         )
+        if patch_gain is not None:
+            kernel = patch_gain * self.patch_projection.kernel
+            start = (kernel, -0.5 * jnp.sum(kernel, axis=0))
+            self.patch_projection = eqx.tree_at(lambda p: (p.kernel, p.bias), self.patch_projection, start)
         self.spatial_positions = positions.PositionTable(
             (side, side), size.dim, std=position_std, key=keys.fold(key, "spatial_positions")
         )

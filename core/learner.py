@@ -1,14 +1,17 @@
 """The trainable tree: towers and objectives by name, each distinct View encoded once a step."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from core import errors, keys, masking, metrics, objective, types
 
-Towers = Mapping[str, eqx.Module]
+# A tower is an eqx.Module with `inputs` and, for clips, `frames`, `patches`, `patch` and `dim`.
+Towers = Mapping[str, Any]
 
 
 class Learner(eqx.Module):
@@ -19,7 +22,7 @@ class Learner(eqx.Module):
         objectives: losses by the name that the gin file gives them.
     """
 
-    towers: dict[str, eqx.Module]
+    towers: dict[str, Any]
     objectives: dict[str, objective.AbstractObjective]
 
     def views(self) -> list[objective.View]:
@@ -68,7 +71,7 @@ class Learner(eqx.Module):
             float32 scalar loss, and metrics named "loss/objective" and "objective/part".
         """
         seen = {view: self.encode(view, batch, teacher, key=key) for view in self.views()}
-        loss: Float[Array, ""] | float = 0.0
+        loss: Float[Array, ""] = jnp.zeros(())
         named: dict[str, metrics.Mean] = {}
         for name in sorted(self.objectives):
             each = self.objectives[name]
@@ -94,7 +97,9 @@ def check(learner: Learner, teacher: Towers | None) -> None:
         for view in each.views():
             there = (teacher or {}) if view.teacher else learner.towers
             if view.teacher and teacher is None:
-                raise errors.UserError(f"objective {name!r} needs a teacher; set recipe.Stage.teacher to a stage")
+                raise errors.UserError(
+                    f"objective {name!r} needs a teacher; set recipe.Stage.teacher to a stage"
+                )
             if view.tower not in there:
                 whose = "the teacher's towers" if view.teacher else "recipe.Stage.towers"
                 raise errors.UserError(

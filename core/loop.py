@@ -182,7 +182,8 @@ def _record(
         values = {name: float(mean.value) for name, mean in named.items()}
         broken = ", ".join(f"{name}={value}" for name, value in values.items() if not math.isfinite(value))
         raise Diverged(
-            f"loss or gradient is not finite at step {at} ({broken}); lower the learning rate or clip the gradient"
+            f"loss or gradient is not finite at step {at} ({broken}); "
+            "lower the learning rate or clip the gradient"
         )
     if at % log_every and at != steps and at != 1:
         return

@@ -19,7 +19,9 @@ def normalise(x: Float[Array, "*shape d"]) -> Float[Array, "*shape d"]:
     return x / jnp.sqrt(jnp.sum(x * x, axis=-1, keepdims=True) + 1e-12)
 
 
-def cosine_distance(prediction: Float[Array, "*shape d"], target: Float[Array, "*shape d"]) -> Float[Array, "*shape"]:
+def cosine_distance(
+    prediction: Float[Array, "*shape d"], target: Float[Array, "*shape d"]
+) -> Float[Array, "*shape"]:
     """Return 1 - cosine similarity of each pair of vectors.
 
     Args:

@@ -19,8 +19,12 @@ from core import errors, keys
 class Mask(Protocol):
     """A policy that picks the visible tokens of one clip."""
 
-    visible: float
     tube: ClassVar[bool]  # True: the same patches stay in every frame, so attention stays rectangular
+
+    @property
+    def visible(self) -> float:
+        """Share of the tokens kept, in (0, 1]."""
+        ...
 
     def count(self, frames: int, patches: int) -> int:
         """Return how many of frames * patches tokens stay visible."""

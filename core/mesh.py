@@ -36,5 +36,6 @@ def check_batch(batch_size: int, mesh: Mesh) -> None:
         below = batch_size // devices * devices
         fits = [str(size) for size in (below, below + devices) if size > 0] or [str(devices)]
         raise errors.UserError(
-            f"recipe.Stage.batch_size={batch_size} cannot be split over {devices} devices; use {' or '.join(fits)}"
+            f"recipe.Stage.batch_size={batch_size} cannot be split over {devices} devices; "
+            f"use {' or '.join(fits)}"
         )

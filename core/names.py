@@ -17,7 +17,11 @@ def flatten(tree: Any) -> dict[str, Any]:
     """
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     is_array = lambda leaf: eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves if is_array(leaf)}
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): leaf
+        for path, leaf in leaves
+        if is_array(leaf)
+    }
 
 
 def replace(tree: Any, arrays: Mapping[str, Any]) -> Any:
@@ -30,7 +34,8 @@ def replace(tree: Any, arrays: Mapping[str, Any]) -> Any:
     leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
     paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
     assert set(arrays) <= set(paths), sorted(set(arrays) - set(paths))
-    return jax.tree_util.tree_unflatten(structure, [arrays.get(p, leaf) for p, (_, leaf) in zip(paths, leaves)])
+    replaced = [arrays.get(path, leaf) for path, (_, leaf) in zip(paths, leaves)]
+    return jax.tree_util.tree_unflatten(structure, replaced)
 
 
 def count(tree: Any) -> int:

@@ -46,7 +46,8 @@ def pooled(seen: Mapping[View, types.Encoded], view: View) -> Float[Array, "b d"
     if vectors is None:
         whose = "the teacher's tower" if view.teacher else "the tower"
         raise errors.UserError(
-            f"{whose} {view.tower!r} gives no pooled vector, which an objective needs; build it with use_pooler=True"
+            f"{whose} {view.tower!r} gives no pooled vector, which an objective needs; "
+            "build it with use_pooler=True"
         )
     return vectors
 

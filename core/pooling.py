@@ -1,6 +1,7 @@
 """One vector from many tokens: attention with a learned query."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -49,6 +50,15 @@ class AttentionPooler(eqx.Module):
         Returns:
             float [b, d], not normalised to unit length.
         """
-        query = jnp.broadcast_to(self.query.astype(x.dtype), (x.shape[0], *self.query.shape))
-        allowed = None if paddings is None else stack.key_padding(paddings)
-        return self.norm(self.attention(query, x, allowed=allowed))[:, 0]
+        # With one query, q·(W x) = (W' q)·x and sum_s p_s (W x_s) = W (sum_s p_s x_s): keys and values,
+        # which would be 4 * d wide for every token, are never formed. The key's bias adds the same to
+        # every logit, which the softmax ignores.
+        attention = self.attention
+        query = attention.scaled(attention.query(self.query.astype(x.dtype)))[0]
+        probe = jnp.einsum("dhk,hk->dh", attention.key.w.astype(x.dtype), query)
+        logits = jnp.swapaxes(layers.rows_times(x, probe), 1, 2).astype(jnp.float32)
+        if paddings is not None:
+            logits = jnp.where(stack.key_padding(paddings)[:, :, 0], logits, layers.MASKED_LOGIT)
+        mixed = jax.nn.softmax(logits, axis=-1).astype(x.dtype) @ x
+        value = jnp.einsum("bhd,dhk->bhk", mixed, attention.value.w.astype(x.dtype))
+        return self.norm(attention.post(value + attention.value.b.astype(x.dtype)))

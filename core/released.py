@@ -290,7 +290,7 @@ def frame_embeddings(
 
 
 def classify(model: VideoClassifier, video: Float[Array, "b t height width 3"]) -> Float[Array, "b classes"]:
-    """Return the logits of video."""
+    """Return the logits of clips."""
     pooled = model.video(video).pooled
     assert pooled is not None
     return model.projection(pooled)

@@ -76,9 +76,8 @@ def init(
 
 def to_device_units(batch: HostBatch) -> types.Batch:
     """Scale the host's uint8 pixels to float32 in [0, 1]."""
-    return types.Batch(
-        batch.video.astype(jnp.float32) / 255.0, batch.text_ids, batch.text_paddings, batch.weight
-    )
+    words = (jnp.asarray(field) for field in (batch.text_ids, batch.text_paddings, batch.weight))
+    return types.Batch(jnp.asarray(batch.video).astype(jnp.float32) / 255.0, *words)
 
 
 def train_step(

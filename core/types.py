@@ -12,7 +12,7 @@ Units: pixels are uint8 on the host and float32 in [0, 1] on the device; time is
 import dataclasses
 
 import equinox as eqx
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 
 class Batch(eqx.Module):

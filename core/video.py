@@ -41,6 +41,7 @@ class VideoTower(eqx.Module):
         scan: bool = True,
         remat: str = "nothing_saveable",
         position_std: float | None = None,
+        patch_gain: float | None = None,
         temporal_residual_scale: float = 1.0,
         dtype: str = "float32",
         key: PRNGKeyArray,
@@ -61,6 +62,7 @@ class VideoTower(eqx.Module):
             scan: loop over layers instead of unrolling them.
             remat: what the backward pass keeps.
             position_std: first deviation of both position tables.
+            patch_gain: see `encoder.FactorizedVideoEncoder`.
             temporal_residual_scale: initial factor on what temporal layers add.
             dtype: of activations.
             key: a typed JAX key.
@@ -78,6 +80,7 @@ class VideoTower(eqx.Module):
             patch,
             **shared,
             position_std=position_std,
+            patch_gain=patch_gain,
             temporal_residual_scale=temporal_residual_scale,
             dtype=dtype,
             key=keys.fold(key, "encoder"),

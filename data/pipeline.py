@@ -131,7 +131,7 @@ class _Prepare(grain.transforms.MapWithIndex):
             "video": line.crop(frames, line.resolution, rng),
             "text_ids": ids,
             "text_paddings": paddings,
-            "weight": np.float32(1.0),
+            "weight": np.asarray(1.0, np.float32),
         }
 
 

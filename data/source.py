@@ -9,7 +9,7 @@ import dataclasses
 import fcntl
 import hashlib
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from core import errors
@@ -67,13 +67,32 @@ class Rendered:
         Args:
             cache: directory shared by runs; `world-*` holds the MP4 files, `shards-*` the shards.
         """
-        videos = cache / f"world-{fingerprint(self.world)}"
-        packed = cache / f"shards-{fingerprint((self.world, self.records_per_shard))}"
-        with _alone(videos):
+        packed = self._shards(cache)
+        with _alone(packed):
             if not shards.finished(packed):
-                render.render(self.world, videos, workers=self.workers)
-                shards.write_shards(folder.read_folder(videos), packed, self.records_per_shard)
+                self.render(cache)
+                shards.write_shards(folder.read_folder(self._videos(cache)), packed, self.records_per_shard)
         return shards.ShardReader(packed)
+
+    def packed(self, cache: pathlib.Path) -> bool:
+        """Tell whether the shards are in the cache already."""
+        return shards.finished(self._shards(cache))
+
+    def render(self, cache: pathlib.Path, progress: Callable[[int, int], None] | None = None) -> None:
+        """Write the MP4 files that the cache lacks.
+
+        Args:
+            cache: directory shared by runs.
+            progress: told (files done, files in all) now and then.
+        """
+        with _alone(self._videos(cache)):
+            render.render(self.world, self._videos(cache), workers=self.workers, progress=progress)
+
+    def _videos(self, cache: pathlib.Path) -> pathlib.Path:
+        return cache / f"world-{fingerprint(self.world)}"
+
+    def _shards(self, cache: pathlib.Path) -> pathlib.Path:
+        return cache / f"shards-{fingerprint((self.world, self.records_per_shard))}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -103,7 +103,17 @@ def show(root: recipe.Experiment | recipe.Ablation, out: rich.console.Console) -
     """
     rows = root.experiments() if isinstance(root, recipe.Ablation) else {root.name: root}
     table = rich.table.Table(box=rich.box.SIMPLE)
-    for heading in ("row", "stage", "objectives", "parameters", "steps", "batch", "sources", "from", "teacher"):
+    for heading in (
+        "row",
+        "stage",
+        "objectives",
+        "parameters",
+        "steps",
+        "batch",
+        "sources",
+        "from",
+        "teacher",
+    ):
         table.add_column(heading, justify="right" if heading in ("parameters", "steps", "batch") else "left")
     seen: set[str] = set()
     for label, experiment in rows.items():
@@ -120,5 +130,10 @@ def show(root: recipe.Experiment | recipe.Ablation, out: rich.console.Console) -
             label = ""
     out.print(table)
     if isinstance(root, recipe.Ablation):
-        out.print(f"{len(rows)} rows, seeds {root.seeds}, {len(seen)} different stages a seed", highlight=False)
-    out.print(f"devices: {len(jax.devices())} x {jax.devices()[0].device_kind}; nothing was trained", highlight=False)
+        out.print(
+            f"{len(rows)} rows, seeds {root.seeds}, {len(seen)} different stages a seed", highlight=False
+        )
+    out.print(
+        f"devices: {len(jax.devices())} x {jax.devices()[0].device_kind}; nothing was trained",
+        highlight=False,
+    )

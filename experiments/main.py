@@ -125,12 +125,13 @@ def _run(
     workdir: pathlib.Path, root, text: str, rows, seeds: tuple[int, ...], compare_with: tuple[str, ...]
 ) -> int:
     from core import loop
-    from experiments import console, engine, gather, report
+    from experiments import console, engine, gather, prepare, report
 
     out = console.make_console()
     before = signal.signal(signal.SIGTERM, _terminated)
     try:
         with engine.claimed(workdir, root, text):
+            prepare.everything(rows, engine.default_cache(), out)
             runner = engine.Engine(workdir, engine.default_cache(), out)
             runner.run(rows, seeds)
             table = gather.tables(workdir, title=root.name, reference=compare_with)

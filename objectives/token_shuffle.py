@@ -82,7 +82,8 @@ class TokenShuffle(objective.AbstractObjective):
         """Return the loss over all places."""
         student = seen[objective.View("video", mask=self.mask)].tokens
         teacher = seen[objective.View("video", teacher=True)].tokens
-        assert student is not None and teacher is not None
+        assert student is not None
+        assert teacher is not None
         order = permutations(*teacher.x.shape[:2], key=key)
         prediction = self.decoder(student, order)
         error = losses.cosine_distance(prediction, jax.lax.stop_gradient(teacher.x))

@@ -61,7 +61,9 @@ def main() -> None:
     options = parser.parse_args()
     root = strict.load(options.file, options.bindings).root
     rows = root.experiments() if isinstance(root, recipe.Ablation) else {root.name: root}
-    runs, compiled, towers = {}, {}, None
+    runs: dict[str, tuple] = {}
+    compiled: dict[str, float] = {}
+    towers = None
     for label, experiment in rows.items():
         stage = experiment.stages[-1]
         if not stage.steps:
@@ -78,7 +80,9 @@ def main() -> None:
     first = next(iter(medians.values()))
     for label, seconds in medians.items():
         clips = rows[label].stages[-1].batch_size / seconds
-        table.add_row(label, f"{compiled[label]:.1f}", f"{1e3 * seconds:.1f}", f"{clips:.0f}", f"{seconds / first:.2f}")
+        table.add_row(
+            label, f"{compiled[label]:.1f}", f"{1e3 * seconds:.1f}", f"{clips:.0f}", f"{seconds / first:.2f}"
+        )
     console.make_console().print(table)
 
 

@@ -6,6 +6,7 @@ Source: VideoPrism 3.2, appendix F (cosine similarity of pooled embeddings, sing
 import dataclasses
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -49,7 +50,9 @@ class Retrieval:
     resolution: int = 288
     batch_size: int = 64
 
-    def __call__(self, towers: Mapping[str, eqx.Module], *, seed: int, cache: pathlib.Path) -> dict[str, task.Score]:
+    def __call__(
+        self, towers: Mapping[str, eqx.Module], *, seed: int, cache: pathlib.Path
+    ) -> dict[str, task.Score]:
         """Return text_to_video and video_to_text, or nothing without a text tower.
 
         Args:
@@ -60,16 +63,25 @@ class Retrieval:
         del seed
         if "text" not in towers:
             return {}
-        videos, records = pipeline.read_all(self.source, cache, frames=self.frames, resolution=self.resolution)
+        videos, records = pipeline.read_all(
+            self.source, cache, frames=self.frames, resolution=self.resolution
+        )
         first: dict[str, int] = {}
         for index, record in enumerate(records):
             first.setdefault(tokenizer.canonicalise(record.caption), index)
         pool = list(first.values())[: self.clips]
         encode = self.tokenizer.prepare(cache)
         ids, paddings = map(np.stack, zip(*(encode(records[index].caption) for index in pool)))
-        captions = np.asarray(jax.jit(lambda i, p: towers["text"](i, p).pooled)(jnp.asarray(ids), jnp.asarray(paddings)))
-        clips = task.encode_all(towers["video"], videos[pool], self.batch_size, lambda encoded: encoded.pooled)
-        similarity = np.asarray(losses.normalise(jnp.asarray(captions)) @ losses.normalise(jnp.asarray(clips)).T)
+        text: Any = towers["text"]
+        captions = np.asarray(
+            jax.jit(lambda i, p: text(i, p).pooled)(jnp.asarray(ids), jnp.asarray(paddings))
+        )
+        clips = task.encode_all(
+            towers["video"], videos[pool], self.batch_size, lambda encoded: encoded.pooled
+        )
+        similarity = np.asarray(
+            losses.normalise(jnp.asarray(captions)) @ losses.normalise(jnp.asarray(clips)).T
+        )
         protocol = {
             "pooling": "contrastive attention pooler", "frames": self.frames, "views": 1, "pool": len(pool),
             "train clips per class": 0, "chance": round(1 / len(pool), 4),

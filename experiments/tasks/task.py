@@ -10,8 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from core import types
-
 
 @dataclasses.dataclass(frozen=True)
 class Score:
@@ -31,7 +29,9 @@ class Score:
 class Task(Protocol):
     """One evaluation; a frozen dataclass with plain fields."""
 
-    def __call__(self, towers: Mapping[str, eqx.Module], *, seed: int, cache: pathlib.Path) -> dict[str, Score]:
+    def __call__(
+        self, towers: Mapping[str, eqx.Module], *, seed: int, cache: pathlib.Path
+    ) -> dict[str, Score]:
         """Evaluate the towers of a stage.
 
         Args:
@@ -45,9 +45,7 @@ class Task(Protocol):
         ...
 
 
-def encode_all(
-    tower: Callable, videos: np.ndarray, batch_size: int, read: Callable[[types.Encoded], Any]
-) -> np.ndarray:
+def encode_all(tower: Any, videos: np.ndarray, batch_size: int, read: Callable[[Any], Any]) -> np.ndarray:
     """Encode clips in batches and keep what is read from each encoding.
 
     Args:

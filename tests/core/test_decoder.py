@@ -33,16 +33,16 @@ def _by_hand(built, seen, order):
         rows.append(
             [full[source] + np.asarray(built.position[slot]) for slot, source in enumerate(order[example])]
         )
-    return built.head(built.norm(built.transformer(jnp.asarray(rows, jnp.float32))))
+    tail = jax.jit(lambda x: built.head(built.norm(built.transformer(x))))
+    return tail(jnp.asarray(rows, jnp.float32))
 
 
 @pytest.mark.parametrize("visible", [0.01, 0.5, 1.0])
-@pytest.mark.parametrize("shuffled", [False, True])
-def test_equals_loops(built, visible, shuffled):
+def test_equals_loops(built, visible):
     seen = _seen(visible)
     random = np.random.default_rng(0)
-    order = np.stack([random.permutation(TOKENS) if shuffled else np.arange(TOKENS) for _ in range(BATCH)])
-    got = built(seen, jnp.asarray(order, jnp.int32) if shuffled else None)
+    order = np.stack([random.permutation(TOKENS) for _ in range(BATCH)])
+    got = jax.jit(lambda order: built(seen, order))(jnp.asarray(order, jnp.int32))
     assert got.shape == (BATCH, TOKENS, 3)
     np.testing.assert_allclose(got, _by_hand(built, seen, order), atol=1e-5)
 

@@ -156,7 +156,7 @@ def test_what_is_missing_is_named(towers, objectives, teacher, message):
 
 def test_a_wrong_hyperparameter_names_its_objective():
     wrong = {"mine": functools.partial(contrastive.Contrastive, temperature=-1.0)}
-    with pytest.raises(errors.UserError, match="objective 'mine': temperature must be positive, got -1.0"):
+    with pytest.raises(errors.UserError, match=r"objective 'mine': temperature must be positive, got -1.0"):
         learner.build(BOTH, wrong, None, key=KEY)
 
 
@@ -169,7 +169,7 @@ def test_a_teacher_that_sees_other_tokens_is_refused():
 def test_a_tower_without_a_pooler_is_a_users_mistake():
     bare = functools.partial(tiny.video_tower, use_pooler=False)
     tree = learner.build({"video": bare, "text": tiny.text_tower}, tiny.STAGE1, None, key=KEY)
-    with pytest.raises(errors.UserError, match="the tower 'video' gives no pooled vector.*use_pooler=True"):
+    with pytest.raises(errors.UserError, match=r"the tower 'video' gives no pooled vector.*use_pooler=True"):
         jax.eval_shape(lambda: tree(tiny.batch(), key=KEY)[0])
 
 

@@ -17,7 +17,7 @@ POLICIES = [
     for value in vars(masking).values()
     if isinstance(value, type) and dataclasses.is_dataclass(value) and hasattr(value, "sample")
 ]
-SHARES = st.sampled_from([0.01, 0.1, 0.35, 0.5, 0.9, 1.0])
+SHARES = st.sampled_from([0.01, 0.35, 0.9, 1.0])
 
 
 @functools.cache
@@ -33,14 +33,10 @@ def test_the_walk_finds_the_policies():
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@given(
-    visible=SHARES,
-    frames=st.sampled_from([1, 2, 5]),
-    patches=st.sampled_from([4, 16]),
-    seed=st.integers(0, 999),
-)
-@settings(max_examples=15)
-def test_exact_count_ascending_in_range_and_repeatable(policy, visible, frames, patches, seed):
+@given(visible=SHARES, shape=st.sampled_from([(5, 4), (2, 16)]), seed=st.integers(0, 999))
+@settings(max_examples=10)
+def test_exact_count_ascending_in_range_and_repeatable(policy, visible, shape, seed):
+    frames, patches = shape
     mask, key = policy(visible=visible), jax.random.key(seed)
     place = np.asarray(_draw(mask, frames, patches)(key))
     assert place.dtype == np.int32

@@ -27,9 +27,9 @@ def _discover():
     found = []
     for module in pkgutil.walk_packages(objectives.__path__, "objectives."):
         for value in vars(importlib.import_module(module.name)).values():
-            if isinstance(value, type) and issubclass(value, objective.AbstractObjective):
-                if value.__module__ == module.name:
-                    found.append(value)
+            is_one = isinstance(value, type) and issubclass(value, objective.AbstractObjective)
+            if is_one and value.__module__ == module.name:
+                found.append(value)
     return found
 
 
