@@ -9,20 +9,16 @@ from or learns from. Two rows with equal addresses share one training run.
     workdir/results.json                     label, seed and scores of every row finished so far
 """
 
-import contextlib
 import dataclasses
-import fcntl
-import json
-import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import rich.console
 
 from core import checkpoint, errors, events, files, keys, learner, loop, mesh, names, step
-from experiments import console, describe, recipe
+from experiments import console, describe, recipe, storage
 
 # Fields that change how a stage is watched, never what it computes.
 BOOKKEEPING = ("checkpoint_every", "log_every")
@@ -91,73 +87,6 @@ def _identity(parent: Planned | pathlib.Path | None) -> str | None:
     return parent.address if parent else None
 
 
-def default_cache() -> pathlib.Path:
-    """Return the directory for rendered worlds, shards, tokenizers: $PRISMLAB_CACHE or the user's cache."""
-    home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(os.environ.get("PRISMLAB_CACHE") or pathlib.Path(home) / "prismlab").absolute()
-
-
-@contextlib.contextmanager
-def claimed(workdir: pathlib.Path, root: Any, text: str) -> Iterator[None]:
-    """Hold a work directory for one configuration and one process.
-
-    Args:
-        workdir: made if absent.
-        root: Experiment or Ablation.
-        text: the configuration as flat gin, kept beside for readers.
-
-    Raises:
-        UserError: it holds another configuration, or another process is running in it.
-
-    A directory in which nothing was saved yet is free: a mistake that stopped the first stage can be
-    mended in place.
-    """
-    tree = describe.describe(root)
-    kept = workdir / "config.json"
-    if workdir.exists() and not workdir.is_dir():
-        raise errors.UserError(f"--workdir {workdir} is a file; give a directory")
-    saved = next(workdir.glob("stages/*/checkpoints/[0-9]*"), None)
-    if kept.exists() and saved is not None:
-        before = read_json(kept)
-        if before != tree:
-            lines = describe.difference(before, tree)
-            more = f" (and {len(lines) - 5} more)" if len(lines) > 5 else ""
-            raise errors.UserError(
-                f"{workdir} holds another configuration; use another --workdir or undo: "
-                + "; ".join(lines[:5])
-                + more
-            )
-    elif saved is not None:
-        raise errors.UserError(f"{workdir} holds stages but no config.json; use another --workdir")
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        lock = open(workdir / ".lock", "w")  # noqa: SIM115
-    except OSError as error:
-        raise errors.UserError(f"--workdir {workdir} cannot be written: {error.strerror}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise errors.UserError(
-                f"another process is running in {workdir}; wait for it or end it"
-            ) from error
-        files.write_atomic(kept, _json(tree))
-        files.write_atomic(workdir / "config.gin", text.encode())
-        yield
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def read_json(path: pathlib.Path) -> Any:
-    """Read a JSON file of the work directory; a damaged one is a mistake the user can mend."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise errors.UserError(f"{path} cannot be read ({error}); move it away and run again") from error
-
-
 class Engine:
     """Trains planned stages and scores them, each once.
 
@@ -223,7 +152,7 @@ class Engine:
                 state, _ = checkpoints.restore(state)
                 origin = f"resumed at step {int(state.step)}"
             at = int(state.step)
-            files.write_atomic(folder / "stage.json", _json(self._facts(planned, built, stream)))
+            files.write_atomic(folder / "stage.json", storage.json_bytes(self._facts(planned, built, stream)))
             heading = f"{stage.name} (seed {planned.seed})"
             console.say(self.out, f"{heading}: {origin or 'initial weights drawn'}")
             mirror = events.TensorBoard(folder / "tensorboard", resume_step=at)
@@ -242,7 +171,8 @@ class Engine:
         finally:
             checkpoints.close()
         files.write_atomic(
-            folder / "done.json", _json({"step": stage.steps, "digest": digest_of(state.learner)})
+            folder / "done.json",
+            storage.json_bytes({"step": stage.steps, "digest": digest_of(state.learner)}),
         )
 
     def _facts(self, planned: Planned, built: learner.Learner, stream: Any) -> dict[str, Any]:
@@ -268,9 +198,9 @@ class Engine:
                 console.say(self.out, f"{planned.stage.name} (seed {planned.seed}): {name}")
                 found = each(towers, seed=planned.seed, cache=self.cache)
                 files.write_atomic(
-                    path, _json({metric: dataclasses.asdict(s) for metric, s in found.items()})
+                    path, storage.json_bytes({metric: dataclasses.asdict(s) for metric, s in found.items()})
                 )
-            read = read_json(path)
+            read = storage.read_json(path)
             # Two tasks may measure by one name, such as two probes; the later one says whose it is.
             scores |= {(f"{name}: {metric}" if metric in scores else metric): read[metric] for metric in read}
         return scores
@@ -292,7 +222,7 @@ class Engine:
                 self.train(each)
             entry = {"label": label, "seed": seed, "metrics": self.score(stages[-1], rows[label].tasks)}
             results.append({**entry, "stages": [each.folder for each in stages]})
-            files.write_atomic(self.workdir / "results.json", _json(results))
+            files.write_atomic(self.workdir / "results.json", storage.json_bytes(results))
         return results
 
 
@@ -312,20 +242,3 @@ def check_vocabulary(built: learner.Learner, vocabulary: int) -> None:
 def digest_of(tree: learner.Learner) -> str:
     """Return the sha256 of a learner's parameters."""
     return names.digest({name: jax.device_get(leaf) for name, leaf in names.flatten(tree).items()})
-
-
-def digests(workdir: pathlib.Path) -> list[tuple[str, int, str]]:
-    """Return (folder name, step, sha256 of parameters) of every finished or saved stage under a directory.
-
-    Raises:
-        UserError: the directory holds no stages.
-    """
-    folders = sorted(path for path in (workdir / "stages").glob("*") if path.is_dir())
-    found = []
-    for folder in folders:
-        if checkpoint.newest(folder / "checkpoints") is not None:
-            at, arrays = checkpoint.read_learner(folder / "checkpoints")
-            found.append((folder.name, at, names.digest(arrays)))
-    if not found:
-        raise errors.UserError(f"{workdir} holds no saved stage; give the --workdir of train or ablate")
-    return found

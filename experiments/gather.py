@@ -4,7 +4,7 @@ import pathlib
 from typing import Any
 
 from core import errors
-from experiments import describe, engine, pages, report
+from experiments import describe, pages, report, storage
 
 
 def tables(workdir: pathlib.Path, *, title: str, reference: tuple[str, ...]) -> report.Table:
@@ -18,7 +18,7 @@ def tables(workdir: pathlib.Path, *, title: str, reference: tuple[str, ...]) -> 
     Raises:
         UserError: results.json is missing or damaged.
     """
-    results = engine.read_json(workdir / "results.json")
+    results = storage.read_json(workdir / "results.json")
     finished = {entry["label"] for entry in results}
     logs = [
         {
@@ -37,7 +37,7 @@ def tables(workdir: pathlib.Path, *, title: str, reference: tuple[str, ...]) -> 
         title=title,
         logs=logs,
         config=(workdir / "config.gin").read_text(),
-        address=describe.address(engine.read_json(workdir / "config.json")),
+        address=describe.address(storage.read_json(workdir / "config.json")),
     )
     report.write_table(table, workdir / "table.json")
     return pages.rebuild(workdir)
@@ -57,5 +57,5 @@ def again(workdir: pathlib.Path) -> report.Table:
             raise errors.UserError(
                 f"{workdir} has no {name}; give the --workdir of a finished row of train or ablate"
             )
-    config: Any = engine.read_json(workdir / "config.json")
+    config: Any = storage.read_json(workdir / "config.json")
     return tables(workdir, title=config["name"], reference=tuple(config.get("compare_with", ())))

@@ -125,14 +125,14 @@ def _run(
     workdir: pathlib.Path, root, text: str, rows, seeds: tuple[int, ...], compare_with: tuple[str, ...]
 ) -> int:
     from core import loop
-    from experiments import console, engine, gather, prepare, report
+    from experiments import console, engine, gather, prepare, report, storage
 
     out = console.make_console()
     before = signal.signal(signal.SIGTERM, _terminated)
     try:
-        with engine.claimed(workdir, root, text):
-            prepare.everything(rows, engine.default_cache(), out)
-            runner = engine.Engine(workdir, engine.default_cache(), out)
+        with storage.claimed(workdir, root, text):
+            prepare.everything(rows, storage.default_cache(), out)
+            runner = engine.Engine(workdir, storage.default_cache(), out)
             runner.run(rows, seeds)
             table = gather.tables(workdir, title=root.name, reference=compare_with)
     except loop.Interrupted as stopped:
@@ -166,9 +166,9 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _digest(options: argparse.Namespace) -> int:
-    from experiments import engine
+    from experiments import storage
 
-    for name, at, digest in engine.digests(options.directory):
+    for name, at, digest in storage.digests(options.directory):
         print(name, at, digest)
     return 0
 

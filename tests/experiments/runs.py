@@ -53,9 +53,9 @@ def train(workdir: pathlib.Path, *bindings: str, **more: object) -> subprocess.C
 
 def digest(workdir: pathlib.Path) -> list[str]:
     """Return the lines of `prismlab digest`, from this process."""
-    from experiments import engine
+    from experiments import storage
 
-    return [f"{name} {at} {sha}" for name, at, sha in engine.digests(workdir)]
+    return [f"{name} {at} {sha}" for name, at, sha in storage.digests(workdir)]
 
 
 def one_fault(done: subprocess.CompletedProcess, *told: str) -> str:

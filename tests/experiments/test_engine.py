@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import errors
-from experiments import console, describe, engine, recipe, strict
+from experiments import console, describe, engine, recipe, storage, strict
 from experiments.tasks import task
 
 BASE = strict.load(runs.TINY).root
@@ -121,7 +121,7 @@ def _wider(tower):
 
 
 def hold(workdir: pathlib.Path, root, text: str = "text"):
-    return engine.claimed(workdir, root, text)
+    return storage.claimed(workdir, root, text)
 
 
 def test_a_work_directory_keeps_its_configuration(tmp_path):
@@ -213,13 +213,13 @@ def test_a_vocabulary_that_does_not_fit_is_refused():
 
 
 def test_digests_are_of_the_parameters(whole):
-    found = engine.digests(whole)
+    found = storage.digests(whole)
     assert [(name.partition("-")[0], at) for name, at, _ in found] == [("stage1", 12), ("stage2", 12)]
     for name, _, sha in found:
         done = json.loads((whole / "stages" / name / "done.json").read_text())
         assert done == {"step": 12, "digest": sha}
     with pytest.raises(errors.UserError, match="holds no saved stage"):
-        engine.digests(whole / "nothing")
+        storage.digests(whole / "nothing")
 
 
 def test_a_stage_of_no_steps_keeps_what_it_starts_from(whole, tmp_path):
@@ -229,7 +229,7 @@ def test_a_stage_of_no_steps_keeps_what_it_starts_from(whole, tmp_path):
     runner = engine.Engine(tmp_path, runs.CACHE, console.make_console())
     for _ in range(2):
         runner.train(planned)
-        ((_, at, sha),) = engine.digests(tmp_path)
+        ((_, at, sha),) = storage.digests(tmp_path)
         assert at == 0
-        assert sha == engine.digests(whole)[0][2]
+        assert sha == storage.digests(whole)[0][2]
         (tmp_path / "stages" / planned.folder / "done.json").unlink()  # as if killed just before its end

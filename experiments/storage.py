@@ -1,0 +1,97 @@
+"""A work directory and the cache: who holds them, what lies in them, how files are written and read."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from core import checkpoint, errors, files, names
+from experiments import describe
+
+
+def default_cache() -> pathlib.Path:
+    """Return the directory for rendered worlds, shards, tokenizers: $PRISMLAB_CACHE or the user's cache."""
+    home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(os.environ.get("PRISMLAB_CACHE") or pathlib.Path(home) / "prismlab").absolute()
+
+
+@contextlib.contextmanager
+def claimed(workdir: pathlib.Path, root: Any, text: str) -> Iterator[None]:
+    """Hold a work directory for one configuration and one process.
+
+    Args:
+        workdir: made if absent.
+        root: Experiment or Ablation.
+        text: the configuration as flat gin, kept beside for readers.
+
+    Raises:
+        UserError: it holds another configuration, or another process is running in it.
+
+    A directory in which nothing was saved yet is free: a mistake that stopped the first stage can be
+    mended in place.
+    """
+    tree = describe.describe(root)
+    kept = workdir / "config.json"
+    if workdir.exists() and not workdir.is_dir():
+        raise errors.UserError(f"--workdir {workdir} is a file; give a directory")
+    saved = next(workdir.glob("stages/*/checkpoints/[0-9]*"), None)
+    if kept.exists() and saved is not None:
+        before = read_json(kept)
+        if before != tree:
+            lines = describe.difference(before, tree)
+            more = f" (and {len(lines) - 5} more)" if len(lines) > 5 else ""
+            raise errors.UserError(
+                f"{workdir} holds another configuration; use another --workdir or undo: "
+                + "; ".join(lines[:5])
+                + more
+            )
+    elif saved is not None:
+        raise errors.UserError(f"{workdir} holds stages but no config.json; use another --workdir")
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock = open(workdir / ".lock", "w")  # noqa: SIM115
+    except OSError as error:
+        raise errors.UserError(f"--workdir {workdir} cannot be written: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise errors.UserError(
+                f"another process is running in {workdir}; wait for it or end it"
+            ) from error
+        files.write_atomic(kept, json_bytes(tree))
+        files.write_atomic(workdir / "config.gin", text.encode())
+        yield
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return a value as readable JSON, ending in a newline."""
+    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def read_json(path: pathlib.Path) -> Any:
+    """Read a JSON file of the work directory; a damaged one is a mistake the user can mend."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise errors.UserError(f"{path} cannot be read ({error}); move it away and run again") from error
+
+
+def digests(workdir: pathlib.Path) -> list[tuple[str, int, str]]:
+    """Return (folder name, step, sha256 of parameters) of every finished or saved stage under a directory.
+
+    Raises:
+        UserError: the directory holds no stages.
+    """
+    folders = sorted(path for path in (workdir / "stages").glob("*") if path.is_dir())
+    found = []
+    for folder in folders:
+        if checkpoint.newest(folder / "checkpoints") is not None:
+            at, arrays = checkpoint.read_learner(folder / "checkpoints")
+            found.append((folder.name, at, names.digest(arrays)))
+    if not found:
+        raise errors.UserError(f"{workdir} holds no saved stage; give the --workdir of train or ablate")
+    return found
