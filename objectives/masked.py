@@ -42,6 +42,8 @@ class MaskedModeling(objective.AbstractObjective):
         weight: factor of this loss in the sum.
         mask: what the student sees (the paper: BlockTube, 35% visible).
         target: "teacher" (the paper) or "pixels" (the classical baseline, needs no teacher).
+        whiten_targets: whiten the teacher's tokens over the batch first (`core.losses.whiten`); off in the
+            paper. Teacher target only.
         normalise_pixels: scale each target patch to mean 0 and variance 1; pixel target only.
         dim, depth, heads, mlp_dim: size of the decoder (the paper's giant: 512, 4, unknown, 2048).
         remat: what the backward pass of the decoder recomputes, see core.stack.
@@ -52,6 +54,7 @@ class MaskedModeling(objective.AbstractObjective):
     weight: float
     mask: masking.Mask
     target: str
+    whiten_targets: bool
     normalise_pixels: bool
     decoder: decoder.TokenDecoder
 
@@ -60,6 +63,7 @@ class MaskedModeling(objective.AbstractObjective):
         weight: float = 1.0,
         mask: masking.Mask = masking.BlockTube(0.35),
         target: str = "teacher",
+        whiten_targets: bool = False,
         normalise_pixels: bool = True,
         dim: int = 512,
         depth: int = 4,
@@ -72,7 +76,8 @@ class MaskedModeling(objective.AbstractObjective):
     ):
         if target not in TARGETS:
             raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
-        self.weight, self.mask, self.target, self.normalise_pixels = weight, mask, target, normalise_pixels
+        self.weight, self.mask, self.target = weight, mask, target
+        self.whiten_targets, self.normalise_pixels = whiten_targets, normalise_pixels
         out_dim = dims.teacher_dim if target == "teacher" else dims.patch_values
         self.decoder = decoder.TokenDecoder(
             dims.video_dim,
@@ -105,7 +110,8 @@ class MaskedModeling(objective.AbstractObjective):
         if self.target == "teacher":
             teacher = seen[objective.View("video", teacher=True)].tokens
             assert teacher is not None
-            error = losses.cosine_distance(prediction, jax.lax.stop_gradient(teacher.x))
+            target = losses.whiten(teacher.x, batch.weight) if self.whiten_targets else teacher.x
+            error = losses.cosine_distance(prediction, jax.lax.stop_gradient(target))
             counted = jnp.ones_like(error)
         else:
             side = round((prediction.shape[-1] // 3) ** 0.5)

@@ -36,6 +36,8 @@ class TokenShuffle(objective.AbstractObjective):
     Args:
         weight: factor of this loss in the sum.
         mask: what the student sees (the paper: BlockTube, 35% visible).
+        whiten_targets: whiten the teacher's tokens over the batch first (`core.losses.whiten`); off in the
+            paper.
         dim, depth, heads, mlp_dim: size of the decoder (the paper's giant: 512, 4, unknown, 2048).
         remat: what the backward pass of the decoder recomputes, see core.stack.
         dims: sizes of the towers.
@@ -44,12 +46,14 @@ class TokenShuffle(objective.AbstractObjective):
 
     weight: float
     mask: masking.Mask
+    whiten_targets: bool
     decoder: decoder.TokenDecoder
 
     def __init__(
         self,
         weight: float = 1.0,
         mask: masking.Mask = masking.BlockTube(0.35),
+        whiten_targets: bool = False,
         dim: int = 512,
         depth: int = 4,
         heads: int = 8,
@@ -59,7 +63,7 @@ class TokenShuffle(objective.AbstractObjective):
         dims: types.Dims,
         key: PRNGKeyArray,
     ):
-        self.weight, self.mask = weight, mask
+        self.weight, self.mask, self.whiten_targets = weight, mask, whiten_targets
         self.decoder = decoder.TokenDecoder(
             dims.video_dim,
             dims.teacher_dim,
@@ -86,5 +90,6 @@ class TokenShuffle(objective.AbstractObjective):
         assert teacher is not None
         order = permutations(*teacher.x.shape[:2], key=key)
         prediction = self.decoder(student, order)
-        error = losses.cosine_distance(prediction, jax.lax.stop_gradient(teacher.x))
+        target = losses.whiten(teacher.x, batch.weight) if self.whiten_targets else teacher.x
+        error = losses.cosine_distance(prediction, jax.lax.stop_gradient(target))
         return metrics.Mean.of(error, jnp.broadcast_to(batch.weight[:, None], error.shape)), {}

@@ -101,16 +101,17 @@ def test_a_mask_depends_on_the_view_and_the_key_not_on_who_asks():
 
 
 def test_one_more_objective_leaves_every_other_weight_as_it_was():
-    few = learner.build(BOTH, tiny.STAGE1, tiny.teacher(), key=KEY)
-    many = learner.build(BOTH, {"a": tiny.STAGE2["local"], **tiny.STAGE1}, tiny.teacher(), key=KEY)
-    one_tower = learner.build({"video": tiny.video_tower}, tiny.STAGE2, tiny.teacher(), key=KEY)
+    local, other = {"b": tiny.STAGE2["local"]}, {"a": tiny.STAGE2["global"]}
+    few = learner.build(BOTH, local, tiny.teacher(), key=KEY)
+    many = learner.build(BOTH, other | local, tiny.teacher(), key=KEY)
+    one_tower = learner.build({"video": tiny.video_tower}, local, tiny.teacher(), key=KEY)
     after = names.flatten(many)
     for name, value in names.flatten(few).items():
         np.testing.assert_array_equal(value, after[name], err_msg=name)
     for name, value in names.flatten(one_tower.towers).items():
         np.testing.assert_array_equal(value, after[f"towers/{name}"], err_msg=name)
-    other = learner.build(BOTH, tiny.STAGE1, None, key=jax.random.key(12))
-    assert names.digest(names.flatten(other)) != names.digest(names.flatten(few))
+    elsewhere = learner.build({"video": tiny.video_tower}, local, tiny.teacher(), key=jax.random.key(12))
+    assert names.digest(names.flatten(elsewhere)) != names.digest(names.flatten(one_tower))
 
 
 def test_a_teachers_encoding_carries_no_gradient():

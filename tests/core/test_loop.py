@@ -131,20 +131,23 @@ def test_a_stage_without_steps_saves_what_it_starts_from(tmp_path):
     assert _bits(_restore(tmp_path, _start(tree=tiny.line_learner(5)))[0]) == wanted
 
 
-def test_a_signal_saves_the_state_and_says_how_to_go_on(straight, tmp_path):
+@pytest.mark.parametrize("at", [4, 8])
+def test_a_signal_saves_the_state_and_says_how_to_go_on(straight, tmp_path, at):
     def signalled():
-        for index, batch in enumerate(_batches(0)):
-            if index == 3:
+        for index, batch in enumerate(_batches(0), start=1):
+            if index == at:
                 os.kill(os.getpid(), signal.SIGTERM)
             yield batch
 
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(loop.Interrupted, match="stopped after step 4 of 8; run the same command to go on"):
+    with pytest.raises(
+        loop.Interrupted, match=f"stopped after step {at} of 8; run the same command to go on"
+    ):
         _train(tmp_path, _start(), signalled())
     assert signal.getsignal(signal.SIGTERM) is before
     state, _ = _restore(tmp_path, _start())
-    assert int(state.step) == 4
-    assert _bits(_train(tmp_path, state, _batches(4))) == straight[0]
+    assert int(state.step) == at
+    assert _bits(_train(tmp_path, state, _batches(at))) == straight[0]
 
 
 def test_a_second_ctrl_c_does_not_wait():

@@ -98,13 +98,14 @@ def _agreement(place, frames, side):
 
 
 def test_block_tubes_hide_neighbours_together():
-    frames, side, visible = 4, 8, 0.5
+    # Few are hidden, so that hidden blocks cannot be taken for what visible blocks leave over.
+    frames, side, visible = 4, 8, 0.8
     place = np.asarray(_draw(masking.BlockTube(visible), frames, side * side, 64)(jax.random.key(0)))
     random = np.random.default_rng(0)
     chance = np.sort([random.permutation(frames * side * side)[: place.shape[1]] for _ in range(64)])
     blocks, alone = _agreement(place, frames, side), _agreement(chance, frames, side)
-    np.testing.assert_allclose(alone, 0.5, atol=0.05)
-    assert min(blocks) > 0.65, blocks
+    np.testing.assert_allclose(alone, 0.2, atol=0.05)
+    assert min(blocks) > 0.5, blocks
 
 
 def test_blocks_need_a_square_grid():
