@@ -35,8 +35,8 @@ class Head(eqx.Module):
     pooler: pooling.AttentionPooler
     linear: layers.Linear
 
-    def __init__(self, dim: int, heads: int, classes: int, *, key: PRNGKeyArray):
-        self.pooler = pooling.AttentionPooler(dim, heads, dim, key=keys.fold(key, "pooler"))
+    def __init__(self, dim: int, heads: int, hidden_dim: int, classes: int, *, key: PRNGKeyArray):
+        self.pooler = pooling.AttentionPooler(dim, heads, hidden_dim, key=keys.fold(key, "pooler"))
         self.linear = layers.Linear(dim, classes, key=keys.fold(key, "linear"))
 
     def __call__(self, tokens: Float[Array, "b s d"]) -> Float[Array, "b c"]:
@@ -57,6 +57,7 @@ class AttentiveProbe:
         frames: t, frames spread evenly over the clip.
         resolution: side of a frame in pixels.
         heads: attention heads of the pooler.
+        hidden_dim: width of all heads together; None means the tokens' width (the paper's 768 at base).
         steps: optimizer steps of a head.
         batch_size: clips of a step, and of a batch when encoding.
         learning_rates: tried side by side.
@@ -73,6 +74,7 @@ class AttentiveProbe:
     frames: int = 8
     resolution: int = 288
     heads: int = 4
+    hidden_dim: int | None = None
     steps: int = 600
     batch_size: int = 128
     learning_rates: tuple[float, ...] = (3e-3, 1e-2)
@@ -154,7 +156,13 @@ class AttentiveProbe:
         rates = jnp.asarray(self.learning_rates)
         targets = jnp.stack([jnp.asarray(labels[label]) for label in self.labels])
         heads = eqx.filter_vmap(
-            lambda i: Head(tokens.shape[-1], self.heads, widest, key=keys.fold(key, "head", i))
+            lambda i: Head(
+                tokens.shape[-1],
+                self.heads,
+                self.hidden_dim or tokens.shape[-1],
+                widest,
+                key=keys.fold(key, "head", i),
+            )
         )(jnp.arange(len(self.labels)))
         grid = jax.tree.map(lambda x: jnp.repeat(x, len(rates), axis=0), heads)
         logits_of = eqx.filter_vmap(lambda head, x: head(x), in_axes=(eqx.if_array(0), None))

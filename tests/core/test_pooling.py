@@ -1,12 +1,13 @@
 """The pooler looks at a set of tokens."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import pooling
+from core import keys, pooling
 
 POOLER = pooling.AttentionPooler(8, 2, key=jax.random.key(0))
 X = jax.random.normal(jax.random.key(1), (2, 6, 8))
@@ -23,6 +24,25 @@ def test_order_of_tokens_does_not_matter(order):
 def test_padding_equals_leaving_out(kept):
     paddings = jnp.broadcast_to((jnp.arange(6) >= kept).astype(jnp.float32), (2, 6))
     np.testing.assert_allclose(POOLER(X, paddings), POOLER(X[:, :kept]), atol=1e-5)
+
+
+@eqx.filter_jit
+def _both(key, x):
+    # Biases and scales are zero and one at first; a trained pooler's are not.
+    arrays, static = eqx.partition(POOLER, eqx.is_array)
+    leaves, tree = jax.tree.flatten(arrays)
+    drawn = [leaf + 0.3 * jax.random.normal(keys.fold(key, i), leaf.shape) for i, leaf in enumerate(leaves)]
+    pooler = eqx.combine(jax.tree.unflatten(tree, drawn), static)
+    query = jnp.broadcast_to(pooler.query, (x.shape[0], *pooler.query.shape))
+    return pooler(x), pooler.norm(pooler.attention(query, x))[:, 0]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 9999), st.sampled_from([0.1, 1.0, 3.0]))
+def test_keys_and_values_need_not_be_formed(seed, scale):
+    x = scale * jax.random.normal(jax.random.key(seed), (3, 5, 8))
+    short, plain = _both(jax.random.key(seed + 1), x)
+    np.testing.assert_allclose(short, plain, atol=1e-5, rtol=1e-5)
 
 
 def test_width_of_the_heads_is_four_times_the_tokens_unless_told():

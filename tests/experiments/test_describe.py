@@ -75,7 +75,7 @@ def test_equinox_modules_functions_and_types():
 @pytest.mark.parametrize(
     "value",
     [parts.Loose(), object(), lambda: 0, jnp.ones(2), [].append, {1: 2}, pathlib.Path("x"), {1, 2}],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_has_no_plain_description_is_refused_with_its_path(value):
     with pytest.raises(errors.UserError, match=r"^stages\[0\]\.objective: "):

@@ -15,7 +15,6 @@ import runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import keys
 from data import pipeline, source, tokenizer, world
 from experiments import tasks
 from experiments.tasks import probe, retrieval
@@ -97,30 +96,6 @@ def test_every_task_keeps_the_contract(kind):
 
 def test_retrieval_without_a_text_tower_says_nothing():
     assert EXAMPLES[retrieval.Retrieval]({"video": Pixels()}, seed=0, cache=runs.CACHE) == {}
-
-
-@eqx.filter_jit
-def _both(head, key, x):
-    # Biases and scales are zero and one at first; a trained head's are not.
-    arrays, static = eqx.partition(head, eqx.is_array)
-    leaves, tree = jax.tree.flatten(arrays)
-    drawn = [leaf + 0.3 * jax.random.normal(keys.fold(key, i), leaf.shape) for i, leaf in enumerate(leaves)]
-    head = eqx.combine(jax.tree.unflatten(tree, drawn), static)
-    return head(x), head.linear(head.pooler(x))
-
-
-@pytest.mark.parametrize(("dim", "heads", "tokens", "classes"), [(4, 1, 1, 2), (8, 4, 5, 3)])
-def test_the_absorbed_head_equals_the_plain_one(dim, heads, tokens, classes):
-    head = probe.Head(dim, heads, classes, key=jax.random.key(0))
-
-    @quick
-    @given(st.integers(0, 9999), st.sampled_from([0.1, 1.0, 3.0]))
-    def check(seed, scale):
-        x = scale * jax.random.normal(jax.random.key(seed), (3, tokens, dim))
-        absorbed, plain = _both(head, jax.random.key(seed + 1), x)
-        np.testing.assert_allclose(absorbed, plain, atol=1e-5, rtol=1e-5)
-
-    check()
 
 
 @quick

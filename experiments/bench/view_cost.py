@@ -1,0 +1,79 @@
+"""Cost of the student's forward and backward pass against the share of visible tokens, for each mask.
+
+    python -m experiments.bench.view_cost --size tiny --resolution 96 --patch 8
+
+Prints the ratio to the dense pass; dense and masked passes alternate in one run.
+"""
+
+import argparse
+import statistics
+import time
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import rich.table
+
+from core import masking, presets, video
+from experiments import console
+
+
+def main() -> None:
+    """Time one tower under tube and block masks."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", default="tiny")
+    parser.add_argument("--resolution", type=int, default=96)
+    parser.add_argument("--patch", type=int, default=8)
+    parser.add_argument("--frames", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=7)
+    options = parser.parse_args()
+    size = getattr(presets, options.size)()
+    tower = video.VideoTower(
+        size,
+        options.frames,
+        options.resolution,
+        options.patch,
+        scan=False,
+        remat="none",
+        key=jax.random.key(0),
+    )
+    moving, still = eqx.partition(tower, eqx.is_inexact_array)
+    clips = jax.random.uniform(
+        jax.random.key(1), (options.batch, options.frames, options.resolution, options.resolution, 3)
+    )
+
+    def gradient(mask: masking.Mask | None):
+        def loss(moving, key):
+            tower = eqx.combine(moving, still)
+            if mask is None:
+                return jnp.mean(tower(clips).tokens.x ** 2)
+            place = masking.sample_batch(mask, options.batch, tower.frames, tower.patches, key=key)
+            return jnp.mean(tower(clips, place=place, tube=mask.tube).tokens.x ** 2)
+
+        return jax.jit(jax.grad(loss))
+
+    masks: dict[str, masking.Mask | None] = {"dense": None}
+    for visible in (0.35, 0.65):
+        masks[f"tube {visible}"], masks[f"block {visible}"] = (
+            masking.Tube(visible),
+            masking.BlockTube(visible),
+        )
+    runs = {name: gradient(mask) for name, mask in masks.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for repeat in range(options.repeats + 1):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            jax.block_until_ready(run(moving, jax.random.key(repeat)))
+            if repeat:  # the first call compiles
+                seconds[name].append(time.perf_counter() - start)
+    table = rich.table.Table("view", "ms", "of dense", box=None)
+    dense = statistics.median(seconds["dense"])
+    for name, found in seconds.items():
+        median = statistics.median(found)
+        table.add_row(name, f"{1e3 * median:.1f}", f"{median / dense:.2f}")
+    console.make_console().print(table)
+
+
+if __name__ == "__main__":
+    main()
