@@ -15,10 +15,10 @@ reproduce: .venv/installed  ## the six rows of Figure 4 on the rendered world, s
 	$(BIN)/prismlab ablate reproduce_small.gin --workdir runs/reproduce
 
 test: .venv/installed  ## the whole suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 test-slow: .venv/installed  ## the longer checks
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n 2 -m slow
 
 lint: .venv/installed  ## style, format and types
 	$(BIN)/ruff check .

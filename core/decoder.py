@@ -51,7 +51,7 @@ class TokenDecoder(eqx.Module):
     ):
         self.project = layers.Linear(video_dim, dim, key=keys.fold(key, "project"))
         self.mask_token = 0.02 * jax.random.normal(keys.fold(key, "mask_token"), (dim,))
-# As strong as a table of sines: much weaker, and the decoder learns late where a token stands.
+        # As strong as a table of sines: much weaker, and the decoder learns late where a token stands.
         self.position = 0.5 * jax.random.normal(keys.fold(key, "position"), (tokens, dim))
         self.transformer = stack.Stack(
             depth, dim, heads, mlp_dim, remat=remat, key=keys.fold(key, "transformer")

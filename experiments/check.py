@@ -128,8 +128,9 @@ def show(root: recipe.Experiment | recipe.Ablation, out: rich.console.Console) -
                 ", ".join(sorted(stage.data.sources)), stage.init_from or "-", stage.teacher or "-",
             )  # fmt: skip
             label = ""
-    # A pipe has no width: everything is told there. In a terminal rich fits the columns.
-    out.print(table, width=None if out.is_terminal else 180)
+    if not out.is_terminal:  # a pipe has no width, so nothing need be left out there
+        out = rich.console.Console(file=out.file, width=200)
+    out.print(table)
     if isinstance(root, recipe.Ablation):
         out.print(
             f"{len(rows)} rows, seeds {root.seeds}, {len(seen)} different stages a seed", highlight=False

@@ -52,3 +52,22 @@ def test_a_zero_vector_stays_zero_with_a_finite_gradient():
 def test_low_precision_is_normalised_in_float32():
     assert losses.normalise(jnp.ones((1, 4), jnp.bfloat16)).dtype == jnp.float32
     assert losses.cosine_distance(jnp.ones((1, 4), jnp.bfloat16), jnp.ones((1, 4))).dtype == jnp.float32
+
+
+@given(st.integers(0, 10_000))
+def test_whitened_tokens_have_unit_covariance_and_no_mean_at_any_place(seed):
+    mixed = jax.random.normal(jax.random.key(seed), (200, 2, 3)) @ jnp.array(
+        [[3.0, 1, 0], [0, 1, 1], [0, 0, 0.5]]
+    )
+    white = losses.whiten(mixed + jnp.array([5.0, 0, 1]), jnp.ones(200))
+    np.testing.assert_allclose(white.mean(0), 0.0, atol=1e-5)
+    flat = np.asarray(white).reshape(-1, 3)
+    # A thousandth of the mean variance is added before the root, hence the tolerance in small directions.
+    np.testing.assert_allclose(flat.T @ flat / len(flat), np.eye(3), atol=0.05)
+
+
+def test_examples_of_weight_zero_do_not_move_whitened_targets():
+    tokens = jax.random.normal(jax.random.key(0), (6, 4, 3))
+    weight = jnp.array([1.0, 1, 1, 1, 0, 0])
+    other = tokens.at[4:].set(100.0)
+    np.testing.assert_array_equal(losses.whiten(tokens, weight)[:4], losses.whiten(other, weight)[:4])

@@ -33,7 +33,14 @@ def _discover():
     return found
 
 
-FOUND = _discover()
+def _variants(kind):
+    """Each objective as it is, and once with each of its switches turned on."""
+    taken = inspect.signature(kind.__init__).parameters
+    off = [name for name, parameter in taken.items() if parameter.default is False]
+    return [(kind, None), *((kind, switch) for switch in off)]
+
+
+FOUND = [variant for kind in _discover() for variant in _variants(kind)]
 
 
 @dataclasses.dataclass
@@ -41,6 +48,7 @@ class Case:
     """One objective in a learner with both towers, with everything that is compiled for it."""
 
     kind: type
+    switch: str | None
     tree: learner.Learner
     teacher: learner.Towers
     batch: types.Batch
@@ -54,9 +62,11 @@ class Case:
 
 
 @functools.cache
-def _case(kind):
+def _case(kind, switch):
     taken = inspect.signature(kind.__init__).parameters
-    small = {name: value for name, value in SMALL.items() if name in taken}
+    small = {name: value for name, value in SMALL.items() if name in taken} | (
+        {switch: True} if switch else {}
+    )
     towers = {"video": tiny.video_tower, "text": tiny.text_tower}
     teacher = tiny.teacher()
     tree = learner.build(towers, {"it": functools.partial(kind, **small)}, teacher, key=jax.random.key(0))
@@ -77,12 +87,12 @@ def _case(kind):
     def call(own, values, batch, key):
         return own(dict(zip(tree.views(), values)), batch, key=key)
 
-    return Case(kind, tree, teacher, tiny.batch(), score, encode, call)
+    return Case(kind, switch, tree, teacher, tiny.batch(), score, encode, call)
 
 
-@pytest.fixture(params=FOUND, ids=lambda kind: kind.__name__)
+@pytest.fixture(params=FOUND, ids=lambda found: "-".join([found[0].__name__, *filter(None, found[1:])]))
 def case(request):
-    return _case(request.param)
+    return _case(*request.param)
 
 
 def _values(result):
@@ -92,7 +102,7 @@ def _values(result):
 
 def test_the_walk_finds_every_file_of_the_package():
     files = {module.name for module in pkgutil.walk_packages(objectives.__path__, "objectives.")}
-    assert {kind.__module__ for kind in FOUND} == files
+    assert {kind.__module__ for kind, _ in FOUND} == files
 
 
 def test_views_are_hashable_and_stable(case):
@@ -101,7 +111,9 @@ def test_views_are_hashable_and_stable(case):
     assert views
     assert all(isinstance(view, objective.View) for view in views)
     assert views == case.own.views()
-    assert {hash(view) for view in views} == {hash(view) for view in _case(case.kind).own.views()}
+    assert {hash(view) for view in views} == {
+        hash(view) for view in _case(case.kind, case.switch).own.views()
+    }
 
 
 def test_loss_and_metrics_are_finite_float32_scalars(case):
