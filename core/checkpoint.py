@@ -25,6 +25,8 @@ logging.getLogger("absl").addFilter(
         and not (note.exc_info and "orbax" in note.pathname)
     )
 )
+# Nobody but Orbax runs asyncio here; a task of its that failed beside the one that was reported.
+logging.getLogger("asyncio").addFilter(lambda note: not note.exc_info)
 
 
 def _nested(arrays: dict[str, Any]) -> dict[str, Any]:
