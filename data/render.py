@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import threading
 from collections.abc import Callable, Iterator
 
 from core import errors
@@ -72,7 +73,9 @@ def _results(
         return
     # Spawned, not forked: the caller may already run threads (JAX does).
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as pool:
+    with concurrent.futures.ProcessPoolExecutor(
+        min(workers, len(tasks)), mp_context=context, initializer=_end_with_parent
+    ) as pool:
         futures = [pool.submit(_render_some, world, directory, task) for task in tasks]
         try:
             for future in futures:
@@ -80,6 +83,18 @@ def _results(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent is gone: a killed run leaves no process behind."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _render_some(world: world_module.World, directory: pathlib.Path, indices: range) -> list[tuple[str, str]]:

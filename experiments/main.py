@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 a defect of ours (traceback); 2 a mistake that the message
 
 import argparse
 import errno
+import multiprocessing
 import os
 import pathlib
 import signal
@@ -128,7 +129,7 @@ def _run(
     from experiments import console, engine, gather, prepare, report, storage
 
     out = console.make_console()
-    before = signal.signal(signal.SIGTERM, _terminated)
+    before = {number: signal.signal(number, _stop_here) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         with storage.claimed(workdir, root, text):
             prepare.everything(rows, storage.default_cache(), out)
@@ -138,22 +139,27 @@ def _run(
     except loop.Interrupted as stopped:
         print(f"prismlab: {stopped}", file=sys.stderr)
         return INTERRUPTED
-    except KeyboardInterrupt:
-        print("prismlab: stopped; what was saved is kept, run the same command to go on", file=sys.stderr)
+    except KeyboardInterrupt:  # a second Ctrl-C, which does not wait for the save
+        print("prismlab: stopped without saving; run the same command to go on", file=sys.stderr)
         return INTERRUPTED
     except loop.Diverged as stopped:
         print(f"prismlab: {stopped}; the last good checkpoint was kept", file=sys.stderr)
         return DIVERGED
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     report.print_table(table, out)
     console.say(out, f"written: {workdir / 'table.json'}, report.md, report.html")
     return 0
 
 
-def _terminated(number: int, frame: object) -> None:
-    # Where no loop waits for the signal: while rendering, compiling or judging, nothing needs saving.
-    raise KeyboardInterrupt
+def _stop_here(number: int, frame: object) -> None:
+    # Where no loop waits for the signal (rendering, compiling, judging) nothing needs saving, and files are
+    # whole or absent. An exception could come up inside a callback that swallows it, so the process ends.
+    for worker in multiprocessing.active_children():
+        worker.terminate()
+    os.write(2, b"prismlab: stopped; what was saved is kept, run the same command to go on\n")
+    os._exit(INTERRUPTED)
 
 
 def _report(options: argparse.Namespace) -> int:
