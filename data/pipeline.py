@@ -98,10 +98,8 @@ def clip_of(example: record.Record, least: int, home: str, megabytes: int) -> UI
     where = (hashlib.blake2b(example.video, digest_size=16).digest(), example.start, example.end)
     found = _decoded.get(where)
     if found is None:
-        found = decode.decode(example.video, name=f"clip {example.key!r} of source {home!r}")
-        if example.start is not None or example.end is not None:
-            first, last = decode.span(example.video, example.start, example.end)
-            found = found[first:last]
+        label = f"clip {example.key!r} of source {home!r}"
+        found = decode.decode(example.video, start=example.start, end=example.end, name=label)
         with _decoded_lock:
             if _decoded_bytes + found.nbytes <= megabytes << 20 and where not in _decoded:
                 _decoded[where] = found
@@ -162,10 +160,12 @@ class Stream:
         names = sorted(line.sources)
         encode = line.tokenizer.prepare(cache)
         datasets = []
+        self.clips: dict[str, int] = {}
         for each in names:
             records = line.sources[each].open(cache)
             if not len(records):
                 raise errors.UserError(f"source {each!r} is empty; give it clips or leave it out")
+            self.clips[each] = len(records)
             shuffled = grain.MapDataset.source(_Named(each, records)).seed(_seed_of(seed, name, each) % 2**32)
             datasets.append(shuffled.shuffle().repeat())
         chosen = mixture.Alternate(mixture.weights_of(names, line.weights), batch_size, max(1, steps))
@@ -176,9 +176,6 @@ class Stream:
         self.source_of_step = [
             names[i] for i in mixture.schedule(mixture.weights_of(names, line.weights), steps)[0]
         ]
-        self.clips = {
-            each: len(data) for each, data in zip(names, (line.sources[n].open(cache) for n in names))
-        }
 
     def batch(self, step: int) -> HostArrays:
         """Return the global batch of a step, whatever was read before.

@@ -104,10 +104,7 @@ class Engine:
 
     def towers(self, planned: Planned) -> learner.Towers:
         """Return the trained towers of a stage, read from its last checkpoint."""
-        _, arrays = checkpoint.read_learner(self._folder(planned) / "checkpoints")
-        key = keys.seeded(planned.seed, "init")
-        built = {name: make(key=keys.fold(key, "tower", name)) for name, make in planned.stage.towers.items()}
-        return checkpoint.adopt({"towers": built}, arrays, f"stage {planned.stage.name!r}")[0]["towers"]
+        return self._towers(planned, planned, f"stage {planned.stage.name!r}")
 
     def _teacher(self, planned: Planned) -> learner.Towers | None:
         """Return the frozen teacher: towers built like the stage's own, or like the teacher stage's."""
@@ -115,11 +112,14 @@ class Engine:
             return None
         if isinstance(planned.teacher, Planned):
             return self.towers(planned.teacher)
-        folder = planned.teacher
-        key = keys.seeded(planned.seed, "init")
-        built = {name: make(key=keys.fold(key, "tower", name)) for name, make in planned.stage.towers.items()}
-        _, arrays = checkpoint.read_learner(folder / "checkpoints")
-        return checkpoint.adopt({"towers": built}, arrays, f"teacher {folder}")[0]["towers"]
+        return self._towers(planned, planned.teacher, f"teacher {planned.teacher}")
+
+    def _towers(self, like: Planned, which: Planned | pathlib.Path, what: str) -> learner.Towers:
+        """Build towers as a stage does and fill them from the last checkpoint of a stage or folder."""
+        _, arrays = checkpoint.read_learner(self._folder(which) / "checkpoints")
+        key = keys.seeded(like.seed, "init")
+        built = {name: make(key=keys.fold(key, "tower", name)) for name, make in like.stage.towers.items()}
+        return checkpoint.adopt({"towers": built}, arrays, what)[0]["towers"]
 
     def train(self, planned: Planned) -> None:
         """Train a stage to its end, going on from its last checkpoint if there is one.
