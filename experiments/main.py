@@ -1,22 +1,24 @@
-"""The command `prismlab`: check, train, ablate, report, digest, world.
+"""The command `prismlab`: finds the commands in `experiments/commands/`, runs one, gives its exit code.
 
-Exit codes: 0 done; 1 a defect of ours (traceback); 2 a mistake that the message says how to mend;
-4 the loss was not finite; 75 interrupted and saved, run the same command to go on.
+Exit codes: 0 done; 1 a defect of ours (traceback); 2 a mistake that the message says how to mend; 3 done, but
+some of the user's files failed and are listed; 4 the loss was not finite; 75 interrupted and saved, run the
+same command to go on.
 """
 
 import argparse
 import errno
-import multiprocessing
+import importlib
 import os
-import pathlib
-import signal
+import pkgutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from core import errors
+from experiments import commands
 
-DIVERGED, INTERRUPTED = 4, 75
+# In the order of a newcomer's first day; a command that is not listed comes after them, by name.
+FIRST = ("check", "train", "ablate", "report", "digest", "world")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,139 +59,31 @@ def _without_echoes(note: Any) -> None:
         sys.__unraisablehook__(note)
 
 
+def found() -> Iterator[Any]:
+    """Yield the module of each command."""
+    modules = [
+        importlib.import_module(f"{commands.__name__}.{each.name}")
+        for each in pkgutil.iter_modules(commands.__path__)
+    ]
+    place = {name: index for index, name in enumerate(FIRST)}
+    named = [module for module in modules if hasattr(module, "NAME")]
+    yield from sorted(named, key=lambda module: (place.get(module.NAME, len(FIRST)), module.NAME))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="prismlab", description="VideoPrism, trainable: ablations by gin file."
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(name: str, run: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=help, description=help)
-        added.set_defaults(run=run)
-        return added
-
-    for name, run, text in (
-        ("check", _check, "parse, lint and build a gin file by shape only; train nothing"),
-        ("train", _train, "run the Experiment of a gin file, or go on with it"),
-        ("ablate", _ablate, "run the Ablation of a gin file, or go on with it, and print its table"),
-    ):
-        added = command(name, run, text)
-        added.add_argument("file", metavar="FILE.gin", help="a gin file, or the name of a shipped one")
-        added.add_argument("bindings", nargs="*", metavar="BINDING", help="such as recipe.Stage.steps=10")
-        if name != "check":
-            added.add_argument("--workdir", required=True, type=pathlib.Path, help="where results go")
-    for name, run, text in (
-        ("report", _report, "rebuild table.json, report.md and report.html of a work directory"),
-        ("digest", _digest, "print name, step and sha256 of the parameters of every saved stage"),
-    ):
-        command(name, run, text).add_argument("directory", type=pathlib.Path, metavar="DIR")
-    added = command("world", _world, "render clips of the video world as MP4 files with captions and truth")
-    added.add_argument("directory", type=pathlib.Path, metavar="DIR")
-    added.add_argument("--clips", type=int, required=True, help="how many")
-    added.add_argument("--seed", type=int, default=0)
+    places = {"": parser.add_subparsers(required=True, metavar="COMMAND")}
+    for module in found():
+        group, _, name = module.NAME.rpartition(" ")
+        if group not in places:
+            added = places[""].add_parser(group, help=f"commands about {group}; see prismlab {group} --help")
+            places[group] = added.add_subparsers(required=True, metavar="COMMAND")
+        added = places[group].add_parser(name, help=module.HELP, description=module.HELP)
+        added.set_defaults(run=module.run)
+        module.arguments(added)
     return parser
-
-
-def _check(options: argparse.Namespace) -> int:
-    from experiments import check, console, strict
-
-    loaded = strict.load(options.file, options.bindings)
-    check.show(loaded.root, console.make_console())
-    return 0
-
-
-def _train(options: argparse.Namespace) -> int:
-    from experiments import recipe, strict
-
-    loaded = strict.load(options.file, options.bindings)
-    if not isinstance(loaded.root, recipe.Experiment):
-        raise errors.UserError(
-            f"{options.file} holds an Ablation; use: prismlab ablate {options.file} --workdir DIR"
-        )
-    rows = {loaded.root.name: loaded.root}
-    return _run(options.workdir, loaded.root, loaded.text, rows, (loaded.root.seed,), ())
-
-
-def _ablate(options: argparse.Namespace) -> int:
-    from experiments import recipe, strict
-
-    loaded = strict.load(options.file, options.bindings)
-    if not isinstance(loaded.root, recipe.Ablation):
-        raise errors.UserError(
-            f"{options.file} holds an Experiment; use: prismlab train {options.file} --workdir DIR"
-        )
-    root = loaded.root
-    return _run(options.workdir, root, loaded.text, root.experiments(), root.seeds, root.compare_with)
-
-
-def _run(
-    workdir: pathlib.Path, root, text: str, rows, seeds: tuple[int, ...], compare_with: tuple[str, ...]
-) -> int:
-    from core import loop
-    from experiments import console, engine, gather, prepare, report, storage
-
-    out = console.make_console()
-    before = {number: signal.signal(number, _stop_here) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        with storage.claimed(workdir, root, text):
-            prepare.everything(rows, storage.default_cache(), out)
-            runner = engine.Engine(workdir, storage.default_cache(), out)
-            runner.run(rows, seeds)
-            table = gather.tables(workdir, title=root.name, reference=compare_with)
-    except loop.Interrupted as stopped:
-        print(f"prismlab: {stopped}", file=sys.stderr)
-        return INTERRUPTED
-    except KeyboardInterrupt:  # a second Ctrl-C, which does not wait for the save
-        print("prismlab: stopped without saving; run the same command to go on", file=sys.stderr)
-        return INTERRUPTED
-    except loop.Diverged as stopped:
-        print(f"prismlab: {stopped}; the last good checkpoint was kept", file=sys.stderr)
-        return DIVERGED
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    report.print_table(table, out)
-    console.say(out, f"written: {workdir / 'table.json'}, report.md, report.html")
-    return 0
-
-
-def _stop_here(number: int, frame: object) -> None:
-    # Where no loop waits for the signal (rendering, compiling, judging) nothing needs saving, and files are
-    # whole or absent. An exception could come up inside a callback that swallows it, so the process ends.
-    for worker in multiprocessing.active_children():
-        worker.terminate()
-    os.write(2, b"prismlab: stopped; what was saved is kept, run the same command to go on\n")
-    os._exit(INTERRUPTED)
-
-
-def _report(options: argparse.Namespace) -> int:
-    from experiments import console, gather, report
-
-    out = console.make_console()
-    report.print_table(gather.again(options.directory), out)
-    console.say(out, f"written: {options.directory / 'table.json'}, report.md, report.html")
-    return 0
-
-
-def _digest(options: argparse.Namespace) -> int:
-    from experiments import storage
-
-    for name, at, digest in storage.digests(options.directory):
-        print(name, at, digest)
-    return 0
-
-
-def _world(options: argparse.Namespace) -> int:
-    from data import render, world
-    from experiments import console
-
-    if options.clips < 1:
-        raise errors.UserError(f"--clips must be at least 1, got {options.clips}")
-    out = console.make_console()
-    with console.Progress("render", options.clips, console=out) as bar:
-        described = world.World(clips=options.clips, seed=options.seed)
-        render.render(described, options.directory, progress=lambda done, total: bar.update(done))
-    return 0
 
 
 if __name__ == "__main__":

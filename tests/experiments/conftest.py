@@ -2,16 +2,16 @@
 
 import pathlib
 
+import cli
 import jax
 import pytest
-import runs
 
 
 @pytest.fixture(autouse=True)
 def shared_cache(monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
     """Keep every test away from the user's own cache."""
-    monkeypatch.setenv("PRISMLAB_CACHE", str(runs.CACHE))
-    return runs.CACHE
+    monkeypatch.setenv("PRISMLAB_CACHE", str(cli.CACHE))
+    return cli.CACHE
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +25,6 @@ def usual_promotion():
 def whole(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """Return the work directory of tiny.gin, trained in one go: 12 steps a stage."""
     workdir = tmp_path_factory.mktemp("whole")
-    done = runs.train(workdir, *runs.LONG)
+    done = cli.train(workdir, *cli.LONG)
     assert done.returncode == 0, done.stderr
     return workdir

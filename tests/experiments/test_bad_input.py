@@ -7,8 +7,8 @@ import pathlib
 import shutil
 import subprocess
 
+import cli
 import pytest
-import runs
 
 from data import source, world
 from experiments import main
@@ -38,7 +38,7 @@ def packed(rendered, tmp_path) -> pathlib.Path:
 
 def file_for(place: pathlib.Path, kind: str, *more: str) -> str:
     """Write an experiment of one stage that reads a folder or shards; return the file."""
-    text = pathlib.Path(runs.TINY).read_text()
+    text = pathlib.Path(cli.TINY).read_text()
     start, end = text.index("SOURCE = "), text.index("TOKENIZER = ")
     text = text[:start] + f"SOURCE = @source.{kind}()\nsource.{kind}.path = '{place}'\n" + text[end:]
     path = place.parent / "mine.gin"
@@ -69,7 +69,7 @@ def _cut(path: pathlib.Path) -> None:
 def test_a_bad_video_in_a_users_folder(own, tmp_path, damage, told):
     damage(first_video(own))
     before = sorted(path.name for path in own.rglob("*"))
-    runs.one_fault(call(file_for(own, "Folder"), tmp_path / "w"), told, "videos/000003.mp4")
+    cli.one_fault(call(file_for(own, "Folder"), tmp_path / "w"), told, "videos/000003.mp4")
     assert sorted(path.name for path in own.rglob("*")) == before
 
 
@@ -89,13 +89,13 @@ def test_a_bad_video_in_a_users_folder(own, tmp_path, damage, told):
 def test_a_bad_line_of_captions(own, tmp_path, line, told):
     rows = (own / "captions.jsonl").read_bytes().splitlines(keepends=True)
     (own / "captions.jsonl").write_bytes(b"".join([line, *rows[1:]]))
-    runs.one_fault(call(file_for(own, "Folder"), tmp_path / "w"), "captions.jsonl, line 1", told)
+    cli.one_fault(call(file_for(own, "Folder"), tmp_path / "w"), "captions.jsonl, line 1", told)
 
 
 def test_a_truncated_shard(packed, tmp_path):
     (shard,) = packed.glob("shard-*")
     _cut(shard)
-    runs.one_fault(call(file_for(packed, "Shards"), tmp_path / "w"), shard.name, "bytes")
+    cli.one_fault(call(file_for(packed, "Shards"), tmp_path / "w"), shard.name, "bytes")
 
 
 def test_a_shard_with_a_changed_byte(packed, tmp_path):
@@ -104,30 +104,30 @@ def test_a_shard_with_a_changed_byte(packed, tmp_path):
     for place in range(len(data) // 3, len(data) - len(data) // 4, 97):
         data[place] ^= 255
     shard.write_bytes(bytes(data))
-    runs.one_fault(call(file_for(packed, "Shards"), tmp_path / "w"), shard.name)
+    cli.one_fault(call(file_for(packed, "Shards"), tmp_path / "w"), shard.name)
 
 
 def test_a_clip_shorter_than_asked(own, tmp_path):
     told = call(file_for(own, "Folder"), tmp_path / "w", "FRAMES=3")
-    runs.one_fault(told, "clip 'videos/", "of source 'clean'", "has 2 frames", "asks for 3")
+    cli.one_fault(told, "clip 'videos/", "of source 'clean'", "has 2 frames", "asks for 3")
 
 
 def test_a_frame_size_that_the_patch_does_not_divide(tmp_path):
-    runs.one_fault(call(runs.TINY, tmp_path / "w", "video.VideoTower.patch=5"), "16", "5")
+    cli.one_fault(call(cli.TINY, tmp_path / "w", "video.VideoTower.patch=5"), "16", "5")
 
 
 def test_a_batch_that_the_devices_do_not_divide(tmp_path):
-    done = runs.train(tmp_path / "w", "recipe.Stage.batch_size=3", env=runs.environment(devices=2))
-    runs.one_fault(done, "batch_size=3", "2 devices", "use 2 or 4")
+    done = cli.train(tmp_path / "w", "recipe.Stage.batch_size=3", env=cli.environment(devices=2))
+    cli.one_fault(done, "batch_size=3", "2 devices", "use 2 or 4")
     # The mistake is mended in place: nothing was saved, so the directory is still free.
-    done = runs.train(tmp_path / "w", "STEPS=0", env=runs.environment(devices=2))
+    done = cli.train(tmp_path / "w", "STEPS=0", env=cli.environment(devices=2))
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("field", ["init_from", "teacher"])
 def test_a_parent_that_is_not_there(field, tmp_path):
-    done = call(runs.TINY, tmp_path / "w", f"stage2/recipe.Stage.{field}='{tmp_path / 'none'}'")
-    runs.one_fault(done, field, "neither an earlier stage")
+    done = call(cli.TINY, tmp_path / "w", f"stage2/recipe.Stage.{field}='{tmp_path / 'none'}'")
+    cli.one_fault(done, field, "neither an earlier stage")
 
 
 @pytest.mark.parametrize("field", ["init_from", "teacher"])
@@ -136,8 +136,8 @@ def test_a_parent_that_is_half_written(field, whole, tmp_path):
     newest = parent / "checkpoints/12/learner"
     for path in [path for path in newest.rglob("*") if path.is_file()]:
         path.unlink()
-    done = call(runs.TINY, tmp_path / "w", f"stage2/recipe.Stage.{field}='{parent}'")
-    runs.one_fault(done, "checkpoints/12", "cannot be read")
+    done = call(cli.TINY, tmp_path / "w", f"stage2/recipe.Stage.{field}='{parent}'")
+    cli.one_fault(done, "checkpoints/12", "cannot be read")
 
 
 @pytest.mark.parametrize("field", ["init_from", "teacher"])
@@ -145,20 +145,20 @@ def test_a_parent_of_another_shape(field, whole, tmp_path):
     parent = next(whole.glob("stages/stage1-*"))
     bindings = [f"stage2/recipe.Stage.{field}='{parent}'", "presets.Size.mlp_dim=16", "STEPS=0"]
     # Stage 1 takes no step here, so that the message comes before anything is compiled.
-    runs.one_fault(call(runs.TINY, tmp_path / "w", *bindings), "other shapes", "towers/video")
+    cli.one_fault(call(cli.TINY, tmp_path / "w", *bindings), "other shapes", "towers/video")
 
 
 def test_the_work_directory_of_another_experiment(whole, tmp_path):
     copy = pathlib.Path(shutil.copytree(whole, tmp_path / "w"))
-    before = runs.digest(copy)
-    runs.one_fault(call(runs.TINY, copy), "another configuration", "steps: 12 -> 4")
-    assert runs.digest(copy) == before
+    before = cli.digest(copy)
+    cli.one_fault(call(cli.TINY, copy), "another configuration", "steps: 12 -> 4")
+    assert cli.digest(copy) == before
 
 
 def test_a_work_directory_that_cannot_be_one(tmp_path):
     (tmp_path / "file").write_text("mine")
-    runs.one_fault(call(runs.TINY, tmp_path / "file"), "is a file")
-    runs.one_fault(call(runs.TINY, tmp_path / "file" / "below"), "file")
+    cli.one_fault(call(cli.TINY, tmp_path / "file"), "is a file")
+    cli.one_fault(call(cli.TINY, tmp_path / "file" / "below"), "file")
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -185,19 +185,19 @@ def test_a_full_disk_while_saving(whole, tmp_path, room):
         filler = disk / "filler"
         free = shutil.disk_usage(disk).free
         filler.write_bytes(b"\0" * (free - room))
-        command = ("train", runs.TINY, *runs.LONG, "--workdir", disk / "w")
-        done = runs.run(*command)
-        runs.one_fault(done, "space")
+        command = ("train", cli.TINY, *cli.LONG, "--workdir", disk / "w")
+        done = cli.run(*command)
+        cli.one_fault(done, "space")
         filler.unlink()
-        done = runs.run(*command)
+        done = cli.run(*command)
         assert done.returncode == 0, done.stderr
-        assert runs.digest(disk / "w") == runs.digest(whole)
+        assert cli.digest(disk / "w") == cli.digest(whole)
 
 
 def test_a_full_disk_while_rendering(tmp_path):
     disk = tmp_path / "disk"
     with small_disk(disk, "64k"):
-        done = runs.train(
-            tmp_path / "w", "world.World.clips=64", env=runs.environment(PRISMLAB_CACHE=str(disk))
+        done = cli.train(
+            tmp_path / "w", "world.World.clips=64", env=cli.environment(PRISMLAB_CACHE=str(disk))
         )
-        runs.one_fault(done, "full")
+        cli.one_fault(done, "full")

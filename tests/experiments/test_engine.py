@@ -6,9 +6,9 @@ import pathlib
 import shutil
 import types
 
+import cli
 import equinox as eqx
 import pytest
-import runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +16,7 @@ from core import errors
 from experiments import console, describe, engine, recipe, storage, strict
 from experiments.tasks import task
 
-BASE = strict.load(runs.TINY).root
+BASE = strict.load(cli.TINY).root
 
 
 def change(stage: int, **fields) -> recipe.Experiment:
@@ -105,7 +105,7 @@ def test_a_half_written_parent_is_refused(field, parent):
 
 def test_a_parent_of_another_shape_is_refused(parent, tmp_path):
     wide = {name: _wider(make) for name, make in BASE.stages[0].towers.items()}
-    runner = engine.Engine(tmp_path / "w", runs.CACHE, console.make_console())
+    runner = engine.Engine(tmp_path / "w", cli.CACHE, console.make_console())
     told = r"has other shapes: towers/video/\S+: wanted \(.*\), found \("
     taught = change(1, towers=wide, init_from=None, teacher=str(parent))
     with pytest.raises(errors.UserError, match=told):
@@ -192,7 +192,7 @@ class Counts:
 
 
 def test_each_task_is_asked_once_and_no_score_hides_another(tmp_path):
-    runner = engine.Engine(tmp_path, runs.CACHE, console.make_console())
+    runner = engine.Engine(tmp_path, cli.CACHE, console.make_console())
     planned = types.SimpleNamespace(address="a", stage=BASE.stages[0], seed=3)
     runner.towers = lambda planned: {"video": eqx.nn.Identity()}
     tasks = {"one": Counts(1.0), "two": Counts(2.0)}
@@ -226,7 +226,7 @@ def test_a_stage_of_no_steps_keeps_what_it_starts_from(whole, tmp_path):
     (parent,) = whole.glob("stages/stage1-*")
     still = dataclasses.replace(BASE.stages[0], steps=0, init_from=str(parent))
     (planned,) = engine.plan(recipe.Experiment("x", (still,)), 0)
-    runner = engine.Engine(tmp_path, runs.CACHE, console.make_console())
+    runner = engine.Engine(tmp_path, cli.CACHE, console.make_console())
     for _ in range(2):
         runner.train(planned)
         ((_, at, sha),) = storage.digests(tmp_path)

@@ -5,8 +5,8 @@ import random
 import signal
 import time
 
+import cli
 import pytest
-import runs
 
 
 def wait_for(process, seen, seconds: float = 300) -> None:
@@ -37,7 +37,7 @@ def events(workdir: pathlib.Path) -> list[list[tuple]]:
 
 
 def command(workdir: pathlib.Path):
-    return runs.start("train", runs.TINY, *runs.LONG, "--workdir", workdir)
+    return cli.start("train", cli.TINY, *cli.LONG, "--workdir", workdir)
 
 
 def test_kills_at_bad_moments_change_nothing(whole, tmp_path):
@@ -54,10 +54,10 @@ def test_kills_at_bad_moments_change_nothing(whole, tmp_path):
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         process.communicate()
-    done = runs.train(tmp_path, *runs.LONG)
+    done = cli.train(tmp_path, *cli.LONG)
     assert done.returncode == 0, done.stderr
     assert "stage1 (seed 0): done before, reused" in done.stdout
-    assert runs.digest(tmp_path) == runs.digest(whole)
+    assert cli.digest(tmp_path) == cli.digest(whole)
     assert events(tmp_path) == events(whole)
 
 
@@ -69,12 +69,12 @@ def test_asked_to_stop_it_saves_and_says_how_to_go_on(whole, tmp_path):
     assert process.returncode == 75, err
     assert "run the same command to go on" in err
     assert "Traceback" not in out + err
-    ((_, at, _),) = (line.split() for line in runs.digest(tmp_path))
+    ((_, at, _),) = (line.split() for line in cli.digest(tmp_path))
     assert f"stopped after step {at} of 12" in err
-    done = runs.train(tmp_path, *runs.LONG)
+    done = cli.train(tmp_path, *cli.LONG)
     assert done.returncode == 0, done.stderr
     assert f"resumed at step {at}" in done.stdout or at == "12"
-    assert runs.digest(tmp_path) == runs.digest(whole)
+    assert cli.digest(tmp_path) == cli.digest(whole)
     assert events(tmp_path) == events(whole)
 
 

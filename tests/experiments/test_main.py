@@ -6,8 +6,8 @@ import json
 import pathlib
 import shutil
 
+import cli
 import pytest
-import runs
 
 from experiments import main
 
@@ -40,13 +40,13 @@ def refused(*words: object) -> str:
 def smoke(tmp_path_factory) -> tuple[pathlib.Path, str]:
     """Return the work directory of one small run of smoke.gin, and what was printed."""
     workdir = tmp_path_factory.mktemp("smoke")
-    done = runs.run("ablate", "smoke.gin", *SMALL, "--workdir", workdir)
+    done = cli.run("ablate", "smoke.gin", *SMALL, "--workdir", workdir)
     assert done.returncode == 0, done.stderr
     return workdir, done.stdout
 
 
 def test_check_shows_every_stage_and_trains_nothing():
-    done = runs.run("check", "smoke.gin")
+    done = cli.run("check", "smoke.gin")
     assert (done.returncode, done.stderr) == (0, "")
     for part in (
         "stage 1 only",
@@ -81,14 +81,14 @@ def test_check_names_every_fault_on_a_line_of_its_own():
 )
 def test_check_refuses_what_does_not_fit(binding, told):
     if binding.startswith("presets"):
-        assert refused("check", runs.TINY, binding)
+        assert refused("check", cli.TINY, binding)
         return
-    assert told in refused("check", runs.TINY, binding)
+    assert told in refused("check", cli.TINY, binding)
 
 
 def test_train_and_ablate_say_which_command_to_use(tmp_path):
     assert "prismlab ablate smoke.gin" in refused("train", "smoke.gin", "--workdir", tmp_path / "w")
-    assert "prismlab train" in refused("ablate", runs.TINY, "--workdir", tmp_path / "w")
+    assert "prismlab train" in refused("ablate", cli.TINY, "--workdir", tmp_path / "w")
     assert not (tmp_path / "w").exists()
 
 
@@ -180,7 +180,7 @@ def test_another_binding_is_refused_with_the_difference(smoke):
     told = refused("ablate", "smoke.gin", *SMALL, "optim.Schedule.peak=2e-3", "--workdir", smoke[0])
     assert "another configuration" in told
     assert "peak: 0.001 -> 0.002" in told
-    assert refused("train", runs.TINY, "--workdir", smoke[0])
+    assert refused("train", cli.TINY, "--workdir", smoke[0])
 
 
 def test_world_renders_a_folder_that_is_a_source(tmp_path):
@@ -199,7 +199,7 @@ def test_world_refuses_no_clips_and_a_file(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_ends_with_4_and_keeps_the_last_good_checkpoint(tmp_path):
-    done = runs.train(tmp_path, "optim.Schedule.peak=1e30", "STEPS=12", "recipe.Stage.checkpoint_every=1")
+    done = cli.train(tmp_path, "optim.Schedule.peak=1e30", "STEPS=12", "recipe.Stage.checkpoint_every=1")
     assert done.returncode == 4, done.stderr
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("prismlab: "))
     assert "is not finite at step " in line

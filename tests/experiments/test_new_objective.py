@@ -5,11 +5,11 @@ import shutil
 import subprocess
 import sys
 
+import cli
 import pytest
-import runs
 
 # The two blocks that WORKSPACE.md shows: what a reader would paste is what is tested.
-PAGE = (runs.REPOSITORY / "WORKSPACE.md").read_text()
+PAGE = (cli.REPOSITORY / "WORKSPACE.md").read_text()
 SECTION = PAGE[PAGE.index("## Add an objective") :]
 OBJECTIVE = SECTION.split("```python\n")[1].split("```")[0]
 LINE = SECTION.split("```gin\n")[1].split("```")[0]
@@ -26,10 +26,10 @@ def copy(tmp_path_factory) -> pathlib.Path:
     place = tmp_path_factory.mktemp("copy")
     for room in ("core", "data", "objectives", "experiments", "tests"):
         shutil.copytree(
-            runs.REPOSITORY / room, place / room, ignore=shutil.ignore_patterns("__pycache__", "records")
+            cli.REPOSITORY / room, place / room, ignore=shutil.ignore_patterns("__pycache__", "records")
         )
     for name in ("pyproject.toml", "WORKSPACE.md"):
-        shutil.copy(runs.REPOSITORY / name, place)
+        shutil.copy(cli.REPOSITORY / name, place)
     (place / "objectives" / "unit_length.py").write_text(OBJECTIVE)
     return place
 
@@ -42,8 +42,8 @@ def test_it_trains(copy, tmp_path):
     )
     file = copy / "mine.gin"
     file.write_text(text.replace(BEFORE, LINE))
-    env = runs.environment(PYTHONPATH=str(copy))
-    done = runs.run("train", file, "STEPS=2", "--workdir", tmp_path / "w", env=env, cwd=copy)
+    env = cli.environment(PYTHONPATH=str(copy))
+    done = cli.run("train", file, "STEPS=2", "--workdir", tmp_path / "w", env=env, cwd=copy)
     assert done.returncode == 0, done.stderr
     (log,) = (tmp_path / "w").glob("stages/stage1-*/events.jsonl")
     assert '"loss/unit"' in log.read_text()
@@ -64,7 +64,7 @@ def test_the_contract_finds_it_by_itself(copy):
         SOME,
     ]
     done = subprocess.run(
-        command, cwd=copy, env=runs.environment(PYTHONPATH=str(copy)), capture_output=True, text=True
+        command, cwd=copy, env=cli.environment(PYTHONPATH=str(copy)), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "UnitLength" in done.stdout

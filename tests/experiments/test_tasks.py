@@ -6,12 +6,12 @@ import inspect
 import pkgutil
 import types
 
+import cli
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -84,18 +84,18 @@ def test_every_task_keeps_the_contract(kind):
     with pytest.raises(dataclasses.FrozenInstanceError):
         each.frames = 3
     assert hash(each) == hash(dataclasses.replace(each))
-    scores = each(TOWERS, seed=0, cache=runs.CACHE)
+    scores = each(TOWERS, seed=0, cache=cli.CACHE)
     assert scores
     for score in scores.values():
         assert 0 <= score.value <= 1
         assert score.n > 0
         assert {"pooling", "frames", "views", "train clips per class", "chance"} <= set(score.protocol)
         assert score.protocol["frames"] == 2
-    assert each(TOWERS, seed=0, cache=runs.CACHE) == scores
+    assert each(TOWERS, seed=0, cache=cli.CACHE) == scores
 
 
 def test_retrieval_without_a_text_tower_says_nothing():
-    assert EXAMPLES[retrieval.Retrieval]({"video": Pixels()}, seed=0, cache=runs.CACHE) == {}
+    assert EXAMPLES[retrieval.Retrieval]({"video": Pixels()}, seed=0, cache=cli.CACHE) == {}
 
 
 @quick
@@ -135,7 +135,7 @@ def planted():
                 return tokens, labels
 
         fields = {field.name: getattr(each, field.name) for field in dataclasses.fields(each)}
-        return Drawn(**fields)({"video": None}, seed=0, cache=runs.CACHE)
+        return Drawn(**fields)({"video": None}, seed=0, cache=cli.CACHE)
 
     return scores
 
@@ -157,7 +157,7 @@ def test_the_probe_reads_nothing_from_noise(planted):
 
 def test_whitened_scores_have_names_of_their_own():
     each = dataclasses.replace(EXAMPLES[probe.AttentiveProbe], whiten=True, labels=("motion",))
-    assert set(each(TOWERS, seed=0, cache=runs.CACHE)) == {
+    assert set(each(TOWERS, seed=0, cache=cli.CACHE)) == {
         "motion_whitened",
         "reversal_whitened",
         "reversal_xy_whitened",

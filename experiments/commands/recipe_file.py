@@ -1,0 +1,81 @@
+"""What `check`, `train` and `ablate` share: a gin file with bindings, and running what it describes."""
+
+import argparse
+import multiprocessing
+import os
+import pathlib
+import signal
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+DIVERGED, INTERRUPTED = 4, 75
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Name the gin file and its bindings."""
+    parser.add_argument("file", metavar="FILE.gin", help="a gin file, or the name of a shipped one")
+    parser.add_argument("bindings", nargs="*", metavar="BINDING", help="such as recipe.Stage.steps=10")
+
+
+def workdir(parser: argparse.ArgumentParser) -> None:
+    """Name the directory that results go to."""
+    parser.add_argument("--workdir", required=True, type=pathlib.Path, help="where results go")
+
+
+def execute(
+    workdir: pathlib.Path,
+    root: Any,
+    text: str,
+    rows: Mapping[str, Any],
+    seeds: tuple[int, ...],
+    compare_with: tuple[str, ...],
+) -> int:
+    """Train and score every row with every seed, then print the table.
+
+    Args:
+        workdir: where results go, or where an earlier run left off.
+        root: the Experiment or Ablation.
+        text: the configuration as flat gin.
+        rows: label -> experiment.
+        seeds: each row is run with each.
+        compare_with: labels of rows that the others are compared with.
+
+    Returns:
+        The exit code.
+    """
+    from core import loop
+    from experiments import console, engine, gather, prepare, report, storage
+
+    out = console.make_console()
+    before = {number: signal.signal(number, _stop_here) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with storage.claimed(workdir, root, text):
+            prepare.everything(rows, storage.default_cache(), out)
+            runner = engine.Engine(workdir, storage.default_cache(), out)
+            runner.run(rows, seeds)
+            table = gather.tables(workdir, title=root.name, reference=compare_with)
+    except loop.Interrupted as stopped:
+        print(f"prismlab: {stopped}", file=sys.stderr)
+        return INTERRUPTED
+    except KeyboardInterrupt:  # a second Ctrl-C, which does not wait for the save
+        print("prismlab: stopped without saving; run the same command to go on", file=sys.stderr)
+        return INTERRUPTED
+    except loop.Diverged as stopped:
+        print(f"prismlab: {stopped}; the last good checkpoint was kept", file=sys.stderr)
+        return DIVERGED
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    report.print_table(table, out)
+    console.say(out, f"written: {workdir / 'table.json'}, report.md, report.html")
+    return 0
+
+
+def _stop_here(number: int, frame: object) -> None:
+    # Where no loop waits for the signal (rendering, compiling, judging) nothing needs saving, and files are
+    # whole or absent. An exception could come up inside a callback that swallows it, so the process ends.
+    for worker in multiprocessing.active_children():
+        worker.terminate()
+    os.write(2, b"prismlab: stopped; what was saved is kept, run the same command to go on\n")
+    os._exit(INTERRUPTED)

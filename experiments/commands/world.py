@@ -1,0 +1,30 @@
+"""`prismlab world`: clips of the rendered video world as files."""
+
+import argparse
+import pathlib
+
+from core import errors
+
+NAME = "world"
+HELP = "render clips of the video world as MP4 files with captions and truth"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Name what the command takes."""
+    parser.add_argument("directory", type=pathlib.Path, metavar="DIR")
+    parser.add_argument("--clips", type=int, required=True, help="how many")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Render the clips."""
+    from data import render, world
+    from experiments import console
+
+    if options.clips < 1:
+        raise errors.UserError(f"--clips must be at least 1, got {options.clips}")
+    out = console.make_console()
+    with console.Progress("render", options.clips, console=out) as bar:
+        described = world.World(clips=options.clips, seed=options.seed)
+        render.render(described, options.directory, progress=lambda done, total: bar.update(done))
+    return 0
