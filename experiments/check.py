@@ -74,8 +74,11 @@ def check_shapes(stage: recipe.Stage, built: learner.Learner) -> None:
             raise errors.UserError(
                 f"video.VideoTower.{field}={wanted} but pipeline.Line.{field}={given}; set both to the same"
             )
-    if "text" in built.towers and built.towers["text"].vocabulary < min(stage.data.tokenizer.vocabulary, 8):
-        raise errors.UserError("text.TextTower.vocabulary is smaller than the tokenizer's")
+    if "text" in built.towers and built.towers["text"].vocabulary < stage.data.tokenizer.vocabulary:
+        raise errors.UserError(
+            f"text.TextTower.vocabulary={built.towers['text'].vocabulary} is smaller than "
+            f"tokenizer.Tokenizer.vocabulary={stage.data.tokenizer.vocabulary}; set both to the same"
+        )
 
 
 def check_fit(stage: recipe.Stage, own: learner.Learner, source: learner.Learner) -> None:
