@@ -70,6 +70,7 @@ class FactorizedVideoEncoder(eqx.Module):
         remat: str = "nothing_saveable",
         position_std: float | None = None,
         patch_gain: float | None = None,
+        spatial_residual_scale: float = 1.0,
         temporal_residual_scale: float = 1.0,
         dtype: str = "float32",
         key: PRNGKeyArray,
@@ -88,6 +89,7 @@ class FactorizedVideoEncoder(eqx.Module):
             position_std: first deviation of both position tables; None means lecun-normal.
             patch_gain: initial factor on the patch projection, whose bias then maps mid-grey to zero; small
                 towers learn shapes much sooner with 16. None keeps the release's plain initial weights.
+            spatial_residual_scale: initial factor on what spatial layers add; below 1, tokens keep their place.
             temporal_residual_scale: initial factor on what temporal layers add; 0.05 starts near identity.
             dtype: of activations, "float32" or "bfloat16"; parameters stay float32.
             key: a typed JAX key.
@@ -117,7 +119,13 @@ class FactorizedVideoEncoder(eqx.Module):
             (side, side), size.dim, std=position_std, key=keys.fold(key, "spatial_positions")
         )
         self.spatial = stack.Stack(
-            size.spatial_layers, size.dim, size.heads, size.mlp_dim, **shared, key=keys.fold(key, "spatial")
+            size.spatial_layers,
+            size.dim,
+            size.heads,
+            size.mlp_dim,
+            residual_scale=spatial_residual_scale,
+            **shared,
+            key=keys.fold(key, "spatial"),
         )
         self.spatial_norm = layers.LayerNorm(size.dim)
         self.temporal_positions = positions.PositionTable(

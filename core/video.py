@@ -42,6 +42,7 @@ class VideoTower(eqx.Module):
         remat: str = "nothing_saveable",
         position_std: float | None = None,
         patch_gain: float | None = None,
+        spatial_residual_scale: float = 1.0,
         temporal_residual_scale: float = 1.0,
         dtype: str = "float32",
         key: PRNGKeyArray,
@@ -63,6 +64,7 @@ class VideoTower(eqx.Module):
             remat: what the backward pass keeps.
             position_std: first deviation of both position tables.
             patch_gain: see `encoder.FactorizedVideoEncoder`.
+            spatial_residual_scale: initial factor on what spatial layers add.
             temporal_residual_scale: initial factor on what temporal layers add.
             dtype: of activations.
             key: a typed JAX key.
@@ -81,6 +83,7 @@ class VideoTower(eqx.Module):
             **shared,
             position_std=position_std,
             patch_gain=patch_gain,
+            spatial_residual_scale=spatial_residual_scale,
             temporal_residual_scale=temporal_residual_scale,
             dtype=dtype,
             key=keys.fold(key, "encoder"),
