@@ -93,6 +93,7 @@ FILES = {
     "videoprism_lvt_public_v1_base": "flax_lvt_base_f16r288_repeated.npz",
     "videoprism_lvt_public_v1_large": "flax_lvt_large_f8r288_repeated.npz",
 }
+LICENCE = "Apache-2.0"
 
 
 def page(name: str) -> str | None:
