@@ -1,8 +1,7 @@
 """Our models inside Flax: outputs and gradients equal, variables as the official code holds them."""
 
-import pathlib
-
 import equinox as eqx
+import golden_models
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,20 +10,8 @@ from flax import traverse_util
 
 from core import errors, flax_bridge, released
 
-GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
-CONFIG = {
-    "kind": "video_encoder",
-    "patch_size": 6,
-    "pos_emb_shape": (4, 4, 4),
-    "model_dim": 32,
-    "num_spatial_layers": 2,
-    "num_temporal_layers": 2,
-    "num_heads": 4,
-    "mlp_dim": 64,
-    "atten_logit_cap": 50.0,
-    "scan": True,
-}
-SOURCE = GOLDEN / "video_encoder_params.npz"
+CONFIG = golden_models.CONFIGS["video_encoder"]
+SOURCE = golden_models.parameters("video_encoder")
 
 
 def _variables():
@@ -34,7 +21,7 @@ def _variables():
 
 
 def test_outputs_and_gradients_are_equal():
-    with np.load(GOLDEN / "video_encoder_io.npz") as archive:
+    with np.load(golden_models.inputs_and_outputs("video_encoder")) as archive:
         video, expected = jnp.asarray(archive["video"]), archive["embeddings"]
     module, official = flax_bridge.Released(CONFIG), _variables()
     model = released.load(CONFIG, SOURCE)

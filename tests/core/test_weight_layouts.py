@@ -1,9 +1,9 @@
 """There and back in every layout: the same bits, the same numbers as the official models, faults by name."""
 
 import json
-import pathlib
 
 import equinox as eqx
+import golden_models
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,38 +23,8 @@ from core import (
     weight_files,
 )
 
-GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
-SHARED = {
-    "patch_size": 6,
-    "pos_emb_shape": (4, 4, 4),
-    "model_dim": 32,
-    "num_spatial_layers": 2,
-    "num_temporal_layers": 2,
-    "num_heads": 4,
-    "mlp_dim": 64,
-    "atten_logit_cap": 50.0,
-    "scan": True,
-}
-TEXT = {
-    **SHARED,
-    "kind": "video_text",
-    "mlp_dim": 128,
-    "num_auxiliary_layers": 1,
-    "num_unimodal_layers": 2,
-    "vocabulary_size": 64,
-    "enable_causal_atten": True,
-}
-CONFIGS = {
-    "video_encoder": {**SHARED, "kind": "video_encoder"},
-    "video_classifier": {**SHARED, "kind": "video_classifier", "num_classes": 7},
-    "video_text_pre": {**TEXT, "norm_policy": "pre"},
-    "video_text_primer_hybrid": {**TEXT, "norm_policy": "primer_hybrid"},
-}
+CONFIGS = golden_models.CONFIGS
 ENDINGS = (".npz", ".safetensors", ".bundle")
-
-
-def _golden(name):
-    return GOLDEN / f"{name}_params.npz"
 
 
 def _arrays(path):
@@ -64,7 +34,7 @@ def _arrays(path):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_there_and_back_are_the_same_bits_in_every_layout(name, tmp_path):
-    model = released.load(CONFIGS[name], _golden(name))
+    model = released.load(CONFIGS[name], golden_models.parameters(name))
     first = names.digest(names.flatten(model))
     for ending in ENDINGS:
         path = tmp_path / f"model{ending}"
@@ -74,14 +44,15 @@ def test_there_and_back_are_the_same_bits_in_every_layout(name, tmp_path):
         assert jax.tree.structure(again) == jax.tree.structure(model)
         model = again
     released.save(model, tmp_path / "last.npz")
-    official, ours = _arrays(_golden(name)), _arrays(tmp_path / "last.npz")
+    official, ours = _arrays(golden_models.parameters(name)), _arrays(tmp_path / "last.npz")
     assert names.digest(official) == names.digest(ours)
 
 
 def test_the_names_of_the_hugging_face_layout(tmp_path):
     # Read off transformers 5.24; test_transformers.py holds this against the real package.
     released.save(
-        released.load(CONFIGS["video_text_pre"], _golden("video_text_pre")), tmp_path / "a.safetensors"
+        released.load(CONFIGS["video_text_pre"], golden_models.parameters("video_text_pre")),
+        tmp_path / "a.safetensors",
     )
     found = safetensors.numpy.load_file(tmp_path / "a.safetensors")
     vision = "video_model.vision_model."
@@ -92,7 +63,7 @@ def test_the_names_of_the_hugging_face_layout(tmp_path):
     assert found["video_model.head.k_proj.weight"].shape == (128, 32)
     assert found["text_model.layers.1.layernorm_after.bias"].shape == (32,)
     assert found["text_model.embeddings.position_embedding"].shape == (64, 32)
-    official = _arrays(_golden("video_text_pre"))
+    official = _arrays(golden_models.parameters("video_text_pre"))
     kernel = official["params/vision_encoder/patch_projection/linear/kernel"]
     # One pixel of one filter: row 2, column 5, channel 1.
     theirs = found[vision + "spatial_embeddings.patch_embeddings.projection.weight"][7, 1, 0, 2, 5]
@@ -106,9 +77,10 @@ def test_the_names_of_the_hugging_face_layout(tmp_path):
 
 def test_config_json_is_not_taken_from_another_model(tmp_path):
     released.save(
-        released.load(CONFIGS["video_encoder"], _golden("video_encoder")), tmp_path / "a.safetensors"
+        released.load(CONFIGS["video_encoder"], golden_models.parameters("video_encoder")),
+        tmp_path / "a.safetensors",
     )
-    other = released.load(CONFIGS["video_classifier"], _golden("video_classifier"))
+    other = released.load(CONFIGS["video_classifier"], golden_models.parameters("video_classifier"))
     with pytest.raises(errors.UserError, match=r"belongs to a.safetensors"):
         released.save(other, tmp_path / "b.safetensors")
     assert not (tmp_path / "b.safetensors").exists()
@@ -118,7 +90,7 @@ def test_config_json_is_not_taken_from_another_model(tmp_path):
 
 def test_files_of_transformers_keep_its_text_positions(tmp_path):
     config, path = CONFIGS["video_text_pre"], tmp_path / "model.safetensors"
-    released.save(released.load(config, _golden("video_text_pre")), path)
+    released.save(released.load(config, golden_models.parameters("video_text_pre")), path)
     arrays = safetensors.numpy.load_file(path)
     even = np.asarray(positions.sinusoids(64, 32, last_included=False))
     frequency = 10_000.0 ** (-np.arange(0, 32, 2) / 32)  # as transformers writes it
@@ -135,7 +107,7 @@ def test_files_of_transformers_keep_its_text_positions(tmp_path):
 
 
 def test_half_precision_files_are_read(tmp_path):
-    model = released.load(CONFIGS["video_encoder"], _golden("video_encoder"))
+    model = released.load(CONFIGS["video_encoder"], golden_models.parameters("video_encoder"))
     released.save(model, tmp_path / "a.safetensors")
     arrays = safetensors.numpy.load_file(tmp_path / "a.safetensors")
     half = {name: np.asarray(jnp.asarray(value, jnp.bfloat16)) for name, value in arrays.items()}
@@ -150,15 +122,15 @@ def test_a_wrong_preset_is_told_which_one_fits(tmp_path, monkeypatch):
     monkeypatch.setattr(release_config, "CONFIGS", presets)
     for ending in ENDINGS:
         path = tmp_path / f"model{ending}"
-        released.save(released.load("videoprism_tiny", _golden("video_encoder")), path)
+        released.save(released.load("videoprism_tiny", golden_models.parameters("video_encoder")), path)
         with pytest.raises(errors.UserError, match="it fits 'videoprism_tiny'"):
             released.load("videoprism_lvt_tiny", path)
     with pytest.raises(errors.UserError, match="it fits no preset either"):
-        released.load("videoprism_tiny", _golden("video_classifier"))
+        released.load("videoprism_tiny", golden_models.parameters("video_classifier"))
 
 
 def test_truncated_and_lying_files_are_refused_by_name(tmp_path):
-    model = released.load(CONFIGS["video_encoder"], _golden("video_encoder"))
+    model = released.load(CONFIGS["video_encoder"], golden_models.parameters("video_encoder"))
     for ending in ENDINGS:
         path = tmp_path / f"model{ending}"
         released.save(model, path)
@@ -167,7 +139,7 @@ def test_truncated_and_lying_files_are_refused_by_name(tmp_path):
             path.write_bytes(data[:kept])
             with pytest.raises(errors.UserError, match=f"model{ending} is not a plain"):
                 released.load(CONFIGS["video_encoder"], path)
-    flipped = bytearray(_golden("video_encoder").read_bytes())
+    flipped = bytearray(golden_models.parameters("video_encoder").read_bytes())
     flipped[len(flipped) // 2] ^= 0xFF
     (tmp_path / "flipped.npz").write_bytes(flipped)
     with pytest.raises(errors.UserError, match=r"flipped.npz is not a plain"):
@@ -176,7 +148,7 @@ def test_truncated_and_lying_files_are_refused_by_name(tmp_path):
 
 def test_a_huge_array_is_refused_before_it_is_read(tmp_path):
     # 4 TiB of zeros in a small compressed file would not fit any memory.
-    arrays = _arrays(_golden("video_encoder"))
+    arrays = _arrays(golden_models.parameters("video_encoder"))
     arrays["params/spatial_ln/scale"] = np.broadcast_to(np.float32(0), (2**14, 2**12))
     np.savez_compressed(tmp_path / "bomb.npz", **arrays)
     with pytest.raises(errors.UserError, match=r"got \(16384, 4096\)"):
@@ -220,7 +192,7 @@ def test_impossible_fields_are_told_all_at_once():
 
 
 def test_a_stage_of_a_training_run_loads(tmp_path):
-    model = released.load(CONFIGS["video_text_pre"], _golden("video_text_pre"))
+    model = released.load(CONFIGS["video_text_pre"], golden_models.parameters("video_text_pre"))
     flat = names.flatten({"towers": {"video": model.video, "text": model.text}})
     flat["objectives/contrastive/log_scale"] = jnp.ones(())
     contents = weight_files.Contents(
