@@ -132,7 +132,7 @@ def attend_fused(
     allowed: Bool[Array, "#r 1 #i j"] | None,
     logit_cap: float,
 ) -> Float[Array, "r i h k"]:
-    """Return what `attend` does, by the kernel that tokamax chooses for the machine."""
+    """Return what `attend` does, by a kernel of tokamax; never by its way that forms the matrix whole."""
     import tokamax  # two seconds, paid only where it is used
 
     return tokamax.dot_product_attention(
@@ -142,4 +142,5 @@ def attend_fused(
         scale=1.0,  # the query arrives scaled
         mask=allowed,
         logits_soft_cap=logit_cap or None,
+        implementation=("mosaic", "triton", "xla_chunked"),
     )

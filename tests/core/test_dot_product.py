@@ -1,6 +1,8 @@
 """Long rows in pieces: the numbers and gradients of the whole matrix, without the whole matrix."""
 
 import functools
+import sys
+import types
 
 import jax
 import jax.extend.core
@@ -76,3 +78,21 @@ def test_activations_in_bfloat16_keep_a_softmax_in_float32():
         assert "bf16" in text
         assert all("f32" in line for line in text.splitlines() if "= exp " in line)
         assert attend(*parts, None, 50.0).dtype == jnp.bfloat16
+
+
+def test_long_rows_go_to_the_fused_kernel_where_there_is_one(monkeypatch):
+    # No GPU here: a stand-in with tokamax's signature shows what would be asked of it, and when.
+    asked = []
+
+    def stand_in(query, key, value, *, scale, mask, logits_soft_cap, implementation):
+        asked.append((scale, logits_soft_cap, implementation))
+        return dot_product.attend_whole(query, key, value, mask, logits_soft_cap)
+
+    module = types.SimpleNamespace(dot_product_attention=stand_in)
+    monkeypatch.setitem(sys.modules, "tokamax", module)
+    monkeypatch.setattr(dot_product, "fused_kernel_at_hand", lambda: True)
+    monkeypatch.setattr(dot_product, "LONG", 64)
+    dot_product.attend(*_parts(1, 7, 9), None, 50.0)
+    assert not asked
+    dot_product.attend(*_parts(1, 8, 8), None, 50.0)
+    assert asked == [(1.0, 50.0, ("mosaic", "triton", "xla_chunked"))]
