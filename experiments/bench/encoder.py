@@ -9,6 +9,7 @@ of the whole process: interpreter, libraries, weights and all.
 """
 
 import argparse
+import itertools
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -24,6 +26,7 @@ import rich.table
 
 from core import keys, release_config, released
 from experiments import console
+from experiments.bench import program_memory
 
 WORKER = pathlib.Path(__file__).with_name("encoder_worker.py")
 GIB = 2**30
@@ -132,6 +135,12 @@ def _race(
     out.print(table)
 
 
+def _tiny(name: str) -> dict[str, Any]:
+    # Sizes at which the bench itself can be tried: the numbers mean nothing.
+    config = {**release_config.checked(name), "model_dim": 32, "num_heads": 4, "mlp_dim": 128}
+    return config | {"pos_emb_shape": (4, 4, 4), "num_spatial_layers": 2, "num_temporal_layers": 1}
+
+
 def main() -> None:
     """Write random weights once and let everybody run them."""
     parser = argparse.ArgumentParser(
@@ -141,69 +150,66 @@ def main() -> None:
         "--peer-python", default=sys.executable, help="interpreter that has torch and transformers"
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of PyTorch")
     parser.add_argument("--batch", type=int, default=1, help="clips, for the encoder")
     parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--dtypes", default="float32")
+    parser.add_argument("--dtypes", default="float32", help="float32,bfloat16")
     parser.add_argument("--only", default="forward,backward,text", help="which races, with commas between")
+    parser.add_argument("--tiny", action="store_true", help="try the bench itself in a minute")
     parser.add_argument("--loud", action="store_true", help="show what the contestants print")
     options = parser.parse_args()
     out = console.make_console()
-    rng = np.random.default_rng(0)
+    # Race -> model, clips, pass. Backwards, the matrix whole would need more memory than most machines have:
+    # program_memory tells how much without running it.
+    races = {
+        "forward": ("videoprism_public_v1_base", options.batch, "forward"),
+        "backward": ("videoprism_public_v1_base", options.batch, "backward"),
+        "text": ("videoprism_lvt_public_v1_base", 2, "forward"),
+    }
+    asked = options.only.split(",")
+    if set(asked) - set(races):
+        raise SystemExit(f"--only: wanted some of {sorted(races)}, got {options.only}")
     with tempfile.TemporaryDirectory() as scratch:
-        folder = pathlib.Path(scratch)
+        for race, dtype in itertools.product(asked, options.dtypes.split(",")):
+            model, batch, way = races[race]
+            config = _tiny(model) if options.tiny else release_config.checked(model)
+            job = _prepared(pathlib.Path(scratch) / model, config, batch, options)
+            job |= {"pass": way, "dtype": dtype}
+            jobs = {"ours": job}
+            if race == "text":
+                jobs["ours, matrix whole"] = {**job, "whole": True}
+            jobs["transformers, eager"] = {**job, "who": "peer"}
+            jobs["transformers, compiled"] = {**job, "who": "peer", "compile": True}
+            for index, each in enumerate(jobs.values()):
+                each["output"] = str(pathlib.Path(scratch) / f"{index}.npy")
+            title = f"{config['kind']} {way} {batch} x {options.frames}, {dtype}"
+            _race(title, jobs, options.peer_python, options.rounds, out)
+    if "text" in asked and not options.tiny:
+        program_memory.show("videoprism_lvt_public_v1_base", 2, options.frames, out)
+    console.say(out, f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores, jax {jax.__version__}")
 
-        def job(who: str, name: str, model: str, way: str, dtype: str, **more: Any) -> dict[str, Any]:
-            return {
-                "who": who,
-                "config": release_config.checked(model),
-                "folder": str(folder / model),
-                "weights": str(folder / model / "model.safetensors"),
-                "pass": way,
-                "dtype": dtype,
-                "whole": False,
-                "compile": False,
-                "threads": options.threads,
-                "loud": options.loud,
-                "output": str(folder / f"{name}.npy"),
-                **more,
-            }
 
-        races = options.only.split(",")
-        for model, batch in (
-            ("videoprism_public_v1_base", options.batch),
-            ("videoprism_lvt_public_v1_base", 2),
-        ):
-            text = "lvt" in model
-            wanted = ["text"] if text else [way for way in ("forward", "backward") if way in races]
-            if text and "text" not in races:
-                continue
-            released.save(
-                released.build(model, key=keys.seeded(0, "bench")), folder / model / "model.safetensors"
-            )
-            video = str(folder / f"{model}.npy")
-            np.save(video, rng.random((batch, options.frames, 288, 288, 3), np.float32))
-            for way in wanted:
-                for dtype in options.dtypes.split(","):
-                    passes = ("forward", "backward") if text else (way,)
-                    for each in passes:
-                        jobs = {"ours": job("ours", "ours", model, each, dtype, video=video)}
-                        if text:
-                            jobs["ours, matrix whole"] = job(
-                                "ours", "whole", model, each, dtype, video=video, whole=True
-                            )
-                        else:
-                            jobs["transformers, eager"] = job(
-                                "peer", "eager", model, each, dtype, video=video
-                            )
-                            jobs["transformers, compiled"] = job(
-                                "peer", "compiled", model, each, dtype, video=video, compile=True
-                            )
-                        title = (
-                            f"{'video-text' if text else 'encoder'} {each} {batch} x {options.frames} {dtype}"
-                        )
-                        _race(title, jobs, options.peer_python, options.rounds, out)
-    console.say(out, f"{jax.devices()[0].device_kind}, {options.threads} threads, jax {jax.__version__}")
+def _prepared(
+    folder: pathlib.Path, config: Mapping[str, Any], batch: int, options: argparse.Namespace
+) -> dict[str, Any]:
+    # Weights and clips on disk, once for all contestants; what every job has in common.
+    weights, video = folder / "model.safetensors", folder / "video.npy"
+    if not weights.exists():
+        released.save(released.build(config, key=keys.seeded(0, "bench")), weights)
+        side = config["pos_emb_shape"][1] * config["patch_size"]
+        frames = config["pos_emb_shape"][0] if options.tiny else options.frames
+        np.save(video, np.random.default_rng(0).random((batch, frames, side, side, 3), np.float32))
+    return {
+        "who": "ours",
+        "config": dict(config),
+        "folder": str(folder),
+        "weights": str(weights),
+        "video": str(video),
+        "whole": False,
+        "compile": False,
+        "threads": options.threads,
+        "loud": options.loud,
+    }
 
 
 if __name__ == "__main__":
