@@ -25,6 +25,19 @@ def disk_error(path: pathlib.Path, error: OSError) -> Exception:
     return error
 
 
+def settle(temporary: pathlib.Path, target: pathlib.Path) -> None:
+    """Give a finished temporary file its name and the rights of any new file.
+
+    Args:
+        temporary: made by tempfile.mkstemp in the same folder, hence private until now.
+        target: its name from now on.
+    """
+    mask = os.umask(0)
+    os.umask(mask)
+    os.chmod(temporary, 0o666 & ~mask)
+    os.replace(temporary, target)
+
+
 def write_atomic(path: str | os.PathLike, data: bytes) -> None:
     """Write a file through a temporary neighbour and a rename, so no reader sees half of it.
 
@@ -43,11 +56,7 @@ def write_atomic(path: str | os.PathLike, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes the file private; a result is read by others as any new file is.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, target)
+        settle(pathlib.Path(temporary), target)
     except BaseException as error:
         pathlib.Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):

@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from core import errors, grid, keys
+from core import dot_product, errors, grid, keys
 
 ACTIVATIONS = ("gelu", "relu")
 NORM_POLICIES = ("pre", "post", "post_skip", "primer_hybrid")
-# A finite stand-in for minus infinity: a row with nothing to attend to gives a mean, never a NaN.
-MASKED_LOGIT = -0.7 * float(jnp.finfo(jnp.float32).max)
+attend = dot_product.attend
+MASKED_LOGIT = dot_product.MASKED_LOGIT
 
 
 def lecun_normal(
@@ -137,37 +137,6 @@ class HeadsOut(eqx.Module):
         """Return the tokens of all heads."""
         joined = x.reshape(*x.shape[:-2], -1)
         return rows_times(joined, self.w.reshape(self.w.shape[0], -1).T) + self.b.astype(x.dtype)
-
-
-def attend(
-    query: Float[Array, "r i h k"],
-    key: Float[Array, "r j h k"],
-    value: Float[Array, "r j h k"],
-    allowed: Bool[Array, "#r 1 #i j"] | None,
-    logit_cap: float,
-) -> Float[Array, "r i h k"]:
-    """Return softmax(cap(query · key)) · value; the query arrives already scaled.
-
-    Args:
-        query: rows of i places, heads, head width.
-        key: rows of j places.
-        value: rows of j places.
-        allowed: True where place i may look at place j; None allows all.
-        logit_cap: logits become cap * tanh(logits / cap) before masking; 0 means no cap.
-
-    Returns:
-        The attended values, in value's dtype.
-
-    Source: public release, layers.py; the cap is `atten_logit_cap` = 50.
-    """
-    logits = jnp.einsum("rihk,rjhk->rhij", query, key)
-    if logit_cap > 0.0:
-        logits = logit_cap * jnp.tanh(logits / logit_cap)
-    logits = logits.astype(jnp.float32)
-    if allowed is not None:
-        logits = jnp.where(allowed, logits, MASKED_LOGIT)
-    weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)
-    return jnp.einsum("rhij,rjhk->rihk", weights, value)
 
 
 class Attention(eqx.Module):

@@ -52,12 +52,14 @@ class PositionTable(eqx.Module):
         return jax.image.resize(plane, (*shape, dim), method="bilinear").reshape(-1, dim)
 
 
-def sinusoids(length: int, dim: int) -> Float[Array, "length d"]:
+def sinusoids(length: int, dim: int, last_included: bool = True) -> Float[Array, "length d"]:
     """Return the fixed positions of the text tower: all sines, then all cosines.
 
     Args:
         length: number of places.
         dim: width; an odd one ends in a zero.
+        last_included: whether the longest wavelength is one of the steps, as in the release, or the
+            step after the last, as in transformers.
 
     Returns:
         float32 [length, dim], wavelengths from 2π to 2π * 10,000 in geometric steps.
@@ -65,7 +67,7 @@ def sinusoids(length: int, dim: int) -> Float[Array, "length d"]:
     Source: public release, encoders.py.
     """
     scales = dim // 2
-    step = math.log(10_000.0) / max(scales - 1, 1)
+    step = math.log(10_000.0) / max(scales - last_included, 1)
     frequencies = jnp.exp(-step * jnp.arange(scales, dtype=jnp.float32))
     angles = jnp.arange(length, dtype=jnp.float32)[:, None] * frequencies[None, :]
     waves = jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)

@@ -1,125 +1,44 @@
-"""The public VideoPrism models: built by their own field names, loaded from their own .npz files.
+"""The public VideoPrism models: built by their own field names, loaded, run, and saved for other tools.
 
-`core.release_table` says which array of the release is which field of ours.
+Names of models are in `core.release_config`; `core.release_table` and `core.hugging_face` say which array of
+a file is which field of ours.
 """
 
-import functools
+import json
+import os
 import pathlib
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from core import encoder, errors, keys, layers, presets, release_table, text, video
+from core import (
+    errors,
+    files,
+    fitting,
+    hugging_face,
+    layouts,
+    release_config,
+    release_model,
+    release_table,
+    weight_files,
+)
+
+# What this module is known by elsewhere.
+__all__ = ["CONFIGS", "Model", "VideoClassifier", "VideoText", "release_table"]
+CONFIGS = release_config.CONFIGS
+Model = release_model.Model
+VideoText = release_model.VideoText
+VideoClassifier = release_model.VideoClassifier
 
 
-class VideoText(eqx.Module):
-    """The public video-text model: both towers."""
-
-    video: video.VideoTower
-    text: text.TextTower
-
-
-class VideoClassifier(eqx.Module):
-    """The public classifier: a tower whose pooler has the encoder's width, then one linear map."""
-
-    video: video.VideoTower
-    projection: layers.Linear
-
-
-Model = encoder.FactorizedVideoEncoder | VideoText | VideoClassifier
-
-_VIDEO = {
-    "patch_size",
-    "pos_emb_shape",
-    "model_dim",
-    "num_spatial_layers",
-    "num_temporal_layers",
-    "num_heads",
-    "mlp_dim",
-}
-_TEXT = {"vocabulary_size", "num_unimodal_layers"}
-_REQUIRED = {
-    "video_encoder": _VIDEO,
-    "video_text": _VIDEO | _TEXT,
-    "video_classifier": _VIDEO | {"num_classes"},
-}
-# The release's own defaults for fields that a configuration may leave out.
-_OPTIONAL: dict[str, dict[str, Any]] = {
-    "video_encoder": {"atten_logit_cap": 0.0, "norm_policy": "pre", "scan": False},
-    "video_text": {
-        "atten_logit_cap": 0.0,
-        "norm_policy": "pre",
-        "scan": False,
-        "num_auxiliary_layers": 0,
-        "enable_causal_atten": True,
-    },
-    "video_classifier": {"atten_logit_cap": 0.0, "norm_policy": "pre", "scan": False},
-}
-
-
-def _public(kind: str, size: presets.Size, frames: int) -> dict[str, Any]:
-    config = {
-        "kind": kind,
-        "patch_size": 18,
-        "pos_emb_shape": (frames, 16, 16),
-        "model_dim": size.dim,
-        "num_spatial_layers": size.spatial_layers,
-        "num_temporal_layers": size.temporal_layers,
-        "num_heads": size.heads,
-        "mlp_dim": size.mlp_dim,
-        "atten_logit_cap": 50.0,
-        "scan": True,
-    }
-    if kind == "video_text":
-        config |= {
-            "vocabulary_size": 32_000,
-            "num_unimodal_layers": size.text_layers,
-            "num_auxiliary_layers": 2,
-        }
-    return config
-
-
-CONFIGS = {
-    "videoprism_public_v1_base": _public("video_encoder", presets.base(), 16),
-    "videoprism_public_v1_large": _public("video_encoder", presets.large(), 8),
-    "videoprism_lvt_public_v1_base": _public("video_text", presets.base(), 16),
-    "videoprism_lvt_public_v1_large": _public("video_text", presets.large(), 8),
-}
-
-
-def _checked(config: str | Mapping[str, Any]) -> dict[str, Any]:
-    if isinstance(config, str):
-        if config not in CONFIGS:
-            raise errors.UserError(f"released model must be one of {sorted(CONFIGS)}; got {config!r}.")
-        config = CONFIGS[config]
-    kind = config.get("kind")
-    if kind not in _REQUIRED:
-        raise errors.UserError(f"released model: kind must be one of {sorted(_REQUIRED)}; got {kind!r}.")
-    given = set(config) - {"kind"}
-    faults = [f"{kind}: field {name!r} is missing." for name in sorted(_REQUIRED[kind] - given)]
-    known = _REQUIRED[kind] | set(_OPTIONAL[kind])
-    faults += [f"{kind}: unknown field {name!r}; known: {sorted(known)}." for name in sorted(given - known)]
-    if not faults and len(set(config["pos_emb_shape"][1:])) != 1:
-        faults = [
-            f"{kind}: pos_emb_shape must be (frames, side, side); got {tuple(config['pos_emb_shape'])}."
-        ]
-    if faults:
-        raise errors.UserError("\n".join(faults))
-    return {**_OPTIONAL[kind], **config}
-
-
-def build(config: str | Mapping[str, Any], key: PRNGKeyArray, *, dtype: str = "float32") -> Model:
+def build(name_or_config: str | Mapping[str, Any], key: PRNGKeyArray, *, dtype: str = "float32") -> Model:
     """Build a public model with fresh weights.
 
     Args:
-        config: a name in CONFIGS, or a mapping with `kind` ("video_encoder", "video_text",
-            "video_classifier") and the release's own field names.
+        name_or_config: a preset's name or Hugging Face id (`release_config.CONFIGS`, `ALIASES`), or a mapping
+            with `kind` ("video_encoder", "video_text", "video_classifier") and the release's field names.
         key: a typed JAX key.
         dtype: of activations.
 
@@ -127,102 +46,88 @@ def build(config: str | Mapping[str, Any], key: PRNGKeyArray, *, dtype: str = "f
         The encoder, a VideoText or a VideoClassifier.
 
     Raises:
-        UserError: for an unknown name or kind, missing or unknown fields.
+        UserError: for an unknown name or kind, missing, unknown or impossible fields.
 
     Source: public release, models.py.
     """
-    full = _checked(config)
-    kind = full["kind"]
-    frames, side, _ = full["pos_emb_shape"]
-    size = presets.Size(
-        dim=full["model_dim"],
-        heads=full["num_heads"],
-        mlp_dim=full["mlp_dim"],
-        spatial_layers=full["num_spatial_layers"],
-        temporal_layers=full["num_temporal_layers"],
-        text_layers=full.get("num_unimodal_layers", 0),
-    )
-    shared = {"atten_logit_cap": full["atten_logit_cap"], "scan": full["scan"], "dtype": dtype}
-    place = (size, frames, side * full["patch_size"], full["patch_size"])
-    policy = full["norm_policy"]
-    video_key = keys.fold(key, "video")
-    if kind == "video_encoder":
-        return encoder.FactorizedVideoEncoder(*place, norm_policy=policy, **shared, key=video_key)
-    if kind == "video_classifier":
-        tower = video.VideoTower(*place, norm_policy=policy, pooler_dim=size.dim, **shared, key=video_key)
-        return VideoClassifier(
-            tower, layers.Linear(size.dim, full["num_classes"], key=keys.fold(key, "projection"))
-        )
-    return VideoText(
-        video.VideoTower(
-            *place, auxiliary_layers=full["num_auxiliary_layers"], norm_policy="pre", **shared, key=video_key
-        ),
-        text.TextTower(
-            size,
-            full["vocabulary_size"],
-            norm_policy=policy,
-            causal=full["enable_causal_atten"],
-            **shared,
-            key=keys.fold(key, "text"),
-        ),
-    )
+    return release_model.build(name_or_config, key, dtype=dtype)
 
 
-def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        raise errors.UserError(f"released weights: no file at {path}; download the .npz of this model first.")
-    try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("not a zip archive")
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as fault:
-        raise errors.UserError(
-            f"released weights: {path} is not a plain .npz of arrays ({fault})."
-        ) from fault
-
-
-def load(config: str | Mapping[str, Any], path: str | pathlib.Path, *, dtype: str = "float32") -> Model:
-    """Build a public model and fill it from a .npz of the release.
+def load(
+    name_or_config: str | Mapping[str, Any], weights: str | os.PathLike, *, dtype: str = "float32"
+) -> Model:
+    """Build a public model and fill it from a file.
 
     Args:
-        config: see `build`.
-        path: the .npz file; names as in the release (`params/...`), nothing in it is unpickled.
+        name_or_config: see `build`.
+        weights: an .npz of the release (names `params/...`); a .safetensors of Hugging Face, or the folder
+            with its model.safetensors; a .bundle that `save` wrote; or a stage's folder of a training run,
+            of which the towers are taken.
         dtype: of activations; parameters are float32.
 
     Returns:
-        The model, every parameter from the file.
+        The model, every parameter from the file. From a .safetensors that holds the text positions of
+        transformers, which differ from the release's by a little, the text tower is an EvenSinesTextTower
+        and gives what transformers gives.
 
     Raises:
-        UserError: when the file cannot be read, or with one line for every array that is missing,
-            unknown, of a wrong shape or not floating.
+        UserError: when the file cannot be read, or with one line for every array that is missing, unknown,
+            of a wrong shape or not floating, and the name of the preset that the file does fit.
     """
-    full = _checked(config)
-    table = release_table.names(full["kind"], full["norm_policy"], bool(full.get("num_auxiliary_layers")))
-    found = _read(pathlib.Path(path))
-    empty = eqx.filter_eval_shape(lambda: build(full, jax.random.key(0), dtype=dtype))
-
-    def field(model: Any, dotted: str) -> Any:
-        return functools.reduce(getattr, dotted.split("."), model)
-
-    wanted = {theirs: field(empty, ours) for theirs, ours in table.items()}
-    assert len(wanted) == sum(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(empty))
-    faults = [f"missing: {name} {wanted[name].shape}" for name in sorted(wanted.keys() - found.keys())]
-    faults += [f"unknown: {name} {found[name].shape}" for name in sorted(found.keys() - wanted.keys())]
-    for name in sorted(wanted.keys() & found.keys()):
-        if found[name].shape != wanted[name].shape:
-            faults.append(f"wrong shape: {name} wanted {wanted[name].shape}, got {found[name].shape}")
-        elif not np.issubdtype(found[name].dtype, np.floating):
-            faults.append(f"not floating: {name} is {found[name].dtype}")
-    if faults:
-        header = f"released weights: {path} does not fit the configuration; check `kind` and the sizes."
-        raise errors.UserError("\n".join([header, *faults]))
-    values = [jnp.asarray(found[name], jnp.float32) for name in table]
-    return eqx.tree_at(lambda model: [field(model, ours) for ours in table.values()], empty, values)
+    full = release_config.checked(name_or_config)
+    contents = weight_files.open_file(weights)
+    empty = layouts.abstract(full, dtype)
+    table = layouts.entries(contents.layout, full, empty)
+    fitting.require(full, table, contents)
+    sines = fitting.text_sines(full, contents)
+    if sines is not None and sines != full["text_sines"]:
+        empty = layouts.abstract({**full, "text_sines": sines}, dtype)
+    return layouts.fill(empty, table, contents.read(table))
 
 
-def _video_encoder(model: Model) -> encoder.FactorizedVideoEncoder:
-    return model if isinstance(model, encoder.FactorizedVideoEncoder) else model.video.encoder
+def save(model: Model, path: str | os.PathLike) -> None:
+    """Write a model for other tools; loading it again gives the same bits.
+
+    Args:
+        model: any public model.
+        path: `.npz` writes the release's layout, which the official Flax code loads; `.safetensors` the one
+            of Hugging Face, with config.json beside it (transformers wants the file to be called
+            model.safetensors and finds the rest itself); `.bundle` one file of ours that also holds the
+            configuration. Files are written whole or not at all.
+
+    Raises:
+        UserError: for another ending, when the disk is full, or when config.json belongs to another model
+            whose weights lie in the same folder.
+    """
+    path = pathlib.Path(path)
+    config = release_config.checked(release_model.describe(model))
+    known = {
+        ".npz": layouts.RELEASE,
+        ".safetensors": layouts.HUGGING_FACE,
+        ".bundle": layouts.BUNDLE,
+    }
+    if path.suffix not in known:
+        raise errors.UserError(f"save: wanted a path that ends in one of {sorted(known)}; got {path}.")
+    layout = known[path.suffix]
+    metadata: dict[str, str] = {}
+    if layout == layouts.HUGGING_FACE:
+        beside, text = path.parent / "config.json", _pretty(hugging_face.config_json(config))
+        others = [each for each in path.parent.glob("*.safetensors") if each.name != path.name]
+        if others and beside.is_file() and beside.read_text() != text:
+            raise errors.UserError(
+                f"save: {beside} belongs to {others[0].name}, a model of another shape; give another folder."
+            )
+        metadata = {"format": "pt"}  # transformers refuses a file that does not say so
+        weight_files.write(path, layout, layouts.arrays(layout, config, model), metadata)
+        files.write_atomic(beside, text.encode())
+        return
+    if layout == layouts.BUNDLE:
+        metadata = {"config": json.dumps(config, sort_keys=True)}
+    weight_files.write(path, layout, layouts.arrays(layout, config, model), metadata)
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, indent=2, sort_keys=True) + "\n"
 
 
 def _unit(x: Float[Array, "*rows d"]) -> Float[Array, "*rows d"]:
@@ -241,7 +146,7 @@ def encode_video(
         video: float [b, t, height, width, 3] in [0, 1].
         frame_paddings: 1.0 where a frame is padding.
     """
-    tokens, spatial = _video_encoder(model).features(video, None, frame_paddings)
+    tokens, spatial = release_model.video_encoder(model).features(video, None, frame_paddings)
     return tokens.x, spatial
 
 

@@ -1,0 +1,144 @@
+"""The layouts that weights lie in: for each array of a file, the field of ours it fills and how.
+
+`release_table` and `hugging_face` hold the names; here they become one list that loading, saving, converting
+and inspecting all read.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from core import arrangement, hugging_face, names, positions, release_model, release_table
+
+RELEASE, HUGGING_FACE, BUNDLE = "release", "hugging_face", "bundle"
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One array of a file.
+
+    Args:
+        field: dotted path of the field of ours.
+        layer: which layer of a stacked field, or None for the whole field.
+        how: how the array lies in the file.
+        own: our shape (of that layer).
+    """
+
+    field: str
+    layer: int | None
+    how: arrangement.Arrangement
+    own: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array in the file."""
+        return self.how.shape(self.own)
+
+
+def field(model: Any, dotted: str) -> Any:
+    """Return the field of a module by its dotted path."""
+    return functools.reduce(getattr, dotted.split("."), model)
+
+
+def abstract(config: Mapping[str, Any], dtype: str = "float32") -> Any:
+    """Return the model of a configuration with shapes in place of arrays."""
+    return eqx.filter_eval_shape(lambda: release_model.build(config, key=jax.random.key(0), dtype=dtype))
+
+
+def entries(layout: str, config: Mapping[str, Any], empty: Any) -> dict[str, Entry]:
+    """Return every array that a file of this layout must hold, by its name there.
+
+    Args:
+        layout: RELEASE, HUGGING_FACE or BUNDLE.
+        config: from `release_config.checked`.
+        empty: the model, or `abstract` of the configuration.
+    """
+    table: dict[str, Entry] = {}
+    if layout == HUGGING_FACE:
+        for theirs, (ours, how) in hugging_face.names(config).items():
+            shape = field(empty, ours).shape
+            if "{}" in theirs:
+                for layer in range(shape[0]):
+                    table[theirs.format(layer)] = Entry(ours, layer, how, shape[1:])
+            else:
+                table[theirs] = Entry(ours, None, how, shape)
+    else:
+        kind, auxiliary = config["kind"], bool(config.get("num_auxiliary_layers"))
+        for theirs, ours in release_table.names(kind, config["norm_policy"], auxiliary).items():
+            name = theirs if layout == RELEASE else bundle_name(kind, ours)
+            table[name] = Entry(ours, None, arrangement.SAME, field(empty, ours).shape)
+    filled = {entry.field for entry in table.values()}
+    assert len(filled) == len(names.flatten(empty)), "a field of the model is in no table"
+    return table
+
+
+def bundle_name(kind: str, ours: str) -> str:
+    """Return the name of a field in a checkpoint of a training run, whose towers are "video" and "text".
+
+    Args:
+        kind: of the model.
+        ours: dotted path of the field.
+    """
+    dotted = f"video.encoder.{ours}" if kind == "video_encoder" else ours
+    return "towers/" + dotted.replace(".", "/")
+
+
+def computed(layout: str, config: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return the arrays that a file holds although no field of ours does: the text positions of transformers.
+
+    Args:
+        layout: of the file.
+        config: from `release_config.checked`.
+    """
+    if layout != HUGGING_FACE or config["kind"] != "video_text":
+        return {}
+    length = hugging_face.LONGEST_TEXT
+    sines = positions.sinusoids(length, config["model_dim"], config["text_sines"] == "release")
+    return {
+        hugging_face.POSITIONS: np.asarray(sines),
+        hugging_face.POSITION_IDS: np.arange(length, dtype=np.int64)[None],
+    }
+
+
+def arrays(layout: str, config: Mapping[str, Any], model: Any) -> dict[str, np.ndarray]:
+    """Return a model's arrays as a file of this layout holds them.
+
+    Args:
+        layout: of the file.
+        config: `release_model.describe(model)`, checked.
+        model: a public model.
+    """
+    host: dict[str, np.ndarray] = {}
+    out: dict[str, np.ndarray] = {}
+    for name, entry in entries(layout, config, model).items():
+        if entry.field not in host:
+            host[entry.field] = np.asarray(field(model, entry.field))
+        own = host[entry.field] if entry.layer is None else host[entry.field][entry.layer]
+        out[name] = np.ascontiguousarray(entry.how.there(own)).reshape(entry.shape)
+    return out | computed(layout, config)
+
+
+def fill(empty: Any, table: Mapping[str, Entry], found: Mapping[str, np.ndarray]) -> Any:
+    """Return the model with every field taken from a file's arrays, as float32.
+
+    Args:
+        empty: from `abstract`.
+        table: from `entries`.
+        found: name -> array, each of its entry's shape.
+    """
+    pieces: dict[str, dict[int | None, np.ndarray]] = {}
+    for name, entry in table.items():
+        own = entry.how.back(np.asarray(found[name], np.float32), entry.own)
+        pieces.setdefault(entry.field, {})[entry.layer] = own
+    values = {
+        ours: layers[None] if None in layers else np.stack([layers[index] for index in range(len(layers))])
+        for ours, layers in pieces.items()
+    }
+    own = [jnp.asarray(value) for value in values.values()]
+    return eqx.tree_at(lambda model: [field(model, ours) for ours in values], empty, own)

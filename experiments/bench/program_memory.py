@@ -1,0 +1,90 @@
+"""How much memory a compiled pass over the video-text model asks for, in pieces and with the matrix whole.
+
+    python -m experiments.bench.program_memory [--batch 2] [--frames 16]
+
+Read from XLA's own assignment of buffers, without running anything: the same number on a busy machine.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import rich.table
+
+from core import dot_product, layouts, release_config, released
+from experiments import console
+
+GIB = 2**30
+
+
+def temporary_bytes(config: Mapping[str, Any], batch: int, frames: int, way: str, whole: bool) -> int:
+    """Return the bytes that one pass needs beside weights, clips and results.
+
+    Args:
+        config: from `release_config.checked`, of kind "video_text".
+        batch: clips.
+        frames: frames a clip.
+        way: "forward", or "backward" for the gradient of every weight of the video tower.
+        whole: form every matrix of logits whole.
+    """
+    side = config["pos_emb_shape"][1] * config["patch_size"]
+    model = layouts.abstract(config)
+    arrays, static = eqx.partition(model, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
+    video = jax.ShapeDtypeStruct((batch, frames, side, side, 3), jnp.float32)
+
+    def forward(arrays: Any, video: Any) -> Any:
+        return released.embed(eqx.combine(arrays, static), video)[0]
+
+    def loss(arrays: Any, video: Any) -> Any:
+        return jnp.sum(jnp.sin(forward(arrays, video)))
+
+    before = dot_product.LONG
+    dot_product.LONG = sys.maxsize if whole else before
+    try:
+        # A wrapper of its own each time, or jit would hand back what it traced before.
+        run = jax.jit(
+            (lambda a, v: forward(a, v)) if way == "forward" else (lambda a, v: jax.grad(loss)(a, v))
+        )
+        analysis = run.lower(arrays, video).compile().memory_analysis()
+    finally:
+        dot_product.LONG = before
+    assert analysis is not None, "this backend does not tell what it needs"
+    return analysis.temp_size_in_bytes
+
+
+def show(model: str, batch: int, frames: int, out: rich.console.Console) -> None:
+    """Print both ways of both passes.
+
+    Args:
+        model: a preset of kind "video_text".
+        batch: clips.
+        frames: frames a clip.
+        out: where to print.
+    """
+    config = release_config.checked(model)
+    title = f"{model}, {batch} x {frames} frames, float32"
+    table = rich.table.Table(title, "in pieces GiB", "matrix whole GiB", "ratio", box=None)
+    for way in ("forward", "backward"):
+        pieces, whole = (temporary_bytes(config, batch, frames, way, each) for each in (False, True))
+        table.add_row(way, f"{pieces / GIB:.2f}", f"{whole / GIB:.2f}", f"{pieces / whole:.2f}")
+    out.print(table)
+
+
+def main() -> None:
+    """Compile four programs and print what they ask for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="videoprism_lvt_public_v1_base")
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--frames", type=int, default=16)
+    options = parser.parse_args()
+    show(options.model, options.batch, options.frames, console.make_console())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""`prismlab inspect`: what a file of weights or a checkpoint holds."""
+
+import argparse
+import pathlib
+
+NAME = "inspect"
+HELP = "show what a weight file or a stage's checkpoint holds: names, shapes, types, norms, fitting preset"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Name the file."""
+    parser.add_argument(
+        "file", type=pathlib.Path, metavar="FILE", help=".npz, .safetensors, .bundle, or a stage's folder"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print one line an array, then what they are together."""
+    import numpy as np
+    import rich.table
+    import rich.text
+
+    from core import fitting, weight_files
+    from experiments import console
+
+    out = console.make_console()
+    contents = weight_files.open_file(options.file)
+    table = rich.table.Table("array", "shape", "type", "norm", box=None)
+    broken = []
+    for name in sorted(contents.shapes):
+        value = contents.read([name])[name].astype(np.float64)
+        if not np.isfinite(value).all():
+            broken.append(name)
+        shape = " x ".join(map(str, contents.shapes[name])) or "scalar"
+        norm = f"{np.linalg.norm(value.ravel()):.6g}"
+        # As Text, for square brackets in a stranger's file are no markup.
+        table.add_row(rich.text.Text(console.printable(name, out)), shape, contents.types[name], norm)
+    out.width = max(out.width, 160)
+    out.print(table)
+    total = sum(int(np.prod(shape, dtype=np.int64)) for shape in contents.shapes.values())
+    at = "" if contents.step is None else f", step {contents.step}"
+    console.say(out, f"{len(contents.shapes)} arrays, {total:,} numbers, layout {contents.layout}{at}")
+    fit = fitting.presets(contents)
+    console.say(out, f"fits: {', '.join(fit) if fit else 'no preset'}")
+    for name in broken:
+        console.say(out, f"not finite: {name}")
+    return 0

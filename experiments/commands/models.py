@@ -1,0 +1,41 @@
+"""`prismlab models`: the public models by name."""
+
+import argparse
+
+NAME = "models"
+HELP = "list the public models: parameters, frames, resolution, tokens, file, licence"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Name what the command takes: nothing."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the table."""
+    import rich.table
+
+    from core import layouts, names, release_config
+    from experiments import console
+
+    shape = ("frames", "resolution", "tokens")
+    columns = ("model", "kind", "parameters", *shape, "Hugging Face", "file", "licence")
+    table = rich.table.Table(*columns, box=None)
+    for name in release_config.CONFIGS:
+        config = release_config.checked(name)
+        frames, side, _ = config["pos_emb_shape"]
+        file = release_config.FILES.get(name)
+        table.add_row(
+            name,
+            config["kind"],
+            f"{names.count(layouts.abstract(config)):,}",
+            str(frames),
+            str(side * config["patch_size"]),
+            str(frames * side * side),
+            release_config.page(name) or "-",
+            file or "no public weights",
+            release_config.LICENCE if file else "-",
+        )
+    out = console.make_console()
+    out.width = max(out.width, 180)  # a name that is cut off cannot be copied
+    out.print(table)
+    return 0

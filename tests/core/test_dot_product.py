@@ -1,0 +1,98 @@
+"""Long rows in pieces: the numbers and gradients of the whole matrix, without the whole matrix."""
+
+import functools
+import sys
+import types
+
+import jax
+import jax.extend.core
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from core import dot_product, stack
+
+
+def _parts(rows, length, keys, heads=2, width=4):
+    draw = lambda i, n: jax.random.normal(jax.random.key(i), (rows, n, heads, width))
+    return draw(0, length), draw(1, keys), draw(2, keys)
+
+
+@pytest.mark.parametrize(
+    ("length", "keys", "size", "cap", "mask"),
+    [
+        (12, 9, 4, 50.0, "none"),
+        (11, 9, 4, 2.0, "pairs"),
+        (5, 7, 8, 0.0, "keys"),
+        (7, 7, 1, 50.0, "shared"),
+    ],
+)
+def test_pieces_give_the_numbers_and_gradients_of_the_whole(length, keys, size, cap, mask):
+    parts = _parts(2, length, keys)
+    shape = {"keys": (2, 1, 1, keys), "pairs": (2, 1, length, keys), "shared": (1, 1, length, keys)}
+    allowed = None if mask == "none" else jax.random.bernoulli(jax.random.key(9), 0.7, shape[mask])
+
+    def both(attend):
+        def loss(parts):
+            out = attend(*parts, allowed, cap)
+            return jnp.sum(jnp.sin(out)), out
+
+        return jax.jit(jax.value_and_grad(loss, has_aux=True))(parts)
+
+    (_, whole), whole_slopes = both(dot_product.attend_whole)
+    (_, pieces), slopes = both(functools.partial(dot_product.attend_in_pieces, size=size))
+    np.testing.assert_allclose(pieces, whole, atol=1e-5)
+    for ours, theirs in zip(slopes, whole_slopes):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("pass_", ["forward", "backward"])
+def test_no_array_of_a_long_row_is_the_whole_matrix(pass_):
+    def run(x):
+        block = stack.Block(8, 2, 16, key=jax.random.key(0))
+        return jnp.sum(block(x))
+
+    whole = 2 * 4096 * 4096
+    traced = jax.make_jaxpr(run if pass_ == "forward" else jax.grad(run))(jnp.zeros((1, 4096, 8)))
+    assert _largest(traced.jaxpr) <= max(dot_product.PIECE, 4096 * 16 * 2) < whole
+
+
+def _largest(jaxpr):
+    sizes = [np.prod(each.aval.shape, dtype=np.int64) for line in jaxpr.eqns for each in line.outvars]
+    for line in jaxpr.eqns:
+        sizes += [_largest(inner) for inner in jax.extend.core.jaxprs_in_params(line.params)]
+    return max(sizes, default=0)
+
+
+def test_a_piece_keeps_to_its_budget():
+    for rows, heads, keys in [(1, 12, 4096), (2, 12, 4096), (8, 16, 2048)]:
+        size = dot_product.queries_a_piece(rows, heads, keys)
+        assert size == 512 or rows * heads * keys * size <= dot_product.PIECE
+    assert dot_product.queries_a_piece(512, 16, 8192) == dot_product.FEWEST_QUERIES
+
+
+def test_activations_in_bfloat16_keep_a_softmax_in_float32():
+    parts = [part.astype(jnp.bfloat16) for part in _parts(1, 8, 8)]
+    for attend in (dot_product.attend_whole, functools.partial(dot_product.attend_in_pieces, size=3)):
+        text = str(jax.make_jaxpr(lambda *p, attend=attend: attend(*p, None, 50.0))(*parts))
+        assert "bf16" in text
+        assert all("f32" in line for line in text.splitlines() if "= exp " in line)
+        assert attend(*parts, None, 50.0).dtype == jnp.bfloat16
+
+
+def test_long_rows_go_to_the_fused_kernel_where_there_is_one(monkeypatch):
+    # No GPU here: a stand-in with tokamax's signature shows what would be asked of it, and when.
+    asked = []
+
+    def stand_in(query, key, value, *, scale, mask, logits_soft_cap, implementation):
+        asked.append((scale, logits_soft_cap, implementation))
+        return dot_product.attend_whole(query, key, value, mask, logits_soft_cap)
+
+    module = types.SimpleNamespace(dot_product_attention=stand_in)
+    monkeypatch.setitem(sys.modules, "tokamax", module)
+    monkeypatch.setattr(dot_product, "fused_kernel_at_hand", lambda: True)
+    monkeypatch.setattr(dot_product, "LONG", 64)
+    dot_product.attend(*_parts(1, 7, 9), None, 50.0)
+    assert not asked
+    dot_product.attend(*_parts(1, 8, 8), None, 50.0)
+    assert asked == [(1.0, 50.0, ("mosaic", "triton", "xla_chunked"))]
