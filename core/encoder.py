@@ -89,7 +89,7 @@ class FactorizedVideoEncoder(eqx.Module):
             position_std: first deviation of both position tables; None means lecun-normal.
             patch_gain: initial factor on the patch projection, whose bias then maps mid-grey to zero; small
                 towers learn shapes much sooner with 16. None keeps the release's plain initial weights.
-            spatial_residual_scale: initial factor on what spatial layers add; below 1, tokens keep their place.
+            spatial_residual_scale: initial factor on what spatial layers add.
             temporal_residual_scale: initial factor on what temporal layers add; 0.05 starts near identity.
             dtype: of activations, "float32" or "bfloat16"; parameters stay float32.
             key: a typed JAX key.
