@@ -24,7 +24,8 @@ def _ramp(side: int = 32) -> np.ndarray:
 
 def _written(
     kind: str, codec: str, video: np.ndarray, *, pixels: str = "yuv420p",
-    colour: tuple[int, int] | None = None, pts: list[int] | None = None, options: dict[str, str] | None = None, rate: int = 8,
+    colour: tuple[int, int] | None = None, pts: list[int] | None = None,
+    options: dict[str, str] | None = None, rate: int = 8,
 ) -> bytes:  # fmt: skip
     buffer, change = io.BytesIO(), reformatter.VideoReformatter()
     with av.open(buffer, "w", format=kind) as opened:

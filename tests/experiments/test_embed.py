@@ -1,4 +1,4 @@
-"""`embed` and `search`: one result whichever way a clip is passed, bad files listed, a page without scripts."""
+"""`embed` and `search`: one result whichever way a clip is passed, bad files listed, a page of text."""
 
 import importlib.metadata
 import pathlib
