@@ -96,7 +96,7 @@ def decoded(video: Video, limits: Limits, name: str | None) -> Iterator[tuple[av
             _within(limits, label, stream.codec_context.width, stream.codec_context.height)
             stream.codec_context.thread_count = 1
             for packet in container.demux(stream):
-                packets += packet.size > 0
+                packets += packet.size > 0 and not packet.is_discard  # an edit list leaves some out
                 for frame in packet.decode():
                     _within(limits, label, frame.width, frame.height)
                     if time.monotonic() > deadline:

@@ -154,7 +154,7 @@ def _spm(path, **options):
     words = sorted({word for prompt in PROMPTS for word in prompt.strip(".").split()})
     pieces = ["▁", *("▁" + word for word in words), "."]
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(list(PROMPTS) * 50), model_prefix=str(path.with_suffix("")), vocab_size=60,
+        sentence_iterator=iter([*PROMPTS, "the quick brown fox jumps over lazy dogs"] * 50), model_prefix=str(path.with_suffix("")), vocab_size=60,
         hard_vocab_limit=False, user_defined_symbols=pieces, num_threads=1, minloglevel=2, **options,
     )  # fmt: skip
     return tokenizer.Tokenizer(model=str(path)).prepare(path.parent)
