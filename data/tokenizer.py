@@ -150,6 +150,7 @@ class Encoder:
         """
         processor, canonical = _processor(self.model, self.name), canonicalise(text)
         try:
+            canonical.encode()  # the library would fail with words of its own
             ids = processor.encode(canonical)
         except UnicodeEncodeError as error:  # half of a surrogate pair, such as a byte that is no UTF-8
             raise errors.UserError(

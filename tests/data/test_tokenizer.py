@@ -153,8 +153,9 @@ def _spm(path, **options):
     """Write a model whose pieces are the prompts' words, as those of the public vocabulary are."""
     words = sorted({word for prompt in PROMPTS for word in prompt.strip(".").split()})
     pieces = ["▁", *("▁" + word for word in words), "."]
+    captions = [*PROMPTS, "the quick brown fox jumps over lazy dogs"] * 50
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter([*PROMPTS, "the quick brown fox jumps over lazy dogs"] * 50), model_prefix=str(path.with_suffix("")), vocab_size=60,
+        sentence_iterator=iter(captions), model_prefix=str(path.with_suffix("")), vocab_size=60,
         hard_vocab_limit=False, user_defined_symbols=pieces, num_threads=1, minloglevel=2, **options,
     )  # fmt: skip
     return tokenizer.Tokenizer(model=str(path)).prepare(path.parent)
