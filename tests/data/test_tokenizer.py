@@ -152,7 +152,8 @@ PROMPTS = {
 def _spm(path, **options):
     """Write a model whose pieces are the prompts' words, as those of the public vocabulary are."""
     words = sorted({word for prompt in PROMPTS for word in prompt.strip(".").split()})
-    pieces = ["▁", *("▁" + word for word in words), "."]
+    # "a" is two pieces there, the mark of a word and the letter.
+    pieces = ["▁", "a", *("▁" + word for word in words if word != "a"), "."]
     captions = [*PROMPTS, "the quick brown fox jumps over lazy dogs"] * 50
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(captions), model_prefix=str(path.with_suffix("")), vocab_size=60,
