@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import optax
 
-from core import errors
+from core import errors, layer_decay
 
 DECAYS = ("cosine", "linear", "constant")
 # Matrices decay; biases, norms, positions, queries and temperatures do not (VideoGLUE appendix D).
@@ -84,6 +84,8 @@ class AdamW:
         b1, b2, eps: moments and their guard.
         weight_decay: decay per step as a share of the learning rate.
         clip_norm: upper bound on the global gradient norm, or None.
+        layer_decay: factor on the learning rate for every layer further from the output, in (0, 1]; see
+            `layer_decay.distances`. 1 trains all layers alike.
 
     Source: Loshchilov & Hutter 2019; VideoPrism appendix E for the evaluation heads.
     """
@@ -94,6 +96,10 @@ class AdamW:
     eps: float = 1e-8
     weight_decay: float = 1e-4
     clip_norm: float | None = 1.0
+    layer_decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        layer_decay.check(self.layer_decay)
 
     def build(self, steps: int) -> optax.GradientTransformation:
         """Return the transformation for a stage of so many steps."""
@@ -102,6 +108,7 @@ class AdamW:
             optax.scale_by_adam(self.b1, self.b2, self.eps),
             self.weight_decay,
             self.schedule.build(steps),
+            self.layer_decay,
         )
 
 
@@ -120,6 +127,7 @@ class Adafactor:
         clip_threshold: bound on the root mean square of each block's update.
         weight_decay: decay per step as a share of the learning rate.
         clip_norm: upper bound on the global gradient norm, or None.
+        layer_decay: as in AdamW.
 
     Source: Shazeer & Stern 2018; VideoPrism Table 10.
     """
@@ -130,6 +138,10 @@ class Adafactor:
     clip_threshold: float = 1.0
     weight_decay: float = 1e-4
     clip_norm: float | None = None
+    layer_decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        layer_decay.check(self.layer_decay)
 
     def build(self, steps: int) -> optax.GradientTransformation:
         """Return the transformation for a stage of so many steps."""
@@ -139,13 +151,24 @@ class Adafactor:
         ]
         if self.momentum is not None:
             scale.append(optax.ema(self.momentum, debias=False))
-        return _chain(self.clip_norm, optax.chain(*scale), self.weight_decay, self.schedule.build(steps))
+        rate = self.schedule.build(steps)
+        return _chain(self.clip_norm, optax.chain(*scale), self.weight_decay, rate, self.layer_decay)
 
 
 def _chain(
-    clip_norm: float | None, scale: optax.GradientTransformation, decay: float, rate: optax.Schedule
+    clip_norm: float | None,
+    scale: optax.GradientTransformation,
+    decay: float,
+    rate: optax.Schedule,
+    by_layer: float,
 ) -> optax.GradientTransformation:
     clip = [optax.clip_by_global_norm(clip_norm)] if clip_norm is not None else []
+    # A factor of 1 adds nothing to the chain, so that older checkpoints of the optimizer still fit.
+    layers = [layer_decay.scale_by_layer(by_layer)] if by_layer != 1.0 else []
     return optax.chain(
-        *clip, scale, optax.add_decayed_weights(decay, mask=decay_mask), optax.scale_by_learning_rate(rate)
+        *clip,
+        scale,
+        optax.add_decayed_weights(decay, mask=decay_mask),
+        optax.scale_by_learning_rate(rate),
+        *layers,
     )

@@ -96,7 +96,7 @@ def decoded(video: Video, limits: Limits, name: str | None) -> Iterator[tuple[av
             _within(limits, label, stream.codec_context.width, stream.codec_context.height)
             stream.codec_context.thread_count = 1
             for packet in container.demux(stream):
-                packets += packet.size > 0
+                packets += packet.size > 0 and not packet.is_discard  # an edit list leaves some out
                 for frame in packet.decode():
                     _within(limits, label, frame.width, frame.height)
                     if time.monotonic() > deadline:
@@ -125,6 +125,40 @@ def decoded(video: Video, limits: Limits, name: str | None) -> Iterator[tuple[av
         ) from error
     if number == 0:
         raise errors.UserError(f"{label}: wanted at least one frame, got none; leave the file out")
+
+
+def promise(video: Video, limits: Limits, name: str | None = None) -> None:
+    """Refuse a file that says itself that it holds more frames than the limit, before decoding hours of it.
+
+    Such a file is too long, or it is cut short: it is refused either way. One that cannot be opened passes,
+    for `decoded` says more about it.
+
+    Args:
+        video: bytes of a video file, or its path.
+        limits: bounds on the file.
+        name: how messages call the video; default its path.
+
+    Raises:
+        errors.UserError: naming the video, its length and the limit.
+    """
+    label = label_of(video, name)
+    try:
+        with av.open(_checked(video, limits, label), "r", metadata_errors="replace") as container:
+            if not container.streams.video:
+                return
+            stream = container.streams.video[0]
+            # Where a file says how many frames it has, its mean rate may be anything (a slide show).
+            frames = stream.frames or int(
+                (container.duration or 0) / av.time_base * (stream.average_rate or 0)
+            )
+            hours = (container.duration or 0) / av.time_base / 3600
+    except av.error.FFmpegError:
+        return
+    if frames > limits.max_frames * 1.05:
+        raise errors.UserError(
+            f"{label}: wanted at most {limits.max_frames:,} frames, got a video of {hours:.1f} hours that "
+            f"says it has {frames:,}; cut it into parts"
+        )
 
 
 def _within(limits: Limits, label: str, width: int, height: int) -> None:

@@ -5,7 +5,7 @@ files (discarded leading packets, H.264 in AVI), and what it saves is little. Ti
 first frame.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import av
 import numpy as np
@@ -86,13 +86,40 @@ def decode_frames(
     Raises:
         errors.UserError: naming the video, as in `decode`, and where it has too few frames.
     """
+    kept = dict(each_frame(video, indices, short_side=short_side, limits=limits, name=name))
+    return np.stack([kept[int(index)] for index in indices])
+
+
+def each_frame(
+    video: Video,
+    indices: Sequence[int],
+    *,
+    short_side: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    name: str | None = None,
+) -> Iterator[tuple[int, UInt8[np.ndarray, "height width 3"]]]:
+    """Yield chosen frames with their numbers, one at a time and ascending, each once.
+
+    Args:
+        video: bytes of a video file, or its path.
+        indices: as in `decode_frames`.
+        short_side: as in `decode`.
+        limits: bounds on the file.
+        name: as in `decode`.
+
+    Yields:
+        (number from 0, uint8 [height, width, 3]); memory holds one frame, however long the video.
+
+    Raises:
+        errors.UserError: as `decode_frames` does; frames already given are right nevertheless.
+    """
     wanted = {int(index) for index in indices}
     assert wanted, "at least one frame"
     assert min(wanted) >= 0, indices
-    convert, kept, number = _Converter(short_side, container.label_of(video, name)), {}, -1
+    convert, number = _Converter(short_side, container.label_of(video, name)), -1
     for number, (frame, _) in enumerate(container.decoded(video, limits, name)):
         if number in wanted:
-            kept[number] = convert(frame)
+            yield number, convert(frame)
         if number == max(wanted):
             break
     if number < max(wanted):
@@ -100,7 +127,6 @@ def decode_frames(
             f"{container.label_of(video, name)}: wanted frame {max(wanted)} (from 0), got {number + 1} "
             "frames; ask for fewer frames or leave the clip out"
         )
-    return np.stack([kept[int(index)] for index in indices])
 
 
 def frame_times(

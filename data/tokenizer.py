@@ -1,4 +1,10 @@
-"""Captions to token ids: the release's canonical text and a SentencePiece model."""
+"""Captions to token ids: the release's canonical text and a SentencePiece model.
+
+The public text towers were trained with the vocabulary that T5 published as `c4_en`: 32,000 pieces at
+gs://t5-data/vocabs/cc_en.32000/sentencepiece.model. Download it once and give its path as `model`; the
+release states no digest for it. It has no piece for the beginning of a text (bos), so none is added there; a
+model that has one gets it in front, as in the release. The end of a text (eos) is never added.
+"""
 
 import dataclasses
 import functools
@@ -136,8 +142,23 @@ class Encoder:
 
         Returns:
             int32 [l] ids, 0 where padded; float32 [l] paddings, 1.0 where padded.
+
+        Raises:
+            UserError: the text cannot be written in UTF-8.
+
+        Source: official release, tokenizers.py and models.py (tokenize_texts).
         """
-        ids = _processor(self.model, self.name).encode(canonicalise(text))[: self.length]
+        processor, canonical = _processor(self.model, self.name), canonicalise(text)
+        try:
+            canonical.encode()  # the library would fail with words of its own
+            ids = processor.encode(canonical)
+        except UnicodeEncodeError as error:  # half of a surrogate pair, such as a byte that is no UTF-8
+            raise errors.UserError(
+                f"the text {text!r} is no Unicode text ({error.reason}); write it anew"
+            ) from None
+        if processor.bos_id() >= 0:
+            ids = [processor.bos_id(), *ids]
+        ids = ids[: self.length]
         padded = np.zeros(self.length, np.int32)
         padded[: len(ids)] = ids
         paddings = np.ones(self.length, np.float32)

@@ -9,7 +9,7 @@ import rich.console
 import rich.table
 
 from core import errors, keys, learner, mesh, names
-from experiments import engine, recipe
+from experiments import engine, recipe, released_weights
 
 
 def abstract_stages(experiment: recipe.Experiment) -> dict[str, learner.Learner]:
@@ -33,7 +33,9 @@ def abstract_stages(experiment: recipe.Experiment) -> dict[str, learner.Learner]
             mesh.check_batch(stage.batch_size, mesh.make())
             stage.optimizer.build(stage.steps)
             check_shapes(stage, built[stage.name])
-            if stage.init_from in built:
+            if isinstance(stage.init_from, released_weights.Released):
+                check_fit(stage, built[stage.name], {"towers": stage.init_from.abstract()})
+            elif stage.init_from in built:
                 check_fit(stage, built[stage.name], built[stage.init_from])
         except (errors.UserError, ValueError, TypeError) as error:
             faults.append(f"stage {stage.name!r}: {error}")
@@ -52,7 +54,9 @@ def abstract_learner(stage: recipe.Stage, earlier: dict[str, learner.Learner]) -
     """
     key = keys.seeded(0, "init")
     teacher = None
-    if stage.teacher in earlier:
+    if isinstance(stage.teacher, released_weights.Released):
+        teacher = stage.teacher.abstract()
+    elif stage.teacher in earlier:
         teacher = earlier[stage.teacher].towers
     elif stage.teacher is not None:  # a folder: towers built like this stage's own
         teacher = eqx.filter_eval_shape(
@@ -81,8 +85,13 @@ def check_shapes(stage: recipe.Stage, built: learner.Learner) -> None:
         )
 
 
-def check_fit(stage: recipe.Stage, own: learner.Learner, source: learner.Learner) -> None:
+def check_fit(stage: recipe.Stage, own: learner.Learner, source: Any) -> None:
     """Refuse an init_from whose arrays of the same name have other shapes.
+
+    Args:
+        stage: the configuration.
+        own: its learner by shape.
+        source: what it starts from: a learner by shape, or {"towers": towers by shape}.
 
     Raises:
         UserError: naming up to four arrays.
@@ -91,7 +100,9 @@ def check_fit(stage: recipe.Stage, own: learner.Learner, source: learner.Learner
     wrong = [name for name in mine.keys() & theirs.keys() if mine[name].shape != theirs[name].shape]
     if wrong:
         listed = ", ".join(f"{n} {theirs[n].shape} -> {mine[n].shape}" for n in sorted(wrong)[:4])
-        raise errors.UserError(f"init_from={stage.init_from!r} has other shapes: {listed}")
+        raise errors.UserError(f"init_from={str(stage.init_from)!r} has other shapes: {listed}")
+    if not any(name.startswith("towers/") for name in mine.keys() & theirs.keys()):
+        raise errors.UserError(f"init_from={str(stage.init_from)!r} holds no tower that this stage has")
 
 
 def show(root: recipe.Experiment | recipe.Ablation, out: rich.console.Console) -> None:
@@ -128,7 +139,7 @@ def show(root: recipe.Experiment | recipe.Ablation, out: rich.console.Console) -
             table.add_row(
                 label, stage.name + shared, ", ".join(sorted(stage.objectives)),
                 f"{names.count(built[stage.name]):,}", f"{stage.steps:,}", f"{stage.batch_size:,}",
-                ", ".join(sorted(stage.data.sources)), stage.init_from or "-", stage.teacher or "-",
+                ", ".join(sorted(stage.data.sources)), str(stage.init_from or "-"), str(stage.teacher or "-"),
             )  # fmt: skip
             label = ""
     if not out.is_terminal:  # a pipe has no width, so nothing need be left out there

@@ -12,14 +12,16 @@ from or learns from. Two rows with equal addresses share one training run.
 import dataclasses
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import rich.console
 
 from core import checkpoint, errors, events, files, keys, learner, loop, mesh, names, step
-from experiments import console, describe, recipe, storage
+from experiments import console, describe, recipe, released_weights, storage
 
+# What a stage may start or learn from: a stage planned here, a stage's folder, released weights.
+Parent: TypeAlias = "Planned | pathlib.Path | released_weights.Released | None"
 # Fields that change how a stage is watched, never what it computes.
 BOOKKEEPING = ("checkpoint_every", "log_every")
 
@@ -32,15 +34,15 @@ class Planned:
         stage: the configuration.
         seed: the experiment's seed.
         address: 16 hex digits that stand for the result.
-        init_from: the stage whose weights it starts from: planned here, or a folder.
-        teacher: the stage whose towers are the teacher: planned here, or a folder.
+        init_from: whose weights it starts from.
+        teacher: whose towers are the teacher.
     """
 
     stage: recipe.Stage
     seed: int
     address: str
-    init_from: "Planned | pathlib.Path | None"
-    teacher: "Planned | pathlib.Path | None"
+    init_from: Parent
+    teacher: Parent
 
     @property
     def folder(self) -> str:
@@ -67,9 +69,11 @@ def plan(experiment: recipe.Experiment, seed: int) -> list[Planned]:
     return list(planned.values())
 
 
-def _parent(name: str | None, where: str, planned: Mapping[str, Planned]) -> Planned | pathlib.Path | None:
-    if name is None:
-        return None
+def _parent(
+    name: str | released_weights.Released | None, where: str, planned: Mapping[str, Planned]
+) -> Parent:
+    if name is None or isinstance(name, released_weights.Released):
+        return name
     if name in planned:
         return planned[name]
     folder = pathlib.Path(name).expanduser()
@@ -81,7 +85,9 @@ def _parent(name: str | None, where: str, planned: Mapping[str, Planned]) -> Pla
     return folder
 
 
-def _identity(parent: Planned | pathlib.Path | None) -> str | None:
+def _identity(parent: Parent) -> str | None:
+    if isinstance(parent, released_weights.Released):
+        return parent.digest()
     if isinstance(parent, pathlib.Path):
         return names.digest(checkpoint.read_learner(parent / "checkpoints")[1])
     return parent.address if parent else None
@@ -112,6 +118,8 @@ class Engine:
             return None
         if isinstance(planned.teacher, Planned):
             return self.towers(planned.teacher)
+        if isinstance(planned.teacher, released_weights.Released):
+            return planned.teacher.towers()
         return self._towers(planned, planned.teacher, f"teacher {planned.teacher}")
 
     def _towers(self, like: Planned, which: Planned | pathlib.Path, what: str) -> learner.Towers:
@@ -141,8 +149,10 @@ class Engine:
         check_vocabulary(built, stream.vocabulary)
         origin = ""
         if planned.init_from is not None:
-            source = self._folder(planned.init_from)
-            _, arrays = checkpoint.read_learner(source / "checkpoints")
+            if isinstance(planned.init_from, released_weights.Released):
+                arrays = planned.init_from.arrays()
+            else:
+                _, arrays = checkpoint.read_learner(self._folder(planned.init_from) / "checkpoints")
             built, taken = checkpoint.adopt(built, arrays, f"init_from {stage.init_from!r}")
             origin = f"initialised {taken} of {len(names.flatten(built))} arrays from {stage.init_from}"
         state = step.init(built, optimizer, stage.frozen, key=keys.seeded(planned.seed, "train", stage.name))

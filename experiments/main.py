@@ -18,7 +18,7 @@ from core import errors
 from experiments import commands
 
 # In the order of a newcomer's first day; a command that is not listed comes after them, by name.
-FIRST = ("check", "train", "ablate", "report", "digest", "world")
+FIRST = ("check", "train", "ablate", "report", "digest", "world", "embed", "search")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 from core import errors, optim
 from data import pipeline
+from experiments import released_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,13 +23,15 @@ class Stage:
     Args:
         name: unique in its experiment; randomness is folded by it.
         towers: name -> constructor (`@video.VideoTower`), called with `key`.
-        objectives: name -> constructor (`@contrastive.Contrastive`), called with `dims` and `key`.
+        objectives: name -> constructor (`@contrastive.Contrastive`), called with `dims` and `key`; a stage
+            of 0 steps, which only hands weights on, may have none.
         data: the loader.
         optimizer: optim.AdamW or optim.Adafactor.
         steps: optimizer steps; 0 gives the initial weights (the untrained baseline).
         batch_size: global batch size in clips.
-        init_from: name of an earlier stage, or a stage's folder, whose weights this one starts from.
-        teacher: name of an earlier stage, or a stage's folder, whose towers are the frozen teacher.
+        init_from: whose weights this one starts from: name of an earlier stage, a stage's folder, or
+            released_weights.Released.
+        teacher: whose towers are the frozen teacher, named in the same three ways.
         frozen: paths under which nothing moves, such as "towers/video/encoder".
         checkpoint_every: steps between two checkpoints.
         log_every: steps between two lines of the event log.
@@ -41,8 +44,8 @@ class Stage:
     optimizer: optim.AdamW | optim.Adafactor
     steps: int
     batch_size: int
-    init_from: str | None = None
-    teacher: str | None = None
+    init_from: str | released_weights.Released | None = None
+    teacher: str | released_weights.Released | None = None
     frozen: tuple[str, ...] = ()
     checkpoint_every: int = 200
     log_every: int = 10
@@ -53,7 +56,7 @@ class Stage:
         for field in ("batch_size", "checkpoint_every", "log_every"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
-        if not self.objectives:
+        if self.steps and not self.objectives:
             raise ValueError(f"stage {self.name!r} has no objectives")
         if not self.name or not set(self.name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-"):
             raise ValueError(f"a stage's name is made of a-z, 0-9, _ and -, got {self.name!r}")

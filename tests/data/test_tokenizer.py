@@ -5,6 +5,7 @@ import string
 
 import numpy as np
 import pytest
+import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -135,3 +136,61 @@ def test_a_changed_folder_gives_a_new_model(tmp_path):
     captions = own / folder.CAPTIONS
     captions.write_text(captions.read_text().replace('"caption": "', '"caption": "quokka '))
     assert asked.prepare(cache).model != before.model
+
+
+# VideoPrism's five demonstration prompts and the ids that its 32,000-piece vocabulary gives them (stated in
+# Hugging Face's conversion script): the shape of these facts must hold for any vocabulary with such pieces.
+PROMPTS = {
+    "a video of playing drums.": (262, 266, 768, 267, 1376, 14293, 259),
+    "a video of sitting.": (262, 266, 768, 267, 2865, 259),
+    "a video of playing flute.": (262, 266, 768, 267, 1376, 20682, 259),
+    "a video of playing at playground.": (262, 266, 768, 267, 1376, 289, 10691, 259),
+    "a video of concert.": (262, 266, 768, 267, 4605, 259),
+}
+
+
+def _spm(path, **options):
+    """Write a model whose pieces are the prompts' words, as those of the public vocabulary are."""
+    words = sorted({word for prompt in PROMPTS for word in prompt.strip(".").split()})
+    # "a" is two pieces there, the mark of a word and the letter.
+    pieces = ["▁", "a", *("▁" + word for word in words if word != "a"), "."]
+    captions = [*PROMPTS, "the quick brown fox jumps over lazy dogs"] * 50
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(captions), model_prefix=str(path.with_suffix("")), vocab_size=60,
+        hard_vocab_limit=False, user_defined_symbols=pieces, num_threads=1, minloglevel=2, **options,
+    )  # fmt: skip
+    return tokenizer.Tokenizer(model=str(path)).prepare(path.parent)
+
+
+def test_the_released_prompts_have_the_shape_of_the_published_ids(tmp_path):
+    encode = _spm(tmp_path / "a.model", bos_id=-1, pad_id=0, eos_id=1, unk_id=2)
+    renamed = {}
+    for prompt, published in PROMPTS.items():
+        ids, paddings = encode(prompt.upper().replace(".", " !"))
+        assert ids.shape == paddings.shape == (64,)
+        own = ids[paddings == 0].tolist()
+        assert [one for one in own if one == 1] == []  # no end of text
+        assert len(own) == len(published), (prompt, own)
+        for ours, theirs in zip(own, published):
+            assert renamed.setdefault(theirs, ours) == ours
+        assert (ids[len(own) :] == 0).all()
+        assert (paddings[len(own) :] == 1).all()
+    assert len(set(renamed.values())) == len(renamed)
+
+
+def test_a_beginning_of_text_is_added_where_the_model_has_one(tmp_path):
+    encode = _spm(
+        tmp_path / "b.model", bos_id=1, eos_id=2, unk_id=0
+    )  # no padding piece either, as test_spm.model
+    ids, paddings = encode("A video of sitting")
+    plain = sentencepiece.SentencePieceProcessor(model_proto=encode.model).encode("a video of sitting.")
+    assert ids[paddings == 0].tolist() == [1, *plain]
+    assert 2 not in plain
+    short = tokenizer.Encoder(encode.model, 3, "short")
+    assert short("A video of sitting")[0].tolist() == [1, *plain[:2]]
+
+
+def test_a_text_that_is_no_unicode_is_refused(tmp_path):
+    encode = _spm(tmp_path / "c.model", bos_id=-1, pad_id=0, eos_id=1, unk_id=2)
+    with pytest.raises(errors.UserError, match="no Unicode text"):
+        encode("a \udcff video")

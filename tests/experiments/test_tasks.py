@@ -12,18 +12,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core import optim
 from data import pipeline, source, tokenizer, world
 from experiments import tasks
-from experiments.tasks import probe, retrieval
+from experiments.tasks import adapter, finetune, mlap, probe, retrieval, tuning
 
 quick = settings(max_examples=25, deadline=None)
 HOME = source.Rendered(world.World(clips=160, resolution=16, frames=2), workers=0)
 UNSEEN = source.Rendered(world.World(clips=64, resolution=16, frames=2, split="test"), workers=0)
 WORDS = tokenizer.Tokenizer((HOME,), vocabulary=64, length=8)
 SIZES = {"frames": 2, "resolution": 16}
+SETUP = tuning.Setup(
+    optim.AdamW(optim.Schedule(1e-3)), train_clips=16, test_clips=8, steps=2, batch_size=4, **SIZES
+)
 
 # One example of each task; a new task adds one line here.
 EXAMPLES = {
@@ -39,6 +44,9 @@ EXAMPLES = {
         **SIZES,
     ),
     retrieval.Retrieval: retrieval.Retrieval(UNSEEN, WORDS, clips=10, batch_size=8, **SIZES),
+    mlap.MultiLayerProbe: mlap.MultiLayerProbe(HOME, UNSEEN, SETUP, layers=1, heads=2),
+    adapter.AdapterTuning: adapter.AdapterTuning(HOME, UNSEEN, SETUP, bottleneck=2, heads=2),
+    finetune.FineTuning: finetune.FineTuning(HOME, UNSEEN, SETUP, heads=2),
 }
 CLASSES = [
     each
@@ -70,6 +78,13 @@ class Words(eqx.Module):
 
 
 TOWERS = {"video": Pixels(), "text": Words()}
+# These change an encoder from within, so they need a real one.
+INSIDE = (mlap.MultiLayerProbe, adapter.AdapterTuning, finetune.FineTuning)
+
+
+def towers_for(kind):
+    """Return towers that a task can read."""
+    return {"video": tiny.video_tower(key=jax.random.key(0))} if kind in INSIDE else TOWERS
 
 
 def test_every_task_is_found():
@@ -84,14 +99,14 @@ def test_every_task_keeps_the_contract(kind):
     with pytest.raises(dataclasses.FrozenInstanceError):
         each.frames = 3
     assert hash(each) == hash(dataclasses.replace(each))
-    scores = each(TOWERS, seed=0, cache=cli.CACHE)
+    scores = each(towers_for(kind), seed=0, cache=cli.CACHE)
     assert scores
     for score in scores.values():
         assert 0 <= score.value <= 1
         assert score.n > 0
         assert {"pooling", "frames", "views", "train clips per class", "chance"} <= set(score.protocol)
         assert score.protocol["frames"] == 2
-    assert each(TOWERS, seed=0, cache=cli.CACHE) == scores
+    assert each(towers_for(kind), seed=0, cache=cli.CACHE) == scores
 
 
 def test_retrieval_without_a_text_tower_says_nothing():

@@ -1,0 +1,67 @@
+"""`prismlab embed`: videos to vectors by a released model."""
+
+import argparse
+import pathlib
+import sys
+
+from core import errors
+from experiments.commands import released_model
+
+NAME = "embed"
+HELP = "embed videos (files, folders, patterns) with a released model into one .npz"
+SOME_FAILED = 3
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Name what the command takes."""
+    parser.add_argument(
+        "videos", nargs="+", metavar="VIDEO", help="file, folder or pattern such as 'a/**/*.mp4'"
+    )
+    released_model.arguments(parser)
+    parser.add_argument("--out", required=True, type=pathlib.Path, metavar="EMB.npz")
+    parser.add_argument("--frames", type=int, metavar="T", help="frames of a clip; default the model's own")
+    parser.add_argument("--resolution", type=int, metavar="R", help="side in pixels; default the model's own")
+    parser.add_argument(
+        "--stride-seconds", type=float, metavar="S", help="one vector for every S seconds, not one a video"
+    )
+    parser.add_argument("--tokens", action="store_true", help="keep the token features of each window too")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Embed what can be embedded, list what cannot, write the file whole."""
+    from data import listing, windows
+    from experiments import console, embedding, embeddings
+
+    if options.stride_seconds is not None and not 0 < options.stride_seconds < float("inf"):
+        raise errors.UserError(f"--stride-seconds must be above 0, got {options.stride_seconds}")
+    if options.out.suffix != ".npz" or options.out.is_dir():
+        raise errors.UserError(f"--out must name a .npz file, got {options.out}")
+    found, nothing = listing.find(options.videos)
+    if not found:
+        raise errors.UserError("\n".join(f"{word}: {reason}" for word, reason in nothing))
+    model, digest = released_model.load(options)
+    frames, resolution = embedding.sizes(model, options.frames, options.resolution)
+    embed = embedding.embedder(model, options.tokens)
+    vector = embedding.kind_of_vector(model)
+    out = console.make_console()
+    console.say(out, f"{options.model}: {frames} frames of {resolution} x {resolution}; vector: {vector}")
+    failed = len(nothing)
+    with embeddings.writing(options.out) as writer:
+        for word, reason in nothing:
+            print(f"prismlab: {word}: {reason}", file=sys.stderr)
+            writer.fail(word, reason)
+        with console.Progress("embed", len(found), console=out) as bar:
+            for done, path in enumerate(found, 1):
+                try:
+                    for window, clip in windows.read(path, frames, resolution, options.stride_seconds):
+                        writer.add(path, window, clip, *embed(clip))
+                except (errors.UserError, PermissionError) as error:
+                    bar.status(f"failed: {error}")
+                    writer.fail(path, str(error))
+                    failed += 1
+                bar.update(done)
+        rows = writer.rows
+        writer.finish(model=options.model, weights_sha256=digest, vector=vector)
+    few = f"; {failed} failed, listed there as failed_path" if failed else ""
+    console.say(out, f"written: {options.out}, {rows} vectors of {len(found)} files{few}")
+    return SOME_FAILED if failed else 0

@@ -1,0 +1,64 @@
+"""`prismlab search`: rank embedded videos for texts."""
+
+import argparse
+import pathlib
+
+from core import errors
+from experiments.commands import released_model
+
+NAME = "search"
+HELP = "rank the videos of an .npz made by embed for texts"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Name what the command takes."""
+    parser.add_argument("embeddings", type=pathlib.Path, metavar="EMB.npz")
+    parser.add_argument("queries", nargs="+", metavar="QUERY", help='such as "a video of a dog"')
+    released_model.arguments(parser)
+    parser.add_argument(
+        "--tokenizer", required=True, metavar="FILE", help="SentencePiece model of the text tower"
+    )
+    parser.add_argument("--top", type=int, default=10, help="results of each query")
+    parser.add_argument("--html", type=pathlib.Path, metavar="PAGE", help="write a page with pictures")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the ranking, and write the page."""
+    import numpy as np
+
+    from core import files
+    from data import tokenizer
+    from experiments import console, embedding, embeddings, search_page
+
+    if options.top < 1:
+        raise errors.UserError(f"--top must be at least 1, got {options.top}")
+    found = embeddings.read(options.embeddings)
+    encode = tokenizer.Tokenizer(model=options.tokenizer).prepare(pathlib.Path())
+    ids, paddings = map(np.stack, zip(*(encode(query) for query in options.queries)))
+    model, digest = released_model.load(options)
+    if digest != found.weights_sha256:
+        raise errors.UserError(
+            f"{options.embeddings} was made with other weights (of {found.model}); search with the same"
+        )
+    scores = embedding.texts(model, ids, paddings) @ found.vectors.T
+    ranked = {}
+    out = console.make_console()
+    for query, row in zip(options.queries, scores):
+        # A video ranks by its best window; among equals the earlier one comes first.
+        best: dict[str, int] = {}
+        for index in np.argsort(-row, kind="stable"):
+            best.setdefault(found.path[index], int(index))
+        ranked[query] = [(index, float(row[index])) for index in list(best.values())[: options.top]]
+        console.say(out, query)
+        for place, (index, score) in enumerate(ranked[query], 1):
+            console.say(
+                out, f"{place:4}. {score:7.4f}  {search_page.span(found, index)}  {found.path[index]}"
+            )
+    if options.html is not None:
+        note = (
+            f"{len(set(found.path))} videos in {len(found.path)} windows, model {found.model}; "
+            "cosine similarity of a video's best window."
+        )
+        files.write_atomic(options.html, search_page.page(found, ranked, note).encode())
+        console.say(out, f"written: {options.html}")
+    return 0

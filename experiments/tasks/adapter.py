@@ -1,0 +1,122 @@
+"""Adapters: a frozen encoder with a narrow trainable path behind every MLP, and an attention pooler.
+
+Source: VideoGLUE figure 5 and appendix D: bottleneck 64, ReLU, a learned scale, after the MLP of each block.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from core import keys, layers, pooling
+from data import source
+from experiments.tasks import task, tuning
+
+
+class AdaptedFeed(eqx.Module):
+    """A feed-forward layer y, then y + scale * up(relu(down(y))); `up` starts at zero, so nothing changes.
+
+    In a stack every array has the layer on axis 0, as the feed-forward's own arrays have.
+    """
+
+    feed: layers.FeedForward
+    down: layers.Linear
+    up: layers.Linear
+    scale: Float[Array, "*layers"]
+
+    def __init__(self, feed: layers.FeedForward, dim: int, bottleneck: int, *, key: PRNGKeyArray):
+        self.feed = feed
+        self.down = layers.Linear(dim, bottleneck, key=keys.fold(key, "down"))
+        self.up = layers.Linear(bottleneck, dim, scale=0.0, key=keys.fold(key, "up"))
+        self.scale = jnp.ones(())
+
+    def __call__(
+        self, x: Float[Array, "b n d"], paddings: Float[Array, "b n"] | None = None
+    ) -> Float[Array, "b n d"]:
+        """Return the adapted output; 0 where paddings is 1."""
+        y = self.feed(x, paddings)
+        change = self.scale.astype(y.dtype) * self.up(jax.nn.relu(self.down(y)))
+        return y + change if paddings is None else y + change * (1.0 - paddings)[..., None].astype(y.dtype)
+
+
+def adapted(encoder: Any, bottleneck: int, *, key: PRNGKeyArray) -> tuple[Any, Any]:
+    """Return the encoder with an adapter in every block, and a tree of booleans: True in the adapters.
+
+    Args:
+        encoder: the factorised encoder; its output stays as it was until the adapters are trained.
+        bottleneck: width of the narrow path.
+        key: a typed JAX key.
+    """
+    moving = jax.tree.map(lambda leaf: False, encoder)
+    for name in ("spatial", "temporal"):
+        stack = getattr(encoder, name)
+        dim = stack.blocks.feed.outer.bias.shape[-1]
+        folded = keys.fold(key, name)
+        feed = eqx.filter_vmap(
+            lambda feed, index, dim=dim, folded=folded: AdaptedFeed(
+                feed, dim, bottleneck, key=keys.fold(folded, index)
+            )
+        )(stack.blocks.feed, jnp.arange(stack.count))
+        at = lambda tree, name=name: getattr(tree, name).blocks.feed
+        own = jax.tree.map(eqx.is_inexact_array, feed)
+        own = eqx.tree_at(lambda f: f.feed, own, jax.tree.map(lambda leaf: False, feed.feed))
+        encoder, moving = eqx.tree_at(at, encoder, feed), eqx.tree_at(at, moving, own)
+    return encoder, moving
+
+
+@dataclasses.dataclass(frozen=True)
+class AdapterTuning:
+    """Train adapters and an attention pooler on a frozen encoder; report the accuracy on unseen clips.
+
+    Args:
+        train: labelled clips to learn from.
+        test: labelled clips from another stream.
+        setup: clips, question and optimizer.
+        bottleneck: width of the adapters, 64 in VideoGLUE.
+        heads: attention heads of the pooler, 12 at base.
+        hidden_dim: width of all heads together; None means the tokens' width.
+    """
+
+    train: source.Source
+    test: source.Source
+    setup: tuning.Setup
+    bottleneck: int = 64
+    heads: int = 12
+    hidden_dim: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.bottleneck < 1:
+            raise ValueError(f"bottleneck must be at least 1, got {self.bottleneck}")
+
+    def __call__(
+        self, towers: Mapping[str, eqx.Module], *, seed: int, cache: pathlib.Path
+    ) -> dict[str, task.Score]:
+        """Return the accuracy as <label>_adapter.
+
+        Args:
+            towers: frozen encoders; only the encoder of "video" is read.
+            seed: initial weights, order of clips, dropout.
+            cache: directory shared by runs.
+        """
+        encoder = tuning.encoder_of(towers)
+        dim = encoder.temporal_norm.bias.shape[-1]
+
+        def build(classes: int, key: PRNGKeyArray) -> tuple[tuning.Classifier, Any]:
+            changed, moving = adapted(encoder, self.bottleneck, key=keys.fold(key, "adapters"))
+            pooler = pooling.AttentionPooler(
+                dim, self.heads, self.hidden_dim or dim, key=keys.fold(key, "pooler")
+            )
+            linear = layers.Linear(dim, classes, key=keys.fold(key, "linear"))
+            model = tuning.Classifier(changed, pooler, linear, tuning.tokens_of, self.setup.dropout)
+            moves = jax.tree.map(eqx.is_inexact_array, model)
+            return model, eqx.tree_at(lambda m: m.encoder, moves, moving)
+
+        words = f"attention pooler, adapters of width {self.bottleneck}, encoder frozen"
+        return tuning.score(
+            self.setup, self.train, self.test, build, "adapter", words, seed=seed, cache=cache
+        )

@@ -1,0 +1,212 @@
+"""Training for an evaluation: a classifier on a tower, of which a part or all moves; scored on unseen clips.
+
+The tasks in `mlap`, `adapter` and `finetune` differ in what they build and in what moves; the rest is here.
+
+Source: VideoPrism 3.1, appendix E.1; VideoGLUE appendix D (AdamW, cosine, rate 1e-4, decay 1e-5, dropout 0.5
+before the classifier, label smoothing 0.1).
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from core import errors, keys, layers, names, optim
+from data import pipeline, record, source
+from experiments.tasks import probe, task
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """Which clips, which question, how long and how fast.
+
+    Args:
+        optimizer: with its schedule, and its layer decay where the tower moves.
+        label: key of the records' labels that tells the class; in rendered clips species, colour,
+            background or motion.
+        train_clips: clips of the training source used.
+        test_clips: clips of the test source used.
+        frames: t, frames spread evenly over the clip.
+        resolution: side of a frame in pixels.
+        steps: optimizer steps, 1 or more.
+        batch_size: clips of a step.
+        dropout: share of the pooled vector that is dropped in training, in [0, 1).
+        label_smoothing: share of the target spread over all classes, in [0, 1).
+    """
+
+    optimizer: optim.AdamW
+    label: str = "motion"
+    train_clips: int = 4000
+    test_clips: int = 2000
+    frames: int = 16
+    resolution: int = 288
+    steps: int = 1000
+    batch_size: int = 256
+    dropout: float = 0.5
+    label_smoothing: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("train_clips", "test_clips", "frames", "steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("dropout", "label_smoothing"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+
+
+class Classifier(eqx.Module):
+    """An encoder, a pooler of what is read from it, and a linear layer.
+
+    Args:
+        encoder: see `encoder_of`, perhaps with parts added.
+        pooler: features -> [b, d].
+        linear: [b, d] -> logits.
+        read: (encoder, clips) -> features for the pooler.
+        dropout: see `Setup`.
+    """
+
+    encoder: Any
+    pooler: Any
+    linear: layers.Linear
+    read: Callable[[Any, Array], Any] = eqx.field(static=True)
+    dropout: float = eqx.field(static=True)
+
+    def __call__(
+        self, clips: Float[Array, "b t r r 3"], key: PRNGKeyArray | None = None
+    ) -> Float[Array, "b c"]:
+        """Return one logit a class; with a key, as in training."""
+        pooled = self.pooler(self.read(self.encoder, clips))
+        if key is not None and self.dropout:
+            kept = jax.random.bernoulli(key, 1.0 - self.dropout, pooled.shape)
+            pooled = jnp.where(kept, pooled / (1.0 - self.dropout), 0.0)
+        return self.linear(pooled)
+
+
+def encoder_of(towers: Mapping[str, Any]) -> Any:
+    """Return the factorised encoder of a stage's video tower.
+
+    Raises:
+        UserError: the tower has none, so there is nothing to adapt.
+    """
+    found = getattr(towers["video"], "encoder", None)
+    if found is None:
+        raise errors.UserError("adaptation needs a video tower with an encoder, such as video.VideoTower")
+    return found
+
+
+def tokens_of(encoder: Any, clips: Float[Array, "b t r r 3"]) -> Float[Array, "b s d"]:
+    """Read an encoder's tokens: what a single pooler looks at."""
+    return encoder(clips).x
+
+
+def score(
+    setup: Setup,
+    train: source.Source,
+    test: source.Source,
+    build: Callable[[int, PRNGKeyArray], tuple[Classifier, Any]],
+    name: str,
+    pooling: str,
+    *,
+    seed: int,
+    cache: pathlib.Path,
+) -> dict[str, task.Score]:
+    """Train a classifier and score it on unseen clips.
+
+    Args:
+        setup: clips, question and optimizer.
+        train: labelled clips to learn from.
+        test: labelled clips that nothing is trained on.
+        build: (classes, key) -> the classifier and a tree of booleans, True where it moves.
+        name: of the protocol; stands behind the label in the score's name.
+        pooling: what the score's protocol says of the head.
+        seed: the experiment's seed.
+        cache: directory shared by runs.
+
+    Raises:
+        UserError: a record without the label, or a loss that was not finite.
+    """
+    read = lambda home, clips: pipeline.read_all(
+        home, cache, frames=setup.frames, resolution=setup.resolution, limit=clips
+    )
+    videos, records = read(train, setup.train_clips)
+    unseen, asked = read(test, setup.test_clips)
+    classes, targets, right = _targets(setup.label, records, asked)
+    key = keys.seeded(seed, "adaptation", name)
+    model, moving = build(len(classes), keys.fold(key, "build"))
+    trained = fit(model, moving, videos, targets, setup, key=keys.fold(key, "fit"))
+    logits = task.encode_all(trained, unseen, setup.batch_size, lambda logits: logits)
+    if not np.isfinite(logits).all():
+        raise errors.UserError(f"{name}: the loss was not finite; lower the peak of its optim.Schedule")
+    protocol = {
+        "pooling": pooling, "frames": setup.frames, "resolution": setup.resolution, "views": 1,
+        "train clips per class": round(len(targets) / len(classes)), "chance": round(1 / len(classes), 4),
+        "parameters trained": names.count(eqx.filter(model, moving)),
+    }  # fmt: skip
+    share = float(np.mean(logits.argmax(1) == right))
+    return {f"{setup.label}_{name}": task.Score(share, len(right), protocol)}
+
+
+def fit(
+    model: Classifier,
+    moving: Any,
+    videos: np.ndarray,
+    targets: np.ndarray,
+    setup: Setup,
+    *,
+    key: PRNGKeyArray,
+) -> Classifier:
+    """Return the classifier after the setup's steps of cross-entropy.
+
+    Args:
+        model: with its first weights.
+        moving: tree of booleans like the model: True where it moves.
+        videos: uint8 [c, t, r, r, 3].
+        targets: int [c].
+        setup: optimizer, steps, batch size, smoothing.
+        key: order of clips and dropout, folded by step.
+    """
+    optimizer = setup.optimizer.build(setup.steps)
+    arrays, still = eqx.partition(model, moving)
+    still_arrays, static = eqx.partition(still, eqx.is_array)
+
+    @jax.jit
+    def one(arrays: Any, memory: Any, still: Any, clips: Array, wanted: Array, key: PRNGKeyArray) -> tuple:
+        def loss_of(arrays: Any) -> Array:
+            whole: Any = eqx.combine(arrays, still, static)
+            logits = whole(clips.astype(jnp.float32) / 255.0, key)
+            soft = optax.smooth_labels(jax.nn.one_hot(wanted, logits.shape[-1]), setup.label_smoothing)
+            return optax.softmax_cross_entropy(logits, soft).mean()
+
+        updates, memory = optimizer.update(jax.grad(loss_of)(arrays), memory, arrays)
+        return eqx.apply_updates(arrays, updates), memory
+
+    memory = optimizer.init(arrays)
+    for step in range(setup.steps):
+        at = np.asarray(
+            jax.random.randint(keys.fold(key, "batch", step), (setup.batch_size,), 0, len(videos))
+        )
+        drop = keys.fold(key, "dropout", step)
+        arrays, memory = one(arrays, memory, still_arrays, videos[at], targets[at], drop)
+    return eqx.combine(arrays, still)
+
+
+def _targets(
+    label: str, records: Sequence[record.Record], asked: Sequence[record.Record]
+) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Return the classes, and their numbers in both sets; a rendered label has the classes of its world."""
+    for each in (*records, *asked):
+        if not isinstance(each.labels.get(label), str):
+            raise errors.UserError(f"clip {each.key!r} has no label {label!r}; add it to the source's truth")
+    classes = probe.CLASSES.get(label) or tuple(sorted({each.labels[label] for each in records}))
+    unknown = sorted({each.labels[label] for each in asked} - set(classes))
+    if unknown:
+        raise errors.UserError(f"label {label!r}: the test clips have {unknown}, no training clip has")
+    found = [np.array([classes.index(each.labels[label]) for each in part]) for part in (records, asked)]
+    return classes, found[0], found[1]

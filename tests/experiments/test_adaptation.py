@@ -1,0 +1,116 @@
+"""Adaptation: what starts as the released model, what moves, and that it learns."""
+
+import cli
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from core import errors, keys, layers, names, optim, presets, video
+from data import record, source, world
+from experiments.tasks import adapter, finetune, mlap, tuning
+
+SIZE = presets.Size(dim=8, heads=2, mlp_dim=8, spatial_layers=2, temporal_layers=2, text_layers=1)
+TOWER = video.VideoTower(
+    SIZE, 2, 8, 4, remat="none", scan=True, use_pooler=False, position_std=1.0, key=jax.random.key(1)
+)
+CLIPS = np.random.default_rng(0).integers(0, 255, (6, 2, 8, 8, 3), np.uint8)
+FLOATS = jnp.asarray(CLIPS, jnp.float32) / 255.0
+SETUP = tuning.Setup(
+    optim.AdamW(optim.Schedule(1e-2), weight_decay=0.0), steps=3, batch_size=4, dropout=0.0, frames=2
+)
+HOME = source.Rendered(world.World(clips=16, resolution=16, frames=2), workers=0)
+
+
+def test_untrained_adapters_change_nothing_and_trained_ones_leave_the_encoder_alone():
+    encoder = TOWER.encoder
+    changed, moving = adapter.adapted(encoder, 3, key=jax.random.key(0))
+    np.testing.assert_array_equal(changed(FLOATS).x, encoder(FLOATS).x)
+    paths = names.flatten(eqx.filter(changed, moving))
+    assert {path.rsplit("feed/", 1)[1] for path in paths} == {
+        "down/kernel", "down/bias", "up/kernel", "up/bias", "scale",
+    }  # fmt: skip
+    assert paths["spatial/blocks/feed/down/kernel"].shape == (2, 8, 3)
+    model = tuning.Classifier(
+        changed, lambda x: x.mean(1), layers.Linear(8, 2, key=jax.random.key(2)), tuning.tokens_of, 0.0
+    )
+    moves = eqx.tree_at(lambda m: m.encoder, jax.tree.map(eqx.is_inexact_array, model), moving)
+    trained = tuning.fit(model, moves, CLIPS, np.arange(6) % 2, SETUP, key=jax.random.key(3))
+    before, after = names.flatten(changed), names.flatten(trained.encoder)
+    differ = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert differ
+    assert differ <= set(paths)
+    padded = changed.spatial.blocks.feed
+    one = jax.tree.map(lambda leaf: leaf[0], trained.encoder.spatial.blocks.feed)
+    assert type(one) is type(padded)
+    x = jnp.ones((1, 2, 8))
+    np.testing.assert_array_equal(one(x, jnp.array([[0.0, 1.0]]))[0, 1], 0.0)
+
+
+def test_the_last_layer_is_the_encoder_s_own_output():
+    found = mlap.last_layers(2, TOWER.encoder, FLOATS)
+    assert len(found) == 2
+    np.testing.assert_allclose(found[-1], TOWER.encoder(FLOATS).x, atol=1e-5)
+    assert not np.allclose(found[0], found[1], atol=1e-2)
+    with pytest.raises(errors.UserError, match=r"layers must lie between 1 and 2"):
+        mlap.last_layers(3, TOWER.encoder, FLOATS)
+
+
+def test_every_link_of_the_chain_is_read():
+    pooler = mlap.ChainPooler(8, 2, 8, 2, key=jax.random.key(0))
+    x = jax.random.normal(jax.random.key(1), (2, 3, 5, 8))
+    for index in range(2):
+        slope = jax.grad(lambda part, index=index: pooler(
+            [part if i == index else x[i] for i in range(2)])[..., 0].sum())(x[index])  # fmt: skip
+        assert jnp.abs(slope).sum() > 0
+
+
+def test_fitting_learns_what_can_be_learnt_and_is_the_same_twice():
+    bright = (np.arange(32) % 2).astype(int)
+    clips = (
+        np.zeros((32, 2, 8, 8, 3), np.uint8) + (60 + 120 * bright).astype(np.uint8)[:, None, None, None, None]
+    )
+    setup = tuning.Setup(optim.AdamW(optim.Schedule(1e-2)), steps=30, batch_size=8, dropout=0.1)
+    model = tuning.Classifier(
+        TOWER.encoder, lambda x: x.mean(1), layers.Linear(8, 2, key=jax.random.key(2)), tuning.tokens_of, 0.1
+    )
+    moving = jax.tree.map(eqx.is_inexact_array, model)
+    first, second = (
+        tuning.fit(model, moving, clips, bright, setup, key=keys.seeded(0, "a")) for _ in range(2)
+    )
+    assert names.digest(names.flatten(first)) == names.digest(names.flatten(second))
+    assert (first(jnp.asarray(clips, jnp.float32) / 255.0).argmax(1) == bright).all()
+
+
+def test_dropout_is_of_training_only():
+    model = tuning.Classifier(
+        TOWER.encoder, lambda x: x.mean(1), layers.Linear(8, 2, key=jax.random.key(2)), tuning.tokens_of, 0.5
+    )
+    np.testing.assert_array_equal(model(FLOATS), model(FLOATS))
+    assert not np.allclose(model(FLOATS), model(FLOATS, jax.random.key(0)))
+
+
+def test_labels_of_a_user_s_own_clips():
+    made = lambda *labels: [record.Record(str(i), b"x", "a", labels={"act": v}) for i, v in enumerate(labels)]
+    classes, targets, right = tuning._targets("act", made("run", "eat", "run"), made("eat"))
+    assert classes == ("eat", "run")
+    assert targets.tolist() == [1, 0, 1]
+    assert right.tolist() == [0]
+    with pytest.raises(errors.UserError, match=r"test clips have \['fly'\]"):
+        tuning._targets("act", made("run"), made("fly"))
+    with pytest.raises(errors.UserError, match="no label 'kind'"):
+        tuning._targets("kind", made("run"), made("run"))
+
+
+def test_mistakes_are_one_line():
+    with pytest.raises(errors.UserError, match="tower with an encoder"):
+        finetune.FineTuning(HOME, HOME, SETUP)(
+            {"video": tiny.Line(key=jax.random.key(0))}, seed=0, cache=cli.CACHE
+        )
+    for fields in ({"steps": 0}, {"dropout": 1.0}, {"label_smoothing": -0.1}, {"batch_size": 0}):
+        with pytest.raises(ValueError):
+            tuning.Setup(optim.AdamW(), **fields)
+    with pytest.raises(ValueError):
+        adapter.AdapterTuning(HOME, HOME, SETUP, bottleneck=0)
