@@ -165,7 +165,7 @@ def read(path: pathlib.Path) -> Embeddings:
                 raise errors.UserError(f"embeddings {path}: every video failed when it was made; embed again")
             arrays = {name: archive[name] for name in (*_TEXTS, *_NUMBERS)}
         # np.load is content with a single array as well, which has no such names.
-    except (ValueError, OSError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())[:200]
         raise errors.UserError(f"embeddings {path}: not what prismlab embed writes ({reason})") from error
     rows = {arrays[name].shape[0] if arrays[name].ndim else -1 for name in (*_NUMBERS, "path")}
