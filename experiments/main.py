@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from core import errors
+from core import errors, memory
 from experiments import commands
 
 # In the order of a newcomer's first day; a command that is not listed comes after them, by name.
@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on the machine are no news to a user
     options = _parser().parse_args(arguments)
+    memory.keep_freed()
     sys.unraisablehook = _without_echoes
     try:
         return options.run(options)

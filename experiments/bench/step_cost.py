@@ -15,7 +15,7 @@ import jax
 import numpy as np
 import rich.table
 
-from core import keys, learner, step
+from core import keys, learner, memory, step
 from experiments import console, recipe, strict
 
 
@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("bindings", nargs="*")
     parser.add_argument("--steps", type=int, default=20)
     options = parser.parse_args()
+    memory.keep_freed()  # as the command does
     root = strict.load(options.file, options.bindings).root
     rows = root.experiments() if isinstance(root, recipe.Ablation) else {root.name: root}
     runs: dict[str, tuple] = {}
