@@ -51,8 +51,10 @@ class Learner(eqx.Module):
             encoded = tower(*inputs)
         else:
             mask_key = keys.fold(key, "mask", repr((view.tower, view.mask)))
+            # Sources may have clips of other lengths, images one frame: the batch says how many.
+            frames = batch.video.shape[1]
             place = masking.sample_batch(
-                view.mask, batch.weight.shape[0], tower.frames, tower.patches, key=mask_key
+                view.mask, batch.weight.shape[0], frames, tower.patches, key=mask_key
             )
             encoded = tower(*inputs, place=place, tube=view.mask.tube)
         return jax.lax.stop_gradient(encoded) if view.teacher else encoded

@@ -6,10 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import errors
-from data import mixture
+from data import example, mixture
 
 quick = settings(max_examples=50, deadline=None)
 shares = st.lists(st.floats(0.05, 20.0), min_size=1, max_size=7).map(tuple)
+
+
+def alternate(weights, batch_size, steps, host=0, hosts=1, clips=None):
+    plan = mixture.Plan(tuple(map(str, range(len(weights)))), ((0, weights),))
+    return mixture.Alternate(plan, example.HostPlace(batch_size, host, hosts), steps, clips)
 
 
 @quick
@@ -49,7 +54,7 @@ def test_scaling_all_weights_changes_nothing(weights, steps, power, factor):
 @quick
 @given(shares, st.integers(1, 9), st.integers(1, 30))
 def test_global_batches_are_homogeneous_and_read_each_source_in_order(weights, batch_size, steps):
-    chosen = mixture.Alternate(weights, batch_size, steps)
+    chosen = alternate(weights, batch_size, steps)
     assert len(chosen) == steps * batch_size
     items = [chosen[index] for index in range(len(chosen))]
     for step in range(steps):
