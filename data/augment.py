@@ -50,9 +50,12 @@ class ColourJitter:
             return video
         enhancers = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
         for which in order:
-            factor = float(factors[which])
-            video = _each(video, lambda frame, e=enhancers[which], f=factor: e(frame).enhance(f))
+            video = _each(video, _enhance(enhancers[which], float(factors[which])))
         return video
+
+
+def _enhance(enhancer: Callable, factor: float) -> Callable[[Image.Image], Image.Image]:
+    return lambda frame: enhancer(frame).enhance(factor)
 
 
 def _affine(a: float, b: float, c: float, d: float, e: float, f: float) -> Callable:
