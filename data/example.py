@@ -106,21 +106,17 @@ class Prepare(grain.transforms.MapWithIndex):
             for view in range(line.num_views)
         ]
         # Where the length is known and nothing is kept, only the frames that are seen are decoded.
-        known = example.frame_count if not room else None
-        if known is None:
-            whole = clips.clip_of(example, wanted, home, room)
-            known = example.frame_count or len(whole)
-            clips.check_length(len(whole), known, example, home)
-        else:
-            whole = None
-            clips.check_length(known, wanted, example, home)
+        whole = None if example.frame_count and not room else clips.clip_of(example, wanted, home, room)
+        known = example.frame_count or len(whole)  # type: ignore[arg-type]
+        clips.check_length(known, wanted, example, home)
         seen = [line.choose(known, wanted, rng) for rng in draws]
+        needed = np.unique(np.concatenate(seen))
         if whole is None:
-            needed = np.unique(np.concatenate(seen))
             decoded = clips.chosen(example, needed.tolist(), home)
-            pictures = [decoded[np.searchsorted(needed, numbers)] for numbers in seen]
         else:
-            pictures = [whole[numbers] for numbers in seen]
+            clips.check_length(len(whole), int(needed[-1]) + 1, example, home)
+            decoded = whole[needed]
+        pictures = [decoded[np.searchsorted(needed, numbers)] for numbers in seen]
         ids, paddings = self._encode(example.caption)
         caption = np.asarray(caption_hash(example.caption), np.int64)
         made = []

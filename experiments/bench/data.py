@@ -19,10 +19,10 @@ import pathlib
 import resource
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import rich.table
@@ -35,19 +35,7 @@ from experiments import console
 FRAMES = 8
 
 
-@dataclasses.dataclass(frozen=True)
-class Opened:
-    """A source that is a directory of shards."""
-
-    path: str
-
-    def open(self, cache: pathlib.Path) -> shards.ShardReader:
-        """Return its records."""
-        del cache
-        return shards.ShardReader(self.path)
-
-
-def jpeg_shards(whole: Sequence[record.Record], directory: pathlib.Path) -> None:
+def jpeg_shards(whole: shards.ShardReader, directory: pathlib.Path) -> None:
     """Write the same clips with one JPEG (quality 90) a frame."""
 
     def packed(index: int) -> record.Record:
@@ -73,7 +61,7 @@ def measured(run: Callable[[], int]) -> tuple[float, float]:
     return clips / (processor_seconds() - start), clips / (time.perf_counter() - began)
 
 
-def bare(home: Opened, clips: int, side: int) -> int:
+def bare(home: Any, clips: int, side: int) -> int:
     """Decode clips one after another, choose frames, bring them to the side: no loader at all."""
     records = home.open(pathlib.Path())
     for index in range(clips):
@@ -95,14 +83,14 @@ def loaded(line: pipeline.Line, clips: int, batch: int, cache: pathlib.Path) -> 
 
 def compare(options: argparse.Namespace, cache: pathlib.Path) -> None:
     """Print the table of ways and their ratio to the bare decoder."""
-    made = source.Rendered(
+    made: Any = source.Rendered(
         world.World(clips=options.clips, resolution=options.side, frames=24), workers=options.workers or 1
     )
     whole = made.open(cache)
     jpeg = cache / "jpeg"
     jpeg_shards(whole, jpeg)
     words = tokenizer.Tokenizer((made,), vocabulary=128, length=16)
-    kinds = {"MP4": Opened(str(whole.directory)), "JPEG": Opened(str(jpeg))}
+    kinds: dict[str, Any] = {"MP4": source.Shards(str(whole.directory)), "JPEG": source.Shards(str(jpeg))}
     ways: dict[tuple[str, str], Callable[[], int]] = {}
     reads = options.reads // options.batch * options.batch
     for kind, home in kinds.items():
@@ -129,24 +117,24 @@ def compare(options: argparse.Namespace, cache: pathlib.Path) -> None:
         for way, run in ways.items():
             found[way].append(measured(run))
     table = rich.table.Table("clips", "way", "clips/s and core", "of bare", "clips/s of wall clock", box=None)
-    for (kind, way), pairs in found.items():
+    for (kind, name), pairs in found.items():
         ratio = statistics.median(
             one / other for (one, _), (other, _) in zip(pairs, found[kind, "bare decoder"])
         )
         core, wall = (statistics.median(values) for values in zip(*pairs))
-        table.add_row(kind, way, f"{core:.0f}", f"{ratio:.2f}", f"{wall:.0f}")
+        table.add_row(kind, name, f"{core:.0f}", f"{ratio:.2f}", f"{wall:.0f}")
     console.make_console().print(table)
     if options.peer_python:
         peer(options, whole, cache)
 
 
-def peer(options: argparse.Namespace, whole: Sequence[record.Record], cache: pathlib.Path) -> None:
+def peer(options: argparse.Namespace, whole: shards.ShardReader, cache: pathlib.Path) -> None:
     """Time the same MP4 clips through PyTorch's DataLoader and decord2 at equal workers, in turns."""
     folder = cache / "peer"
     folder.mkdir()
     for index in range(len(whole)):
         (folder / f"{index:06d}.mp4").write_bytes(whole[index].video)
-    home = Opened(str(whole.directory))  # type: ignore[attr-defined]
+    home: Any = source.Shards(str(whole.directory))
     words = tokenizer.Tokenizer((home,), vocabulary=128, length=16)
     line = pipeline.Line({"MP4": home}, words, frames=FRAMES, resolution=options.side, threads=1)
     reads = options.reads // options.batch * options.batch
@@ -172,7 +160,7 @@ def peer(options: argparse.Namespace, whole: Sequence[record.Record], cache: pat
 
 def memory(options: argparse.Namespace, cache: pathlib.Path) -> None:
     """Print the resident memory of the process while batches go by."""
-    made = source.Rendered(world.World(clips=64, resolution=16, frames=4), workers=0)
+    made: Any = source.Rendered(world.World(clips=64, resolution=16, frames=4), workers=0)
     words = tokenizer.Tokenizer((made,), vocabulary=64, length=8)
     line = pipeline.Line({"one": made}, words, frames=2, resolution=16, workers=options.workers)
     stream = line.open(4, options.memory, 0, "bench", cache)
@@ -213,11 +201,11 @@ def main() -> None:
     parser.add_argument("--wait", type=pathlib.Path, metavar="WORKDIR")
     options = parser.parse_args()
     if options.wait:
-        return wait(options.wait)
+        wait(options.wait)
+        return
     with tempfile.TemporaryDirectory() as cache:
         (memory if options.memory else compare)(options, pathlib.Path(cache))
-    return None
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
