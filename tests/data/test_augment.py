@@ -38,7 +38,7 @@ def test_every_operation_works_at_both_ends(name):
 
 
 def test_nothing_moves_where_place_matters():
-    still = augment.RandAugment(count=8, probability=1.0, geometric=False)
+    still = augment.RandAugment(count=2, probability=1.0, geometric=False)
     picture = np.zeros((1, 24, 24, 3), np.uint8)
     picture[:, :, :12] = 200
     for seed in range(30):
