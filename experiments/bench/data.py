@@ -6,7 +6,7 @@
     python -m experiments.bench.data --wait WORKDIR        share of the time that stages waited for data
 
 Ratios of one run; the ways take turns, so that a noisy machine slows all alike. Clips per second are of
-processor time (user and system, worker processes included), hence per core.
+processor time (user and system, worker processes and their start included), hence per core.
 """
 
 import argparse
@@ -75,10 +75,10 @@ def bare(home: Any, clips: int, side: int) -> int:
     return clips
 
 
-def loaded(line: pipeline.Line, clips: int, batch: int, cache: pathlib.Path) -> int:
-    """Read clips through the loader."""
+def loaded(line: pipeline.Line, clips: int, batch: int, cache: pathlib.Path) -> Callable[[], int]:
+    """Open the loader, which is not timed; return what reads clips through it."""
     stream = line.open(batch, clips // batch, 0, "bench", cache)
-    return sum(len(each["weight"]) for each in stream.read(0))
+    return lambda: sum(len(each["weight"]) for each in stream.read(0))
 
 
 def compare(options: argparse.Namespace, cache: pathlib.Path) -> None:
@@ -96,20 +96,16 @@ def compare(options: argparse.Namespace, cache: pathlib.Path) -> None:
     for kind, home in kinds.items():
         line = pipeline.Line({kind: home}, words, frames=FRAMES, resolution=options.side, threads=1)
         ways[kind, "bare decoder"] = functools.partial(bare, home, reads, options.side)
-        ways[kind, "loader, 1 thread"] = functools.partial(loaded, line, reads, options.batch, cache)
+        ways[kind, "loader, 1 thread"] = loaded(line, reads, options.batch, cache)
         for count in [options.workers] * (options.workers > 0):
             threads, processes = (
                 dataclasses.replace(line, threads=count),
                 dataclasses.replace(line, workers=count),
             )
-            ways[kind, f"loader, {count} threads"] = functools.partial(
-                loaded, threads, reads, options.batch, cache
-            )
-            ways[kind, f"loader, {count} processes"] = functools.partial(
-                loaded, processes, reads, options.batch, cache
-            )
+            ways[kind, f"loader, {count} threads"] = loaded(threads, reads, options.batch, cache)
+            ways[kind, f"loader, {count} processes"] = loaded(processes, reads, options.batch, cache)
         views = dataclasses.replace(line, num_views=4)
-        ways[kind, "loader, 4 views a decode"] = functools.partial(loaded, views, reads, options.batch, cache)
+        ways[kind, "loader, 4 views a decode"] = loaded(views, reads, options.batch, cache)
     found: dict[tuple[str, str], list[tuple[float, float]]] = {way: [] for way in ways}
     for way, run in ways.items():
         run() if "processes" not in way[1] else None  # files into memory, imports done
