@@ -101,10 +101,8 @@ class Prepare(grain.transforms.MapWithIndex):
     def _views(self, group: int, home: str, example: record.Record) -> list[HostArrays]:
         line = self._line
         wanted, room = line.frames_of_source(home), line.cache_megabytes
-        draws = [
-            np.random.Generator(np.random.Philox(key=[self._seed, group * line.num_views + view]))
-            for view in range(line.num_views)
-        ]
+        first = group * line.num_views
+        draws = [generator(self._seed, first + view) for view in range(line.num_views)]
         # Where the length is known and nothing is kept, only the frames that are seen are decoded.
         whole = None if example.frame_count and not room else clips.clip_of(example, wanted, home, room)
         known = example.frame_count or len(whole)  # type: ignore[arg-type]
@@ -177,6 +175,23 @@ class HostPlace:
         """Return the number in the global stream of the index-th group that this host reads."""
         step, place = divmod(int(index), self.own)
         return step * self.groups + self.host * self.own + place
+
+
+class _Key(np.random.bit_generator.ISeedSequence):
+    """Hands a key to Philox as it is; `Philox(key=...)` first asks the system for entropy: a millisecond."""
+
+    def __init__(self, *key: int):
+        self._key = np.asarray(key, np.uint64)
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> np.ndarray:
+        """Return the key."""
+        assert (n_words, np.dtype(dtype)) == (2, np.dtype(np.uint64))
+        return self._key
+
+
+def generator(seed: int, index: int) -> np.random.Generator:
+    """Return the randomness of one example, equal to that of `Philox(key=[seed, index])`."""
+    return np.random.Generator(np.random.Philox(_Key(seed, index)))  # type: ignore[arg-type]
 
 
 def caption_hash(caption: str) -> int:

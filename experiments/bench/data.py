@@ -186,8 +186,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--clips", type=int, default=64, help="clips rendered")
-    parser.add_argument("--reads", type=int, default=256, help="clips read by each way in each repeat")
+    parser.add_argument(
+        "--clips", type=int, default=512, help="clips rendered; Grain shuffles few of them slowly"
+    )
+    parser.add_argument("--reads", type=int, default=512, help="clips read by each way in each repeat")
     parser.add_argument("--side", type=int, default=96)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--workers", type=int, default=2)

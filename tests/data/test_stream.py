@@ -262,3 +262,10 @@ def test_memory_is_counted_before_the_start(cache):
 def test_settings_that_cannot_be_meant_are_refused(fields):
     with pytest.raises(ValueError):
         dataclasses.replace(LINE, **fields)
+
+
+@few
+@given(st.integers(0, 2**63 - 1), st.integers(0, 2**40))
+def test_an_example_draws_what_philox_gives_for_its_key(seed, index):
+    plain = np.random.Generator(np.random.Philox(key=[seed, index]))
+    assert np.array_equal(example.generator(seed, index).integers(0, 2**62, 9), plain.integers(0, 2**62, 9))
