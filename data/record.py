@@ -1,7 +1,10 @@
 """What one record of a shard holds, and its bytes: a fixed prefix, a JSON header, then the video.
 
 Layout (little-endian): magic "PRSM", uint16 schema version, uint32 header length, uint32 crc32 of all that
-follows; then the header as UTF-8 JSON, then the encoded video. Nothing is pickled.
+follows; then the header as UTF-8 JSON, then the encoded video, or the files of its frames one after another.
+Nothing is pickled.
+
+Version 1 knew videos only; its records are still read. Version 2 added kind, sizes, fps and frame_count.
 """
 
 import dataclasses
@@ -9,16 +12,20 @@ import json
 import math
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 from core import errors
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE = (1, 2)
+# What `Record.video` holds: a video file; one picture file a frame; or one picture, a one-frame video.
+KINDS = ("video", "frames", "image")
 MAX_HEADER_BYTES = 4 << 20
 MAX_VIDEO_BYTES = 1 << 30
 _MAGIC = b"PRSM"
 _PREFIX = struct.Struct("<4sHII")
-_REMEDY = "write the shards again from their source"
+_REMEDY = "write the shards again from their source (`prismlab data prepare`)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +34,17 @@ class Record:
 
     Args:
         key: name of the clip, unique in its data set.
-        video: bytes of an encoded video file (MP4, WebM, ...).
+        video: bytes of what `kind` says; `frames.decode` turns any kind into pixels.
         caption: non-empty text.
         start: first second of the clip inside the video, or None for its beginning.
         end: last second (exclusive), or None for its end.
         labels: small JSON values by name, e.g. the truth of a rendered clip.
         schema_version: version of this layout.
+        kind: "video": one encoded video file (MP4, WebM, ...); "frames": one picture file (JPEG, PNG or
+            WebP) a frame, one after another; "image": one picture file, a video of one frame.
+        sizes: bytes of each frame's file, in order; for "frames" only.
+        fps: frames per second; for "frames" only, where known.
+        frame_count: frames between start and end, where known, so that they can be chosen before decoding.
     """
 
     key: str
@@ -42,11 +54,33 @@ class Record:
     end: float | None = None
     labels: dict[str, Any] = dataclasses.field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
+    kind: str = "video"
+    sizes: tuple[int, ...] = ()
+    fps: float | None = None
+    frame_count: int | None = None
 
     @property
     def checksum(self) -> int:
         """crc32 of the video's bytes."""
         return zlib.crc32(self.video)
+
+
+def of_frames(
+    key: str, pictures: Sequence[bytes], caption: str, *, fps: float | None = None, **more: Any
+) -> Record:
+    """Return the record of a clip whose frames are picture files.
+
+    Args:
+        key: as in Record.
+        pictures: bytes of one JPEG, PNG or WebP file a frame, in order.
+        caption: as in Record.
+        fps: frames per second, where known.
+        more: other fields of Record.
+    """
+    sizes = tuple(len(each) for each in pictures)
+    return Record(
+        key, b"".join(pictures), caption, kind="frames", sizes=sizes, fps=fps, frame_count=len(sizes), **more
+    )
 
 
 def check(record: Record) -> None:
@@ -72,10 +106,34 @@ def check(record: Record) -> None:
             faults.append(f"{name} as seconds from 0, or null, got {getattr(record, name)!r}")
     if not faults and record.end is not None and record.end <= (record.start or 0.0):
         faults.append(f"end after start, got {record.start} to {record.end}")
+    faults += _kind_faults(record)
     if record.schema_version != SCHEMA_VERSION:
         faults.append(f"schema version {SCHEMA_VERSION}, got {record.schema_version}")
     if faults:
         raise errors.UserError("\n".join(f"record {record.key!r}: wanted {fault}" for fault in faults))
+
+
+def _kind_faults(record: Record) -> list[str]:
+    faults = []
+    if record.kind not in KINDS:
+        faults.append(f"kind one of {KINDS}, got {record.kind!r}")
+    if record.kind == "frames":
+        if not record.sizes or min(record.sizes) < 1 or sum(record.sizes) != len(record.video):
+            faults.append(f"sizes of 1 or more that sum to {len(record.video)} bytes, got {record.sizes[:8]}")
+        if record.frame_count not in (None, len(record.sizes)):
+            faults.append(f"frame_count {len(record.sizes)}, one a size, got {record.frame_count}")
+    elif record.sizes or record.fps is not None:
+        faults.append(f"sizes and fps for kind 'frames' only, got them for {record.kind!r}")
+    if record.kind != "video" and (record.start is not None or record.end is not None):
+        faults.append(
+            f"start and end for kind 'video' only (cut frames when writing), got them for {record.kind!r}"
+        )
+    if record.fps is not None and not (_is_time(record.fps) and record.fps > 0):
+        faults.append(f"fps above 0, or null, got {record.fps!r}")
+    count = record.frame_count
+    if count is not None and (type(count) is not int or count < 1):
+        faults.append(f"frame_count of 1 or more, or null, got {count!r}")
+    return faults
 
 
 def pack(record: Record) -> bytes:
@@ -98,6 +156,10 @@ def pack(record: Record) -> bytes:
         "end": record.end,
         "labels": record.labels,
         "video_bytes": len(record.video),
+        "kind": record.kind,
+        "sizes": record.sizes,
+        "fps": record.fps,
+        "frame_count": record.frame_count,
     }
     try:
         text = json.dumps(fields, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
@@ -130,14 +192,14 @@ def unpack(data: bytes, name: str = "record") -> Record:
         The record.
 
     Raises:
-        errors.UserError: for another format or version, a cut record or a changed byte, naming the record.
+        errors.UserError: naming the record, for another format or version, a cut record or a changed byte.
     """
     if len(data) < _PREFIX.size or data[:4] != _MAGIC:
         raise errors.UserError(
             f"{name}: wanted a record that starts with {_MAGIC!r}, got {data[:4]!r}; {_REMEDY}"
         )
     _, version, header_length, checksum = _PREFIX.unpack_from(data)
-    if version != SCHEMA_VERSION:
+    if version not in READABLE:
         raise errors.UserError(f"{name}: wanted schema version {SCHEMA_VERSION}, got {version}; {_REMEDY}")
     if header_length > MAX_HEADER_BYTES or len(data) < _PREFIX.size + header_length:
         raise errors.UserError(
@@ -151,7 +213,8 @@ def unpack(data: bytes, name: str = "record") -> Record:
     body = _PREFIX.size + header_length
     fields = json.loads(data[_PREFIX.size : body])
     assert fields.pop("video_bytes") == len(data) - body
-    return Record(video=data[body:], schema_version=version, **fields)
+    # A record of version 1 is one of version 2 whose new fields have their defaults.
+    return Record(video=data[body:], **fields | {"sizes": tuple(fields.get("sizes", ()))})
 
 
 def _is_time(value: object) -> bool:

@@ -236,10 +236,10 @@ def _read_manifest(directory: pathlib.Path) -> dict[str, Any]:
         raise errors.UserError(
             f"{path}: wanted a manifest, got an unreadable one ({error!r}); {_REMEDY}"
         ) from error
-    if version != record_module.SCHEMA_VERSION:
+    if version not in record_module.READABLE:
         raise errors.UserError(
             f"{path}: wanted schema version {record_module.SCHEMA_VERSION}, got {version}; "
-            "write the shards again with this version of the code"
+            "write the shards again with this version of the code (`prismlab data prepare`)"
         )
     if not sound:
         raise errors.UserError(

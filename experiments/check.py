@@ -4,11 +4,12 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import rich.box
 import rich.console
 import rich.table
 
-from core import errors, keys, learner, mesh, names
+from core import errors, keys, learner, mesh, names, types
 from experiments import engine, recipe, released_weights
 
 
@@ -33,6 +34,8 @@ def abstract_stages(experiment: recipe.Experiment) -> dict[str, learner.Learner]
             mesh.check_batch(stage.batch_size, mesh.make())
             stage.optimizer.build(stage.steps)
             check_shapes(stage, built[stage.name])
+            if stage.data.frames_of:
+                check_lengths(stage, built[stage.name], abstract_teacher(stage, built))
             if isinstance(stage.init_from, released_weights.Released):
                 check_fit(stage, built[stage.name], {"towers": stage.init_from.abstract()})
             elif stage.init_from in built:
@@ -45,6 +48,24 @@ def abstract_stages(experiment: recipe.Experiment) -> dict[str, learner.Learner]
     return built
 
 
+def abstract_teacher(stage: recipe.Stage, earlier: dict[str, learner.Learner]) -> learner.Towers | None:
+    """Return the towers of a stage's teacher by shape only, or None.
+
+    Args:
+        stage: the configuration.
+        earlier: learners of the stages before it.
+    """
+    if stage.teacher is None:
+        return None
+    if isinstance(stage.teacher, released_weights.Released):
+        return stage.teacher.abstract()
+    if stage.teacher in earlier:
+        return earlier[stage.teacher].towers
+    # A folder: towers built like this stage's own.
+    key = keys.seeded(0, "init")
+    return eqx.filter_eval_shape(lambda k: {name: make(key=k) for name, make in stage.towers.items()}, key)
+
+
 def abstract_learner(stage: recipe.Stage, earlier: dict[str, learner.Learner]) -> learner.Learner:
     """Return the learner of a stage by shape only.
 
@@ -52,16 +73,7 @@ def abstract_learner(stage: recipe.Stage, earlier: dict[str, learner.Learner]) -
         stage: the configuration.
         earlier: learners of the stages before it.
     """
-    key = keys.seeded(0, "init")
-    teacher = None
-    if isinstance(stage.teacher, released_weights.Released):
-        teacher = stage.teacher.abstract()
-    elif stage.teacher in earlier:
-        teacher = earlier[stage.teacher].towers
-    elif stage.teacher is not None:  # a folder: towers built like this stage's own
-        teacher = eqx.filter_eval_shape(
-            lambda k: {name: make(key=k) for name, make in stage.towers.items()}, key
-        )
+    teacher, key = abstract_teacher(stage, earlier), keys.seeded(0, "init")
     return eqx.filter_eval_shape(lambda k: learner.build(stage.towers, stage.objectives, teacher, key=k), key)
 
 
@@ -83,6 +95,35 @@ def check_shapes(stage: recipe.Stage, built: learner.Learner) -> None:
             f"text.TextTower.vocabulary={built.towers['text'].vocabulary} is smaller than "
             f"tokenizer.Tokenizer.vocabulary={stage.data.tokenizer.vocabulary}; set both to the same"
         )
+
+
+def check_lengths(stage: recipe.Stage, built: learner.Learner, teacher: Any) -> None:
+    """Refuse a source whose number of frames an objective of the stage cannot take; nothing is computed.
+
+    Args:
+        stage: the configuration.
+        built: its learner, by shape.
+        teacher: its teacher's towers, by shape, or None.
+
+    Raises:
+        UserError: naming the source and its frames.
+    """
+    for home, frames in sorted((stage.data.frames_of or {}).items()):
+        side, words, b = stage.data.resolution, stage.data.tokenizer.length, stage.batch_size
+
+        def loss(own: learner.Learner, frozen: Any, *, b=b, frames=frames, side=side, words=words) -> Any:
+            video, text = jnp.zeros((b, frames, side, side, 3)), jnp.zeros((b, words), jnp.int32)
+            batch = types.Batch(video, text, jnp.zeros((b, words)), jnp.ones(b))
+            return own(batch, frozen, key=keys.seeded(0))
+
+        try:
+            eqx.filter_eval_shape(loss, built, teacher)
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise errors.UserError(
+                f"source {home!r} has {frames} frames, which the objectives {sorted(stage.objectives)} "
+                f"cannot take ({reason[:120]}); give it {stage.data.frames} or leave it out of this stage"
+            ) from error
 
 
 def check_fit(stage: recipe.Stage, own: learner.Learner, source: Any) -> None:

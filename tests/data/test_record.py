@@ -1,6 +1,7 @@
 """Records survive their bytes, and damaged bytes are refused by name."""
 
 import dataclasses
+import json
 import struct
 import zlib
 
@@ -65,9 +66,46 @@ def test_equal_records_give_equal_bytes() -> None:
 
 def test_another_version() -> None:
     packed = bytearray(record.pack(RECORD))
-    packed[4:6] = struct.pack("<H", 2)
-    with pytest.raises(errors.UserError, match="schema version 1, got 2"):
+    packed[4:6] = struct.pack("<H", 3)
+    with pytest.raises(errors.UserError, match=r"schema version 2, got 3.*prismlab data prepare"):
         record.unpack(bytes(packed))
+
+
+def test_records_of_version_1_are_still_read() -> None:
+    fields = {"caption": "a red disc", "end": 1.0, "key": "clip", "labels": {"species": "disc"}, "start": 0.0}
+    header = json.dumps(fields | {"video_bytes": 7}).encode()
+    body = header + b"\x00\x01video"
+    packed = struct.pack("<4sHII", b"PRSM", 1, len(header), zlib.crc32(body)) + body
+    assert record.unpack(packed) == RECORD
+
+
+def test_frames_and_images_round_trip() -> None:
+    clip = record.of_frames("clip", [b"first", b"second"], "a red disc", fps=8.0, labels={"a": 1})
+    assert (clip.sizes, clip.frame_count) == ((5, 6), 2)
+    image = record.Record("image", b"picture", "a red disc", kind="image")
+    for each in (clip, image):
+        assert record.unpack(record.pack(each)) == each
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"kind": "audio"}, "kind one of"),
+        ({"kind": "frames"}, "sizes of 1 or more"),
+        ({"kind": "frames", "sizes": (3, 5)}, "sum to 7"),
+        ({"kind": "frames", "sizes": (3, 4, 0)}, "sizes of 1 or more"),
+        ({"kind": "frames", "sizes": (3, 4), "frame_count": 3}, "frame_count 2"),
+        ({"kind": "image"}, "start and end for kind 'video'"),
+        ({"sizes": (7,)}, "for kind 'frames' only"),
+        ({"fps": 25.0}, "for kind 'frames' only"),
+        ({"fps": 0.0}, "fps above 0"),
+        ({"frame_count": 0}, "frame_count of 1"),
+        ({"frame_count": True}, "frame_count of 1"),
+    ],
+)
+def test_kinds_that_do_not_agree_are_refused(change: dict, word: str) -> None:
+    with pytest.raises(errors.UserError, match=word):
+        record.pack(dataclasses.replace(RECORD, **change))
 
 
 @pytest.mark.parametrize(

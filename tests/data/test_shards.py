@@ -45,7 +45,7 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, count: int, size: 
 
 def test_manifest(directory: pathlib.Path) -> None:
     manifest = json.loads((directory / "manifest.json").read_text())
-    assert (manifest["schema_version"], manifest["records"], manifest["source"]) == (1, 25, "a test")
+    assert (manifest["schema_version"], manifest["records"], manifest["source"]) == (2, 25, "a test")
     assert manifest["finished"] is True
     assert sorted(p.name for p in directory.iterdir()) == [
         "manifest.json",
@@ -142,7 +142,7 @@ def test_missing_empty_and_cut_shards_are_all_named(directory: pathlib.Path) -> 
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"schema_version": 2}, "schema version 1, got 2"),
+        ({"schema_version": 3}, "schema version 2, got 3"),
         ({"finished": False}, "finished"),
         ({"records": 24}, "counts agree"),
         ({"shards": None}, "unreadable"),

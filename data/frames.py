@@ -1,0 +1,153 @@
+"""A record of any kind to frames: encoded video, one picture file a frame, or one image.
+
+This is the one place that asks what kind a record is.
+"""
+
+import io
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+from core import errors
+from data import decode as decode_module
+from data import record as record_module
+
+# Others (TIFF, EPS, PSD, ...) have decoders with more surface and are no format of frames.
+FORMATS = ("JPEG", "PNG", "WEBP")
+# Pillow warns of large pictures; here the limit refuses them before a pixel is decoded. Silenced once:
+# silencing for the length of a call is not safe among threads.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+def decode(
+    record: record_module.Record,
+    indices: Sequence[int] | None = None,
+    *,
+    short_side: int | None = None,
+    limits: decode_module.Limits = decode_module.DEFAULT_LIMITS,
+    name: str | None = None,
+) -> UInt8[np.ndarray, "t h w 3"]:
+    """Return the pixels of a record: all of its frames, or chosen ones.
+
+    Choosing is cheap for pictures (no other frame is decoded) and for a video saves what follows the last
+    chosen frame. A record with a `frame_count` tells how many there are to choose from.
+
+    Args:
+        record: of any kind.
+        indices: frame numbers from 0, counted from the record's start, in any order, repeats allowed;
+            None for all frames.
+        short_side: resize so that the shorter side has this many pixels (bilinear), or None to keep the size.
+        limits: bounds on the file; max_pixels on each picture.
+        name: how messages call the record; default its key.
+
+    Returns:
+        uint8 [t, h, w, 3], RGB, turned upright.
+
+    Raises:
+        errors.UserError: naming the record: unreadable, beyond a limit, several sizes, too few frames.
+    """
+    label = f"clip {record.key!r}" if name is None else name
+    if record.kind == "video":
+        return _video(record, indices, short_side, limits, label)
+    pictures = split(record)
+    if len(pictures) > limits.max_frames:
+        raise errors.UserError(f"{label}: wanted at most {limits.max_frames} frames, got {len(pictures)}")
+    chosen = range(len(pictures)) if indices is None else [int(index) for index in indices]
+    if max(chosen) >= len(pictures):
+        raise _too_few(label, max(chosen), len(pictures))
+    done = {
+        index: picture(pictures[index], short_side=short_side, limits=limits, name=f"{label}, frame {index}")
+        for index in sorted(set(chosen))
+    }
+    sizes = {each.shape[:2] for each in done.values()}
+    if len(sizes) > 1:
+        raise errors.UserError(
+            f"{label}: wanted frames of one size, got {sorted(sizes)} (height, width); write the record again"
+        )
+    return np.stack([done[index] for index in chosen])
+
+
+def split(record: record_module.Record) -> list[bytes]:
+    """Return the picture files of a record of kind "frames" or "image"."""
+    if record.kind == "image":
+        return [record.video]
+    ends = np.cumsum(record.sizes)
+    return [record.video[end - size : end] for end, size in zip(ends, record.sizes)]
+
+
+def picture(
+    data: bytes,
+    *,
+    short_side: int | None = None,
+    limits: decode_module.Limits = decode_module.DEFAULT_LIMITS,
+    name: str = "picture",
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Decode one picture file: upright as EXIF says, without transparency, the first of an animation.
+
+    Args:
+        data: bytes of a JPEG, PNG or WebP file.
+        short_side: as in `decode`.
+        limits: bounds; max_bytes on the file, max_pixels on the picture.
+        name: how messages call it.
+
+    Returns:
+        uint8 [h, w, 3], RGB.
+
+    Raises:
+        errors.UserError: naming the picture: unreadable, cut, or too large.
+    """
+    if len(data) > limits.max_bytes:
+        raise errors.UserError(f"{name}: wanted at most {limits.max_bytes} bytes, got {len(data)}")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > limits.max_pixels:
+                raise errors.UserError(
+                    f"{name}: wanted at most {limits.max_pixels} pixels, got {width}x{height}; "
+                    "shrink the picture or raise Limits.max_pixels"
+                )
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+    except errors.UserError:
+        raise
+    except (
+        Exception
+    ) as error:  # damaged bytes make Pillow raise OSError, ValueError, SyntaxError, struct.error, ...
+        reason = "not a JPEG, PNG or WebP file" if isinstance(error, Image.UnidentifiedImageError) else error
+        raise errors.UserError(
+            f"{name}: wanted a readable picture, got '{reason}'; copy it again or leave it out"
+        ) from error
+    if short_side is not None and min(upright.size) != short_side:
+        scale = short_side / min(upright.size)
+        size = (max(1, round(upright.width * scale)), max(1, round(upright.height * scale)))
+        upright = upright.resize(size, Image.Resampling.BILINEAR)
+    return np.array(upright)
+
+
+def _video(
+    record: record_module.Record,
+    indices: Sequence[int] | None,
+    short_side: int | None,
+    limits: decode_module.Limits,
+    label: str,
+) -> UInt8[np.ndarray, "t h w 3"]:
+    if indices is not None and record.start is None and record.end is None:
+        return decode_module.decode_frames(
+            record.video, indices, short_side=short_side, limits=limits, name=label
+        )
+    whole = decode_module.decode(
+        record.video, start=record.start, end=record.end, short_side=short_side, limits=limits, name=label
+    )
+    if indices is None:
+        return whole
+    if max(indices) >= len(whole):
+        raise _too_few(label, max(indices), len(whole))
+    return whole[np.asarray(indices)]
+
+
+def _too_few(label: str, wanted: int, got: int) -> errors.UserError:
+    return errors.UserError(
+        f"{label}: wanted frame {wanted} (from 0), got {got} frames; ask for fewer or leave the clip out"
+    )
