@@ -1,8 +1,8 @@
 """Memory of the host process: scratch that XLA gives back after a step is kept for the next one.
 
-XLA's CPU backend asks for its scratch anew every step. glibc answers large requests with fresh pages and gives
-them back at once, and the kernel fills each page with zeros again: a third of a small tower's step, measured
-with `experiments/bench/step_cost.py` (records, 2026-11-24).
+XLA's CPU backend asks for its scratch anew every step. glibc answers large requests with fresh pages and
+gives them back at once, and the kernel fills each page with zeros again: a third of a small tower's step,
+measured with `experiments/bench/step_cost.py` (records, 2026-11-24).
 """
 
 import ctypes
