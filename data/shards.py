@@ -5,6 +5,7 @@ The manifest is written last, and renamed into place, so a directory with a mani
 
 import bisect
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -194,15 +195,61 @@ def _write_shard(
 ) -> dict[str, Any]:
     file = f"shard-{number:05d}.array_record"
     path, unfinished = directory / file, directory / (file + ".tmp")
-    writer, count = array_record_module.ArrayRecordWriter(str(unfinished), _WRITER_OPTIONS), 0
-    with contextlib.closing(writer):
+    count = 0
+    with Writer(unfinished) as writer:
         for record in records:
-            writer.write(record_module.pack(record))
+            writer.write(record)
             count += 1
-    with unfinished.open("rb") as written:
-        os.fsync(written.fileno())
     os.replace(unfinished, path)
-    return {"file": file, "records": count, "bytes": path.stat().st_size, "sha256": _sha256(path)}
+    return {"file": file, "records": count, **measure(path)}
+
+
+class Writer:
+    """Writes records into one file; a context manager, after which the file is on the disk.
+
+    Args:
+        path: local file; an older one is replaced.
+    """
+
+    def __init__(self, path: pathlib.Path):
+        self._path = path
+
+    def __enter__(self) -> "Writer":
+        with self._full_disk():
+            self._writer = array_record_module.ArrayRecordWriter(str(self._path), _WRITER_OPTIONS)
+        return self
+
+    def write(self, record: record_module.Record) -> None:
+        """Append a record.
+
+        Raises:
+            errors.UserError: for a record that `record.check` refuses.
+        """
+        data = record_module.pack(record)
+        with self._full_disk():
+            self._writer.write(data)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            with contextlib.suppress(RuntimeError):
+                self._writer.close()
+            return
+        with self._full_disk():
+            self._writer.close()
+            with self._path.open("rb") as written:
+                os.fsync(written.fileno())
+
+    @contextlib.contextmanager
+    def _full_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:  # the library tells of the operating system's errors in words alone
+            raise OSError(errno.ENOSPC, str(error).splitlines()[0], str(self._path)) from error
+
+
+def measure(path: pathlib.Path) -> dict[str, Any]:
+    """Return size and sha256 of a shard, as the manifest has them."""
+    return {"bytes": path.stat().st_size, "sha256": _sha256(path)}
 
 
 def _flush(file) -> None:
