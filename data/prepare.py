@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from core import errors
-from data import container, finish, remote, shards, statistics, workers
+from data import container, finish, remote, shard_file, shards, statistics, workers
 from data import encoding as encoding_module
 from data.inputs import media
 
@@ -128,7 +128,7 @@ def write_unit(corpus: Corpus, out: str, unit: media.Unit) -> dict[str, Any]:
     name = f"shard-{unit.number:06d}.array_record"
     with _workspace(out) as folder:
         local = folder / f"{name}.tmp"
-        with shards.Writer(local) as writer:
+        with shard_file.Writer(local) as writer:
             for cut, made in _clips(corpus, unit):
                 try:
                     if isinstance(made, errors.UserError):
@@ -142,7 +142,7 @@ def write_unit(corpus: Corpus, out: str, unit: media.Unit) -> dict[str, Any]:
         sheet = {"unit": unit.identity, "number": unit.number, "statistics": tally, "rejected": rejected}
         sheet |= {"file": "", "records": 0, "bytes": 0, "sha256": ""}
         if tally["clips"]:
-            sheet |= {"file": name, "records": tally["clips"], **shards.measure(local)}
+            sheet |= {"file": name, "records": tally["clips"], **shard_file.measure(local)}
             remote.upload(local, remote.join(out, name))
         else:
             local.unlink()

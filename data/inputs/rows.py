@@ -43,6 +43,7 @@ def _separated(path: str, wanted: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         try:
             header = next(reader, [])
             _columns(path, header, wanted)
+            line = reader.line_num + 1
             for fields in reader:
                 if not fields:
                     line = reader.line_num + 1
@@ -52,8 +53,8 @@ def _separated(path: str, wanted: tuple[str, ...]) -> Iterator[dict[str, Any]]:
                         f"{path}, line {line}: wanted {len(header)} fields as in the first line, got "
                         f"{len(fields)}; put a text that holds separators or newlines into quotes"
                     )
-                yield dict(zip(header, fields))
                 line = reader.line_num + 1
+                yield dict(zip(header, fields))
         except UnicodeDecodeError as error:
             raise _encoding(path, line, error) from error
         except csv.Error as error:

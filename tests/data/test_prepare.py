@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import errors
-from data import encoding, finish, frames, prepare, remote, render, shards, source, world
+from data import encoding, finish, frames, prepare, remote, render, shard_file, shards, source, world
 from data.inputs import media, table
 
 WORLD = world.World(clips=14, resolution=16, frames=3, fps=4)
@@ -111,8 +111,8 @@ def test_killed_anywhere_and_resumed_gives_the_same_files(corpus, whole, tmp_pat
         for home, name in (
             (remote, "write"),
             (remote, "upload"),
-            (shards.Writer, "write"),
-            (shards, "measure"),
+            (shard_file.Writer, "write"),
+            (shard_file, "measure"),
             (finish, "complete"),
         ):
             patch.setattr(home, name, counted(getattr(home, name)))
