@@ -31,7 +31,7 @@ Seen = tuple[str, record.Record | errors.UserError, tuple[str, ...]]
 
 
 def records_of(home: str | prepare.Corpus, sample: int) -> Iterator[Seen]:
-    """Yield (key, record or its fault, captions) of clips spread evenly over a folder of shards or over raw files.
+    """Yield (key, record or its fault, captions) of clips spread evenly over shards or raw files.
 
     Args:
         home: folder or URL of finished shards, or a corpus not yet prepared (there, one record a file).
