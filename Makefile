@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PRISMLAB_CACHE ?= $(CURDIR)/runs/cache
 
-.PHONY: ablation smoke reproduce test test-slow lint lock bench clean
+.PHONY: ablation smoke reproduce test test-slow lint lock bench bench-data clean
 
 ablation: .venv/installed  ## the main job: rendered videos -> both stages -> table and report
 	$(BIN)/prismlab ablate quickstart.gin --workdir runs/quickstart
@@ -27,6 +27,9 @@ lint: .venv/installed  ## style, format and types
 
 bench: .venv/installed  ## speed and memory, as ratios in one run
 	$(BIN)/python -m experiments.bench.step_cost
+
+bench-data: .venv/installed  ## the loader against the bare decoder, as ratios in one run
+	$(BIN)/python -m experiments.bench.data
 
 lock: .venv/installed  ## write requirements.lock anew (needs uv: .venv/bin/pip install uv)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test --generate-hashes \

@@ -50,9 +50,10 @@ class Learner(eqx.Module):
         if view.mask is None:
             encoded = tower(*inputs)
         else:
-            mask_key = keys.fold(key, "mask", repr((view.tower, view.mask)))
+            # Sources may have clips of other lengths, images one frame: the batch says how many.
+            frames = batch.video.shape[1]
             place = masking.sample_batch(
-                view.mask, batch.weight.shape[0], tower.frames, tower.patches, key=mask_key
+                view.mask, batch.weight.shape[0], frames, tower.patches, key=mask_key(view, key)
             )
             encoded = tower(*inputs, place=place, tube=view.mask.tube)
         return jax.lax.stop_gradient(encoded) if view.teacher else encoded
@@ -81,6 +82,16 @@ class Learner(eqx.Module):
             named[f"loss/{name}"] = mean
             named.update({f"{name}/{part}": value for part, value in parts.items()})
         return loss, named
+
+
+def mask_key(view: objective.View, key: PRNGKeyArray) -> PRNGKeyArray:
+    """Return the key of a view's masks.
+
+    Args:
+        view: tower and mask; teacher or student makes no difference.
+        key: of the step.
+    """
+    return keys.fold(key, "mask", repr((view.tower, view.mask)))
 
 
 def check(learner: Learner, teacher: Towers | None) -> None:

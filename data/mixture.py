@@ -5,8 +5,10 @@ Every global batch comes from one source, so that no negative pair can be told a
 Source: VideoPrism 2.3.1 (alternating gradient descent, after Akbari et al. 2023).
 """
 
+import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import grain
 import numpy as np
@@ -45,25 +47,129 @@ def schedule(weights: tuple[float, ...], steps: int) -> tuple[np.ndarray, np.nda
     return source, turn
 
 
-class Alternate(grain.transforms.DatasetSelectionMap):
-    """Grain's selection map of the schedule: item i of the stream -> (source, item of that source).
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """From one step on, other weights.
 
     Args:
-        weights: relative weights of the sources.
-        batch_size: global batch size.
-        steps: length of the stream in batches.
+        start: first step of the phase, 1 or more.
+        weights: source -> relative weight; a source that is left out gives nothing in this phase.
     """
 
-    def __init__(self, weights: tuple[float, ...], batch_size: int, steps: int):
-        self._source, self._turn = schedule(weights, steps)
-        self._batch_size = batch_size
+    start: int
+    weights: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        if self.start < 1:
+            raise ValueError(f"a phase starts at step 1 or later, got {self.start}")
+        if not self.weights:
+            raise ValueError("a phase needs at least one source")
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The weights of every step: a pure function of the step.
+
+    Each phase is scheduled by itself, so that its own weights hold within one batch at each of its prefixes;
+    a source goes on where it stopped, whatever lay between.
+
+    Args:
+        names: the sources, in order.
+        phases: (first step, weight of each source, 0 where it is left out), rising from step 0.
+    """
+
+    names: tuple[str, ...]
+    phases: tuple[tuple[int, tuple[float, ...]], ...]
+
+    @classmethod
+    def of(
+        cls, names: Sequence[str], weights: Mapping[str, float] | None, later: Sequence[Phase] = ()
+    ) -> "Plan":
+        """Return the plan of a line.
+
+        Args:
+            names: the sources, in order.
+            weights: source -> weight from step 0 on, or None for equal ones.
+            later: phases that follow.
+
+        Raises:
+            UserError: weights that do not fit the sources, or phases that do not rise.
+        """
+        phases = [(0, weights_of(list(names), weights))]
+        for phase in later:
+            unknown = sorted(set(phase.weights) - set(names))
+            if unknown:
+                raise errors.UserError(
+                    f"the phase from step {phase.start} names {unknown}, the sources are {sorted(names)}"
+                )
+            if phase.start <= phases[-1][0]:
+                raise errors.UserError(
+                    f"phases must start at rising steps, got {phase.start} after {phases[-1][0]}"
+                )
+            own = [name for name in names if name in phase.weights]
+            given = dict(zip(own, weights_of(own, phase.weights)))
+            phases.append((phase.start, tuple(given.get(name, 0.0) for name in names)))
+        return cls(tuple(names), tuple(phases))
+
+    def schedule(self, steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the source of each step and how many batches it gave before; see `schedule`."""
+        sources, turns = [], []
+        given = np.zeros(len(self.names), np.int64)
+        for start, end, weights in self._spans(steps):
+            own = np.flatnonzero(weights)
+            source, turn = schedule(tuple(weights[i] for i in own), end - start)
+            sources.append(own[source])
+            turns.append(turn + given[own[source]])
+            given += np.bincount(sources[-1], minlength=len(given))
+        return np.concatenate(sources or [given[:0]]), np.concatenate(turns or [given[:0]])
+
+    def declared(self, steps: int) -> np.ndarray:
+        """Return how many batches of each source the weights ask for in so many steps, as float64."""
+        total = np.zeros(len(self.names))
+        for start, end, weights in self._spans(steps):
+            total += (end - start) * np.asarray(weights) / np.sum(weights)
+        return total
+
+    def _spans(self, steps: int) -> Iterator[tuple[int, int, tuple[float, ...]]]:
+        for (start, weights), end in zip(self.phases, [start for start, _ in self.phases[1:]] + [steps]):
+            if start < min(end, steps):
+                yield start, min(end, steps), weights
+
+
+class Alternate(grain.transforms.DatasetSelectionMap):
+    """Grain's selection map of the schedule: item i of a host's stream -> (source, item of that source).
+
+    An item is a clip, which may give several views. Source items count through the epochs: item e * n + k is
+    the k-th of epoch e.
+
+    Args:
+        plan: the weights.
+        place: groups of a global batch, and which of them this host reads.
+        steps: length of the stream in batches.
+        clips: for each source its number of clips where no epoch may end inside a batch (what is left of
+            it is then skipped); None where epochs follow each other without a gap.
+    """
+
+    def __init__(self, plan: Plan, place: Any, steps: int, clips: Sequence[int] | None = None):
+        self._source, self._turn = plan.schedule(steps)
+        self._place, self._clips = place, clips
 
     def __len__(self) -> int:
-        return len(self._source) * self._batch_size
+        return len(self._source) * self._place.own
 
     def __getitem__(self, index: int) -> tuple[int, int]:
-        step, place = divmod(int(index), self._batch_size)
-        return int(self._source[step]), int(self._turn[step]) * self._batch_size + place
+        return self.item(self._place.globally(index))
+
+    def item(self, group: int) -> tuple[int, int]:
+        """Return (source, item of that source) of a group of the global stream."""
+        step, place = divmod(int(group), self._place.groups)
+        source = int(self._source[step])
+        item = int(self._turn[step]) * self._place.groups + place
+        if self._clips is not None:
+            total = self._clips[source]
+            epoch, item = divmod(item, total // self._place.groups * self._place.groups)
+            item += epoch * total
+        return source, item
 
 
 def weights_of(names: list[str], weights: Mapping[str, float] | None) -> tuple[float, ...]:

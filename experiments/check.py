@@ -4,11 +4,12 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import rich.box
 import rich.console
 import rich.table
 
-from core import errors, keys, learner, mesh, names
+from core import errors, keys, learner, mesh, names, types
 from experiments import engine, recipe
 
 
@@ -33,6 +34,10 @@ def abstract_stages(experiment: recipe.Experiment) -> dict[str, learner.Learner]
             mesh.check_batch(stage.batch_size, mesh.make())
             stage.optimizer.build(stage.steps)
             check_shapes(stage, built[stage.name])
+            if stage.data.frames_of:
+                earlier = built.get(stage.teacher or "")
+                teacher = earlier.towers if earlier else built[stage.name].towers if stage.teacher else None
+                check_lengths(stage, built[stage.name], teacher)
             if stage.init_from in built:
                 check_fit(stage, built[stage.name], built[stage.init_from])
         except (errors.UserError, ValueError, TypeError) as error:
@@ -76,6 +81,35 @@ def check_shapes(stage: recipe.Stage, built: learner.Learner) -> None:
             )
     if "text" in built.towers and built.towers["text"].vocabulary < min(stage.data.tokenizer.vocabulary, 8):
         raise errors.UserError("text.TextTower.vocabulary is smaller than the tokenizer's")
+
+
+def check_lengths(stage: recipe.Stage, built: learner.Learner, teacher: Any) -> None:
+    """Refuse a source whose number of frames an objective of the stage cannot take; nothing is computed.
+
+    Args:
+        stage: the configuration.
+        built: its learner, by shape.
+        teacher: its teacher's towers, by shape, or None.
+
+    Raises:
+        UserError: naming the source and its frames.
+    """
+    for home, frames in sorted((stage.data.frames_of or {}).items()):
+        side, words, b = stage.data.resolution, stage.data.tokenizer.length, stage.batch_size
+
+        def loss(own: learner.Learner, frozen: Any, *, b=b, frames=frames, side=side, words=words) -> Any:
+            video, text = jnp.zeros((b, frames, side, side, 3)), jnp.zeros((b, words), jnp.int32)
+            batch = types.Batch(video, text, jnp.zeros((b, words)), jnp.ones(b))
+            return own(batch, frozen, key=keys.seeded(0))
+
+        try:
+            eqx.filter_eval_shape(loss, built, teacher)
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise errors.UserError(
+                f"source {home!r} has {frames} frames, which the objectives {sorted(stage.objectives)} "
+                f"cannot take ({reason[:120]}); give it {stage.data.frames} or leave it out of this stage"
+            ) from error
 
 
 def check_fit(stage: recipe.Stage, own: learner.Learner, source: learner.Learner) -> None:

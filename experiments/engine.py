@@ -18,7 +18,7 @@ import jax
 import rich.console
 
 from core import checkpoint, errors, events, files, keys, learner, loop, mesh, names, step
-from experiments import console, describe, recipe, storage
+from experiments import console, describe, feed, recipe, storage
 
 # Fields that change how a stage is watched, never what it computes.
 BOOKKEEPING = ("checkpoint_every", "log_every")
@@ -134,7 +134,10 @@ class Engine:
             console.say(self.out, f"{stage.name} (seed {planned.seed}): done before, reused")
             return
         mesh.check_batch(stage.batch_size, mesh.make())
-        stream = stage.data.open(stage.batch_size, stage.steps, planned.seed, stage.name, self.cache)
+        stream = stage.data.open(
+            stage.batch_size, stage.steps, planned.seed, stage.name, self.cache,
+            host=jax.process_index(), hosts=jax.process_count(),
+        )  # fmt: skip
         optimizer = stage.optimizer.build(stage.steps)
         teacher = self._teacher(planned)
         built = learner.build(stage.towers, stage.objectives, teacher, key=keys.seeded(planned.seed, "init"))
@@ -160,8 +163,13 @@ class Engine:
                 events.EventLog(folder / "events.jsonl", resume_step=at, tensorboard=mirror) as log,
                 console.Progress(heading, stage.steps, start=at, console=self.out) as bar,
             ):
+                fed = feed.batches(
+                    stream, at, folder, log, max_bad_share=stage.data.max_bad_share,
+                    every=stage.checkpoint_every, host=jax.process_index(),
+                    say=lambda line: console.say(self.out, f"{heading}: {line}"),
+                )  # fmt: skip
                 state = loop.run(
-                    state, loop.batches_of(stream.read(at)), teacher, optimizer,
+                    state, loop.batches_of(fed), teacher, optimizer,
                     stage.optimizer.schedule.build(stage.steps),
                     steps=stage.steps, frozen=stage.frozen, checkpoints=checkpoints, log=log,
                     meta={"address": planned.address, "stage": stage.name, "seed": planned.seed},
@@ -182,6 +190,7 @@ class Engine:
             "address": planned.address,
             "parameters": names.count(built),
             "clips": stream.clips,
+            "megabytes_in_flight": round(stream.bytes_in_flight / 2**20, 1),
             "devices": [str(device.device_kind) for device in jax.devices()],
             "jax": jax.__version__,
         }

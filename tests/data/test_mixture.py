@@ -6,10 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import errors
-from data import mixture
+from data import example, mixture
 
 quick = settings(max_examples=50, deadline=None)
 shares = st.lists(st.floats(0.05, 20.0), min_size=1, max_size=7).map(tuple)
+
+
+def alternate(weights, batch_size, steps, host=0, hosts=1, clips=None):
+    plan = mixture.Plan(tuple(map(str, range(len(weights)))), ((0, weights),))
+    return mixture.Alternate(plan, example.HostPlace(batch_size, host, hosts), steps, clips)
 
 
 @quick
@@ -49,7 +54,7 @@ def test_scaling_all_weights_changes_nothing(weights, steps, power, factor):
 @quick
 @given(shares, st.integers(1, 9), st.integers(1, 30))
 def test_global_batches_are_homogeneous_and_read_each_source_in_order(weights, batch_size, steps):
-    chosen = mixture.Alternate(weights, batch_size, steps)
+    chosen = alternate(weights, batch_size, steps)
     assert len(chosen) == steps * batch_size
     items = [chosen[index] for index in range(len(chosen))]
     for step in range(steps):
@@ -78,3 +83,61 @@ def test_weights_that_do_not_fit_are_refused(weights, told):
 def test_weights_follow_the_names_not_the_mapping():
     assert mixture.weights_of(["a", "b"], {"b": 2.0, "a": 1.0}) == (1.0, 2.0)
     assert mixture.weights_of(["a", "b"], None) == (1.0, 1.0)
+
+
+names = ("a", "b", "c")
+weights_of_some = st.dictionaries(st.sampled_from(names), st.floats(0.05, 20.0), min_size=1)
+phases = st.lists(st.tuples(st.integers(1, 40), weights_of_some), max_size=4)
+
+
+def planned(first, later):
+    starts = np.cumsum([gap for gap, _ in later]).tolist()
+    return mixture.Plan.of(names, first, [mixture.Phase(s, w) for s, (_, w) in zip(starts, later)])
+
+
+@quick
+@given(st.fixed_dictionaries(dict.fromkeys(names, st.floats(0.05, 20.0))), phases, st.integers(1, 200))
+def test_each_phase_keeps_its_own_weights_at_each_of_its_prefixes(first, later, steps):
+    plan = planned(first, later)
+    source, turn = plan.schedule(steps)
+    so_far = np.cumsum(np.eye(3, dtype=int)[source], axis=0)
+    assert np.array_equal(turn, so_far[np.arange(steps), source] - 1)  # no batch of a source twice
+    edges = [start for start, _ in plan.phases if start < steps] + [steps]
+    for (start, weights), end in zip(plan.phases, edges[1:]):
+        inside = np.eye(3, dtype=int)[source[start:end]].cumsum(axis=0)
+        wanted = np.outer(np.arange(1, end - start + 1), np.asarray(weights) / np.sum(weights))
+        assert np.abs(inside - wanted).max() < 1.0 + 1e-6
+        assert not inside[:, np.asarray(weights) == 0].any()
+    assert np.isclose(plan.declared(steps).sum(), steps)
+
+
+@quick
+@given(st.fixed_dictionaries(dict.fromkeys(names, st.floats(0.05, 20.0))), phases, st.integers(0, 99))
+def test_a_prefix_of_phases_does_not_depend_on_the_length(first, later, steps):
+    plan = planned(first, later)
+    for few, many in zip(plan.schedule(steps), plan.schedule(150)):
+        assert np.array_equal(few, many[:steps])
+
+
+@pytest.mark.parametrize(
+    ("later", "told"),
+    [
+        ([mixture.Phase(5, {"d": 1.0})], "names .'d'."),
+        ([mixture.Phase(5, {"a": 1.0}), mixture.Phase(5, {"b": 1.0})], "rising"),
+        ([mixture.Phase(5, {"a": 0.0})], "positive"),
+    ],
+)
+def test_phases_that_do_not_fit_are_refused(later, told):
+    with pytest.raises(errors.UserError, match=told):
+        mixture.Plan.of(names, None, later)
+
+
+@quick
+@given(shares, st.sampled_from([1, 2, 4, 8]), st.integers(1, 12))
+def test_hosts_share_out_the_items_of_one(weights, hosts, steps):
+    whole = alternate(weights, 8, steps)
+    parts = [alternate(weights, 8, steps, host, hosts) for host in range(hosts)]
+    own = 8 // hosts
+    for step in range(steps):
+        together = [part[step * own + place] for part in parts for place in range(own)]
+        assert together == [whole[step * 8 + place] for place in range(8)]

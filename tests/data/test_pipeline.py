@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import errors, loop
-from data import decode, pipeline, sampling, source, tokenizer, world
+from data import clips, decode, pipeline, sampling, source, tokenizer, world
 
 quick = settings(max_examples=25, deadline=None)
 STEPS, BATCH = 9, 4
@@ -106,11 +106,11 @@ def test_clips_kept_in_memory_belong_to_their_source(cache):
 def test_memory_has_an_end(cache, sums, monkeypatch):
     decoded = []
     whole = decode.decode
-    monkeypatch.setattr(pipeline, "_decoded", {})
-    monkeypatch.setattr(pipeline, "_decoded_bytes", (1 << 20) - 2 * 4 * 16 * 16 * 3)  # room for two clips
+    monkeypatch.setattr(clips, "_decoded", {})
+    monkeypatch.setattr(clips, "_decoded_bytes", (1 << 20) - 2 * 4 * 16 * 16 * 3)  # room for two clips
     monkeypatch.setattr(decode, "decode", lambda *a, **k: decoded.append(1) or whole(*a, **k))
     assert read(opened(cache, dataclasses.replace(LINE, cache_megabytes=1))) == sums
-    assert len(pipeline._decoded) == 2
+    assert len(clips._decoded) == 2
     assert len(decoded) >= STEPS * BATCH - 2 * 3
 
 

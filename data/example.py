@@ -1,0 +1,205 @@
+"""One record to the examples of a batch: decoded once, seen once or several times, or a placeholder.
+
+Beside what the device gets, an example carries where it came from (`ORIGIN` arrays); `pipeline.Stream`
+takes these off before the batch goes on.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import grain
+import numpy as np
+
+from core import errors
+from data import clips, record, tokenizer
+
+HostArrays = dict[str, np.ndarray]
+# clip: number in its source; caption: hash; frames: numbers seen; box: top, left, height, width, mirrored;
+# fault: why it is a placeholder, as UTF-8 padded with zeros.
+ORIGIN = ("clip", "caption", "frames", "box", "fault")
+FAULT_BYTES = 480
+UNREAD = 0  # stands for the caption of a record that could not be read
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """What a source hands over: a record, or why there is none.
+
+    Args:
+        home: name of the source.
+        clip: number of the clip in its source.
+        record: the record, or None.
+        fault: the reason where there is no record.
+    """
+
+    home: str
+    clip: int
+    record: record.Record | None
+    fault: str = ""
+
+
+class Named:
+    """A source's records together with the source's name, as Grain's random access source.
+
+    Args:
+        name: of the source.
+        records: its records.
+        strict: let a record that cannot be read raise; otherwise it is handed over as a fault.
+    """
+
+    def __init__(self, name: str, records: Sequence[record.Record], strict: bool):
+        self._name, self._records, self._strict = name, records, strict
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int) -> Item:
+        try:
+            return Item(self._name, int(index), self._records[index])
+        except errors.UserError as error:
+            if self._strict:
+                raise
+            return Item(self._name, int(index), None, str(error))
+
+
+class Prepare(grain.transforms.MapWithIndex):
+    """Item -> num_views examples, stacked; the randomness of each is its number in the stream and the seed.
+
+    Args:
+        line: how batches are made (`pipeline.Line`).
+        encode: captions to ids.
+        seed: of the stage's examples.
+        place: number of a group in this host's stream -> its number in the global stream.
+    """
+
+    def __init__(self, line: Any, encode: tokenizer.Encoder, seed: int, place: "HostPlace"):
+        self._line, self._encode, self._seed, self._place = line, encode, seed, place
+
+    def map_with_index(self, index: int, item: Item) -> HostArrays:
+        """Return arrays with a leading axis of views."""
+        line = self._line
+        try:
+            if item.record is None:
+                raise errors.UserError(item.fault)
+            views = self._views(self._place.globally(index), item.home, item.record)
+            fault = ""
+        except errors.UserError as error:
+            if line.max_bad_share == 0:
+                raise
+            fault = str(error)
+            views = [self._placeholder(item)] * line.num_views
+        stacked = {name: np.stack([view[name] for view in views]) for name in views[0]}
+        # The clip's name comes first in every message, so it survives the cut.
+        told = np.frombuffer(fault.encode()[:FAULT_BYTES].ljust(FAULT_BYTES, b"\0"), np.uint8)
+        return stacked | {
+            "clip": np.full(len(views), item.clip, np.int64),
+            "fault": np.tile(told, (len(views), 1)),
+        }
+
+    def _views(self, group: int, home: str, example: record.Record) -> list[HostArrays]:
+        line = self._line
+        wanted, room = line.frames_of_source(home), line.cache_megabytes
+        draws = [
+            np.random.Generator(np.random.Philox(key=[self._seed, group * line.num_views + view]))
+            for view in range(line.num_views)
+        ]
+        # Where the length is known and nothing is kept, only the frames that are seen are decoded.
+        whole = None if example.frame_count and not room else clips.clip_of(example, wanted, home, room)
+        known = example.frame_count or len(whole)  # type: ignore[arg-type]
+        clips.check_length(known, wanted, example, home)
+        seen = [line.choose(known, wanted, rng) for rng in draws]
+        needed = np.unique(np.concatenate(seen))
+        if whole is None:
+            decoded = clips.chosen(example, needed.tolist(), home)
+        else:
+            clips.check_length(len(whole), int(needed[-1]) + 1, example, home)
+            decoded = whole[needed]
+        pictures = [decoded[np.searchsorted(needed, numbers)] for numbers in seen]
+        ids, paddings = self._encode(example.caption)
+        caption = np.asarray(caption_hash(example.caption), np.int64)
+        made = []
+        for numbers, frames, rng in zip(seen, pictures, draws):
+            box = line.crop.box(frames.shape[1], frames.shape[2], rng)
+            video = line.crop.cut(frames, box, line.resolution)
+            for change in line.augment:
+                video = change(video, rng)
+            made.append(
+                {
+                    "video": video,
+                    "text_ids": ids,
+                    "text_paddings": paddings,
+                    "weight": np.asarray(1.0, np.float32),
+                    "caption": caption,
+                    "frames": numbers.astype(np.int32),
+                    "box": np.asarray(box, np.int32),
+                }
+            )
+        return made
+
+    def _placeholder(self, item: Item) -> HostArrays:
+        # An empty caption, for a text tower may not be able to read no token at all.
+        side, (ids, paddings) = self._line.resolution, self._encode("")
+        frames = self._line.frames_of_source(item.home)
+        caption = UNREAD if item.record is None else caption_hash(item.record.caption)
+        return {
+            "video": np.zeros((frames, side, side, 3), np.uint8),
+            "text_ids": ids,
+            "text_paddings": paddings,
+            "weight": np.asarray(0.0, np.float32),
+            "caption": np.asarray(caption, np.int64),
+            "frames": np.full(frames, -1, np.int32),
+            "box": np.full(5, -1, np.int32),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class HostPlace:
+    """Which part of every global batch a host reads: an equal, contiguous run of its groups.
+
+    Args:
+        groups: groups of views in a global batch.
+        host: number of this host, from 0.
+        hosts: how many read the stream together.
+    """
+
+    groups: int
+    host: int = 0
+    hosts: int = 1
+
+    @property
+    def own(self) -> int:
+        """Groups of a batch that this host reads."""
+        return self.groups // self.hosts
+
+    def globally(self, index: int) -> int:
+        """Return the number in the global stream of the index-th group that this host reads."""
+        step, place = divmod(int(index), self.own)
+        return step * self.groups + self.host * self.own + place
+
+
+def caption_hash(caption: str) -> int:
+    """Return a signed 64-bit number that stands for a caption as the tokenizer sees it."""
+    text = tokenizer.canonicalise(caption).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
+
+
+def flatten(batch: HostArrays) -> HostArrays:
+    """Merge the axes of groups and views of every array into one of examples."""
+    return {name: value.reshape(-1, *value.shape[2:]) for name, value in batch.items()}
+
+
+def take_apart(batch: Mapping[str, np.ndarray]) -> tuple[HostArrays, HostArrays]:
+    """Return what the device gets, and where it came from."""
+    device = {name: value for name, value in batch.items() if name not in ORIGIN}
+    return device, {name: batch[name] for name in ORIGIN}
+
+
+def reasons(fault: np.ndarray) -> list[str]:
+    """Return the reason of each example, empty for a good one.
+
+    Args:
+        fault: uint8 [b, FAULT_BYTES].
+    """
+    return [bytes(row).rstrip(b"\0").decode(errors="replace") for row in fault]

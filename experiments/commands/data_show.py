@@ -1,0 +1,53 @@
+"""`prismlab data show`: exactly what a step saw, as one picture and one JSON."""
+
+import argparse
+import pathlib
+
+from experiments.commands import recipe_file
+
+NAME = "data show"
+HELP = "draw what a step saw: frames, masks, captions, sources, crops"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Name what the command takes."""
+    recipe_file.arguments(parser)
+    parser.add_argument("--stage", required=True, help="name of the stage")
+    parser.add_argument("--step", required=True, type=int, help="from 0")
+    parser.add_argument("--row", help="label of an ablation's row; default its base")
+    parser.add_argument("--seed", type=int, help="default the experiment's own")
+    parser.add_argument("--out", required=True, type=pathlib.Path, metavar="DIR", help="where the files go")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Draw the step."""
+    from core import errors
+    from experiments import check, recipe, show, storage, strict
+
+    root = strict.load(options.file, options.bindings).root
+    if isinstance(root, recipe.Ablation):
+        rows = root.experiments()
+        if options.row is not None and options.row not in rows:
+            raise errors.UserError(f"--row {options.row!r}: the rows are {list(rows)}")
+        experiment = root.base if options.row is None else rows[options.row]
+        seed = root.seeds[0]
+    else:
+        experiment, seed = root, root.seed
+    stages = {stage.name: stage for stage in experiment.stages}
+    if options.stage not in stages:
+        raise errors.UserError(f"--stage {options.stage!r}: the stages are {list(stages)}")
+    built = check.abstract_stages(experiment)[options.stage]
+    told = show.show(
+        stages[options.stage],
+        seed if options.seed is None else options.seed,
+        options.step,
+        storage.default_cache(),
+        options.out,
+        built,
+    )
+    bad = sum(bool(each["bad"]) for each in told["examples"])
+    print(f"step {told['step']} of {told['stage']}: source {told['source']!r}, checksum {told['checksum']}")
+    print(
+        f"{len(told['examples'])} examples, {bad} placeholders: {options.out}/step-{told['step']}.png, .json"
+    )
+    return 0

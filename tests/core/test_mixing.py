@@ -1,0 +1,42 @@
+"""Mixed clips and targets agree with each other, and a placeholder enters nobody."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from core import mixing
+
+B = 6
+# Each clip holds its own number everywhere, so that a mixed clip tells what it is made of.
+VIDEO = jnp.broadcast_to(jnp.arange(B, dtype=jnp.float32)[:, None, None, None, None], (B, 2, 20, 20, 3))
+TARGETS, ONES = jnp.eye(B), jnp.ones(B)
+mixers = pytest.mark.parametrize("mix", [mixing.mixup, mixing.cutmix], ids=["mixup", "cutmix"])
+
+
+@mixers
+def test_targets_hold_the_share_of_the_pixels(mix):
+    for seed in range(4):
+        video, targets = mix(VIDEO, TARGETS, ONES, key=jax.random.key(seed))
+        np.testing.assert_allclose(targets.sum(axis=1), 1.0, rtol=1e-5)
+        held = targets @ jnp.arange(B, dtype=jnp.float32)
+        np.testing.assert_allclose(video.mean(axis=(1, 2, 3, 4)), held, rtol=1e-5, atol=1e-5)
+        assert np.all(np.asarray(video[:, 0] == video[:, 1]))
+    assert float(jnp.abs(targets - TARGETS).max()) > 0.01
+
+
+@mixers
+def test_a_placeholder_is_mixed_into_nobody(mix):
+    weight = ONES.at[2].set(0.0)
+    video, targets = mix(VIDEO, TARGETS, weight, key=jax.random.key(1))
+    other, _ = mix(VIDEO.at[2].set(jnp.nan), TARGETS, weight, key=jax.random.key(1))
+    np.testing.assert_allclose(targets[3], TARGETS[3], rtol=1e-5)
+    np.testing.assert_allclose(video[3], VIDEO[3], rtol=1e-5)
+    assert np.all(np.isfinite(np.asarray(other))[np.asarray(weight) > 0])
+
+
+@mixers
+def test_mixing_repeats_with_its_key(mix):
+    one, two = (mix(VIDEO, TARGETS, ONES, key=jax.random.key(3))[0] for _ in range(2))
+    assert np.array_equal(one, two)
+    assert not np.array_equal(one, mix(VIDEO, TARGETS, ONES, key=jax.random.key(4))[0])

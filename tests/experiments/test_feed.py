@@ -1,0 +1,60 @@
+"""Whole runs on a source with bad clips: the ledger, the mixture in the log, exit codes."""
+
+import contextlib
+import io
+import json
+import pathlib
+import subprocess
+
+import cli
+import pytest
+
+from core import events
+from data import record, shards, source, world
+from experiments import feed, main
+
+RENDERED = source.Rendered(world.World(clips=16, resolution=16, frames=2), workers=0)
+
+
+@pytest.fixture(scope="module")
+def bad_shards(tmp_path_factory) -> pathlib.Path:
+    """Return shards of 16 clips, of which one does not decode and one is too short."""
+    cache = tmp_path_factory.mktemp("bad")
+    whole = RENDERED.open(cache)
+    records = [whole[index] for index in range(16)]
+    records[3] = record.Record("garbled", b"no video", "a garbled clip")
+    records[7] = record.Record("short", records[7].video, "a short clip", end=0.01)
+    shards.write_shards(records, cache / "packed")
+    return cache / "packed"
+
+
+def call(place: pathlib.Path, workdir: pathlib.Path, *bindings: str) -> subprocess.CompletedProcess:
+    text = pathlib.Path(cli.TINY).read_text()
+    start, end = text.index("SOURCE = "), text.index("TOKENIZER = ")
+    file = workdir.parent / "mine.gin"
+    file.write_text(
+        text[:start] + f"SOURCE = @source.Shards()\nsource.Shards.path = '{place}'\n" + text[end:]
+    )
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        code = main.main(["train", str(file), cli.ONE_STAGE, *bindings, "--workdir", str(workdir)])
+    return subprocess.CompletedProcess((), code, out.getvalue(), err.getvalue())
+
+
+def test_bad_clips_are_named_in_the_ledger_and_counted_in_the_log(bad_shards, tmp_path):
+    done = call(bad_shards, tmp_path / "w", "pipeline.Line.max_bad_share=0.2")
+    assert done.returncode == 0, done.stderr
+    (stage,) = (tmp_path / "w" / "stages").iterdir()
+    rows = [json.loads(line) for line in (stage / feed.LEDGER).read_text().splitlines()]
+    assert sorted((row["source"], row["clip"]) for row in rows) == [("clean", 3), ("clean", 7)]
+    assert "wanted a readable video" in next(row["reason"] for row in rows if row["clip"] == 3)
+    assert "asks for 2" in next(row["reason"] for row in rows if row["clip"] == 7)
+    last = [each for each in events.read(stage / "events.jsonl") if each["kind"] == "mixture"][-1]
+    # Four batches of four: every clip once, so the ledger is complete after the last step.
+    assert {name: last[name] for name in last if "/" in name} == {
+        "declared/clean": 4.0, "batches/clean": 4.0, "repeats/clean": 1.0, "bad/clean": 2.0,
+    }  # fmt: skip
+
+
+def test_too_many_bad_clips_end_the_run_with_one_line(bad_shards, tmp_path):
+    done = call(bad_shards, tmp_path / "w", "pipeline.Line.max_bad_share=0.1")
+    cli.one_fault(done, "source 'clean'", "2 of 16 clips are bad", "allows 1", feed.LEDGER)
