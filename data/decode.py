@@ -49,7 +49,7 @@ def decode(
         errors.UserError: naming the video: empty, unreadable, beyond a limit, cut short, or without a frame
             between start and end.
     """
-    convert, kept = _Converter(short_side, container.label_of(video, name)), []
+    convert, kept = Converter(short_side, container.label_of(video, name)), []
     for frame, seconds in container.decoded(video, limits, name):
         if end is not None and seconds >= end - _SLACK:
             break
@@ -116,7 +116,7 @@ def each_frame(
     wanted = {int(index) for index in indices}
     assert wanted, "at least one frame"
     assert min(wanted) >= 0, indices
-    convert, number = _Converter(short_side, container.label_of(video, name)), -1
+    convert, number = Converter(short_side, container.label_of(video, name)), -1
     for number, (frame, _) in enumerate(container.decoded(video, limits, name)):
         if number in wanted:
             yield number, convert(frame)
@@ -184,17 +184,26 @@ def span(
     return inside(frame_times(video, limits=limits, name=name), start, end)
 
 
-class _Converter:
-    """Turns decoded frames into upright RGB arrays of one size, even where the stream changes its size."""
+class Converter:
+    """Turns decoded frames into upright RGB arrays of one size, even where the stream changes its size.
 
-    def __init__(self, short_side: int | None, label: str):
+    Args:
+        short_side: pixels of the shorter side, or None to keep the size.
+        label: how messages call the video.
+        enlarge: whether a smaller video is made larger; else it keeps its size.
+    """
+
+    def __init__(self, short_side: int | None, label: str, *, enlarge: bool = True):
         self._short_side, self._label, self._size = short_side, label, (0, 0)
+        self._enlarge = enlarge
         self._reformatter = reformatter.VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
+        """Return the pixels of one frame."""
         if self._size == (0, 0):
             shorter = min(frame.width, frame.height)
             side = shorter if self._short_side is None else self._short_side
+            side = side if self._enlarge else min(side, shorter)
             self._size = (
                 max(1, round(frame.width * side / shorter)),
                 max(1, round(frame.height * side / shorter)),

@@ -84,6 +84,7 @@ def picture(
     short_side: int | None = None,
     limits: decode_module.Limits = decode_module.DEFAULT_LIMITS,
     name: str = "picture",
+    enlarge: bool = True,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Decode one picture file: upright as EXIF says, without transparency, the first of an animation.
 
@@ -92,6 +93,7 @@ def picture(
         short_side: as in `decode`.
         limits: bounds; max_bytes on the file, max_pixels on the picture.
         name: how messages call it.
+        enlarge: whether a smaller picture is made larger; else it keeps its size.
 
     Returns:
         uint8 [h, w, 3], RGB.
@@ -119,7 +121,7 @@ def picture(
         raise errors.UserError(
             f"{name}: wanted a readable picture, got '{reason}'; copy it again or leave it out"
         ) from error
-    if short_side is not None and min(upright.size) != short_side:
+    if short_side is not None and (min(upright.size) > short_side or enlarge):
         scale = short_side / min(upright.size)
         size = (max(1, round(upright.width * scale)), max(1, round(upright.height * scale)))
         upright = upright.resize(size, Image.Resampling.BILINEAR)

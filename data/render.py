@@ -6,12 +6,12 @@ import json
 import multiprocessing
 import os
 import pathlib
-import threading
 from collections.abc import Callable, Iterator
 
 from core import errors
 from data import encode
 from data import folder as folder_module
+from data import workers as workers_module
 from data import world as world_module
 
 WORLD = "world.json"
@@ -74,7 +74,7 @@ def _results(
     # Spawned, not forked: the caller may already run threads (JAX does).
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(
-        min(workers, len(tasks)), mp_context=context, initializer=_end_with_parent
+        min(workers, len(tasks)), mp_context=context, initializer=workers_module.end_with_parent
     ) as pool:
         futures = [pool.submit(_render_some, world, directory, task) for task in tasks]
         try:
@@ -83,18 +83,6 @@ def _results(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def _end_with_parent() -> None:
-    """End this worker when its parent is gone: a killed run leaves no process behind."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _render_some(world: world_module.World, directory: pathlib.Path, indices: range) -> list[tuple[str, str]]:

@@ -4,8 +4,6 @@ The manifest is written last, and renamed into place, so a directory with a mani
 """
 
 import bisect
-import contextlib
-import hashlib
 import json
 import os
 import pathlib
@@ -16,10 +14,10 @@ from array_record.python import array_record_module
 
 from core import errors
 from data import record as record_module
+from data import remote, shard_file
 
 MANIFEST = "manifest.json"
-# One record a chunk: random access reads nothing else. Video is compressed already.
-_WRITER_OPTIONS = "group_size:1,uncompressed"
+_MOST_MANIFEST_BYTES = 1 << 30
 _READER_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
 
 
@@ -84,7 +82,7 @@ def write_shards(
 
 def finished(directory: str | os.PathLike[str]) -> bool:
     """Return whether `write_shards` has completed in a directory (its manifest is written last)."""
-    return (pathlib.Path(directory) / MANIFEST).is_file()
+    return remote.what(remote.join(os.fspath(directory), MANIFEST)) == "file"
 
 
 class ShardReader:
@@ -93,17 +91,19 @@ class ShardReader:
     It pickles as its path and manifest; files are opened when first read, anew in each process.
     """
 
-    def __init__(self, directory: str | os.PathLike[str]):
+    def __init__(self, directory: str | os.PathLike[str], cache: str | os.PathLike[str] | None = None):
         """Read the manifest and compare every shard's size with it.
 
         Args:
-            directory: what `write_shards` filled.
+            directory: what `write_shards` or `prismlab data prepare` filled; a URL too.
+            cache: local folder for the shards of a URL; each is fetched when first read.
 
         Raises:
             errors.UserError: for a missing or wrong manifest, another schema version, or a missing, empty or
                 cut shard; every fault is listed.
         """
-        self.directory = pathlib.Path(directory)
+        self.directory = os.fspath(directory)
+        self.cache = None if cache is None else pathlib.Path(cache)
         self.manifest = _read_manifest(self.directory)
         self._starts = [0]
         for shard in self.manifest["shards"]:
@@ -132,7 +132,7 @@ class ShardReader:
             raise IndexError(f"record {index} of {len(self)} in {self.directory}")
         shard = bisect.bisect_right(self._starts, index) - 1
         file, position = self.manifest["shards"][shard]["file"], index - self._starts[shard]
-        name = f"{self.directory / file}, record {position}"
+        name = f"{remote.join(self.directory, file)}, record {position}"
         try:
             (data,) = self._reader(shard).read([position])
         except (RuntimeError, ValueError, IndexError) as error:
@@ -149,14 +149,16 @@ class ShardReader:
         """
         faults = []
         for shard in self.manifest["shards"]:
-            path = self.directory / shard["file"]
-            if _sha256(path) != shard["sha256"]:
+            path = remote.join(self.directory, shard["file"])
+            with remote.local(path) as local:
+                same = shard_file.sha256(pathlib.Path(local)) == shard["sha256"]
+            if not same:
                 faults.append(f"{path}: wanted the sha256 of {MANIFEST}, got another; {_REMEDY}")
         if faults:
             raise errors.UserError("\n".join(faults))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"directory": self.directory, "manifest": self.manifest, "_starts": self._starts}
+        return {name: value for name, value in self.__dict__.items() if name != "_open"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _open={})
@@ -166,7 +168,7 @@ class ShardReader:
         # may both open a shard; one of the readers is then dropped.
         key = os.getpid(), shard
         if key not in self._open:
-            path = self.directory / self.manifest["shards"][shard]["file"]
+            path = shard_file.local(self.directory, self.manifest["shards"][shard], self.cache)
             self._open.setdefault(key, array_record_module.ArrayRecordReader(str(path), _READER_OPTIONS))
         return self._open[key]
 
@@ -194,15 +196,13 @@ def _write_shard(
 ) -> dict[str, Any]:
     file = f"shard-{number:05d}.array_record"
     path, unfinished = directory / file, directory / (file + ".tmp")
-    writer, count = array_record_module.ArrayRecordWriter(str(unfinished), _WRITER_OPTIONS), 0
-    with contextlib.closing(writer):
+    count = 0
+    with shard_file.Writer(unfinished) as writer:
         for record in records:
-            writer.write(record_module.pack(record))
+            writer.write(record)
             count += 1
-    with unfinished.open("rb") as written:
-        os.fsync(written.fileno())
     os.replace(unfinished, path)
-    return {"file": file, "records": count, "bytes": path.stat().st_size, "sha256": _sha256(path)}
+    return {"file": file, "records": count, **shard_file.measure(path)}
 
 
 def _flush(file) -> None:
@@ -210,20 +210,15 @@ def _flush(file) -> None:
     os.fsync(file.fileno())
 
 
-def _sha256(path: pathlib.Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _read_manifest(directory: pathlib.Path) -> dict[str, Any]:
-    path = directory / MANIFEST
-    if not path.is_file():
+def _read_manifest(directory: str) -> dict[str, Any]:
+    path = remote.join(directory, MANIFEST)
+    if remote.what(path) != "file":
         raise errors.UserError(
             f"{path}: wanted the manifest of finished shards, found none; "
             "correct the path, or write the shards again if writing was interrupted"
         )
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest = json.loads(remote.read(path, _MOST_MANIFEST_BYTES))
         version, finished = manifest["schema_version"], manifest["finished"]
         sound = finished is True and manifest["records"] == sum(
             shard["records"] for shard in manifest["shards"]
@@ -248,13 +243,13 @@ def _read_manifest(directory: pathlib.Path) -> dict[str, Any]:
     return manifest
 
 
-def _check_sizes(directory: pathlib.Path, manifest: dict[str, Any]) -> None:
+def _check_sizes(directory: str, manifest: dict[str, Any]) -> None:
     faults = []
     for shard in manifest["shards"]:
-        path = directory / shard["file"]
-        if not path.is_file():
+        path = remote.join(directory, shard["file"])
+        if remote.what(path) != "file":
             faults.append(f"{path}: wanted a shard of {shard['bytes']} bytes, found none; {_REMEDY}")
-        elif path.stat().st_size != shard["bytes"]:
-            faults.append(f"{path}: wanted {shard['bytes']} bytes, got {path.stat().st_size}; {_REMEDY}")
+        elif (size := remote.state(path)[0]) != shard["bytes"]:
+            faults.append(f"{path}: wanted {shard['bytes']} bytes, got {size}; {_REMEDY}")
     if faults:
         raise errors.UserError("\n".join(faults))

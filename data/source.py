@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from core import errors
-from data import folder, record, render, shards, world
+from data import folder, record, remote, render, shards, world
 
 FORMAT = 2  # raise it when what a source writes into the cache changes
 
@@ -138,19 +138,20 @@ class Folder:
 
 @dataclasses.dataclass(frozen=True)
 class Shards:
-    """A directory of finished shards with its manifest.
+    """A directory of finished shards with its manifest, local or behind a URL.
 
     Args:
-        path: the directory.
+        path: the directory, such as "corpora/clean" or "gs://bucket/clean"; shards behind a URL are copied
+            whole into the cache when first read.
     """
 
     path: str
 
     def open(self, cache: pathlib.Path) -> shards.ShardReader:
-        """Return the records; the cache is not used.
+        """Return the records; the cache is used for shards behind a URL alone.
 
         Raises:
             UserError: no manifest, or a shard that is missing, empty or truncated.
         """
-        del cache
-        return shards.ShardReader(pathlib.Path(self.path).expanduser())
+        path = self.path if remote.is_remote(self.path) else pathlib.Path(self.path).expanduser()
+        return shards.ShardReader(path, cache)

@@ -48,7 +48,7 @@ def execute(
     from experiments import console, engine, gather, prepare, report, storage
 
     out = console.make_console()
-    before = {number: signal.signal(number, _stop_here) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, stop_here) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         with storage.claimed(workdir, root, text):
             prepare.everything(rows, storage.default_cache(), out)
@@ -72,7 +72,8 @@ def execute(
     return 0
 
 
-def _stop_here(number: int, frame: object) -> None:
+def stop_here(number: int, frame: object) -> None:
+    """End the process on a signal, with one line and its exit code."""
     # Where no loop waits for the signal (rendering, compiling, judging) nothing needs saving, and files are
     # whole or absent. An exception could come up inside a callback that swallows it, so the process ends.
     for worker in multiprocessing.active_children():

@@ -1,0 +1,91 @@
+"""`prismlab data prepare`: raw files to shards."""
+
+import argparse
+import signal
+from typing import Any
+
+from core import errors
+from experiments.commands import recipe_file
+
+NAME = "data prepare"
+HELP = "write the shards of a corpus from videos, captions, transcripts, tars or images; resumable"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Name what the command takes."""
+    parser.add_argument(
+        "file", metavar="SPEC.gin", help="describes a prepare.Corpus; see experiments/gin/corpus/"
+    )
+    parser.add_argument(
+        "bindings", nargs="*", metavar="BINDING", help="such as table.Table.path=\"'clips.csv'\""
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder or URL for the shards")
+    parser.add_argument(
+        "--shard", default="1/1", metavar="i/n", help="write the i-th of n parts (for n hosts)"
+    )
+    parser.add_argument("--workers", type=int, default=2, help="processes; 0 works in this one (default 2)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the shards, or go on where an earlier run stopped."""
+    from data import prepare
+    from experiments import console, strict
+
+    part = _part(options.shard)
+    if options.workers < 0:
+        raise errors.UserError(f"--workers wants 0 or more, got {options.workers}")
+    loaded = strict.load(options.file, options.bindings, (prepare.Corpus,))
+    out = console.make_console()
+    before = {
+        number: signal.signal(number, recipe_file.stop_here) for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        with _Bar(out) as bar:
+            manifest = prepare.prepare(
+                loaded.root, options.out, part=part, processes=options.workers, text=loaded.text, progress=bar
+            )
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if manifest is None:
+        console.say(
+            out, f"part {options.shard} is written; the run that finds all parts finished writes the manifest"
+        )
+        return 0
+    tally = manifest["statistics"]
+    console.say(
+        out,
+        f"{tally['clips']} clips in {len(manifest['shards'])} shards, {tally['rejected']} rejected; "
+        f"written: {options.out}/manifest.json, card.md, rejected.jsonl",
+    )
+    return 0
+
+
+def _part(text: str) -> tuple[int, int]:
+    first, slash, last = text.partition("/")
+    if slash and first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last):
+        return int(first), int(last)
+    raise errors.UserError(f"--shard wants i/n with i from 1 to n, such as 1/4, got {text}")
+
+
+class _Bar:
+    """A progress bar that learns its length when the input is counted."""
+
+    def __init__(self, out) -> None:
+        self._out = out
+        self._bar: Any = None
+
+    def __call__(self, done: int, total: int) -> None:
+        from experiments import console
+
+        if self._bar is None:
+            self._bar = console.Progress("prepare", total, console=self._out)
+            self._bar.__enter__()
+        self._bar.update(done)
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *fault) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(*fault)
