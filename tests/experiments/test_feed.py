@@ -77,6 +77,7 @@ pipeline.Line.unique = ('clips',)
 """
 
 
+@pytest.mark.slow
 def test_sources_of_two_lengths_train_by_turns_and_the_last_steps_on_one(tmp_path):
     whole = RENDERED.open(cli.CACHE)
     done = call(whole.directory, tmp_path / "w", "STEPS=6", lines=MIXED)

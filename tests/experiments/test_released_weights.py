@@ -45,6 +45,7 @@ def test_every_worked_file_passes_the_check(name, tmp_path):
         assert all(made.towers["video"].frames == 4 for made in built.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["adapt_adapter.gin", "adapt_mlap.gin"])
 def test_a_worked_file_runs(name, tmp_path):
     assert main.main(["train", name, *_bindings(tmp_path, name), "--workdir", str(tmp_path / "w")]) == 0
