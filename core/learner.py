@@ -52,7 +52,7 @@ class Learner(eqx.Module):
         else:
             mask_key = keys.fold(key, "mask", repr((view.tower, view.mask)))
             place = masking.sample_batch(
-                view.mask, batch.weight.shape[0], tower.frames, tower.patches, key=mask_key
+                view.mask, batch.weight.shape[0], tower.frames, tower.patches, key=mask_key, index=batch.index
             )
             encoded = tower(*inputs, place=place, tube=view.mask.tube)
         return jax.lax.stop_gradient(encoded) if view.teacher else encoded
@@ -71,6 +71,18 @@ class Learner(eqx.Module):
             float32 scalar loss, and metrics named "loss/objective" and "objective/part".
         """
         seen = {view: self.encode(view, batch, teacher, key=key) for view in self.views()}
+        return self.losses(seen, batch, key=key)
+
+    def losses(
+        self, seen: Mapping[objective.View, types.Encoded], batch: types.Batch, *, key: PRNGKeyArray
+    ) -> tuple[Float[Array, ""], dict[str, metrics.Mean]]:
+        """Return the weighted sum of the objectives' losses and every metric by name.
+
+        Args:
+            seen: the encoding of every view that the objectives ask for.
+            batch: the batch.
+            key: randomness of this step.
+        """
         loss: Float[Array, ""] = jnp.zeros(())
         named: dict[str, metrics.Mean] = {}
         for name in sorted(self.objectives):

@@ -11,6 +11,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
+from core import accumulate as accumulation
 from core import errors, keys, learner, metrics, names, sharding, types
 from core import mesh as meshes
 
@@ -88,6 +89,7 @@ def train_step(
     teacher: learner.Towers | None,
     optimizer: optax.GradientTransformation,
     frozen: tuple[str, ...] = (),
+    accumulate: int = 1,
 ) -> tuple[TrainState, dict[str, metrics.Mean]]:
     """Take one step: a pure function of its arguments.
 
@@ -97,18 +99,24 @@ def train_step(
         teacher: frozen towers; no part of the state, no gradient, no optimizer memory.
         optimizer: the transformation that init() was given.
         frozen: path prefixes of the learner that stay as they are.
+        accumulate: parts in which the batch is encoded, one after the other.
 
     Returns:
         The next state; and the averages "loss", "gradient_norm" and those of every objective.
     """
     key = keys.fold(state.key, "step", state.step)
     moving, still = eqx.partition(state.learner, trainable(state.learner, frozen))
-    scaled = to_device_units(batch)
+    if accumulate > 1:
+        loss, named, gradients = accumulation.gradients(
+            moving, still, batch, to_device_units, teacher, parts=accumulate, key=key
+        )
+    else:
+        scaled = to_device_units(batch)
 
-    def loss_of(moving: learner.Learner) -> tuple[Array, dict[str, metrics.Mean]]:
-        return eqx.combine(moving, still)(scaled, teacher, key=key)
+        def loss_of(moving: learner.Learner) -> tuple[Array, dict[str, metrics.Mean]]:
+            return eqx.combine(moving, still)(scaled, teacher, key=key)
 
-    (loss, named), gradients = jax.value_and_grad(loss_of, has_aux=True)(moving)
+        (loss, named), gradients = jax.value_and_grad(loss_of, has_aux=True)(moving)
     updates, opt_state = optimizer.update(gradients, state.opt_state, moving)
     moved = eqx.apply_updates(moving, updates)
     one = jnp.float32(1.0)
@@ -128,6 +136,7 @@ def compile_step(
     *,
     mesh: Mesh | None = None,
     rules: sharding.Rules | None = None,
+    accumulate: int = 1,
 ) -> Callable:
     """Return train_step as a jitted function of arrays alone, donating the old state.
 
@@ -141,6 +150,7 @@ def compile_step(
         teacher: frozen towers, perhaps abstract; only their static parts are kept.
         mesh: devices that the state stays on, as `sharding.of` says; None leaves it to the arguments.
         rules: how the state is split over them; the default ones if None.
+        accumulate: parts in which the batch is encoded, one after the other.
 
     Returns:
         (state arrays, batch, teacher arrays) -> (state arrays, {name: Mean}); partition with eqx.is_array.
@@ -152,7 +162,7 @@ def compile_step(
         state = eqx.combine(arrays, static)
         frozen_towers = eqx.combine(teacher_arrays, teacher_static)
         with meshes.within(mesh):
-            state, named = train_step(state, batch, frozen_towers, optimizer, frozen)
+            state, named = train_step(state, batch, frozen_towers, optimizer, frozen, accumulate)
         return eqx.filter(state, eqx.is_array), named
 
     if mesh is None:
