@@ -82,6 +82,7 @@ def start() -> None:
         return
     if arguments.get("num_processes") == 1:
         return
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
         jax.distributed.initialize(**arguments)
     except (RuntimeError, ValueError) as error:
@@ -141,11 +142,11 @@ def decide(function: Callable[[], Any]) -> Any:
     return json.loads(json.dumps(value))
 
 
-def check_same(what: Mapping[str, Any]) -> None:
+def check_same(facts: Callable[[], Mapping[str, Any]]) -> None:
     """Refuse processes that were not started alike.
 
     Args:
-        what: name -> plain data that must be equal everywhere, such as each source file's sha256.
+        facts: gives name -> plain data that must be equal everywhere, such as each source file's sha256.
 
     Raises:
         UserError: in all processes, with what differs, one line a process.
@@ -153,7 +154,7 @@ def check_same(what: Mapping[str, Any]) -> None:
     if jax.process_count() == 1:
         return
     global _decided
-    place = f"prismlab/same/{_decided}"
+    what, place = facts(), f"prismlab/same/{_decided}"
     _client().key_value_set(f"{place}/{jax.process_index()}", json.dumps(what, sort_keys=True))
 
     def compare() -> None:

@@ -95,6 +95,18 @@ class Learner(eqx.Module):
         return loss, named
 
 
+def in_compute_dtype(towers: Towers | None) -> Towers | None:
+    """Return frozen towers with their video parameters in the dtype that they compute in.
+
+    Layers cast parameters to that dtype at each use, so the numbers are the same with half the memory.
+    """
+    dtype = getattr((towers or {}).get("video"), "dtype", "float32")
+    if towers is None or dtype == "float32":
+        return towers
+    small = lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf
+    return {**towers, "video": jax.tree.map(small, towers["video"])}
+
+
 def check(learner: Learner, teacher: Towers | None) -> None:
     """Refuse a learner whose objectives ask for towers that are not there.
 

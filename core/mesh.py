@@ -153,19 +153,26 @@ def whole(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def check_batch(batch_size: int, mesh: Mesh) -> None:
+def check_batch(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
     """Refuse a global batch that the devices do not divide.
+
+    Args:
+        batch_size: global batch size.
+        mesh: the devices.
+        accumulate: parts in which the batch is encoded, each of them split over the devices.
 
     Raises:
         UserError: with the nearest batch sizes that fit.
     """
     shards = batch_shards(mesh)
-    if batch_size < 1 or batch_size % shards:
-        below = batch_size // shards * shards
-        fits = [str(size) for size in (below, below + shards) if size > 0] or [str(shards)]
+    whole = shards * accumulate
+    if batch_size < 1 or batch_size % whole:
+        below = batch_size // whole * whole
+        fits = [str(size) for size in (below, below + whole) if size > 0] or [str(whole)]
         what = "devices" if shards == mesh.devices.size else "groups of devices (replica x data)"
+        parts = f" in {accumulate} parts" if accumulate > 1 else ""
         raise errors.UserError(
-            f"recipe.Stage.batch_size={batch_size} cannot be split over {shards} {what}; "
+            f"recipe.Stage.batch_size={batch_size} cannot be split over {shards} {what}{parts}; "
             f"use {' or '.join(fits)}"
         )
 

@@ -8,7 +8,7 @@ import rich.box
 import rich.console
 import rich.table
 
-from core import errors, keys, learner, mesh, names, sharding
+from core import accumulate, errors, keys, learner, mesh, names, sharding
 from experiments import engine, recipe
 
 
@@ -31,7 +31,8 @@ def abstract_stages(experiment: recipe.Experiment) -> dict[str, learner.Learner]
         try:
             built[stage.name] = abstract_learner(stage, built)
             devices = stage.layout.make()
-            mesh.check_batch(stage.batch_size, devices)
+            mesh.check_batch(stage.batch_size, devices, stage.accumulate)
+            accumulate.check(built[stage.name], stage.batch_size, stage.accumulate)
             sharding.of(built[stage.name], devices, stage.rules)
             stage.optimizer.build(stage.steps)
             check_shapes(stage, built[stage.name])
