@@ -283,9 +283,7 @@ def on_host() -> contextlib.AbstractContextManager:
         return contextlib.nullcontext()
     try:
         return jax.default_device(jax.local_devices(backend="cpu")[0])
-    except (
-        RuntimeError
-    ):  # JAX_PLATFORMS leaves the CPU out: the first device has to hold it
+    except RuntimeError:  # JAX_PLATFORMS leaves the CPU out: the first device has to hold it
         return contextlib.nullcontext()
 
 
