@@ -8,11 +8,11 @@ devices, layout = int(sys.argv[1]), tuple(map(int, sys.argv[2].split(",")))
 os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
-import equinox as eqx
-import jax
-import tiny
+import equinox as eqx  # noqa: E402
+import jax  # noqa: E402
+import tiny  # noqa: E402
 
-from core import mesh, optim, sharding, step
+from core import mesh, optim, sharding, step  # noqa: E402
 
 jax.config.update("jax_disable_most_optimizations", True)
 grid, rules = mesh.Layout(*layout).make(), sharding.Rules(smallest=1)
