@@ -120,7 +120,7 @@ def late(seconds: np.ndarray) -> dict[str, float]:
     if len(seconds) < 2:
         return {}
     worst = int(np.argmax(seconds))
-    return {"slowest_host": worst, "slowest_host_seconds": float(seconds[worst] - np.median(seconds))}
+    return {"slowest_host": float(worst), "slowest_host_seconds": float(seconds[worst] - np.median(seconds))}
 
 
 class Recompiles:
