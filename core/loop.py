@@ -17,7 +17,7 @@ import jax
 import numpy as np
 import optax
 
-from core import checkpoint, errors, events, mesh, metrics, step
+from core import checkpoint, errors, events, mesh, metrics, sharding, step
 
 
 class Interrupted(Exception):
@@ -83,6 +83,8 @@ def run(
     checkpoint_every: int,
     log_every: int,
     show: Callable[[Report], None] = lambda _: None,
+    layout: mesh.Layout | None = None,
+    rules: sharding.Rules | None = None,
 ) -> step.TrainState:
     """Take the remaining steps of a stage and save the last state.
 
@@ -100,6 +102,8 @@ def run(
         checkpoint_every: steps between two checkpoints.
         log_every: steps between two lines of the log.
         show: told about each logged step.
+        layout: how the devices are arranged; the default if None.
+        rules: how state and teacher are split over them; the default ones if None.
 
     Returns:
         The state after the last step, on disk as well.
@@ -109,12 +113,12 @@ def run(
         Interrupted: a signal came; the state is on disk.
         UserError: the data or the disk failed.
     """
-    devices = mesh.make()
+    devices = (layout or mesh.Layout()).make()
     place = lambda batch: jax.device_put(step.HostBatch(**batch), mesh.split(devices))
-    compiled = step.compile_step(state, optimizer, frozen, teacher)
+    compiled = step.compile_step(state, optimizer, frozen, teacher, mesh=devices, rules=rules)
     arrays, static = eqx.partition(state, eqx.is_array)
-    arrays = jax.device_put(arrays, mesh.whole(devices))
-    teacher_arrays = jax.device_put(eqx.filter(teacher, eqx.is_array), mesh.whole(devices))
+    arrays = jax.device_put(arrays, sharding.of(state, devices, rules))
+    teacher_arrays = jax.device_put(eqx.filter(teacher, eqx.is_array), sharding.of(teacher, devices, rules))
     done = int(state.step)
     clock = _Clock()
     pending: tuple[int, dict[str, metrics.Mean]] | None = None

@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
-from core import errors, keys, learner, metrics, names, types
+from core import errors, keys, learner, metrics, names, sharding, types
+from core import mesh as meshes
 
 
 class TrainState(eqx.Module):
@@ -123,27 +125,37 @@ def compile_step(
     optimizer: optax.GradientTransformation,
     frozen: tuple[str, ...],
     teacher: learner.Towers | None,
+    *,
+    mesh: Mesh | None = None,
+    rules: sharding.Rules | None = None,
 ) -> Callable:
     """Return train_step as a jitted function of arrays alone, donating the old state.
 
-    Partitioning once keeps Python out of the loop: a call sees only flat arrays.
+    Partitioning once keeps Python out of the loop: a call sees only flat arrays. What is given may be
+    shape structs (`sharding.abstract`), so that `.lower(...)` compiles for devices that are not here.
 
     Args:
-        state: any state of this stage; only its static parts are kept.
+        state: any state of this stage, perhaps abstract; only its static parts are kept.
         optimizer: the transformation that init() was given.
         frozen: path prefixes of the learner that stay as they are.
-        teacher: frozen towers; only their static parts are kept.
+        teacher: frozen towers, perhaps abstract; only their static parts are kept.
+        mesh: devices that the state stays on, as `sharding.of` says; None leaves it to the arguments.
+        rules: how the state is split over them; the default ones if None.
 
     Returns:
         (state arrays, batch, teacher arrays) -> (state arrays, {name: Mean}); partition with eqx.is_array.
     """
-    _, static = eqx.partition(state, eqx.is_array)
-    _, teacher_static = eqx.partition(teacher, eqx.is_array)
+    _, static = eqx.partition(state, names.is_array)
+    _, teacher_static = eqx.partition(teacher, names.is_array)
 
     def step(arrays: Any, batch: HostBatch, teacher_arrays: Any) -> tuple[Any, dict[str, metrics.Mean]]:
         state = eqx.combine(arrays, static)
         frozen_towers = eqx.combine(teacher_arrays, teacher_static)
-        state, named = train_step(state, batch, frozen_towers, optimizer, frozen)
+        with meshes.within(mesh):
+            state, named = train_step(state, batch, frozen_towers, optimizer, frozen)
         return eqx.filter(state, eqx.is_array), named
 
-    return jax.jit(step, donate_argnums=0)
+    if mesh is None:
+        return jax.jit(step, donate_argnums=0)
+    stay = (sharding.of(state, mesh, rules), meshes.whole(mesh))
+    return jax.jit(step, donate_argnums=0, out_shardings=stay)

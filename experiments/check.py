@@ -8,7 +8,7 @@ import rich.box
 import rich.console
 import rich.table
 
-from core import errors, keys, learner, mesh, names
+from core import errors, keys, learner, mesh, names, sharding
 from experiments import engine, recipe
 
 
@@ -30,7 +30,9 @@ def abstract_stages(experiment: recipe.Experiment) -> dict[str, learner.Learner]
     for stage in experiment.stages:
         try:
             built[stage.name] = abstract_learner(stage, built)
-            mesh.check_batch(stage.batch_size, mesh.make())
+            devices = stage.layout.make()
+            mesh.check_batch(stage.batch_size, devices)
+            sharding.of(built[stage.name], devices, stage.rules)
             stage.optimizer.build(stage.steps)
             check_shapes(stage, built[stage.name])
             if stage.init_from in built:

@@ -20,8 +20,8 @@ import rich.console
 from core import checkpoint, errors, events, files, keys, learner, loop, mesh, names, step
 from experiments import console, describe, recipe, storage
 
-# Fields that change how a stage is watched, never what it computes.
-BOOKKEEPING = ("checkpoint_every", "log_every")
+# Fields that change how a stage is watched or where its arrays lie, never what it computes.
+BOOKKEEPING = ("checkpoint_every", "log_every", "layout", "rules")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Engine:
         if (folder / "done.json").exists():
             console.say(self.out, f"{stage.name} (seed {planned.seed}): done before, reused")
             return
-        mesh.check_batch(stage.batch_size, mesh.make())
+        mesh.check_batch(stage.batch_size, stage.layout.make())
         stream = stage.data.open(stage.batch_size, stage.steps, planned.seed, stage.name, self.cache)
         optimizer = stage.optimizer.build(stage.steps)
         teacher = self._teacher(planned)
@@ -166,6 +166,7 @@ class Engine:
                     steps=stage.steps, frozen=stage.frozen, checkpoints=checkpoints, log=log,
                     meta={"address": planned.address, "stage": stage.name, "seed": planned.seed},
                     checkpoint_every=stage.checkpoint_every, log_every=stage.log_every,
+                    layout=stage.layout, rules=stage.rules,
                     show=lambda r: bar.update(r.step, r.loss, r.clips_per_second, r.data_wait),
                 )  # fmt: skip
         finally:

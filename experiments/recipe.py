@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from core import errors, optim
+from core import errors, mesh, optim, sharding
 from data import pipeline
 
 
@@ -32,6 +32,8 @@ class Stage:
         frozen: paths under which nothing moves, such as "towers/video/encoder".
         checkpoint_every: steps between two checkpoints.
         log_every: steps between two lines of the event log.
+        layout: how the devices are arranged; changes where arrays lie, not what is computed.
+        rules: how parameters are split over them.
     """
 
     name: str
@@ -46,6 +48,8 @@ class Stage:
     frozen: tuple[str, ...] = ()
     checkpoint_every: int = 200
     log_every: int = 10
+    layout: mesh.Layout = dataclasses.field(default_factory=mesh.Layout)
+    rules: sharding.Rules = dataclasses.field(default_factory=sharding.Rules)
 
     def __post_init__(self) -> None:
         if self.steps < 0:
