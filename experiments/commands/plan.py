@@ -18,7 +18,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--chips-sweep", action="store_true", help="every slice of the topologies' chips")
     parser.add_argument("--stage", action="append", default=[], help="plan this stage only; may be repeated")
     parser.add_argument("--estimate", action="store_true", help="compile nothing; seconds instead of minutes")
-    parser.add_argument("--search", action="store_true", help="compile the largest batch too, not only guess it")
+    parser.add_argument(
+        "--search", action="store_true", help="compile the largest batch too, not only guess it"
+    )
     parser.add_argument("--limit", type=float, default=1800.0, help="seconds for one compilation")
     parser.add_argument("--prices", type=pathlib.Path, help="JSON: chip -> dollars an hour")
     parser.add_argument("--json", type=pathlib.Path, metavar="OUT", help="write everything as plain data")
@@ -27,6 +29,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan every stage of every row on every topology."""
+    import jax
+
+    # The machine here only thinks about others: with libtpu installed, jax would look for a TPU.
+    jax.config.update("jax_platforms", "cpu")
+
     from core import errors
     from experiments import console, storage, strict
     from experiments.plan import abstract, chips, choices, compiled, plan, topology, words

@@ -5,6 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.interpreters import partial_eval
 
 from core import keys, learner, names, step
 from experiments import check, recipe
@@ -71,7 +72,13 @@ def traced(stage: recipe.Stage, built: dict[str, learner.Learner], batch_size: i
 
         return jax.value_and_grad(of)(moving)
 
-    return jax.make_jaxpr(loss)(arrays, batch_of(stage, batch_size), teacher)
+    return without_dead(jax.make_jaxpr(loss)(arrays, batch_of(stage, batch_size), teacher))
+
+
+def without_dead(graph: Any) -> Any:
+    """Return a closed jaxpr without what no result needs, as every compiler leaves it out."""
+    live, _ = partial_eval.dce_jaxpr(graph.jaxpr, [True] * len(graph.jaxpr.outvars), instantiate=True)
+    return live
 
 
 def bytes_of(tree: Any) -> float:

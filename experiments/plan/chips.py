@@ -68,12 +68,16 @@ def prices(path: pathlib.Path | None) -> dict[str, float]:
     except (OSError, ValueError) as error:
         raise errors.UserError(f"--prices {source} cannot be read: {error}") from error
     if not isinstance(found, dict):
-        raise errors.UserError(f"--prices {source} must hold an object such as {{\"v5p\": 4.2}}")
+        raise errors.UserError(f'--prices {source} must hold an object such as {{"v5p": 4.2}}')
     found.pop("note", None)
     unknown = sorted(set(found) - set(CHIPS))
     if unknown:
-        raise errors.UserError(f"--prices {source}: no chip is called {unknown[0]!r}; there are {sorted(CHIPS)}")
+        raise errors.UserError(
+            f"--prices {source}: no chip is called {unknown[0]!r}; there are {sorted(CHIPS)}"
+        )
     for name, price in found.items():
         if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price < 1e9:
-            raise errors.UserError(f"--prices {source}: {name} must be dollars an hour, at least 0; got {price!r}")
+            raise errors.UserError(
+                f"--prices {source}: {name} must be dollars an hour, at least 0; got {price!r}"
+            )
     return {name: float(price) for name, price in found.items()}

@@ -17,9 +17,28 @@ WIDTH = {
 KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
 # Instructions that move nothing themselves: their insides, or their ends, are counted instead.
 STILL = frozenset(
-    "parameter constant tuple get-tuple-element bitcast while conditional call after-all partition-id "
-    "replica-id opt-barrier domain copy-done all-gather-done all-reduce-done collective-permute-done "
-    "async-done async-update iota".split()
+    [
+        "parameter",
+        "constant",
+        "tuple",
+        "get-tuple-element",
+        "bitcast",
+        "while",
+        "conditional",
+        "call",
+        "after-all",
+        "partition-id",
+        "replica-id",
+        "opt-barrier",
+        "domain",
+        "copy-done",
+        "all-gather-done",
+        "all-reduce-done",
+        "collective-permute-done",
+        "async-done",
+        "async-update",
+        "iota",
+    ]
 )
 _SHAPE = re.compile(r"\b([a-z]\d*[a-z0-9]*)\[([0-9,]*)\](\{[^{}]*\})?")
 _HEAD = re.compile(r"^\s*(ENTRY )?%?([\w.\-]+) \(.*\) -> .*\{\s*$")
@@ -214,7 +233,9 @@ def _moved(each: Instruction, known: dict[str, Instruction], module: dict[str, l
     if each.opcode == "dynamic-slice":
         return 2 * each.bytes
     if each.opcode == "dynamic-update-slice":
-        return 2 * known[each.operands[1]].bytes if len(each.operands) > 1 and each.operands[1] in known else 0.0
+        return (
+            2 * known[each.operands[1]].bytes if len(each.operands) > 1 and each.operands[1] in known else 0.0
+        )
     called = re.search(r"calls=%?([\w.\-]+)", each.text)
     inside = module.get(called[1], []) if called and each.opcode == "fusion" else []
     read = sum(

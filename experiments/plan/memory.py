@@ -10,10 +10,60 @@ from experiments.plan import flops
 
 # What a compiler computes inside its consumer instead of storing it.
 FUSED = frozenset(
-    "add sub mul div max min neg exp log tanh erf rsqrt sqrt integer_pow pow square select_n "
-    "convert_element_type broadcast_in_dim reshape squeeze expand_dims transpose eq ne lt le gt ge and or not "
-    "iota copy sign logistic stop_gradient exp2 log1p abs floor is_finite cumsum random_wrap random_bits "
-    "add_any pjit_id mul_any clamp rev concatenate pad".split()
+    [
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "max",
+        "min",
+        "neg",
+        "exp",
+        "log",
+        "tanh",
+        "erf",
+        "rsqrt",
+        "sqrt",
+        "integer_pow",
+        "pow",
+        "square",
+        "select_n",
+        "convert_element_type",
+        "broadcast_in_dim",
+        "reshape",
+        "squeeze",
+        "expand_dims",
+        "transpose",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "and",
+        "or",
+        "not",
+        "iota",
+        "copy",
+        "sign",
+        "logistic",
+        "stop_gradient",
+        "exp2",
+        "log1p",
+        "abs",
+        "floor",
+        "is_finite",
+        "cumsum",
+        "random_wrap",
+        "random_bits",
+        "add_any",
+        "pjit_id",
+        "mul_any",
+        "clamp",
+        "rev",
+        "concatenate",
+        "pad",
+    ]
 )
 
 

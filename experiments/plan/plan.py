@@ -9,7 +9,7 @@ from core import errors
 from experiments import recipe
 from experiments.plan import choices, compiled, estimate, roofline, topology
 
-# Room that the runtime keeps for itself, as a share of the memory: what the compiler offers, not the data sheet.
+# Room that the runtime keeps for itself, as a share of the memory.
 RESERVED = 0.02
 ACCUMULATE = (1, 2, 4)
 
@@ -160,8 +160,8 @@ def request(job: choices.Job, where: topology.Topology, options: Options, clips:
 def too_large(needed: float, capacity: float) -> str:
     """Say what to change about a step that does not fit."""
     return (
-        f"needs {needed / 2**30:.1f} GiB a chip of {capacity / 2**30:.1f} GiB; take more chips, a smaller batch, "
-        "gradient accumulation, or remat='nothing_saveable'"
+        f"needs {needed / 2**30:.1f} GiB a chip of {capacity / 2**30:.1f} GiB; take more chips, a smaller "
+        "batch, gradient accumulation, or remat='nothing_saveable'"
     )
 
 
@@ -220,9 +220,7 @@ def compare(
                 continue
             each = estimate.of(stage, built, where.count, clips, remat, parts)
             needed = each.bytes + (scale - 1.0) * each.groups["activations"]
-            roof = roofline.of(
-                where.chip, each.products, each.model_products, each.memory_bytes, each.sent
-            )
+            roof = roofline.of(where.chip, each.products, each.model_products, each.memory_bytes, each.sent)
             found.append(
                 {
                     "remat": remat, "accumulate": parts, "gib": needed / 2**30, "fits": needed <= capacity,
@@ -231,5 +229,3 @@ def compare(
                 }
             )  # fmt: skip
     return found
-
-

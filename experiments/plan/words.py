@@ -26,7 +26,8 @@ def line(entry: plan.Entry) -> list[str]:
     fits = {True: "yes", False: "no", None: "unknown"}[entry.fits]
     mark = "" if entry.source == "compiled" else "~"
     return [
-        entry.topology, entry.stage, str(entry.chips), str(entry.clips), fits, f"{mark}{entry.bytes / 2**30:.1f}",
+        entry.topology, entry.stage, str(entry.chips), str(entry.clips), fits,
+        f"{mark}{entry.bytes / 2**30:.1f}",
         gib("parameters"), gib("optimizer"), gib("teacher"), mark + gib("activations"), gib("batch"),
         "-" if entry.largest is None else str(entry.largest),
         f"{entry.operations[0] / 1e12:.1f}/{entry.operations[1] / 1e12:.1f}",
@@ -58,8 +59,8 @@ def choice_lines(entry: plan.Entry) -> list[list[str]]:
 COLLECTIVE_HEADS = ("topology", "stage", "collective", "times a step", "GB sent a chip")
 CHOICE_HEADS = ("topology", "stage", "remat", "accumulate", "GiB", "fits", "step s >=", "limit", "MFU <=")
 NOTE = (
-    "~ estimated from the step's graph, without ~ reported by the compiler. TFLOP: one step on one chip, of the "
-    "model / with recomputation. Step, hours and cost are bounds at published peaks; a real run needs more. "
+    "~ estimated from the step's graph, without ~ reported by the compiler. TFLOP: one step on one chip, of "
+    "the model / with recomputation. Step, hours and cost are bounds at published peaks; a real run needs more. "
     "* the configured setting."
 )
 
@@ -139,5 +140,10 @@ def write_html(entries: Sequence[plan.Entry], faults: Sequence[str], title: str,
     ]
     for name, heads, lines in tables(entries):
         row = lambda cells, tag: "<tr>" + "".join(f"<{tag}>{escape(c)}</{tag}>" for c in cells) + "</tr>"
-        parts += [f"<h2>{escape(name)}</h2><table>", row(heads, "th"), *(row(x, "td") for x in lines), "</table>"]
+        parts += [
+            f"<h2>{escape(name)}</h2><table>",
+            row(heads, "th"),
+            *(row(x, "td") for x in lines),
+            "</table>",
+        ]
     files.write_atomic(path, ("\n".join(parts) + "\n</body></html>\n").encode())
