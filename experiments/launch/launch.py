@@ -20,7 +20,7 @@ def check_workdir(workdir: pathlib.Path) -> None:
     if re.match(r"[a-z0-9]+:/", str(workdir)):
         raise errors.UserError(
             f"--workdir {workdir}: claims, event logs and the table need a file system (exclusive creation, "
-            "appending); mount a shared one, such as Filestore or NFS, and copy results to the bucket afterwards"
+            "appending); mount a shared one (Filestore, NFS) and copy results to the bucket afterwards"
         )
 
 

@@ -8,9 +8,12 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
+import time
 from typing import Any
 
 from core import errors, files
+from experiments.plan import hlo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Request:
         topology: such as "v5p:4x4x8".
         batch_size: global batch in clips.
         remat: policy, or None as configured.
+        whole: compile to the end. Otherwise the compiler is stopped where it has decided on every buffer and
+            collective, which is all that a plan asks for; writing machine code takes most of the time.
     """
 
     file: str
@@ -34,6 +39,7 @@ class Request:
     topology: str
     batch_size: int
     remat: str | None = None
+    whole: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +61,8 @@ class Answer:
         """Bytes of memory that the step needs on one chip, or None if unknown."""
         if "needed" in self.told:
             return float(self.told["needed"])
+        if "assigned" in self.told:
+            return float(self.told["assigned"] + self.told.get("code", 0))
         parts = ("arguments", "temporary", "output", "code")
         return float(sum(self.told[part] for part in parts)) if "arguments" in self.told else None
 
@@ -87,23 +95,69 @@ def run(request: Request, limit: float, cache: pathlib.Path | None = None) -> An
     kept = None if cache is None else cache / "plan" / f"{_address(asked)}.json"
     if kept is not None and kept.exists():
         return understood(json.loads(kept.read_text()))
-    command = [sys.executable, "-m", "experiments.plan.worker"]
-    try:
-        done = subprocess.run(command, input=asked, capture_output=True, text=True, timeout=limit)
-    except subprocess.TimeoutExpired:
-        return Answer(False, {}, f"the compiler was stopped after {limit:.0f} s; give it longer with --limit")
-    try:
-        told = json.loads(done.stdout)
-    except ValueError:
-        last = (done.stderr.strip().splitlines() or ["nothing"])[-1]
-        told = {"error": f"the compiler ended with code {done.returncode}: {last}"}
-    if "nvoluntary full remat" in done.stderr and not told.get("rematerialised"):
-        told["rematerialised"] = [x for x in done.stderr.splitlines() if "nvoluntary full remat" in x][:5]
+    with tempfile.TemporaryDirectory() as folder:
+        told = _told(json.loads(asked) | {"dump": folder}, limit, pathlib.Path(folder))
     answer = understood(told)
     if kept is not None and (answer.fits or "needed" in answer.told):
         kept.parent.mkdir(parents=True, exist_ok=True)
         files.write_atomic(kept, json.dumps(told).encode())
     return answer
+
+
+def _told(asked: dict[str, Any], limit: float, folder: pathlib.Path) -> dict[str, Any]:
+    """Run the worker until it is done, has said enough, or its time is over."""
+    answer, notes = folder / "answer.json", folder / "notes.txt"
+    with answer.open("w") as out, notes.open("w") as err:
+        command = [sys.executable, "-m", "experiments.plan.worker"]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=err, text=True)
+        assert process.stdin is not None
+        with process, process.stdin as pipe:
+            pipe.write(json.dumps(asked))
+            pipe.close()
+            start = time.monotonic()
+            while process.poll() is None and time.monotonic() - start < limit:
+                time.sleep(0.5)
+                if not asked["whole"] and _assigned(folder):
+                    break
+            ended = process.poll() is not None
+            process.kill()
+    told: dict[str, Any] = {}
+    try:
+        told = json.loads(answer.read_text())
+    except ValueError:
+        if ended:
+            last = (notes.read_text(errors="replace").strip().splitlines() or ["nothing"])[-1]
+            return {"error": f"the compiler ended with code {process.returncode}: {last}"}
+    if "error" in told:
+        return told
+    if not ended and asked["whole"]:
+        return {"stopped": limit}
+    assigned = _assigned(folder)
+    if not assigned:
+        return told if "arguments" in told else {"stopped": limit}
+    total, module = assigned
+    traffic = hlo.read(module)
+    return told | {
+        "assigned": total,
+        "memory_bytes": traffic.memory,
+        "collectives": traffic.collectives,
+        "rematerialised": [
+            *traffic.rematerialised,
+            *(line for line in notes.read_text(errors="replace").splitlines() if hlo.INVOLUNTARY in line),
+        ][:5],
+    }
+
+
+def _assigned(folder: pathlib.Path) -> tuple[float, str] | None:
+    """Return the bytes of all buffers and the optimised module, once the compiler has written both."""
+    reports = list(folder.glob("*jit_step*after_optimizations-memory-usage-report.txt"))
+    # Written last of all that is needed here.
+    later = list(folder.glob("*jit_step*.after_optimizations.txt"))
+    if not reports or not later:
+        return None
+    total = re.search(r"Memory Space: default.*\nTotal bytes: (\d+)", reports[0].read_text(errors="replace"))
+    module = later[0].read_text(errors="replace")
+    return (float(total[1]), module) if total and module.rstrip().endswith("}") else None
 
 
 def _address(asked: str) -> str:
@@ -114,10 +168,15 @@ def _address(asked: str) -> str:
     for package in ("jax", "libtpu"):
         mark.update(importlib.metadata.version(package).encode())
     root = pathlib.Path(__file__).parents[2]
-    for room in ("core", "objectives", "experiments/gin", "experiments/plan"):
-        for path in sorted((root / room).rglob("*.*")):
-            if path.suffix in (".py", ".gin"):
-                mark.update(path.read_bytes())
+    paths = [
+        path for room in ("core", "objectives", "experiments/gin") for path in (root / room).rglob("*.*")
+    ]
+    paths += [
+        pathlib.Path(__file__).with_name(f"{name}.py") for name in ("worker", "choices", "abstract", "hlo")
+    ]
+    for path in sorted(paths):
+        if path.suffix in (".py", ".gin"):
+            mark.update(path.read_bytes())
     if pathlib.Path(json.loads(asked)["file"]).exists():
         mark.update(pathlib.Path(json.loads(asked)["file"]).read_bytes())
     return mark.hexdigest()[:24]
@@ -130,6 +189,9 @@ _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 def understood(told: dict[str, Any]) -> Answer:
     """Turn what the worker wrote into an answer, and a failure into one line that says what to change."""
     text = told.get("error", "")
+    if "stopped" in told:
+        problem = f"the compiler was stopped after {told['stopped']:.0f} s; give it longer with --limit"
+        return Answer(False, {}, problem)
     if told.get("rematerialised"):
         return Answer(
             False,

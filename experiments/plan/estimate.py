@@ -55,25 +55,25 @@ def of(
         UserError: the layout does not fit so many chips.
     """
     sizes = dict(zip(mesh.AXES, stage.layout.sizes(chips)))
-    part = max(1, clips // accumulate)
-    graph = traced(stage, remat, built, part)
-    plain = traced(stage, "none", built, part)
-    share = clips / part / sizes["model"]
+    part = clips / accumulate
+    graph = measured(stage, remat, built, part)
+    plain = measured(stage, "none", built, part)
+    share = accumulate / sizes["model"]
     times = lambda found: {dtype: share * count for dtype, count in found.items()}
     state, teacher = abstract.state_of(stage, built), abstract.teacher_of(stage, built)
     held = groups(stage, state, teacher, sizes)
     gradients = held["parameters"] * (1 if accumulate == 1 else 2)
     whole = abstract.bytes_of(state.learner)
     # The trace holds every gradient whole; on a chip only a share of it stays.
-    activations = max(0.0, memory.peak(graph) - whole) / sizes["model"] + gradients
+    activations = max(0.0, graph.peak - whole) / sizes["model"] + gradients
     held["batch"] = abstract.bytes_of(abstract.batch_of(stage, clips))
     held["activations"] = activations
     updates = 3 * (held["parameters"] + held["optimizer"])
     return Estimate(
         groups=held,
-        products=times(flops.products(graph)),
-        model_products=times(flops.products(plain)),
-        memory_bytes=share * flops.product_bytes(graph) + updates,
+        products=times(graph.products),
+        model_products=times(plain.products),
+        memory_bytes=share * graph.bytes + updates,
         sent=roofline.fsdp_bytes(whole / sizes["model"], sizes["data"], 2 * accumulate)
         + roofline.fsdp_bytes(abstract.bytes_of(teacher) / sizes["model"], sizes["data"], 0),
     )
@@ -101,11 +101,28 @@ def split_bytes(tree: Any, sizes: dict[str, int], rules: sharding.Rules, under: 
     return total
 
 
-_TRACES: dict[tuple, Any] = {}
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """What one trace says.
+
+    Args:
+        products: dtype -> operations.
+        bytes: that products read and write.
+        peak: bytes of values alive at once.
+    """
+
+    products: dict[str, float]
+    bytes: float
+    peak: float
 
 
-def traced(stage: recipe.Stage, remat: str | None, built: Any, clips: int) -> Any:
-    """Return the graph of a stage, traced once for equal settings.
+# Every measure is affine in the clips but for the contrastive logits, which are small: two traces tell all.
+TRACED = (16, 64)
+_MEASURES: dict[tuple, tuple[Measure, Any]] = {}
+
+
+def measured(stage: recipe.Stage, remat: str | None, built: Any, clips: float) -> Measure:
+    """Return what forward and backward pass of so many clips need on one chip.
 
     Args:
         stage: the configuration.
@@ -113,11 +130,24 @@ def traced(stage: recipe.Stage, remat: str | None, built: Any, clips: int) -> An
         built: learners by shape, as configured.
         clips: on one chip.
     """
-    mark = (id(stage), remat or choices.remat_of(stage), clips)
-    if mark not in _TRACES:
-        changed = choices.varied(stage, remat=remat)
-        if remat is not None:  # the towers themselves carry the policy
+    low, high = (_traced(stage, remat or choices.remat_of(stage), built, size) for size in TRACED)
+    share = (clips - TRACED[0]) / (TRACED[1] - TRACED[0])
+    between = lambda a, b: max(0.0, a + share * (b - a))
+    return Measure(
+        {dtype: between(low.products.get(dtype, 0.0), count) for dtype, count in high.products.items()},
+        between(low.bytes, high.bytes),
+        between(low.peak, high.peak),
+    )
+
+
+def _traced(stage: recipe.Stage, remat: str, built: Any, clips: int) -> Measure:
+    mark = (id(stage), remat, clips)
+    if mark not in _MEASURES:
+        changed = stage
+        if remat != choices.remat_of(stage):  # the towers themselves carry the policy
+            changed = choices.varied(stage, remat=remat)
             built = {**built, stage.name: choices.rebuilt(changed, built)}
-        # The stage is kept beside its graph, so that its id stays its own.
-        _TRACES[mark] = (abstract.traced(changed, built, clips), stage)
-    return _TRACES[mark][0]
+        graph = abstract.traced(changed, built, clips)
+        found = Measure(flops.products(graph), flops.product_bytes(graph), memory.peak(graph))
+        _MEASURES[mark] = (found, stage)  # the stage is kept beside it, so that its id stays its own
+    return _MEASURES[mark][0]

@@ -7,6 +7,7 @@ fused away reads its operands and writes its result, and a slice of a large arra
 
 import collections
 import dataclasses
+import math
 import re
 from collections.abc import Iterator
 
@@ -14,6 +15,7 @@ WIDTH = {
     "pred": 1, "s8": 1, "u8": 1, "s16": 2, "u16": 2, "bf16": 2, "f16": 2, "s32": 4, "u32": 4, "f32": 4,
     "s64": 8, "u64": 8, "f64": 8, "s4": 1, "u4": 1, "c64": 8, "f8e4m3fn": 1, "f8e5m2": 1,
 }  # fmt: skip
+INVOLUNTARY = "nvoluntary full remat"  # how the partitioner begins its warning
 KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
 # Instructions that move nothing themselves: their insides, or their ends, are counted instead.
 STILL = frozenset(
@@ -107,7 +109,7 @@ def read(text: str) -> Traffic:
                 found[kind][1] += times * sent(kind, each, known)
             if each.opcode not in STILL and not each.opcode.endswith("-start"):
                 memory += times * _moved(each, known, module)
-    told = tuple(line for line in text.splitlines() if "nvoluntary full remat" in line)
+    told = tuple(line for line in text.splitlines() if INVOLUNTARY in line)
     return Traffic(memory, {kind: (int(n), total) for kind, (n, total) in sorted(found.items())}, told)
 
 
@@ -216,7 +218,15 @@ def group_size(text: str) -> int:
     if compact:
         return int(compact[2])
     listed = re.search(r"replica_groups=\{\{([\d,]+)\}", text)
-    return len(listed[1].split(",")) if listed else 2
+    if listed:
+        return len(listed[1].split(","))
+    named = re.search(r"replica_groups=mesh\[([^\]]*)\] ?\{([^}]*)\}", text)
+    if named:
+        sizes = {axis: int(size) for axis, size in re.findall(r"'([^']+)'=(\d+)", named[1])}
+        # An axis may be split further: 'axis':(before)size takes only so many of its chips.
+        parts = re.findall(r"'([^']+)'(?::\(\d+\)(\d+))?", named[2])
+        return math.prod(int(part) if part else sizes.get(axis, 1) for axis, part in parts)
+    return 2
 
 
 def _fused_kind(each: Instruction, module: dict[str, list[Instruction]]) -> str | None:

@@ -60,8 +60,8 @@ COLLECTIVE_HEADS = ("topology", "stage", "collective", "times a step", "GB sent 
 CHOICE_HEADS = ("topology", "stage", "remat", "accumulate", "GiB", "fits", "step s >=", "limit", "MFU <=")
 NOTE = (
     "~ estimated from the step's graph, without ~ reported by the compiler. TFLOP: one step on one chip, of "
-    "the model / with recomputation. Step, hours and cost are bounds at published peaks; a real run needs more. "
-    "* the configured setting."
+    "the model / with recomputation. Step, hours and cost are bounds at published peaks; a real run needs "
+    "more. * the configured setting."
 )
 
 
