@@ -12,7 +12,7 @@ from experiments.launch import command
 from experiments.plan import topology
 
 ACCELERATOR = {"v5e": "tpu-v5-lite-podslice", "v5p": "tpu-v5p-slice", "v6e": "tpu-v6e-slice"}
-CHIPS_PER_HOST = 4  # of slices with several hosts; a smaller slice is one host
+CHIPS_PER_HOST = 4  # of slices with several hosts; up to 8 chips of v5e and v6e share one
 NEEDED, OPTIONAL = ("image", "topology", "claim"), ("name", "namespace", "restarts", "mount")
 
 
@@ -54,7 +54,8 @@ def manifest(order: command.Order) -> str:
     where = topology.parse(order.settings["topology"])
     if where.chip.name not in ACCELERATOR:
         raise errors.UserError(f"--launcher gke needs a TPU slice, got topology={where.text}")
-    hosts = max(1, where.count // CHIPS_PER_HOST)
+    single = where.chip.name in ("v5e", "v6e") and where.count <= 8
+    hosts = 1 if single else max(1, where.count // CHIPS_PER_HOST)
     # JSON is YAML: every value is quoted so, and none can break out of its place.
     text = {name: json.dumps(value) for name, value in order.settings.items()}
     mount = text.get("mount", json.dumps("/work"))

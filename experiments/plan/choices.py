@@ -24,8 +24,8 @@ class Job:
         row: label of the first row that needs it.
         experiment: of that row.
         stage: the configuration.
-        runs: address -> times it is trained, over rows and seeds (shared stages once).
-        rows: labels of all rows whose last or earlier stage it is.
+        steps: all steps taken of it, over rows and seeds (shared stages once).
+        rows: labels of all rows that need it.
     """
 
     row: str
@@ -53,13 +53,19 @@ def jobs(root: Any) -> list[Job]:
         for seed in seeds:
             for planned in engine.plan(experiment, seed):
                 stage = planned.stage
-                mark = describe.address([describe.describe(stage)[field] for field in SHAPING])
+                mark = shape_of(stage)
                 job = found.get(mark) or Job(label, experiment, stage, 0, ())
                 steps = 0 if planned.address in trained else stage.steps
                 trained.add(planned.address)
                 rows = tuple(dict.fromkeys((*job.rows, label)))
                 found[mark] = dataclasses.replace(job, steps=job.steps + steps, rows=rows)
     return [job for job in found.values() if job.steps]
+
+
+def shape_of(stage: recipe.Stage) -> str:
+    """Return a mark that equals another stage's where both compile alike."""
+    tree = describe.describe(stage)
+    return describe.address([tree[field] for field in SHAPING])
 
 
 def varied(stage: recipe.Stage, batch_size: int | None = None, remat: str | None = None) -> recipe.Stage:
