@@ -30,7 +30,7 @@ def check_directory(workdir: pathlib.Path, root: recipe.Ablation) -> None:
 
 
 class Desk:
-    """What process 0 of a worker does for all its processes: it looks for a unit, claims it and gives it back.
+    """What process 0 of a worker does for all its processes: it finds a unit, claims it and gives it back.
 
     Args:
         workdir: the shared work directory.

@@ -1,8 +1,8 @@
 """Every shipped full-scale recipe compiles for real TPU slices, on a machine that has none (`make test-tpu`).
 
-On v5p each step is compiled to machine code; on v5e and v6e the compiler is stopped once it has decided on every
-buffer and collective, which is where a step that does not fit or does not partition fails. A step that needs
-more than a small chip's memory is told as such, with the bytes: that is an answer too, but not on v5p.
+On v5p each step is compiled to machine code; on v5e and v6e the compiler is stopped once it has decided on
+all buffers and collectives, which is where a step that does not fit or does not partition fails. A step
+that needs more than a small chip's memory is told as such, with the bytes: an answer too, but not on v5p.
 """
 
 import pytest
