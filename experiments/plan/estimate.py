@@ -60,7 +60,7 @@ def of(
     plain = measured(stage, "none", built, part)
     share = accumulate / sizes["model"]
     times = lambda found: {dtype: share * count for dtype, count in found.items()}
-    state, teacher = abstract.state_of(stage, built), abstract.teacher_of(stage, built)
+    state, teacher = _shapes(stage, built)
     held = groups(stage, state, teacher, sizes)
     gradients = held["parameters"] * (1 if accumulate == 1 else 2)
     whole = abstract.bytes_of(state.learner)
@@ -77,6 +77,17 @@ def of(
         sent=roofline.fsdp_bytes(whole / sizes["model"], sizes["data"], 2 * accumulate)
         + roofline.fsdp_bytes(abstract.bytes_of(teacher) / sizes["model"], sizes["data"], 0),
     )
+
+
+_SHAPES: dict[int, tuple[Any, Any, Any]] = {}
+
+
+def _shapes(stage: recipe.Stage, built: Any) -> tuple[Any, Any]:
+    """Return state and teacher by shape, worked out once a stage."""
+    if id(stage) not in _SHAPES:
+        # The stage is kept beside them, so that its id stays its own.
+        _SHAPES[id(stage)] = abstract.state_of(stage, built), abstract.teacher_of(stage, built), stage
+    return _SHAPES[id(stage)][:2]
 
 
 def groups(stage: recipe.Stage, state: Any, teacher: Any, sizes: dict[str, int]) -> dict[str, float]:

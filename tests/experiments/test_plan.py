@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import pytest
 
 from core import errors, stack
+from experiments import main
 from experiments.plan import chips, compiled, flops, hlo, memory, roofline, topology
 
 
@@ -161,11 +162,17 @@ def test_a_price_table_is_checked(tmp_path: pathlib.Path):
             chips.prices(path)
 
 
-def test_the_command_plans_a_small_recipe(tmp_path: pathlib.Path):
+def call(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    code = main.main([str(word) for word in words])
+    told = capsys.readouterr()
+    return code, told.out, told.err
+
+
+def test_the_command_plans_a_small_recipe(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
     out, page = tmp_path / "plan.json", tmp_path / "plan.html"
-    words = ("plan", cli.TINY, "--topology", "cpu,gpu:h100x8", "--json", out, "--html", page)
-    done = cli.run(*words)
-    assert done.returncode == 0, done.stderr
+    words = (cli.TINY, "recipe.Stage.batch_size=8", "--topology", "cpu,gpu:h100x8")
+    code, shown, err = call(capsys, "plan", *words, "--json", out, "--html", page)
+    assert code == 0, err
     plan = json.loads(out.read_text())
     assert {entry["topology"] for entry in plan["entries"]} == {"cpu", "gpu:h100x8"}
     for entry in plan["entries"]:
@@ -175,11 +182,11 @@ def test_the_command_plans_a_small_recipe(tmp_path: pathlib.Path):
         assert (entry["groups"]["teacher"] > 0) == (entry["stage"] == "stage2")
         assert entry["cost"] == pytest.approx(entry["hours"] * {"cpu": 0.05}.get(entry["topology"], 3.0))
     assert "<script" not in page.read_text()
-    assert "gpu:h100x8: fits" in done.stdout
+    assert "gpu:h100x8: fits" in shown
 
 
-def test_a_batch_that_the_chips_do_not_divide_is_told_with_the_nearest(tmp_path: pathlib.Path):
-    done = cli.run("plan", cli.TINY, "recipe.Stage.batch_size=12", "--topology", "gpu:h100x8")
-    assert done.returncode == 2
-    assert "batch_size=12" in done.stderr
-    assert "use 8 or 16" in done.stderr
+def test_a_batch_that_the_chips_do_not_divide_is_told_with_the_nearest(capsys: pytest.CaptureFixture[str]):
+    code, _, err = call(capsys, "plan", cli.TINY, "recipe.Stage.batch_size=12", "--topology", "gpu:h100x8")
+    assert code == 2
+    assert "batch_size=12" in err
+    assert "use 8 or 16" in err
