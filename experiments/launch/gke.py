@@ -23,6 +23,12 @@ def preview(order: command.Order) -> str:
 
 def run(order: command.Order) -> int:
     """Write the manifest beside the results and say how to start it."""
+    _, hosts = slice_of(order)
+    if hosts > 1:
+        raise errors.UserError(
+            f"topology={order.settings['topology']} has {hosts} hosts, and a worker is one process yet; "
+            "use a slice of one host (v5e:2x4, v6e:2x4, v5p:2x2x1), or train one row with `prismlab train` on every host"
+        )
     path = order.workdir / "jobset.yaml"
     path.write_text(manifest(order))
     print(f"written: {path}\nstart the workers with: kubectl apply -f {shlex.quote(str(path))}")
@@ -51,11 +57,7 @@ def manifest(order: command.Order) -> str:
         faults.append(f"--setting restarts={order.settings['restarts']!r} must be a whole number")
     if faults:
         raise errors.UserError("\n".join(faults))
-    where = topology.parse(order.settings["topology"])
-    if where.chip.name not in ACCELERATOR:
-        raise errors.UserError(f"--launcher gke needs a TPU slice, got topology={where.text}")
-    single = where.chip.name in ("v5e", "v6e") and where.count <= 8
-    hosts = 1 if single else max(1, where.count // CHIPS_PER_HOST)
+    where, hosts = slice_of(order)
     # JSON is YAML: every value is quoted so, and none can break out of its place.
     text = {name: json.dumps(value) for name, value in order.settings.items()}
     mount = text.get("mount", json.dumps("/work"))
@@ -104,3 +106,16 @@ spec:
               persistentVolumeClaim:
                 claimName: {text["claim"]}
 """
+
+
+def slice_of(order: command.Order) -> tuple[topology.Topology, int]:
+    """Return the TPU slice of each worker and its hosts.
+
+    Raises:
+        UserError: the topology is unknown or no TPU slice.
+    """
+    where = topology.parse(order.settings["topology"])
+    if where.chip.name not in ACCELERATOR:
+        raise errors.UserError(f"--launcher gke needs a TPU slice, got topology={where.text}")
+    single = where.chip.name in ("v5e", "v6e") and where.count <= 8
+    return where, 1 if single else max(1, where.count // CHIPS_PER_HOST)

@@ -1,5 +1,6 @@
 """Ahead-of-time compilation in a process of its own, with a time limit; failures become one line."""
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.util
@@ -111,9 +112,9 @@ def _told(asked: dict[str, Any], limit: float, folder: pathlib.Path) -> dict[str
         command = [sys.executable, "-m", "experiments.plan.worker"]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=err, text=True)
         assert process.stdin is not None
-        with process, process.stdin as pipe:
-            pipe.write(json.dumps(asked))
-            pipe.close()
+        with process:
+            with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # its notes tell why it ended
+                pipe.write(json.dumps(asked))
             start = time.monotonic()
             while process.poll() is None and time.monotonic() - start < limit:
                 time.sleep(0.5)

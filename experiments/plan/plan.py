@@ -108,7 +108,7 @@ def entry(job: choices.Job, built: Any, where: topology.Topology, options: Optio
     total = sum(groups.values())
     fits: bool | None = total <= capacity
     if answer is not None:
-        fits = answer.fits if answer.fits or answer.bytes is not None else None
+        fits = answer.fits and total <= capacity if answer.bytes is not None else None
     told = answer.told if answer is not None else {}
     collectives = {kind: (int(n), float(sent)) for kind, (n, sent) in told.get("collectives", {}).items()}
     roof = roofline.of(
@@ -118,6 +118,9 @@ def entry(job: choices.Job, built: Any, where: topology.Topology, options: Optio
         told.get("memory_bytes", found.memory_bytes),
         sum(sent for _, sent in collectives.values()) if collectives else found.sent,
     )
+    problem = answer.problem if answer is not None else ""
+    if not problem and fits is False:
+        problem = too_large(total, capacity)
     hours = job.steps * roof.seconds * where.count / 3600
     price = options.prices.get(where.chip.name)
     return Entry(
@@ -128,7 +131,7 @@ def entry(job: choices.Job, built: Any, where: topology.Topology, options: Optio
         collectives=collectives,
         choices=compare(stage, built, where, clips, scale, capacity),
         steps=job.steps, hours=hours, cost=None if price is None else hours * price,
-        problem=answer.problem if answer is not None else ("" if fits else too_large(total, capacity)),
+        problem=problem,
     )  # fmt: skip
 
 
