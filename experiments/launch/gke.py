@@ -27,7 +27,8 @@ def run(order: command.Order) -> int:
     if hosts > 1:
         raise errors.UserError(
             f"topology={order.settings['topology']} has {hosts} hosts, and a worker is one process yet; "
-            "use a slice of one host (v5e:2x4, v6e:2x4, v5p:2x2x1), or train one row with `prismlab train` on every host"
+            "use a slice of one host (v5e:2x4, v6e:2x4, v5p:2x2x1), or train one row with `prismlab train` "
+            "on every host"
         )
     path = order.workdir / "jobset.yaml"
     path.write_text(manifest(order))
