@@ -3,7 +3,6 @@
 import dataclasses
 import difflib
 import math
-import re
 
 from core import errors
 from experiments.plan import chips
@@ -61,7 +60,7 @@ def parse(text: str) -> Topology:
     if kind in SLICES and shape in SLICES[kind]:
         return Topology(text, chips.CHIPS[kind], math.prod(map(int, shape.split("x"))), shape)
     if kind == "gpu" and shape in GPUS:
-        name, count = re.fullmatch(r"([a-z0-9]+?)(?:x(\d+))?", shape).groups()
+        name, _, count = shape.partition("x")
         return Topology(text, chips.CHIPS[name], int(count or 1))
     near = difflib.get_close_matches(text, known(), 3, 0.6)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
