@@ -42,12 +42,13 @@ def teacher_of(stage: recipe.Stage, built: dict[str, learner.Learner]) -> Any:
 def batch_of(stage: recipe.Stage, batch_size: int) -> step.HostBatch:
     """Return a batch of so many clips by shape."""
     side, length = stage.data.resolution, stage.data.tokenizer.length
-    shape = jax.ShapeDtypeStruct
-    return step.HostBatch(
-        shape((batch_size, stage.data.frames, side, side, 3), jnp.uint8),
-        shape((batch_size, length), jnp.int32),
-        shape((batch_size, length), jnp.float32),
-        shape((batch_size,), jnp.float32),
+    return eqx.filter_eval_shape(
+        lambda: step.HostBatch(
+            jnp.zeros((batch_size, stage.data.frames, side, side, 3), jnp.uint8),
+            jnp.zeros((batch_size, length), jnp.int32),
+            jnp.zeros((batch_size, length), jnp.float32),
+            jnp.zeros((batch_size,), jnp.float32),
+        )
     )
 
 
