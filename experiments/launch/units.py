@@ -59,7 +59,10 @@ def units(root: recipe.Ablation) -> list[Unit]:
                 [label, seed, plan[-1].address, describe.describe(dict(experiment.tasks))]
             )
             scores.append(Unit(f"score-{mark}", plan[-1], label, (label,), before))
-    depth = lambda unit: 1 + max((depth(stages[name]) for name in unit.needs), default=0)
+
+    def depth(unit: Unit) -> int:
+        return 1 + max((depth(stages[name]) for name in unit.needs), default=0)
+
     ordered = sorted(stages.values(), key=lambda unit: (depth(unit), -len(unit.rows)))
     return [*ordered, *scores]
 

@@ -23,7 +23,7 @@ def products(jaxpr: Any) -> dict[str, float]:
     Returns:
         dtype of the operands ("bfloat16", "float32") -> floating-point operations.
     """
-    total: dict[str, float] = collections.Counter()
+    total: dict[str, float] = collections.defaultdict(float)
     for equation, times in walk(jaxpr):
         if equation.primitive.name == "dot_general":
             total[_kind(equation)] += times * _product(equation)

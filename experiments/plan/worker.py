@@ -78,7 +78,7 @@ def lowered(stage: Any, built: Any, topology: str) -> Any:
     mesh.check_batch(stage.batch_size, laid)
     optimizer = stage.optimizer.build(stage.steps)
     state, teacher = abstract.state_of(stage, built), abstract.teacher_of(stage, built)
-    compiled = step.compile_step(state, optimizer, stage.frozen, teacher, mesh=laid, rules=stage.rules)
+    compiled: Any = step.compile_step(state, optimizer, stage.frozen, teacher, mesh=laid, rules=stage.rules)
     where = mesh.split(laid)
     batch = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
