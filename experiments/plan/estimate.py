@@ -22,7 +22,7 @@ class Estimate:
     Args:
         groups: bytes on one chip: parameters, optimizer, teacher, batch, activations.
         products: dtype -> operations of a step on one chip, recomputation included.
-        model_products: the same without recomputation.
+        model_products: the fewest under any policy of recomputation.
         memory_bytes: traffic with memory, a lower bound: operands and results of products, and the state.
         sent: bytes sent for split parameters and gradients.
     """
@@ -58,7 +58,7 @@ def of(
     sizes = dict(zip(mesh.AXES, stage.layout.sizes(chips)))
     part = clips / accumulate
     graph = measured(stage, remat, built, part)
-    plain = measured(stage, "none", built, part)
+    plain = fewest(stage, built, part)
     share = accumulate / sizes["model"]
     times = lambda found: {dtype: share * count for dtype, count in found.items()}
     state, teacher = _shapes(stage, built)
@@ -73,7 +73,7 @@ def of(
     return Estimate(
         groups=held,
         products=times(graph.products),
-        model_products=times(plain.products),
+        model_products=times(plain),
         memory_bytes=share * graph.bytes + updates,
         sent=roofline.fsdp_bytes(whole / sizes["model"], sizes["data"], 2 * accumulate)
         + roofline.fsdp_bytes(abstract.bytes_of(teacher) / sizes["model"], sizes["data"], 0),
@@ -150,6 +150,21 @@ def measured(stage: recipe.Stage, remat: str | None, built: Any, clips: float) -
         between(low.bytes, high.bytes),
         between(low.peak, high.peak),
     )
+
+
+def fewest(stage: recipe.Stage, built: Any, clips: float) -> dict[str, float]:
+    """Return dtype -> operations that no policy of recomputation does without: those of the model.
+
+    They are not those of remat="none": where a layer is traced as one piece, products that no gradient needs
+    are left out, which a loop over layers keeps.
+
+    Args:
+        stage: the configuration.
+        built: learners by shape, as configured.
+        clips: on one chip.
+    """
+    found = [measured(stage, remat, built, clips).products for remat in choices.REMATS]
+    return {dtype: min(each.get(dtype, 0.0) for each in found) for dtype in found[0]}
 
 
 def _traced(stage: recipe.Stage, remat: str, built: Any, clips: int) -> Measure:

@@ -27,11 +27,11 @@ def line(entry: plan.Entry) -> list[str]:
     mark = "" if entry.source == "compiled" else "~"
     return [
         entry.topology, entry.stage, str(entry.chips), str(entry.clips), fits,
-        f"{mark}{entry.bytes / 2**30:.1f}",
+        f"{mark}{entry.bytes / 2**30:.2f}",
         gib("parameters"), gib("optimizer"), gib("teacher"), mark + gib("activations"), gib("batch"),
         "-" if entry.largest is None else str(entry.largest),
-        f"{entry.operations[0] / 1e12:.1f}/{entry.operations[1] / 1e12:.1f}",
-        f"{entry.roof.seconds:.3f}", entry.roof.limit, f"{entry.roof.mfu:.2f}", f"{entry.hours:,.0f}",
+        f"{entry.operations[0] / 1e12:.3g}/{entry.operations[1] / 1e12:.3g}",
+        f"{entry.roof.seconds:.3g}", entry.roof.limit, f"{entry.roof.mfu:.2f}", f"{entry.hours:,.0f}",
         "-" if entry.cost is None else f"{entry.cost:,.0f}",
     ]  # fmt: skip
 
@@ -49,8 +49,8 @@ def choice_lines(entry: plan.Entry) -> list[list[str]]:
     return [
         [
             entry.topology, entry.stage, each["remat"] + (" *" if each["configured"] else ""),
-            str(each["accumulate"]), f"~{each['gib']:.1f}", "yes" if each["fits"] else "no",
-            f"{each['seconds']:.3f}", each["limit"], f"{each['mfu']:.2f}",
+            str(each["accumulate"]), f"~{each['gib']:.2f}", "yes" if each["fits"] else "no",
+            f"{each['seconds']:.3g}", each["limit"], f"{each['mfu']:.2f}",
         ]
         for each in entry.choices
     ]  # fmt: skip
