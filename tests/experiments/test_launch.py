@@ -94,6 +94,13 @@ def test_gke_gets_a_manifest_of_workers(tmp_path):
     assert pod["containers"][0]["command"][:3] == ["prismlab", "worker", "smoke.gin"]
 
 
+def test_a_slice_of_several_hosts_is_refused_before_anything_is_written(tmp_path):
+    settings = {"image": "x", "claim": "results"}
+    assert "JobSet" in gke.preview(order(tmp_path, topology="v5e:2x4", **settings))
+    with pytest.raises(errors.UserError, match=r"32 hosts.*v5e:2x4"):
+        gke.preview(order(tmp_path, topology="v5p:4x4x8", **settings))
+
+
 def test_faults_of_gke_settings_are_told_all_at_once(tmp_path):
     with pytest.raises(errors.UserError) as told:
         gke.manifest(order(tmp_path, image="x", claim="UPPER", colour="red", restarts="many"))
