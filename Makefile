@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PRISMLAB_CACHE ?= $(CURDIR)/runs/cache
 
-.PHONY: ablation smoke reproduce test test-slow lint lock bench bench-encoder bench-data clean
+.PHONY: ablation smoke reproduce test test-slow test-tpu lint lock bench bench-encoder bench-data bench-step clean
 
 ablation: .venv/installed  ## the main job: rendered videos -> both stages -> table and report
 	$(BIN)/prismlab ablate quickstart.gin --workdir runs/quickstart
@@ -18,7 +18,11 @@ test: .venv/installed  ## the whole suite
 	$(BIN)/python -m pytest -n 2
 
 test-slow: .venv/installed  ## the longer checks
-	$(BIN)/python -m pytest -n 2 -m slow
+	$(BIN)/python -m pytest -n 2 -m "slow and not tpu"
+
+test-tpu: .venv/installed  ## every full-scale recipe compiles for TPU slices (hours; needs no TPU)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check libtpu
+	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -m tpu
 
 lint: .venv/installed  ## style, format and types
 	$(BIN)/ruff check .
@@ -33,6 +37,9 @@ bench-encoder: .venv/installed  ## ours against transformers (PEER_PYTHON: an in
 
 bench-data: .venv/installed  ## the loader against the bare decoder, as ratios in one run
 	$(BIN)/python -m experiments.bench.data
+
+bench-step: .venv/installed  ## stage-2 student cost against the share of visible tokens, one run
+	$(BIN)/python -m experiments.bench.view_cost
 
 lock: .venv/installed  ## write requirements.lock anew (needs uv: .venv/bin/pip install uv)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test --generate-hashes \

@@ -14,8 +14,9 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from flax import traverse_util
+from jax.sharding import Mesh, NamedSharding
 
-from core import errors, names, step
+from core import errors, names, sharding, step
 
 # Orbax warns of metadata that an item of a step never has of its own; a user cannot do anything about it.
 # A failed write is told once, by Checkpoints; Orbax's threads would tell it again, traceback and all.
@@ -35,6 +36,17 @@ def _nested(arrays: dict[str, Any]) -> dict[str, Any]:
 
 def _flat(tree: dict[str, Any]) -> dict[str, Any]:
     return traverse_util.flatten_dict(tree, sep="/")
+
+
+def _alone() -> dict[str, Any]:
+    """Return what lets one process of several read without waiting for the others."""
+    if jax.process_count() == 1:
+        return {}
+    own = jax.process_index()
+    options = ocp.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"alone{own}"
+    )
+    return {"multiprocessing_options": options}
 
 
 class Checkpoints:
@@ -98,13 +110,18 @@ class Checkpoints:
             f"{self.latest()}; free some space and run the same command again"
         )
 
-    def restore(self, like: step.TrainState) -> tuple[step.TrainState, dict[str, Any]]:
-        """Return the newest checkpoint as a state with the types and shardings of another.
+    def restore(
+        self, like: step.TrainState, mesh: Mesh | None = None, rules: sharding.Rules | None = None
+    ) -> tuple[step.TrainState, dict[str, Any]]:
+        """Return the newest checkpoint as a state with the types of another.
 
-        The devices are those of `like`, so a run may go on with other devices than it was saved with.
+        A run may go on with other devices, another mesh or another number of processes than it was saved
+        with; each device reads its own part.
 
         Args:
             like: a state of the same structure, such as step.init gives.
+            mesh: devices to restore on; None takes the shardings of `like`.
+            rules: how the state is split over them; the default ones if None.
 
         Returns:
             The state, and the plain values stored beside it.
@@ -117,13 +134,24 @@ class Checkpoints:
             raise errors.UserError(f"no finished checkpoint under {self.directory}")
         rest = {"opt_state": like.opt_state, "key": jax.random.key_data(like.key), "step": like.step}
         wanted = {"learner": names.flatten(like.learner), "optimizer": names.flatten(rest)}
-        struct = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
-        abstract = lambda arrays: _nested({name: struct(leaf) for name, leaf in arrays.items()})
+        specs = {} if mesh is None else sharding.specs(like, dict(mesh.shape), rules or sharding.Rules())
+
+        def struct(item: str, name: str, leaf: Any) -> jax.ShapeDtypeStruct:
+            path = f"learner/{name}" if item == "learner" else name
+            where = leaf.sharding if mesh is None else NamedSharding(mesh, specs[path])
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
+
+        abstract = lambda item, arrays: _nested(
+            {name: struct(item, name, leaf) for name, leaf in arrays.items()}
+        )
         try:
             found = self._manager.restore(
                 at,
                 args=ocp.args.Composite(
-                    **{item: ocp.args.StandardRestore(abstract(arrays)) for item, arrays in wanted.items()},
+                    **{
+                        item: ocp.args.StandardRestore(abstract(item, arrays))
+                        for item, arrays in wanted.items()
+                    },
                     meta=ocp.args.JsonRestore(),
                 ),
             )
@@ -176,7 +204,7 @@ def read_learner(directory: pathlib.Path) -> tuple[int, dict[str, np.ndarray]]:
         )
     path = pathlib.Path(directory).absolute() / str(at) / "learner"
     try:
-        with ocp.StandardCheckpointer() as reader:
+        with ocp.StandardCheckpointer(**_alone()) as reader:
             shapes = reader.metadata(path).item_metadata.tree
             on_host = jax.tree.map(
                 lambda m: jax.ShapeDtypeStruct(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from core import errors, grid, keys, layers, positions, presets, stack, types
+from core import errors, grid, keys, layers, mesh, positions, presets, stack, types
 
 
 def patchify(video: Float[Array, "b t height width 3"], patch: int) -> Float[Array, "b t n v"]:
@@ -201,10 +201,10 @@ class FactorizedVideoEncoder(eqx.Module):
 
     def _spatial_table(self, n: int) -> Float[Array, "n d"]:
         side = round(n**0.5)
-        return self.spatial_positions((side, side)).astype(self.dtype)
+        return mesh.everywhere(self.spatial_positions((side, side)).astype(self.dtype))
 
     def _temporal_table(self, t: int) -> Float[Array, "t d"]:
-        return self.temporal_positions((t,)).astype(self.dtype)
+        return mesh.everywhere(self.temporal_positions((t,)).astype(self.dtype))
 
     def _rectangular(
         self,

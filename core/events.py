@@ -121,6 +121,22 @@ class TensorBoard:
         self._writer.close()
 
 
+class Silent:
+    """What a process that writes no log has in place of one."""
+
+    def write(self, step: int, kind: str, scalars: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def flush(self, *, sync: bool = False) -> None:
+        """Do nothing."""
+
+    def __enter__(self) -> "Silent":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
 class EventLog:
     """An append-only log of scalars; a context manager."""
 

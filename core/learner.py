@@ -53,7 +53,12 @@ class Learner(eqx.Module):
             # Sources may have clips of other lengths, images one frame: the batch says how many.
             frames = batch.video.shape[1]
             place = masking.sample_batch(
-                view.mask, batch.weight.shape[0], frames, tower.patches, key=mask_key(view, key)
+                view.mask,
+                batch.weight.shape[0],
+                frames,
+                tower.patches,
+                key=mask_key(view, key),
+                index=batch.index,
             )
             encoded = tower(*inputs, place=place, tube=view.mask.tube)
         return jax.lax.stop_gradient(encoded) if view.teacher else encoded
@@ -72,6 +77,18 @@ class Learner(eqx.Module):
             float32 scalar loss, and metrics named "loss/objective" and "objective/part".
         """
         seen = {view: self.encode(view, batch, teacher, key=key) for view in self.views()}
+        return self.losses(seen, batch, key=key)
+
+    def losses(
+        self, seen: Mapping[objective.View, types.Encoded], batch: types.Batch, *, key: PRNGKeyArray
+    ) -> tuple[Float[Array, ""], dict[str, metrics.Mean]]:
+        """Return the weighted sum of the objectives' losses and every metric by name.
+
+        Args:
+            seen: the encoding of every view that the objectives ask for.
+            batch: the batch.
+            key: randomness of this step.
+        """
         loss: Float[Array, ""] = jnp.zeros(())
         named: dict[str, metrics.Mean] = {}
         for name in sorted(self.objectives):
@@ -92,6 +109,18 @@ def mask_key(view: objective.View, key: PRNGKeyArray) -> PRNGKeyArray:
         key: of the step.
     """
     return keys.fold(key, "mask", repr((view.tower, view.mask)))
+
+
+def in_compute_dtype(towers: Towers | None) -> Towers | None:
+    """Return frozen towers with their video parameters in the dtype that they compute in.
+
+    Layers cast parameters to that dtype at each use, so the numbers are the same with half the memory.
+    """
+    dtype = getattr((towers or {}).get("video"), "dtype", "float32")
+    if towers is None or dtype == "float32":
+        return towers
+    small = lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf
+    return {**towers, "video": jax.tree.map(small, towers["video"])}
 
 
 def check(learner: Learner, teacher: Towers | None) -> None:

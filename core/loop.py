@@ -17,11 +17,15 @@ import jax
 import numpy as np
 import optax
 
-from core import checkpoint, errors, events, mesh, metrics, step
+from core import checkpoint, distributed, errors, events, mesh, metrics, sharding, step, watch
 
 
 class Interrupted(Exception):
     """SIGTERM or Ctrl-C came; the state was saved. The message says how to go on."""
+
+
+class Lost(Exception):
+    """Another process of this run is gone; the last checkpoint was kept."""
 
 
 class Diverged(Exception):
@@ -78,11 +82,18 @@ def run(
     steps: int,
     frozen: tuple[str, ...],
     checkpoints: checkpoint.Checkpoints,
-    log: events.EventLog,
+    log: events.EventLog | events.Silent,
     meta: dict[str, Any],
     checkpoint_every: int,
     log_every: int,
     show: Callable[[Report], None] = lambda _: None,
+    layout: mesh.Layout | None = None,
+    rules: sharding.Rules | None = None,
+    accumulate: int = 1,
+    local: bool = False,
+    save_seconds: float | None = None,
+    profile: tuple[int, int] | None = None,
+    flops: float | None = None,
 ) -> step.TrainState:
     """Take the remaining steps of a stage and save the last state.
 
@@ -100,83 +111,107 @@ def run(
         checkpoint_every: steps between two checkpoints.
         log_every: steps between two lines of the log.
         show: told about each logged step.
+        layout: how the devices are arranged; the default if None.
+        rules: how state and teacher are split over them; the default ones if None.
+        accumulate: parts in which each batch is encoded, one after the other.
+        local: the batches hold the rows of this process only (`distributed.host_rows`).
+        save_seconds: save when the last save is so long ago, by the clock of process 0; None never does.
+        profile: first and last step to profile, from 1, or None.
+        flops: of one step on all devices, for the MFU; None where nobody counted them.
 
     Returns:
         The state after the last step, on disk as well.
 
     Raises:
         Diverged: the loss or its gradient was not finite.
-        Interrupted: a signal came; the state is on disk.
+        Interrupted: a signal came, here or to another process; the state is on disk.
+        Lost: another process of this run ended without a word.
         UserError: the data or the disk failed.
     """
-    devices = mesh.make()
-    place = lambda batch: jax.device_put(step.HostBatch(**batch), mesh.split(devices))
-    compiled = step.compile_step(state, optimizer, frozen, teacher)
+    devices = (layout or mesh.Layout()).make()
+    several = jax.process_count() > 1
+    compiled = step.compile_step(
+        state, optimizer, frozen, teacher, mesh=devices, rules=rules, accumulate=accumulate
+    )
     arrays, static = eqx.partition(state, eqx.is_array)
-    arrays = jax.device_put(arrays, mesh.whole(devices))
-    teacher_arrays = jax.device_put(eqx.filter(teacher, eqx.is_array), mesh.whole(devices))
+    arrays = distributed.put(arrays, sharding.of(state, devices, rules))
+    teacher_arrays = distributed.put(eqx.filter(teacher, eqx.is_array), sharding.of(teacher, devices, rules))
     done = int(state.step)
-    clock = _Clock()
+    clock, compilations, saved = watch.Meter(flops), watch.Recompiles(), time.monotonic()
+    traced = watch.Profile(profile, checkpoints.directory.parent / "profile")
+    beside = distributed.Beside(devices) if several else None
+    news: Any = None
     pending: tuple[int, dict[str, metrics.Mean]] | None = None
-    with StopSignal() as stop:
-        for batch in batches:
-            clock.got_batch(len(batch["weight"]))
-            arrays, named = compiled(arrays, place(batch), teacher_arrays)
-            if pending is not None:  # the device is busy with the next step by now
-                _record(pending, log, schedule, clock, log_every, steps, show)
-            done += 1
-            pending = (done, named)
-            if done == steps or done % checkpoint_every == 0 or stop.came:
-                _record(pending, log, schedule, clock, log_every, steps, show)
-                pending = None
-                log.flush(sync=True)
-                checkpoints.save(eqx.combine(arrays, static), meta)
-            if stop.came:  # after the last step too, or the next stage would begin
-                checkpoints.wait()
-                raise Interrupted(f"stopped after step {done} of {steps}; run the same command to go on")
-            clock.start_wait()
-    if done == 0:  # a stage of no steps: what it would start from is its result
-        checkpoints.save(eqx.combine(arrays, static), meta)
-    checkpoints.wait()
+    told: dict[str, Any] = {}
+    try:
+        with StopSignal() as stop:
+            for batch in batches:
+                clock.got_batch(len(batch["weight"]) * (distributed.host_rows(devices)[1] if local else 1))
+                traced.at(done + 1)
+                compilations.before()
+                given = arrays, distributed.place(step.HostBatch(**batch), devices, local=local)
+                arrays, named = compiled(*given, teacher_arrays)
+                changed = compilations.after(*given)
+                clock.dispatched()
+                if changed is not None:
+                    log.write(done + 1, "recompile", {"changed": changed})
+                due = save_seconds is not None and time.monotonic() - saved >= save_seconds
+                came = stop.came
+                if beside is not None:
+                    # What each host knew one step ago, so that all decide alike and nobody waits.
+                    known = None if news is None else beside.read(news)
+                    news = beside.post([came, due, clock.host_seconds])
+                    if done + 1 == steps:
+                        known = beside.read(news)
+                    came, due = False, False
+                    if known is not None:
+                        came, due = bool(known[:, 0].any()), bool(known[0, 1]) and pending is not None
+                        told = watch.late(known[:, 2])
+                if pending is not None:  # the device is busy with the next step by now
+                    _record(pending, log, schedule, clock, log_every, steps, show, told)
+                done += 1
+                pending = (done, named)
+                if done == steps or done % checkpoint_every == 0 or came or due:
+                    _record(pending, log, schedule, clock, log_every, steps, show, told)
+                    pending = None
+                    log.flush(sync=True)
+                    checkpoints.save(eqx.combine(arrays, static), meta)
+                    saved = time.monotonic()
+                if came:  # after the last step too, or the next stage would begin
+                    checkpoints.wait()
+                    raise Interrupted(f"stopped after step {done} of {steps}; run the same command to go on")
+                clock.start_wait()
+        if done == 0:  # a stage of no steps: what it would start from is its result
+            checkpoints.save(eqx.combine(arrays, static), meta)
+        checkpoints.wait()
+    except jax.errors.JaxRuntimeError as error:
+        if not several:
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise Lost(
+            f"another process of this run is gone after step {done} ({reason}); start all of them again with "
+            "the same command to go on from the last checkpoint"
+        ) from error
+    finally:
+        traced.close()
     assert done == steps, f"the loader ended after {done} of {steps} steps"
     return eqx.combine(arrays, static)
 
 
-class _Clock:
-    """Time between reports, and how much of it was spent waiting for data."""
-
-    def __init__(self) -> None:
-        self.start_wait()
-        self._since, self._waited, self._clips = time.perf_counter(), 0.0, 0
-
-    def start_wait(self) -> None:
-        self._asked = time.perf_counter()
-
-    def got_batch(self, clips: int) -> None:
-        self._waited += time.perf_counter() - self._asked
-        self._clips += clips
-
-    def lap(self) -> tuple[float, float]:
-        """Return clips per second and the share of time waited since the last lap."""
-        now = time.perf_counter()
-        seconds = max(now - self._since, 1e-9)
-        result = self._clips / seconds, min(1.0, self._waited / seconds)
-        self._since, self._waited, self._clips = now, 0.0, 0
-        return result
-
-
 def _record(
     pending: tuple[int, dict[str, metrics.Mean]],
-    log: events.EventLog,
+    log: events.EventLog | events.Silent,
     schedule: Callable[[int], Any],
-    clock: _Clock,
+    clock: watch.Meter,
     log_every: int,
     steps: int,
     show: Callable[[Report], None],
+    told: dict[str, Any],
 ) -> None:
     """Fetch one step's metrics, refuse a loss or gradient that is not finite, write and show them."""
     at, named = pending
     loss, norm = float(named["loss"].value), float(named["gradient_norm"].value)
+    clock.finished()
     # A finite loss may have a gradient that is not: then the state after this step is already broken.
     if not math.isfinite(loss + norm):
         values = {name: float(mean.value) for name, mean in named.items()}
@@ -190,14 +225,9 @@ def _record(
     values = {
         name: float(value) for name, value in jax.device_get({n: m.value for n, m in named.items()}).items()
     }
-    clips_per_second, data_wait = clock.lap()
-    values |= {
-        "learning_rate": float(schedule(at - 1)),
-        "clips_per_second": clips_per_second,
-        "data_wait": data_wait,
-    }
-    log.write(at, "train", values)
-    show(Report(at, loss, clips_per_second, data_wait))
+    speed = clock.lap()
+    log.write(at, "train", {**values, "learning_rate": float(schedule(at - 1)), **speed, **told})
+    show(Report(at, loss, speed["clips_per_second"], speed["data_wait"]))
 
 
 def batches_of(items: Iterable[dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:

@@ -162,7 +162,13 @@ class BlockTube:
 
 
 def sample_batch(
-    mask: Mask, batch: int, frames: int, patches: int, *, key: PRNGKeyArray
+    mask: Mask,
+    batch: int,
+    frames: int,
+    patches: int,
+    *,
+    key: PRNGKeyArray,
+    index: Int[Array, " b"] | None = None,
 ) -> Int[Array, "b m"]:
     """Draw one mask an example; example i depends on the key and on i alone.
 
@@ -172,12 +178,13 @@ def sample_batch(
         frames: t.
         patches: n.
         key: randomness of this view at this step.
+        index: int32 [b], places of the examples in the global batch; None means 0 .. b - 1.
 
     Returns:
         int32 [b, m], ascending in each row.
     """
     one = lambda i: mask.sample(frames, patches, key=jax.random.fold_in(key, i))
-    return jax.vmap(one)(jnp.arange(batch))
+    return jax.vmap(one)(jnp.arange(batch) if index is None else index)
 
 
 def visible_grid(place: Int[Array, "b m"], tokens: int) -> Bool[Array, "b s"]:

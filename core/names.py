@@ -9,6 +9,11 @@ import jax
 import numpy as np
 
 
+def is_array(leaf: Any) -> bool:
+    """Return whether a leaf is an array, or the shape struct of one."""
+    return eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
+
+
 def flatten(tree: Any) -> dict[str, Any]:
     """Return every array of a tree by its path, such as "towers/video/encoder/norm/scale".
 
@@ -16,7 +21,6 @@ def flatten(tree: Any) -> dict[str, Any]:
         tree: any pytree; leaves that are no arrays (and no shape structs) are left out.
     """
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    is_array = lambda leaf: eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf
         for path, leaf in leaves

@@ -7,11 +7,15 @@ so two objectives that ask for equal Views share one forward pass of the tower.
 import abc
 import dataclasses
 from collections.abc import Mapping
+from typing import Literal
 
 import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from core import errors, masking, metrics, types
+
+# Where examples of a batch meet in a loss: nowhere, in their pooled vectors alone, or in tokens or beyond.
+Coupling = Literal["none", "pooled", "tokens"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +68,10 @@ class AbstractObjective(eqx.Module):
     @abc.abstractmethod
     def views(self) -> frozenset[View]:
         """Return every view that __call__ reads."""
+
+    def coupling(self) -> Coupling:
+        """Return where an example's loss depends on others of the batch; accumulation has to know."""
+        return "none"
 
     @abc.abstractmethod
     def __call__(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from core import errors, grid, keys, layers
+from core import errors, grid, keys, layers, mesh
 
 # What a backward pass may keep from the forward pass; "none" keeps everything (no recomputation).
 REMAT_POLICIES: dict[str, Any] = {
@@ -194,7 +194,7 @@ class Stack(eqx.Module):
 
         def one_layer(x: Array, arrays: Block) -> Array:
             block = eqx.combine(arrays, static)
-            return block(x, paddings, allowed=allowed, layout=layout)
+            return block(mesh.held(x), paddings, allowed=allowed, layout=layout)
 
         policy = REMAT_POLICIES[self.remat]
         if policy is not None:

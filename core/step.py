@@ -8,9 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
-from core import errors, keys, learner, metrics, names, types
+from core import accumulate as accumulation
+from core import errors, keys, learner, metrics, names, sharding, types
+from core import mesh as meshes
 
 
 class TrainState(eqx.Module):
@@ -86,6 +89,7 @@ def train_step(
     teacher: learner.Towers | None,
     optimizer: optax.GradientTransformation,
     frozen: tuple[str, ...] = (),
+    accumulate: int = 1,
 ) -> tuple[TrainState, dict[str, metrics.Mean]]:
     """Take one step: a pure function of its arguments.
 
@@ -95,24 +99,30 @@ def train_step(
         teacher: frozen towers; no part of the state, no gradient, no optimizer memory.
         optimizer: the transformation that init() was given.
         frozen: path prefixes of the learner that stay as they are.
+        accumulate: parts in which the batch is encoded, one after the other.
 
     Returns:
         The next state; and the averages "loss", "gradient_norm" and those of every objective.
     """
     key = keys.fold(state.key, "step", state.step)
     moving, still = eqx.partition(state.learner, trainable(state.learner, frozen))
-    scaled = to_device_units(batch)
+    if accumulate > 1:
+        loss, named, gradients = accumulation.gradients(
+            moving, still, batch, to_device_units, teacher, parts=accumulate, key=key
+        )
+    else:
+        scaled = to_device_units(batch)
 
-    def loss_of(moving: learner.Learner) -> tuple[Array, dict[str, metrics.Mean]]:
-        return eqx.combine(moving, still)(scaled, teacher, key=key)
+        def loss_of(moving: learner.Learner) -> tuple[Array, dict[str, metrics.Mean]]:
+            return eqx.combine(moving, still)(scaled, teacher, key=key)
 
-    (loss, named), gradients = jax.value_and_grad(loss_of, has_aux=True)(moving)
+        (loss, named), gradients = jax.value_and_grad(loss_of, has_aux=True)(moving)
     updates, opt_state = optimizer.update(gradients, state.opt_state, moving)
     moved = eqx.apply_updates(moving, updates)
     one = jnp.float32(1.0)
     named = {
         "loss": metrics.Mean(loss, one),
-        "gradient_norm": metrics.Mean(optax.global_norm(gradients), one),
+        "gradient_norm": metrics.Mean(optax.tree.norm(gradients), one),
         **named,
     }
     return TrainState(state.step + 1, eqx.combine(moved, still), opt_state, state.key), named
@@ -123,27 +133,39 @@ def compile_step(
     optimizer: optax.GradientTransformation,
     frozen: tuple[str, ...],
     teacher: learner.Towers | None,
+    *,
+    mesh: Mesh | None = None,
+    rules: sharding.Rules | None = None,
+    accumulate: int = 1,
 ) -> Callable:
     """Return train_step as a jitted function of arrays alone, donating the old state.
 
-    Partitioning once keeps Python out of the loop: a call sees only flat arrays.
+    Partitioning once keeps Python out of the loop: a call sees only flat arrays. What is given may be
+    shape structs (`sharding.abstract`), so that `.lower(...)` compiles for devices that are not here.
 
     Args:
-        state: any state of this stage; only its static parts are kept.
+        state: any state of this stage, perhaps abstract; only its static parts are kept.
         optimizer: the transformation that init() was given.
         frozen: path prefixes of the learner that stay as they are.
-        teacher: frozen towers; only their static parts are kept.
+        teacher: frozen towers, perhaps abstract; only their static parts are kept.
+        mesh: devices that the state stays on, as `sharding.of` says; None leaves it to the arguments.
+        rules: how the state is split over them; the default ones if None.
+        accumulate: parts in which the batch is encoded, one after the other.
 
     Returns:
         (state arrays, batch, teacher arrays) -> (state arrays, {name: Mean}); partition with eqx.is_array.
     """
-    _, static = eqx.partition(state, eqx.is_array)
-    _, teacher_static = eqx.partition(teacher, eqx.is_array)
+    _, static = eqx.partition(state, names.is_array)
+    _, teacher_static = eqx.partition(teacher, names.is_array)
 
     def step(arrays: Any, batch: HostBatch, teacher_arrays: Any) -> tuple[Any, dict[str, metrics.Mean]]:
         state = eqx.combine(arrays, static)
         frozen_towers = eqx.combine(teacher_arrays, teacher_static)
-        state, named = train_step(state, batch, frozen_towers, optimizer, frozen)
+        with meshes.within(mesh):
+            state, named = train_step(state, batch, frozen_towers, optimizer, frozen, accumulate)
         return eqx.filter(state, eqx.is_array), named
 
-    return jax.jit(step, donate_argnums=0)
+    if mesh is None:
+        return jax.jit(step, donate_argnums=0)
+    stay = (sharding.of(state, mesh, rules), meshes.whole(mesh))
+    return jax.jit(step, donate_argnums=0, out_shardings=stay)

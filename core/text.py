@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from core import keys, layers, positions, presets, stack, types
+from core import keys, layers, mesh, positions, presets, stack, types
 
 
 class TextTower(eqx.Module):
@@ -97,7 +97,7 @@ class TextTower(eqx.Module):
         """
         batch, length = text_ids.shape
         scale = math.sqrt(self.dim)
-        words = self.token_table[text_ids] * scale + self.sines(length)
+        words = mesh.everywhere(self.token_table)[text_ids] * scale + self.sines(length)
         # The class token stands last, so under a causal mask it alone sees the whole caption.
         last = jnp.broadcast_to(self.class_token * scale, (batch, 1, self.dim))
         x = jnp.concatenate([words, last], axis=1).astype(self.dtype)

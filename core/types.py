@@ -23,12 +23,15 @@ class Batch(eqx.Module):
         text_ids: int32 [b, l], 0 where padded.
         text_paddings: float32 [b, l], 1.0 where padded.
         weight: float32 [b], 0.0 for a placeholder that must change nothing.
+        index: int32 [b], each example's place in the global batch where this is a part of it; None means
+            0 .. b - 1. What is drawn for an example depends on it, so that parts draw as the whole does.
     """
 
     video: Float[Array, "b t height width 3"]
     text_ids: Int[Array, "b l"]
     text_paddings: Float[Array, "b l"]
     weight: Float[Array, " b"]
+    index: Int[Array, " b"] | None = None
 
 
 class Tokens(eqx.Module):

@@ -114,6 +114,11 @@ class VideoTower(eqx.Module):
         return self.encoder.patch_projection.bias.shape[-1]
 
     @property
+    def dtype(self) -> str:
+        """Dtype of activations."""
+        return self.encoder.dtype
+
+    @property
     def frames(self) -> int:
         """Frames of the temporal position table, t."""
         return self.encoder.temporal_positions.shape[0]

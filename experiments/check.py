@@ -9,7 +9,7 @@ import rich.box
 import rich.console
 import rich.table
 
-from core import errors, keys, learner, mesh, names, types
+from core import accumulate, errors, keys, learner, mesh, names, sharding, types
 from experiments import engine, recipe, released_weights
 
 
@@ -31,7 +31,10 @@ def abstract_stages(experiment: recipe.Experiment) -> dict[str, learner.Learner]
     for stage in experiment.stages:
         try:
             built[stage.name] = abstract_learner(stage, built)
-            mesh.check_batch(stage.batch_size, mesh.make())
+            devices = stage.layout.make()
+            mesh.check_batch(stage.batch_size, devices, stage.accumulate)
+            accumulate.check(built[stage.name], stage.batch_size, stage.accumulate)
+            sharding.of(built[stage.name], devices, stage.rules)
             stage.optimizer.build(stage.steps)
             check_shapes(stage, built[stage.name])
             if stage.data.frames_of:

@@ -1,5 +1,6 @@
 """What a person sees while a run goes on: a live line in a terminal, a few plain lines elsewhere."""
 
+import io
 import os
 import sys
 import time
@@ -19,6 +20,11 @@ def make_console() -> rich.console.Console:
     if not console.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
         console.width = 160
     return console
+
+
+def silent() -> rich.console.Console:
+    """Return a console that shows nothing, for processes beside the first."""
+    return rich.console.Console(file=io.StringIO(), quiet=True)
 
 
 def printable(text: str, console: rich.console.Console) -> str:

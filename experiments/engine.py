@@ -10,6 +10,7 @@ from or learns from. Two rows with equal addresses share one training run.
 """
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -17,13 +18,26 @@ from typing import Any, TypeAlias
 import jax
 import rich.console
 
-from core import checkpoint, errors, events, files, keys, learner, loop, mesh, names, step
-from experiments import console, describe, feed, recipe, released_weights, storage
+from core import (
+    accumulate,
+    checkpoint,
+    distributed,
+    errors,
+    events,
+    files,
+    keys,
+    learner,
+    loop,
+    mesh,
+    names,
+    step,
+)  # fmt: skip
+from experiments import console, describe, feed, host_memory, recipe, released_weights, storage
 
 # What a stage may start or learn from: a stage planned here, a stage's folder, released weights.
 Parent: TypeAlias = "Planned | pathlib.Path | released_weights.Released | None"
-# Fields that change how a stage is watched, never what it computes.
-BOOKKEEPING = ("checkpoint_every", "log_every")
+# Fields that change how a stage is watched or where its arrays lie, never what it computes.
+BOOKKEEPING = ("checkpoint_every", "checkpoint_minutes", "log_every", "profile", *storage.PLACEMENT)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,17 +152,21 @@ class Engine:
             loop.Interrupted: a signal came; the state is on disk.
         """
         stage, folder = planned.stage, self._folder(planned)
-        if (folder / "done.json").exists():
+        if distributed.decide((folder / "done.json").exists):
             console.say(self.out, f"{stage.name} (seed {planned.seed}): done before, reused")
             return
-        mesh.check_batch(stage.batch_size, mesh.make())
+        devices = stage.layout.make()
+        mesh.check_batch(stage.batch_size, devices, stage.accumulate)
+        host, hosts = distributed.host_rows(devices)
         stream = stage.data.open(
-            stage.batch_size, stage.steps, planned.seed, stage.name, self.cache,
-            host=jax.process_index(), hosts=jax.process_count(),
-        )  # fmt: skip
+            stage.batch_size, stage.steps, planned.seed, stage.name, self.cache, host=host, hosts=hosts
+        )
         optimizer = stage.optimizer.build(stage.steps)
-        teacher = self._teacher(planned)
-        built = learner.build(stage.towers, stage.objectives, teacher, key=keys.seeded(planned.seed, "init"))
+        with host_memory.on_host():
+            teacher = learner.in_compute_dtype(self._teacher(planned))
+            key = keys.seeded(planned.seed, "init")
+            built = learner.build(stage.towers, stage.objectives, teacher, key=key)
+        accumulate.check(built, stage.batch_size, stage.accumulate)
         check_vocabulary(built, stream.vocabulary)
         origin = ""
         if planned.init_from is not None:
@@ -156,21 +174,23 @@ class Engine:
                 arrays = planned.init_from.arrays()
             else:
                 _, arrays = checkpoint.read_learner(self._folder(planned.init_from) / "checkpoints")
-            built, taken = checkpoint.adopt(built, arrays, f"init_from {stage.init_from!r}")
+            with host_memory.on_host():
+                built, taken = checkpoint.adopt(built, arrays, f"init_from {stage.init_from!r}")
             origin = f"initialised {taken} of {len(names.flatten(built))} arrays from {stage.init_from}"
-        state = step.init(built, optimizer, stage.frozen, key=keys.seeded(planned.seed, "train", stage.name))
+        with host_memory.on_host():
+            key = keys.seeded(planned.seed, "train", stage.name)
+            state = step.init(built, optimizer, stage.frozen, key=key)
         checkpoints = checkpoint.Checkpoints(folder / "checkpoints")
         try:
             if checkpoints.latest() is not None:
-                state, _ = checkpoints.restore(state)
+                state, _ = checkpoints.restore(state, devices, stage.rules)
                 origin = f"resumed at step {int(state.step)}"
             at = int(state.step)
-            files.write_atomic(folder / "stage.json", storage.json_bytes(self._facts(planned, built, stream)))
+            storage.record(folder / "stage.json", self._facts(planned, built, stream, devices))
             heading = f"{stage.name} (seed {planned.seed})"
             console.say(self.out, f"{heading}: {origin or 'initial weights drawn'}")
-            mirror = events.TensorBoard(folder / "tensorboard", resume_step=at)
             with (
-                events.EventLog(folder / "events.jsonl", resume_step=at, tensorboard=mirror) as log,
+                _log(folder, at) as log,
                 console.Progress(heading, stage.steps, start=at, console=self.out) as bar,
             ):
                 fed = feed.batches(
@@ -184,16 +204,22 @@ class Engine:
                     steps=stage.steps, frozen=stage.frozen, checkpoints=checkpoints, log=log,
                     meta={"address": planned.address, "stage": stage.name, "seed": planned.seed},
                     checkpoint_every=stage.checkpoint_every, log_every=stage.log_every,
+                    layout=stage.layout, rules=stage.rules, accumulate=stage.accumulate,
+                    save_seconds=stage.checkpoint_minutes and stage.checkpoint_minutes * 60,
+                    profile=stage.profile, local=True,
                     show=lambda r: bar.update(r.step, r.loss, r.clips_per_second, r.data_wait),
                 )  # fmt: skip
-        finally:
+        except loop.Lost:
+            raise  # closing would wait for the process that is gone
+        except BaseException:
             checkpoints.close()
-        files.write_atomic(
-            folder / "done.json",
-            storage.json_bytes({"step": stage.steps, "digest": digest_of(state.learner)}),
+            raise
+        checkpoints.close()
+        storage.record(
+            folder / "done.json", {"step": stage.steps, "digest": host_memory.digest_of(state.learner)}
         )
 
-    def _facts(self, planned: Planned, built: learner.Learner, stream: Any) -> dict[str, Any]:
+    def _facts(self, planned: Planned, built: learner.Learner, stream: Any, devices: Any) -> dict[str, Any]:
         return {
             "name": planned.stage.name,
             "seed": planned.seed,
@@ -202,6 +228,8 @@ class Engine:
             "clips": stream.clips,
             "megabytes_in_flight": round(stream.bytes_in_flight / 2**20, 1),
             "devices": [str(device.device_kind) for device in jax.devices()],
+            "mesh": dict(devices.shape),
+            "processes": jax.process_count(),
             "jax": jax.__version__,
         }
 
@@ -239,9 +267,11 @@ class Engine:
         for (label, seed), stages in planned.items():
             for each in stages:
                 self.train(each)
-            entry = {"label": label, "seed": seed, "metrics": self.score(stages[-1], rows[label].tasks)}
+            # Evaluations are small beside training: process 0 makes them, on its first device.
+            judge = functools.partial(self.score, stages[-1], rows[label].tasks)
+            entry = {"label": label, "seed": seed, "metrics": distributed.decide(judge)}
             results.append({**entry, "stages": [each.folder for each in stages]})
-            files.write_atomic(self.workdir / "results.json", storage.json_bytes(results))
+            storage.record(self.workdir / "results.json", results)
         return results
 
 
@@ -258,6 +288,9 @@ def check_vocabulary(built: learner.Learner, vocabulary: int) -> None:
         )
 
 
-def digest_of(tree: learner.Learner) -> str:
-    """Return the sha256 of a learner's parameters."""
-    return names.digest({name: jax.device_get(leaf) for name, leaf in names.flatten(tree).items()})
+def _log(folder: pathlib.Path, at: int) -> events.EventLog | events.Silent:
+    """Open the log of a stage, cut back to a step; only process 0 writes one."""
+    if not distributed.is_main():
+        return events.Silent()
+    mirror = events.TensorBoard(folder / "tensorboard", resume_step=at)
+    return events.EventLog(folder / "events.jsonl", resume_step=at, tensorboard=mirror)

@@ -13,7 +13,7 @@ def batches(
     opened: stream.Stream,
     start: int,
     folder: pathlib.Path,
-    log: events.EventLog,
+    log: events.EventLog | events.Silent,
     *,
     max_bad_share: float,
     every: int,

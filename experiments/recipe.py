@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from core import errors, optim
+from core import errors, mesh, optim, sharding
 from data import pipeline
 from experiments import released_weights
 
@@ -35,6 +35,12 @@ class Stage:
         frozen: paths under which nothing moves, such as "towers/video/encoder".
         checkpoint_every: steps between two checkpoints.
         log_every: steps between two lines of the event log.
+        layout: how the devices are arranged; changes where arrays lie, not what is computed.
+        rules: how parameters are split over them.
+        accumulate: parts in which each batch is encoded, one after the other; the same loss with less
+            memory.
+        checkpoint_minutes: save also when the last save is so long ago; None never does.
+        profile: first and last step to profile (from 1), for TensorBoard or xprof; None for no profile.
     """
 
     name: str
@@ -49,13 +55,22 @@ class Stage:
     frozen: tuple[str, ...] = ()
     checkpoint_every: int = 200
     log_every: int = 10
+    layout: mesh.Layout = dataclasses.field(default_factory=mesh.Layout)
+    rules: sharding.Rules = dataclasses.field(default_factory=sharding.Rules)
+    accumulate: int = 1
+    checkpoint_minutes: float | None = None
+    profile: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 0:
             raise ValueError(f"steps must be at least 0, got {self.steps}")
-        for field in ("batch_size", "checkpoint_every", "log_every"):
+        for field in ("batch_size", "checkpoint_every", "log_every", "accumulate"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+        if self.checkpoint_minutes is not None and self.checkpoint_minutes <= 0:
+            raise ValueError(f"checkpoint_minutes must be positive, got {self.checkpoint_minutes}")
+        if self.profile is not None and not 1 <= self.profile[0] <= self.profile[1]:
+            raise ValueError(f"profile must be first and last step from 1, got {self.profile}")
         if self.steps and not self.objectives:
             raise ValueError(f"stage {self.name!r} has no objectives")
         if not self.name or not set(self.name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-"):

@@ -8,8 +8,11 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from core import checkpoint, errors, files, names
+from core import checkpoint, distributed, errors, files, names
 from experiments import describe
+
+# Fields of a stage that may change between two parts of a run: a checkpoint goes on on any devices.
+PLACEMENT = ("layout", "rules")
 
 
 def default_cache() -> pathlib.Path:
@@ -39,9 +42,9 @@ def claimed(workdir: pathlib.Path, root: Any, text: str) -> Iterator[None]:
         raise errors.UserError(f"--workdir {workdir} is a file; give a directory")
     saved = next(workdir.glob("stages/*/checkpoints/[0-9]*"), None)
     if kept.exists() and saved is not None:
-        before = read_json(kept)
-        if before != tree:
-            lines = describe.difference(before, tree)
+        before, now = placed_anywhere(read_json(kept)), placed_anywhere(tree)
+        if before != now:
+            lines = describe.difference(before, now)
             more = f" (and {len(lines) - 5} more)" if len(lines) > 5 else ""
             raise errors.UserError(
                 f"{workdir} holds another configuration; use another --workdir or undo: "
@@ -65,6 +68,21 @@ def claimed(workdir: pathlib.Path, root: Any, text: str) -> Iterator[None]:
         files.write_atomic(kept, json_bytes(tree))
         files.write_atomic(workdir / "config.gin", text.encode())
         yield
+
+
+def placed_anywhere(tree: Any) -> Any:
+    """Return a described configuration without what only says where its arrays lie."""
+    if isinstance(tree, list):
+        return [placed_anywhere(each) for each in tree]
+    if isinstance(tree, dict):
+        return {name: placed_anywhere(each) for name, each in tree.items() if name not in PLACEMENT}
+    return tree
+
+
+def record(path: pathlib.Path, value: Any) -> None:
+    """Write plain data as a file, in process 0 alone."""
+    if distributed.is_main():
+        files.write_atomic(path, json_bytes(value))
 
 
 def json_bytes(value: Any) -> bytes:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from core import losses, masking, metrics, objective, types
+from core import errors, losses, masking, mesh, metrics, objective, types
 
 
 def symmetric_cross_entropy(
@@ -36,6 +36,56 @@ def symmetric_cross_entropy(
     return (to_text + to_video) / 2
 
 
+def one_way(
+    queries: Float[Array, "b d"],
+    keys: Float[Array, "b d"],
+    scale: Float[Array, ""],
+    text_ids: Int[Array, "b l"],
+    weight: Float[Array, " b"],
+    *,
+    ignore_same: bool,
+    chunk: int,
+) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
+    """Return each query's cross-entropy towards all keys, and whether its best key is right.
+
+    No matrix of b x b is ever held, in neither pass: `chunk` rows of it are made, used and forgotten. A
+    chunk takes every (b / chunk)-th row, so that each device has its share of every chunk.
+
+    Args:
+        queries: float32 [b, d], of unit length.
+        keys: float32 [b, d], of unit length; each device holds all of them.
+        scale: 1 / temperature.
+        text_ids: int32 [b, l]; equal captions count as right.
+        weight: float32 [b]; an example with weight 0 is no candidate for anybody.
+        ignore_same: leave out other examples with the same caption.
+        chunk: rows at a time; divides b.
+
+    Returns:
+        float32 [b] in nats, and float32 [b], 1.0 where the best key has the query's caption.
+    """
+    batch = queries.shape[0]
+    # Row r = i * (b / chunk) + k is row i of chunk k: the split axis stays the leading one.
+    dealt = lambda x: x.reshape(chunk, batch // chunk, *x.shape[1:]).swapaxes(0, 1)
+    collected = lambda x: x.swapaxes(0, 1).reshape(batch)
+    present, columns = weight > 0, jnp.arange(batch)
+
+    @jax.checkpoint
+    def some(part: tuple[Array, Array, Array, Array]) -> tuple[Array, Array]:
+        query, rows, words, here = (mesh.held(each) for each in part)
+        logits = scale * query @ keys.T
+        same = jnp.all(words[:, None] == text_ids[None], axis=-1)
+        own = rows[:, None] == columns[None, :]
+        left_out = ~(here[:, None] & present[None, :]) | (same & ignore_same)
+        allowed = jnp.where(left_out & ~own, -jnp.inf, logits)
+        loss = jax.nn.logsumexp(allowed, axis=1) - jnp.sum(jnp.where(own, logits, 0.0), axis=1)
+        best = jnp.argmax(jnp.where(present[None, :], logits, -jnp.inf), axis=1)
+        right = jnp.all(text_ids[best] == words, axis=-1)
+        return loss, right.astype(jnp.float32)
+
+    loss, right = jax.lax.map(some, tuple(map(dealt, (queries, columns, text_ids, present))))
+    return collected(loss), collected(right)
+
+
 class Contrastive(objective.AbstractObjective):
     """Symmetric cross-entropy between pooled clips and captions over the global batch.
 
@@ -45,6 +95,8 @@ class Contrastive(objective.AbstractObjective):
         drop: mask of the clip's tokens during training (the paper: Tube(0.5)); None keeps all.
         ignore_same_caption: leave out off-diagonal pairs whose captions are equal, which would be
             false negatives; off in the paper, useful where captions repeat.
+        chunk: rows of the similarity matrix held at a time, for large batches; must divide the batch
+            size, and is best a multiple of the devices. The same loss; None holds the whole matrix.
         dims: sizes of the towers.
         key: unused, nothing here is random at the start.
     """
@@ -52,6 +104,7 @@ class Contrastive(objective.AbstractObjective):
     weight: float
     drop: masking.Mask | None
     ignore_same_caption: bool
+    chunk: int | None
     log_scale: Float[Array, ""]
 
     def __init__(
@@ -60,6 +113,7 @@ class Contrastive(objective.AbstractObjective):
         temperature: float = 0.07,
         drop: masking.Mask | None = None,
         ignore_same_caption: bool = False,
+        chunk: int | None = None,
         *,
         dims: types.Dims,
         key: PRNGKeyArray,
@@ -69,7 +123,10 @@ class Contrastive(objective.AbstractObjective):
             raise ValueError(f"temperature must be positive, got {temperature}")
         if dims.text_dim is not None and dims.text_dim != dims.video_dim:
             raise ValueError(f"video width {dims.video_dim} and text width {dims.text_dim} must be equal")
+        if chunk is not None and chunk < 1:
+            raise ValueError(f"chunk must be at least 1, or None, got {chunk}")
         self.weight, self.drop, self.ignore_same_caption = weight, drop, ignore_same_caption
+        self.chunk = chunk
         self.log_scale = -jnp.log(jnp.float32(temperature))
 
     @property
@@ -84,6 +141,10 @@ class Contrastive(objective.AbstractObjective):
         """Return the clip (perhaps with tokens dropped) and its caption."""
         return frozenset({self._clip, self._caption})
 
+    def coupling(self) -> objective.Coupling:
+        """Return "pooled": clips and captions of all examples meet."""
+        return "pooled"
+
     def __call__(
         self, seen: Mapping[objective.View, types.Encoded], batch: types.Batch, *, key: PRNGKeyArray
     ) -> tuple[metrics.Mean, dict[str, metrics.Mean]]:
@@ -92,7 +153,13 @@ class Contrastive(objective.AbstractObjective):
         clips, captions = objective.pooled(seen, self._clip), objective.pooled(seen, self._caption)
         # At most 100, as in CLIP: beyond that a float32 softmax has nothing left to learn from.
         scale = jnp.exp(jnp.minimum(self.log_scale, jnp.log(100.0)))
-        logits = scale * losses.normalise(clips) @ losses.normalise(captions).T
+        temperature = metrics.Mean(1.0 / scale, jnp.float32(1.0))
+        # Each device compares its own rows with all others; gathered once, small beside the activations.
+        video, words = losses.normalise(mesh.held(clips)), losses.normalise(mesh.held(captions))
+        if self.chunk is not None:
+            loss, named = self._by_chunks(video, words, scale, batch)
+            return loss, {**named, "temperature": temperature}
+        logits = scale * video @ mesh.everywhere(words).T
         same = jnp.all(batch.text_ids[:, None] == batch.text_ids[None], axis=-1)
         left_out = same & ~jnp.eye(logits.shape[0], dtype=bool) & self.ignore_same_caption
         loss = metrics.Mean.of(symmetric_cross_entropy(logits, batch.weight, left_out), batch.weight)
@@ -104,5 +171,29 @@ class Contrastive(objective.AbstractObjective):
         return loss, {
             "video_to_text": metrics.Mean.of(to_text, batch.weight),
             "text_to_video": metrics.Mean.of(to_video, batch.weight),
-            "temperature": metrics.Mean(1.0 / scale, jnp.float32(1.0)),
+            "temperature": temperature,
+        }
+
+    def _by_chunks(
+        self, video: Array, words: Array, scale: Array, batch: types.Batch
+    ) -> tuple[metrics.Mean, dict[str, metrics.Mean]]:
+        size = video.shape[0]
+        assert self.chunk is not None
+        if size % self.chunk:
+            fits = " or ".join(map(str, mesh.nearest(self.chunk, size)))
+            raise errors.UserError(
+                f"contrastive.Contrastive.chunk={self.chunk} does not divide the batch of {size}; use {fits}"
+            )
+        text_ids, weight = mesh.everywhere(batch.text_ids), mesh.everywhere(batch.weight)
+        both = [
+            one_way(
+                queries, mesh.everywhere(keys), scale, text_ids, weight,
+                ignore_same=self.ignore_same_caption, chunk=self.chunk,
+            )
+            for queries, keys in ((video, words), (words, video))
+        ]  # fmt: skip
+        (to_text, text_right), (to_video, video_right) = both
+        return metrics.Mean.of((to_text + to_video) / 2, batch.weight), {
+            "video_to_text": metrics.Mean.of(text_right, batch.weight),
+            "text_to_video": metrics.Mean.of(video_right, batch.weight),
         }

@@ -98,6 +98,10 @@ class MaskedModeling(objective.AbstractObjective):
             {masked, objective.View("video", teacher=True)} if self.target == "teacher" else {masked}
         )
 
+    def coupling(self) -> objective.Coupling:
+        """Return "tokens" where these are whitened over the batch, else "none"."""
+        return "tokens" if self.whiten_targets and self.target == "teacher" else "none"
+
     def __call__(
         self, seen: Mapping[objective.View, types.Encoded], batch: types.Batch, *, key: PRNGKeyArray
     ) -> tuple[metrics.Mean, dict[str, metrics.Mean]]:

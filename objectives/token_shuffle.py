@@ -15,19 +15,22 @@ from jaxtyping import Array, Int, PRNGKeyArray
 from core import decoder, losses, masking, metrics, objective, types
 
 
-def permutations(batch: int, tokens: int, *, key: PRNGKeyArray) -> Int[Array, "b s"]:
+def permutations(
+    batch: int, tokens: int, *, key: PRNGKeyArray, index: Int[Array, " b"] | None = None
+) -> Int[Array, "b s"]:
     """Draw one uniform permutation an example; example i depends on the key and on i alone.
 
     Args:
         batch: examples.
         tokens: s, length of a sequence.
         key: randomness of this step.
+        index: int32 [b], places of the examples in the global batch; None means 0 .. b - 1.
 
     Returns:
         int32 [b, s], every row a permutation of 0 .. s - 1.
     """
     one = lambda i: jax.random.permutation(jax.random.fold_in(key, i), tokens)
-    return jax.vmap(one)(jnp.arange(batch))
+    return jax.vmap(one)(jnp.arange(batch) if index is None else index)
 
 
 class TokenShuffle(objective.AbstractObjective):
@@ -80,6 +83,10 @@ class TokenShuffle(objective.AbstractObjective):
         """Return the masked clip and the intact clip seen by the teacher."""
         return frozenset({objective.View("video", mask=self.mask), objective.View("video", teacher=True)})
 
+    def coupling(self) -> objective.Coupling:
+        """Return "tokens" where these are whitened over the batch, else "none"."""
+        return "tokens" if self.whiten_targets else "none"
+
     def __call__(
         self, seen: Mapping[objective.View, types.Encoded], batch: types.Batch, *, key: PRNGKeyArray
     ) -> tuple[metrics.Mean, dict[str, metrics.Mean]]:
@@ -88,7 +95,7 @@ class TokenShuffle(objective.AbstractObjective):
         teacher = seen[objective.View("video", teacher=True)].tokens
         assert student is not None
         assert teacher is not None
-        order = permutations(*teacher.x.shape[:2], key=key)
+        order = permutations(*teacher.x.shape[:2], key=key, index=batch.index)
         prediction = self.decoder(student, order)
         target = losses.whiten(teacher.x, batch.weight) if self.whiten_targets else teacher.x
         error = losses.cosine_distance(prediction, jax.lax.stop_gradient(target))

@@ -7,23 +7,43 @@ from experiments.commands import recipe_file
 
 NAME = "ablate"
 HELP = "run the Ablation of a gin file, or go on with it, and print its table"
+LAUNCHERS = ("local", "slurm", "gke")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name what the command takes."""
     recipe_file.arguments(parser)
     recipe_file.workdir(parser)
+    parser.add_argument("--launcher", choices=LAUNCHERS, help="run rows as independent jobs")
+    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="how many workers, with --launcher")
+    parser.add_argument(
+        "--setting", action="append", default=[], metavar="KEY=VALUE", help="of the platform, with --launcher"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print what would run, and run nothing")
 
 
 def run(options: argparse.Namespace) -> int:
     """Train and score every row with every seed; stages that rows share are trained once."""
     from experiments import recipe, strict
+    from experiments.launch import claims, launch
 
+    launch.check_workdir(options.workdir)
     loaded = strict.load(options.file, options.bindings)
     root = loaded.root
     if not isinstance(root, recipe.Ablation):
         raise errors.UserError(
             f"{options.file} holds an Experiment; use: prismlab train {options.file} --workdir DIR"
+        )
+    if options.launcher or options.dry_run:
+        code = launch.run(options, root, loaded.text)
+        if options.dry_run or code or options.launcher != "local":
+            return code
+    busy = claims.living(options.workdir)
+    if busy:
+        unit, owner = next(iter(busy.items()))
+        raise errors.UserError(
+            f"workers are busy in {options.workdir} ({unit} on {owner['host']}, process {owner['process']}; "
+            f"{len(busy)} in all); wait for them, then run this again for the table"
         )
     return recipe_file.execute(
         options.workdir, root, loaded.text, root.experiments(), root.seeds, root.compare_with

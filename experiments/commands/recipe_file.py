@@ -1,6 +1,7 @@
 """What `check`, `train` and `ablate` share: a gin file with bindings, and running what it describes."""
 
 import argparse
+import contextlib
 import multiprocessing
 import os
 import pathlib
@@ -44,17 +45,25 @@ def execute(
     Returns:
         The exit code.
     """
-    from core import loop
-    from experiments import console, engine, gather, prepare, report, storage
+    from core import distributed, loop
+    from experiments import console, engine, gather, prepare, report, sameness, storage
 
-    out = console.make_console()
+    distributed.start()
+    distributed.check_same(lambda: sameness.facts(root))
+    main, cache = distributed.is_main(), storage.default_cache()
+    out = console.make_console() if main else console.silent()
     before = {number: signal.signal(number, stop_here) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        with storage.claimed(workdir, root, text):
-            prepare.everything(rows, storage.default_cache(), out)
-            runner = engine.Engine(workdir, storage.default_cache(), out)
-            runner.run(rows, seeds)
-            table = gather.tables(workdir, title=root.name, reference=compare_with)
+        with contextlib.ExitStack() as held:
+            distributed.decide(lambda: held.enter_context(storage.claimed(workdir, root, text)))
+            distributed.decide(lambda: prepare.everything(rows, cache, out))
+            if not main:  # where the cache is not shared, this host makes its own
+                prepare.everything(rows, cache, out)
+            engine.Engine(workdir, cache, out).run(rows, seeds)
+            table = gather.tables(workdir, title=root.name, reference=compare_with) if main else None
+    except loop.Lost as stopped:
+        print(f"prismlab: {stopped}", file=sys.stderr, flush=True)
+        os._exit(INTERRUPTED)  # an orderly end would wait for the process that is gone
     except loop.Interrupted as stopped:
         print(f"prismlab: {stopped}", file=sys.stderr)
         return INTERRUPTED
@@ -67,6 +76,8 @@ def execute(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if table is None:
+        return 0
     report.print_table(table, out)
     console.say(out, f"written: {workdir / 'table.json'}, report.md, report.html")
     return 0

@@ -15,6 +15,7 @@ import tiny
 from core import checkpoint, errors, events, learner, loop, metrics, names, objective, optim, step
 
 SCHEDULE = optim.Schedule(0.05, 2)
+CLOCKED = ("time", "clips_per_second", "clips_per_second_per_chip", "data_wait", "memory_gib")
 OPTIMIZER = optim.AdamW(SCHEDULE).build(8)
 
 
@@ -77,7 +78,7 @@ def _events(folder):
     kept = []
     for line in (folder / "events.jsonl").read_text().splitlines():
         event = json.loads(line)
-        kept.append({k: v for k, v in event.items() if k not in ("time", "clips_per_second", "data_wait")})
+        kept.append({k: v for k, v in event.items() if k not in CLOCKED and not k.startswith("step_seconds")})
     return kept
 
 

@@ -1,13 +1,16 @@
 """The contrastive loss against a plain formula, and what may be a negative."""
 
+import functools
+
 import jax
+import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import objective, types
+from core import errors, objective, types
 from objectives import contrastive
 
 DIMS = types.Dims(frames=1, patches=1, patch_values=3, video_dim=6, teacher_dim=6, text_dim=6)
@@ -102,3 +105,57 @@ def test_a_temperature_that_is_not_positive_is_refused(temperature):
 def test_towers_of_different_widths_are_refused():
     with pytest.raises(ValueError, match="video width 6 and text width 5 must be equal"):
         contrastive.Contrastive(dims=types.Dims(1, 1, 3, 6, 6, 5), key=jax.random.key(0))
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _loss_and_slopes(vectors, weight, ids, chunk):
+    def run(vectors):
+        mean, named = _call(*vectors, weight, ids, chunk=chunk, ignore_same_caption=True)
+        return mean.value, {name: each.value for name, each in named.items()}
+
+    return jax.value_and_grad(run, has_aux=True)(vectors)
+
+
+@given(
+    seed=st.integers(0, 99),
+    weight=st.lists(st.sampled_from([0.0, 1.0, 1.0]), min_size=8, max_size=8),
+    captions=st.lists(st.integers(1, 5), min_size=8, max_size=8),
+    chunk=st.sampled_from([2, 4]),
+)
+def test_by_chunks_it_is_the_same_loss_with_the_same_slopes(seed, weight, captions, chunk):
+    given = jnp.asarray(_draw(seed, 8), jnp.float32), jnp.asarray(weight), jnp.asarray(captions)[:, None]
+    (whole, named), slopes = _loss_and_slopes(*given, None)
+    (parts, other), others = _loss_and_slopes(*given, chunk)
+    np.testing.assert_allclose(parts, whole, atol=1e-5)
+    np.testing.assert_allclose(others, slopes, atol=1e-5)
+    assert named.keys() == other.keys()
+    for name in named:
+        np.testing.assert_allclose(other[name], named[name], atol=1e-6, err_msg=name)
+
+
+def test_by_chunks_no_matrix_of_the_batch_is_ever_made():
+    size, chunk = 512, 16
+
+    def loss_of(vectors, chunk):
+        return _call(*vectors, np.ones(size), [[i] for i in range(size)], chunk=chunk)[0].value
+
+    def largest(chunk):
+        program = jax.make_jaxpr(jax.grad(lambda v: loss_of(v, chunk)))(jnp.ones((2, size, 6)))
+        return max(_sizes(program.jaxpr))
+
+    assert largest(None) >= size * size
+    assert largest(chunk) <= chunk * size * 2
+
+
+def _sizes(program):
+    for line in program.eqns:
+        yield from (each.aval.size for each in line.outvars)
+        for inner in jax.extend.core.jaxprs_in_params(line.params):
+            yield from _sizes(inner)
+
+
+def test_a_chunk_that_does_not_divide_the_batch_is_refused():
+    with pytest.raises(errors.UserError, match=r"chunk=3 does not divide the batch of 8; use 2 or 4"):
+        _call(*_draw(0, 8), np.ones(8), chunk=3)
+    with pytest.raises(ValueError, match="chunk must be at least 1"):
+        contrastive.Contrastive(chunk=0, dims=DIMS, key=jax.random.key(0))

@@ -1,0 +1,77 @@
+"""`prismlab plan`: what a recipe needs on machines that are not here."""
+
+import argparse
+import pathlib
+
+from experiments.commands import recipe_file
+
+NAME = "plan"
+HELP = "say whether every stage fits a TPU slice, GPU or CPU, how long a step is at least, and what it costs"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Name what the command takes."""
+    recipe_file.arguments(parser)
+    parser.add_argument(
+        "--topology", required=True, metavar="T[,T...]", help="such as v5p:4x4x8,v6e:16x16,gpu:h100,cpu"
+    )
+    parser.add_argument("--chips-sweep", action="store_true", help="every slice of the topologies' chips")
+    parser.add_argument("--stage", action="append", default=[], help="plan this stage only; may be repeated")
+    parser.add_argument("--estimate", action="store_true", help="compile nothing; seconds instead of minutes")
+    parser.add_argument(
+        "--search", action="store_true", help="compile the largest batch too, not only guess it"
+    )
+    parser.add_argument("--limit", type=float, default=1800.0, help="seconds for one compilation")
+    parser.add_argument("--prices", type=pathlib.Path, help="JSON: chip -> dollars an hour")
+    parser.add_argument("--json", type=pathlib.Path, metavar="OUT", help="write everything as plain data")
+    parser.add_argument("--html", type=pathlib.Path, metavar="PAGE", help="write one page")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Plan every stage of every row on every topology."""
+    import jax
+
+    # The machine here only thinks about others: with libtpu installed, jax would look for a TPU.
+    jax.config.update("jax_platforms", "cpu")
+
+    from core import errors
+    from experiments import console, storage, strict
+    from experiments.plan import abstract, chips, choices, compiled, plan, topology, words
+
+    machines = topology.parse_all(options.topology)
+    if options.chips_sweep:
+        machines = list(dict.fromkeys(each for one in machines for each in topology.sweep(one)))
+    prices = chips.prices(options.prices)
+    root = strict.load(options.file, options.bindings).root
+    jobs = choices.jobs(root)
+    names = [job.stage.name for job in jobs]
+    unknown = [name for name in options.stage if name not in names]
+    if unknown:
+        raise errors.UserError(f"--stage {unknown[0]!r}: the stages are {sorted(set(names))}")
+    jobs = [job for job in jobs if not options.stage or job.stage.name in options.stage]
+    if any(each.compiles for each in machines) and not options.estimate:
+        compiled.check_compiler()
+    how = plan.Options(
+        options.file, tuple(options.bindings), not options.estimate, options.search, options.limit, prices,
+        storage.default_cache(),
+    )  # fmt: skip
+    out = console.make_console()
+    entries: list[plan.Entry] = []
+    faults: list[str] = []
+    for job in jobs:
+        built = abstract.learners(job.experiment)
+        for where in machines:
+            console.say(out, f"{job.stage.name} ({job.row}) on {where.text} ...")
+            try:
+                entries.append(plan.entry(job, built, where, how))
+            except errors.UserError as error:
+                faults += [f"{where.text}, {job.stage.name}: {told}" for told in str(error).splitlines()]
+    entries.sort(key=lambda entry: [each.text for each in machines].index(entry.topology))
+    words.show(entries, faults, out)
+    if options.json:
+        words.write_json(entries, faults, options.json)
+    if options.html:
+        words.write_html(entries, faults, root.name, options.html)
+    if not entries:
+        raise errors.UserError("nothing could be planned:\n" + "\n".join(faults))
+    return 0

@@ -1,0 +1,127 @@
+"""Workers as a JobSet of TPU slices on GKE: a manifest is written, `kubectl apply -f` starts it.
+
+Source of labels, resources and hosts a slice: cloud.google.com/kubernetes-engine/docs, TPU pages.
+"""
+
+import json
+import re
+import shlex
+
+from core import errors
+from experiments.launch import command
+from experiments.plan import topology
+
+ACCELERATOR = {"v5e": "tpu-v5-lite-podslice", "v5p": "tpu-v5p-slice", "v6e": "tpu-v6e-slice"}
+CHIPS_PER_HOST = 4  # of slices with several hosts; up to 8 chips of v5e and v6e share one
+NEEDED, OPTIONAL = ("image", "topology", "claim"), ("name", "namespace", "restarts", "mount")
+
+
+def preview(order: command.Order) -> str:
+    """Return the manifest.
+
+    Raises:
+        UserError: a setting is wrong, or the slice has several hosts.
+    """
+    text = manifest(order)
+    _, hosts = slice_of(order)
+    if hosts > 1:
+        raise errors.UserError(
+            f"topology={order.settings['topology']} has {hosts} hosts, and a worker is one process yet; "
+            "use a slice of one host (v5e:2x4, v6e:2x4, v5p:2x2x1), or train one row with `prismlab train` "
+            "on every host"
+        )
+    return text
+
+
+def run(order: command.Order) -> int:
+    """Write the manifest beside the results and say how to start it."""
+    path = order.workdir / "jobset.yaml"
+    path.write_text(preview(order))
+    print(f"written: {path}\nstart the workers with: kubectl apply -f {shlex.quote(str(path))}")
+    return 0
+
+
+def manifest(order: command.Order) -> str:
+    """Return a JobSet whose replicated jobs are workers, one TPU slice each.
+
+    Raises:
+        UserError: a setting is missing or unknown, or the topology is no TPU slice.
+    """
+    known = (*NEEDED, *OPTIONAL)
+    faults = [f"--setting {name}=... is needed" for name in NEEDED if name not in order.settings]
+    faults += [
+        f"--setting {name!r} is unknown to gke; known are {', '.join(known)}"
+        for name in order.settings
+        if name not in known
+    ]
+    faults += [
+        f"--setting {name}={order.settings[name]!r} must be made of a-z, 0-9 and -, beginning with a letter"
+        for name in ("name", "namespace", "claim")
+        if name in order.settings and not re.fullmatch(r"[a-z][a-z0-9-]{0,52}", order.settings[name])
+    ]
+    if not str(order.settings.get("restarts", "1")).isdigit():
+        faults.append(f"--setting restarts={order.settings['restarts']!r} must be a whole number")
+    if faults:
+        raise errors.UserError("\n".join(faults))
+    where, hosts = slice_of(order)
+    # JSON is YAML: every value is quoted so, and none can break out of its place.
+    text = {name: json.dumps(value) for name, value in order.settings.items()}
+    mount = text.get("mount", json.dumps("/work"))
+    return f"""\
+apiVersion: jobset.x-k8s.io/v1alpha2
+kind: JobSet
+metadata:
+  name: {text.get("name", '"prismlab"')}
+  namespace: {text.get("namespace", '"default"')}
+  annotations:
+    alpha.jobset.sigs.k8s.io/exclusive-topology: cloud.google.com/gke-nodepool
+spec:
+  failurePolicy:
+    maxRestarts: {order.settings.get("restarts", "20")}
+  replicatedJobs:
+  - name: worker
+    replicas: {order.jobs}
+    template:
+      spec:
+        parallelism: {hosts}
+        completions: {hosts}
+        backoffLimit: 0
+        completionMode: Indexed
+        template:
+          spec:
+            restartPolicy: Never
+            terminationGracePeriodSeconds: 120
+            nodeSelector:
+              cloud.google.com/gke-tpu-accelerator: {ACCELERATOR[where.chip.name]}
+              cloud.google.com/gke-tpu-topology: {where.shape}
+            containers:
+            - name: prismlab
+              image: {text["image"]}
+              command: {json.dumps(order.words(("prismlab",)))}
+              ports:
+              - containerPort: 8471
+              - containerPort: 8080
+              resources:
+                limits:
+                  google.com/tpu: {where.count // hosts}
+              volumeMounts:
+              - name: work
+                mountPath: {mount}
+            volumes:
+            - name: work
+              persistentVolumeClaim:
+                claimName: {text["claim"]}
+"""
+
+
+def slice_of(order: command.Order) -> tuple[topology.Topology, int]:
+    """Return the TPU slice of each worker and its hosts.
+
+    Raises:
+        UserError: the topology is unknown or no TPU slice.
+    """
+    where = topology.parse(order.settings["topology"])
+    if where.chip.name not in ACCELERATOR:
+        raise errors.UserError(f"--launcher gke needs a TPU slice, got topology={where.text}")
+    single = where.chip.name in ("v5e", "v6e") and where.count <= 8
+    return where, 1 if single else max(1, where.count // CHIPS_PER_HOST)

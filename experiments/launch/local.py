@@ -1,0 +1,66 @@
+"""Workers as processes of this machine."""
+
+import os
+import signal
+import subprocess
+import time
+
+from core import errors
+from experiments.launch import command
+
+INTERRUPTED = 75
+
+
+def environments(order: command.Order) -> list[dict[str, str]]:
+    """Return what each worker's environment adds: GPUs are dealt out where CUDA_VISIBLE_DEVICES lists them.
+
+    Raises:
+        UserError: more workers than listed GPUs, or a setting that is unknown.
+    """
+    if order.settings:
+        raise errors.UserError(f"--launcher local takes no setting, got {sorted(order.settings)}")
+    listed = [each for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]
+    if not listed:
+        return [{} for _ in range(order.jobs)]
+    if order.jobs > len(listed):
+        raise errors.UserError(
+            f"--jobs {order.jobs}, but CUDA_VISIBLE_DEVICES lists {len(listed)}; use --jobs {len(listed)}"
+        )
+    return [{"CUDA_VISIBLE_DEVICES": ",".join(listed[i :: order.jobs])} for i in range(order.jobs)]
+
+
+def preview(order: command.Order) -> str:
+    """Return what `run` would start."""
+    lines = []
+    for added in environments(order):
+        lines.append(" ".join([*(f"{name}={value}" for name, value in added.items()), order.line()]))
+    return "\n".join(lines)
+
+
+def run(order: command.Order) -> int:
+    """Start the workers and wait for them; a signal is passed on to all.
+
+    Returns:
+        0, or the exit code of the first worker that did not end well.
+    """
+    started = [subprocess.Popen(order.words(), env={**os.environ, **added}) for added in environments(order)]
+
+    def pass_on(number: int, frame: object) -> None:
+        for each in started:
+            if each.poll() is None:
+                each.send_signal(signal.SIGTERM)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        while any(each.poll() is None for each in started):
+            time.sleep(0.2)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for each in started:
+            if each.poll() is None:
+                each.terminate()
+                each.wait()
+    # A worker that was killed is no failure if the others finished its work: the table tells.
+    codes = [each.returncode for each in started if each.returncode]
+    return INTERRUPTED if INTERRUPTED in codes else (0 if len(codes) < len(started) else max(codes))

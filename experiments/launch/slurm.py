@@ -1,0 +1,67 @@
+"""Workers as SLURM jobs, submitted with submitit (optional extra `slurm`)."""
+
+from typing import Any
+
+from core import errors
+from experiments.launch import command
+
+# What may be set on the command line as KEY=VALUE, by submitit's names for sbatch.
+SETTINGS = (
+    "partition", "account", "qos", "time", "gpus_per_node", "cpus_per_task", "mem", "constraint", "nodes",
+    "ntasks_per_node", "gres", "exclude", "nodelist", "comment",
+)  # fmt: skip
+
+
+def parameters(order: command.Order) -> dict[str, Any]:
+    """Return the parameters of sbatch.
+
+    Raises:
+        UserError: a setting is unknown; the message lists those that are known.
+    """
+    unknown = [name for name in order.settings if name not in SETTINGS]
+    if unknown:
+        raise errors.UserError(f"--setting {unknown[0]!r} is unknown; slurm knows {', '.join(SETTINGS)}")
+    found: dict[str, Any] = {"job_name": "prismlab", "time": 1440}
+    for name, value in order.settings.items():
+        found[name] = int(value) if value.isdigit() else value
+    return found
+
+
+def preview(order: command.Order) -> str:
+    """Return the batch script as submitit writes it, and how often it is submitted."""
+    slurm = _submitit().slurm.slurm
+    script = slurm._make_sbatch_string(
+        command=order.line(), folder=str(order.workdir / "slurm"), **parameters(order)
+    )
+    return f"sbatch, {order.jobs} times:\n{script}"
+
+
+def run(order: command.Order) -> int:
+    """Submit the workers; they go on when this command has ended.
+
+    Raises:
+        UserError: this machine cannot submit.
+    """
+    submitit = _submitit()
+    try:
+        executor = submitit.SlurmExecutor(folder=order.workdir / "slurm")
+    except RuntimeError as error:
+        raise errors.UserError(
+            f"no SLURM here ({error}); run this on a login node, or see the script with --dry-run"
+        ) from error
+    executor.update_parameters(**parameters(order))
+    task = submitit.helpers.CommandFunction(order.words())
+    for _ in range(order.jobs):
+        print(f"submitted {executor.submit(task).job_id}")
+    return 0
+
+
+def _submitit() -> Any:
+    try:
+        import submitit
+        import submitit.slurm.slurm
+    except ImportError as error:
+        raise errors.UserError(
+            "--launcher slurm needs submitit, which is not installed: pip install 'prismlab[slurm]'"
+        ) from error
+    return submitit

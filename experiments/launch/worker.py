@@ -1,0 +1,142 @@
+"""A worker: claims a unit that is ready, does it, and goes on until nothing is left to do."""
+
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import rich.console
+
+from core import errors, loop
+from experiments import console, describe, engine, recipe, storage
+from experiments.launch import claims, units
+
+POLL = 5.0  # seconds between two looks at what others have finished
+
+
+def check_directory(workdir: pathlib.Path, root: recipe.Ablation) -> None:
+    """Refuse a work directory that was not made ready for this ablation.
+
+    Raises:
+        UserError: it holds no configuration, or another one.
+    """
+    if not (workdir / "config.json").is_file():
+        raise errors.UserError(
+            f"{workdir} is not ready; first: prismlab ablate FILE.gin --workdir {workdir} --launcher ..."
+        )
+    lines = describe.difference(storage.read_json(workdir / "config.json"), describe.describe(root))
+    if lines:
+        raise errors.UserError(f"{workdir} holds another configuration: " + "; ".join(lines[:5]))
+
+
+class Desk:
+    """What process 0 of a worker does for all its processes: it finds a unit, claims it and gives it back.
+
+    Args:
+        workdir: the shared work directory.
+        root: the ablation.
+        beat, stale: see `claims.claim`.
+    """
+
+    def __init__(self, workdir: pathlib.Path, root: recipe.Ablation, beat: float, stale: float):
+        self.workdir, self.beat, self.stale = workdir, beat, stale
+        self.units = {unit.name: unit for unit in units.units(root)}
+        self.tasks = {label: dict(each.tasks) for label, each in root.experiments().items()}
+        self._held: claims.Claim | None = None
+
+    def _is_done(self, unit: units.Unit) -> bool:
+        return units.is_done(unit, self.workdir, self.tasks.get(unit.row, {}))
+
+    def take(self) -> dict[str, Any]:
+        """Claim a unit that is ready.
+
+        Returns:
+            {"unit": name}; {} if all that is ready is in others' hands; {"failed": {unit: why}} at the end.
+        """
+        failed = claims.failures(self.workdir)
+        left = [unit for unit in self.units.values() if not self._is_done(unit)]
+        undone = {unit.name for unit in left}
+        blocked = _blocked(left, failed)
+        left = [unit for unit in left if unit.name not in blocked]
+        if not left:
+            return {"failed": failed}
+        for unit in left:
+            if undone & set(unit.needs):
+                continue
+            self._held = claims.claim(self.workdir, unit.name, beat=self.beat, stale=self.stale)
+            if self._held is not None and self._is_done(unit):  # finished between our look and our claim
+                self.give_back()
+            elif self._held is not None:
+                return {"unit": unit.name}
+        return {}
+
+    def give_back(self, why: str = "") -> None:
+        """Release the unit, and note why it cannot be done if it cannot."""
+        if self._held is not None:
+            if why:
+                claims.fail(self.workdir, self._held.unit, why)
+            self._held.release()
+            self._held = None
+
+
+def work(
+    workdir: pathlib.Path,
+    cache: pathlib.Path,
+    root: recipe.Ablation,
+    out: rich.console.Console,
+    *,
+    beat: float = claims.BEAT,
+    stale: float = claims.STALE,
+    poll: float = POLL,
+    agree: Callable[[Callable[[], Any]], Any] = lambda decide: decide(),
+) -> dict[str, str]:
+    """Do units until all are done, failed, or wait for failed ones.
+
+    Args:
+        workdir: the shared work directory.
+        cache: directory shared by runs.
+        root: the ablation.
+        out: where progress is shown.
+        beat, stale: see `claims.claim`.
+        poll: seconds between two looks at what others have finished.
+        agree: calls a function in process 0 and returns its result in all processes of this worker; a worker
+            of one process needs none.
+
+    Returns:
+        unit -> why it could not be done.
+
+    Raises:
+        loop.Interrupted: a signal came; what was trained so far is on disk.
+    """
+    check_directory(workdir, root)
+    runner = engine.Engine(workdir, cache, out)
+    desk = Desk(workdir, root, beat, stale)
+    while True:
+        told = agree(desk.take)
+        if "failed" in told:
+            return told["failed"]
+        if "unit" not in told:
+            time.sleep(poll)
+            continue
+        unit, why = desk.units[told["unit"]], ""
+        console.say(out, unit.told)
+        try:
+            if unit.row:
+                runner.score(unit.planned, desk.tasks[unit.row])
+            else:
+                runner.train(unit.planned)
+        except (errors.UserError, loop.Diverged) as error:
+            why = str(error)
+            console.say(out, f"{unit.told}: {why}")
+        finally:
+            desk.give_back(why)
+
+
+def _blocked(left: list[units.Unit], failed: dict[str, str]) -> set[str]:
+    """Return failed units and all that wait for them."""
+    found = set(failed)
+    while True:
+        more = {unit.name for unit in left if unit.name not in found and found & set(unit.needs)}
+        if not more:
+            return found
+        found |= more

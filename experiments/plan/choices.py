@@ -1,0 +1,131 @@
+"""Which stages a recipe has to plan, and the settings a plan may vary: batch and remat."""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from core import learner
+from experiments import check, describe, engine, recipe, strict
+from experiments.plan import abstract
+
+# From most to least recomputation; "none" keeps everything.
+REMATS = ("nothing_saveable", "dots_with_no_batch_dims_saveable", "dots_saveable", "none")
+# What decides how a step compiles; the rest (data, steps, names) does not.
+SHAPING = (
+    "towers",
+    "objectives",
+    "optimizer",
+    "batch_size",
+    "frozen",
+    "teacher",
+    "layout",
+    "rules",
+    "accumulate",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One stage to plan, and who needs it.
+
+    Args:
+        row: label of the first row that needs it.
+        experiment: of that row.
+        stage: the configuration.
+        steps: all steps taken of it, over rows and seeds (shared stages once).
+        rows: labels of all rows that need it.
+    """
+
+    row: str
+    experiment: recipe.Experiment
+    stage: recipe.Stage
+    steps: int
+    rows: tuple[str, ...]
+
+
+def rows_of(root: Any) -> dict[str, recipe.Experiment]:
+    """Return label -> experiment of an Experiment or an Ablation."""
+    return root.experiments() if isinstance(root, recipe.Ablation) else {root.name: root}
+
+
+def jobs(root: Any) -> list[Job]:
+    """Return the stages that differ in how they compile, with all the steps that are taken of each.
+
+    Args:
+        root: Experiment or Ablation; a stage shared by rows is trained once for each seed.
+    """
+    seeds = root.seeds if isinstance(root, recipe.Ablation) else (root.seed,)
+    found: dict[str, Job] = {}
+    trained: set[str] = set()
+    for label, experiment in rows_of(root).items():
+        for seed in seeds:
+            for planned in engine.plan(experiment, seed):
+                stage = planned.stage
+                mark = shape_of(stage)
+                job = found.get(mark) or Job(label, experiment, stage, 0, ())
+                steps = 0 if planned.address in trained else stage.steps
+                trained.add(planned.address)
+                rows = tuple(dict.fromkeys((*job.rows, label)))
+                found[mark] = dataclasses.replace(job, steps=job.steps + steps, rows=rows)
+    return [job for job in found.values() if job.steps]
+
+
+def shape_of(stage: recipe.Stage) -> str:
+    """Return a mark that equals another stage's where both compile alike."""
+    tree = describe.describe(stage)
+    return describe.address([tree[field] for field in SHAPING])
+
+
+def varied(stage: recipe.Stage, batch_size: int | None = None, remat: str | None = None) -> recipe.Stage:
+    """Return a stage with another batch or another remat policy everywhere.
+
+    Args:
+        stage: the configuration.
+        batch_size: clips, or None as configured.
+        remat: a name of core.stack.REMAT_POLICIES, or None as configured.
+    """
+    if batch_size is not None:
+        stage = dataclasses.replace(stage, batch_size=batch_size)
+    if remat is not None:
+        stage = dataclasses.replace(
+            stage, towers=_with_remat(stage.towers, remat), objectives=_with_remat(stage.objectives, remat)
+        )
+    return stage
+
+
+def remat_of(stage: recipe.Stage) -> str:
+    """Return the remat policy of the video tower."""
+    tower = stage.towers["video"]
+    if isinstance(tower, functools.partial) and "remat" in tower.keywords:
+        return str(tower.keywords["remat"])
+    return str(inspect.signature(tower).parameters["remat"].default)
+
+
+def _with_remat(parts: Mapping[str, Any], remat: str) -> dict[str, Any]:
+    takes = lambda part: "remat" in inspect.signature(part).parameters
+    return {
+        name: functools.partial(part, remat=remat) if takes(part) else part for name, part in parts.items()
+    }
+
+
+def rebuilt(stage: recipe.Stage, built: Mapping[str, learner.Learner]) -> learner.Learner:
+    """Return the learner of a changed stage by shape, beside those of the stages before it."""
+    return check.abstract_learner(stage, dict(built))
+
+
+def stage_of(asked: Mapping[str, Any]) -> tuple[recipe.Stage, dict[str, learner.Learner]]:
+    """Return the stage that a request names, varied as it says, and the learners by shape.
+
+    Args:
+        asked: file, bindings, row, stage, batch_size, remat: see `compiled.Request`.
+    """
+    root = strict.load(asked["file"], list(asked["bindings"])).root
+    experiment = rows_of(root)[asked["row"]]
+    changed = tuple(
+        varied(stage, asked["batch_size"], asked["remat"]) if stage.name == asked["stage"] else stage
+        for stage in experiment.stages
+    )
+    experiment = dataclasses.replace(experiment, stages=changed)
+    return next(s for s in changed if s.name == asked["stage"]), abstract.learners(experiment)

@@ -1,0 +1,221 @@
+"""Ahead-of-time compilation in a process of its own, with a time limit; failures become one line."""
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.util
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+from core import errors, files
+from experiments.plan import hlo
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What to compile.
+
+    Args:
+        file: the gin file.
+        bindings: bindings of the command line.
+        row: label of the row.
+        stage: name of the stage.
+        topology: such as "v5p:4x4x8".
+        batch_size: global batch in clips.
+        remat: policy, or None as configured.
+        whole: compile to the end. Otherwise the compiler is stopped where it has decided on every buffer and
+            collective, which is all that a plan asks for; writing machine code takes most of the time.
+    """
+
+    file: str
+    bindings: tuple[str, ...]
+    row: str
+    stage: str
+    topology: str
+    batch_size: int
+    remat: str | None = None
+    whole: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What the compiler said.
+
+    Args:
+        fits: whether the step fits into the chip's memory.
+        told: bytes and traffic, see `worker.compile_request`; only "needed" where it does not fit.
+        problem: one line that says what to change; "" where all is well.
+    """
+
+    fits: bool
+    told: dict[str, Any]
+    problem: str = ""
+
+    @property
+    def bytes(self) -> float | None:
+        """Bytes of memory that the step needs on one chip, or None if unknown."""
+        if "needed" in self.told:
+            return float(self.told["needed"])
+        if "assigned" in self.told:
+            return float(self.told["assigned"] + self.told.get("code", 0))
+        parts = ("arguments", "temporary", "output", "code")
+        return float(sum(self.told[part] for part in parts)) if "arguments" in self.told else None
+
+
+def check_compiler() -> None:
+    """Refuse to plan for a TPU where its compiler is not installed.
+
+    Raises:
+        UserError: with the command that installs it.
+    """
+    if importlib.util.find_spec("libtpu") is None:
+        raise errors.UserError(
+            "planning for a TPU needs its compiler, libtpu, which is not installed: "
+            "pip install 'prismlab[tpu]' (a TPU itself is not needed), or plan for --topology cpu or gpu:h100"
+        )
+
+
+def run(request: Request, limit: float, cache: pathlib.Path | None = None) -> Answer:
+    """Compile one step.
+
+    Args:
+        request: what to compile.
+        limit: seconds after which the compiler is stopped.
+        cache: directory that keeps answers of equal requests (and equal code), or None.
+
+    Returns:
+        The answer; nothing is raised for what the compiler refuses.
+    """
+    asked = json.dumps(dataclasses.asdict(request), sort_keys=True)
+    kept = None if cache is None else cache / "plan" / f"{_address(asked)}.json"
+    if kept is not None and kept.exists():
+        return understood(json.loads(kept.read_text()))
+    with tempfile.TemporaryDirectory() as folder:
+        told = _told(json.loads(asked) | {"dump": folder}, limit, pathlib.Path(folder))
+    answer = understood(told)
+    if kept is not None and (answer.fits or "needed" in answer.told):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        files.write_atomic(kept, json.dumps(told).encode())
+    return answer
+
+
+def _told(asked: dict[str, Any], limit: float, folder: pathlib.Path) -> dict[str, Any]:
+    """Run the worker until it is done, has said enough, or its time is over."""
+    answer, notes = folder / "answer.json", folder / "notes.txt"
+    with answer.open("w") as out, notes.open("w") as err:
+        command = [sys.executable, "-m", "experiments.plan.worker"]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=err, text=True)
+        assert process.stdin is not None
+        with process:
+            with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # its notes tell why it ended
+                pipe.write(json.dumps(asked))
+            start = time.monotonic()
+            while process.poll() is None and time.monotonic() - start < limit:
+                time.sleep(0.5)
+                if not asked["whole"] and _assigned(folder):
+                    break
+            ended = process.poll() is not None
+            process.kill()
+    told: dict[str, Any] = {}
+    try:
+        told = json.loads(answer.read_text())
+    except ValueError:
+        if ended:
+            last = (notes.read_text(errors="replace").strip().splitlines() or ["nothing"])[-1]
+            return {"error": f"the compiler ended with code {process.returncode}: {last}"}
+    if "error" in told:
+        return told
+    if not ended and asked["whole"]:
+        return {"stopped": limit}
+    assigned = _assigned(folder)
+    if not assigned:
+        return told if "arguments" in told else {"stopped": limit}
+    total, module = assigned
+    traffic = hlo.read(module)
+    return told | {
+        "assigned": total,
+        "memory_bytes": traffic.memory,
+        "collectives": traffic.collectives,
+        "rematerialised": [
+            *traffic.rematerialised,
+            *(line for line in notes.read_text(errors="replace").splitlines() if hlo.INVOLUNTARY in line),
+        ][:5],
+    }
+
+
+def _assigned(folder: pathlib.Path) -> tuple[float, str] | None:
+    """Return the bytes of all buffers and the optimised module, once the compiler has written both."""
+    reports = list(folder.glob("*jit_step*after_optimizations-memory-usage-report.txt"))
+    # Written last of all that is needed here.
+    later = list(folder.glob("*jit_step*.after_optimizations.txt"))
+    if not reports or not later:
+        return None
+    total = re.search(r"Memory Space: default.*\nTotal bytes: (\d+)", reports[0].read_text(errors="replace"))
+    module = later[0].read_text(errors="replace")
+    return (float(total[1]), module) if total and module.rstrip().endswith("}") else None
+
+
+def _address(asked: str) -> str:
+    """Return a name for a request: its text, our code and gin files, and the versions of the compiler."""
+    import importlib.metadata
+
+    mark = hashlib.sha256(asked.encode())
+    for package in ("jax", "libtpu"):
+        mark.update(importlib.metadata.version(package).encode())
+    root = pathlib.Path(__file__).parents[2]
+    paths = [
+        path for room in ("core", "objectives", "experiments/gin") for path in (root / room).rglob("*.*")
+    ]
+    paths += [
+        pathlib.Path(__file__).with_name(f"{name}.py") for name in ("worker", "choices", "abstract", "hlo")
+    ]
+    for path in sorted(paths):
+        if path.suffix in (".py", ".gin"):
+            mark.update(path.read_bytes())
+    if pathlib.Path(json.loads(asked)["file"]).exists():
+        mark.update(pathlib.Path(json.loads(asked)["file"]).read_bytes())
+    return mark.hexdigest()[:24]
+
+
+_USED = re.compile(r"[Uu]sed ([\d.]+)([KMGT]) of ([\d.]+)([KMGT]) hbm", re.DOTALL)
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def understood(told: dict[str, Any]) -> Answer:
+    """Turn what the worker wrote into an answer, and a failure into one line that says what to change."""
+    text = told.get("error", "")
+    if "stopped" in told:
+        problem = f"the compiler was stopped after {told['stopped']:.0f} s; give it longer with --limit"
+        return Answer(False, {}, problem)
+    if told.get("rematerialised"):
+        return Answer(
+            False,
+            told,
+            "involuntary full rematerialization: an array is gathered whole on every chip; split its "
+            "parameter otherwise (recipe.Stage.rules) or lower recipe.Stage.layout's model axis",
+        )
+    if not text:
+        return Answer(True, told)
+    used = _USED.search(text)
+    if used:
+        needed, there = (float(used[i]) * _UNITS[used[i + 1]] for i in (1, 3))
+        return Answer(
+            False,
+            {"needed": needed},
+            f"needs {needed / 2**30:.1f} GiB a chip of {there / 2**30:.1f} GiB; take more chips, a smaller "
+            "batch, gradient accumulation, or remat='nothing_saveable'",
+        )
+    if "RESOURCE_EXHAUSTED" in text:
+        return Answer(False, {}, "does not fit the chip's memory; take more chips or a smaller batch")
+    if "UserError" in text:
+        return Answer(False, {}, text.split("UserError: ", 1)[1].splitlines()[0])
+    if "lockfile" in text:
+        return Answer(False, {}, "another process holds libtpu; wait for it, or end it")
+    first = text.splitlines()[0][:300]
+    return Answer(False, {}, f"the compiler failed: {first}; try another topology, layout or batch")

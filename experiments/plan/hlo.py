@@ -1,0 +1,276 @@
+"""What the compiler made of a step: traffic and memory use read from optimised HLO text.
+
+A loop's body counts as often as it runs: the compiler notes known trip counts, and where it does not, the
+bound in the loop's condition is read. Bytes follow the usual convention: each instruction that is not
+fused away reads its operands and writes its result, and a slice of a large array reads only the slice.
+"""
+
+import collections
+import dataclasses
+import math
+import re
+from collections.abc import Iterator
+
+WIDTH = {
+    "pred": 1, "s8": 1, "u8": 1, "s16": 2, "u16": 2, "bf16": 2, "f16": 2, "s32": 4, "u32": 4, "f32": 4,
+    "s64": 8, "u64": 8, "f64": 8, "s4": 1, "u4": 1, "c64": 8, "f8e4m3fn": 1, "f8e5m2": 1,
+}  # fmt: skip
+INVOLUNTARY = "nvoluntary full remat"  # how the partitioner begins its warning
+KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
+# Instructions that move nothing themselves: their insides, or their ends, are counted instead.
+STILL = frozenset(
+    [
+        "parameter",
+        "constant",
+        "tuple",
+        "get-tuple-element",
+        "bitcast",
+        "while",
+        "conditional",
+        "call",
+        "after-all",
+        "partition-id",
+        "replica-id",
+        "opt-barrier",
+        "domain",
+        "copy-done",
+        "all-gather-done",
+        "all-reduce-done",
+        "collective-permute-done",
+        "async-done",
+        "async-update",
+        "iota",
+    ]
+)
+_SHAPE = re.compile(r"\b([a-z]\d*[a-z0-9]*)\[([0-9,]*)\](\{[^{}]*\})?")
+_HEAD = re.compile(r"^\s*(ENTRY )?%?([\w.\-]+) \(.*\) -> .*\{\s*$")
+_LINE = re.compile(r"^\s*(ROOT )?%?([\w.\-]+) = (.*)$")
+_OPCODE = re.compile(r"(?:^|[\s})\]])([a-z][a-z0-9\-]*)\(")
+
+
+@dataclasses.dataclass(frozen=True)
+class Instruction:
+    """One line of HLO.
+
+    Args:
+        name: of its result.
+        opcode: what it does.
+        bytes: of its result; what lies in the chip's own scratch memory does not count.
+        size: the same, wherever it lies.
+        operands: names.
+        text: the whole line.
+    """
+
+    name: str
+    opcode: str
+    bytes: float
+    size: float
+    operands: tuple[str, ...]
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Traffic:
+    """What one step moves on one chip.
+
+    Args:
+        memory: bytes between device memory and chip.
+        collectives: kind -> (times it runs, bytes that a chip sends for it).
+        rematerialised: lines that tell of an involuntary full rematerialisation.
+    """
+
+    memory: float
+    collectives: dict[str, tuple[int, float]]
+    rematerialised: tuple[str, ...]
+
+    @property
+    def sent(self) -> float:
+        """Bytes that a chip sends in all collectives."""
+        return sum(sent for _, sent in self.collectives.values())
+
+
+def read(text: str) -> Traffic:
+    """Add up a module.
+
+    Args:
+        text: `compiled.as_text()`, or a dump of the optimised module.
+    """
+    module, entry = parse(text)
+    memory = 0.0
+    found: dict[str, list[float]] = collections.defaultdict(lambda: [0, 0.0])
+    for computation, times in _reached(module, entry, 1, ()):
+        known = {each.name: each for each in module[computation]}
+        for each in module[computation]:
+            kind = next((kind for kind in KINDS if each.opcode in (kind, f"{kind}-start")), None)
+            if kind is None and each.opcode in ("fusion", "async-start"):
+                kind = _fused_kind(each, module)
+            if kind:
+                found[kind][0] += times
+                found[kind][1] += times * sent(kind, each, known)
+            if each.opcode not in STILL and not each.opcode.endswith("-start"):
+                memory += times * _moved(each, known, module)
+    told = tuple(line for line in text.splitlines() if INVOLUNTARY in line)
+    return Traffic(memory, {kind: (int(n), total) for kind, (n, total) in sorted(found.items())}, told)
+
+
+def parse(text: str) -> tuple[dict[str, list[Instruction]], str]:
+    """Return the instructions of every computation by its name, and the name of the entry."""
+    module: dict[str, list[Instruction]] = {}
+    entry, current = "", None
+    for line in text.splitlines():
+        head = _HEAD.match(line)
+        if head and " = " not in line.split("->")[0]:
+            current = head[2]
+            module[current] = []
+            entry = current if head[1] else entry
+        elif line.strip() == "}":
+            current = None
+        elif current is not None and (found := _LINE.match(line)):
+            module[current].append(_instruction(found[2], found[3]))
+    return module, entry
+
+
+def _instruction(name: str, rest: str) -> Instruction:
+    rest = rest.split(", metadata={")[0]
+    opcode = _OPCODE.search(re.sub(r"\{[^{}]*\}", lambda m: " " * len(m[0]), rest))
+    if opcode is None:
+        return Instruction(name, "", 0.0, 0.0, (), rest)
+    shape, after = rest[: opcode.start(1)], rest[opcode.end() :]
+    inner = after.split(")", 1)[0]
+    operands = tuple(re.findall(r"%([\w.\-]+)", inner)) or tuple(
+        part.split()[-1] for part in inner.split(",") if part.strip()
+    )
+    sizes = list(_sizes(shape))
+    main = sum(size for size, local in sizes if not local)
+    return Instruction(name, opcode[1], main, sum(size for size, _ in sizes), operands, rest)
+
+
+def _sizes(shape: str) -> Iterator[tuple[float, bool]]:
+    for dtype, extent, layout in _SHAPE.findall(shape):
+        if dtype in WIDTH:
+            size = float(WIDTH[dtype])
+            for part in filter(None, extent.split(",")):
+                size *= int(part)
+            yield size, "S(1)" in layout  # memory space 1 is the chip's scratch memory
+
+
+def _reached(
+    module: dict[str, list[Instruction]], name: str, times: int, above: tuple[str, ...]
+) -> Iterator[tuple[str, int]]:
+    if name not in module or name in above:
+        return
+    yield name, times
+    for each in module[name]:
+        if each.opcode == "while":
+            body = re.search(r"body=%?([\w.\-]+)", each.text)
+            if body:
+                yield from _reached(module, body[1], times * trips(each, module), (*above, name))
+        elif each.opcode in ("call", "conditional"):
+            called = re.findall(r"(?:to_apply|_computation)=%?([\w.\-]+)", each.text)
+            listed = re.search(r"branch_computations=\{([^}]*)\}", each.text)
+            called += [part.strip().lstrip("%") for part in listed[1].split(",")] if listed else []
+            for one in called[:1]:
+                yield from _reached(module, one, times, (*above, name))
+
+
+def trips(loop: Instruction, module: dict[str, list[Instruction]]) -> int:
+    """Return how often a loop's body runs; 1 where nothing tells."""
+    known = re.search(r'known_trip_count":?\{"?n"?:"?(\d+)', loop.text)
+    if known:
+        return int(known[1])
+    condition = re.search(r"condition=%?([\w.\-]+)", loop.text)
+    bounds = [
+        int(value)
+        for each in module.get(condition[1] if condition else "", [])
+        if each.opcode == "constant" and (value := _constant(each.text)) is not None
+    ]
+    return max(bounds, default=1) or 1
+
+
+def _constant(text: str) -> str | None:
+    found = re.search(r"[su]\d+\[\][^ ]* constant\((\d+)\)", text)
+    return found[1] if found else None
+
+
+def sent(kind: str, each: Instruction, known: dict[str, Instruction]) -> float:
+    """Return the bytes that a chip sends for a collective among g chips, on a ring.
+
+    Args:
+        kind: one of KINDS.
+        each: the instruction.
+        known: instructions of its computation.
+    """
+    group = group_size(each.text)
+    given = sum(known[name].size for name in each.operands if name in known)
+    share = (group - 1) / group
+    if kind == "all-gather":
+        return given * (group - 1)
+    if kind == "all-reduce":
+        return 2 * given * share
+    if kind == "collective-permute":
+        return given
+    return given * share
+
+
+def group_size(text: str) -> int:
+    """Return among how many chips a collective runs."""
+    compact = re.search(r"replica_groups=\[(\d+),(\d+)\]", text)
+    if compact:
+        return int(compact[2])
+    listed = re.search(r"replica_groups=\{\{([\d,]+)\}", text)
+    if listed:
+        return len(listed[1].split(","))
+    named = re.search(r"replica_groups=mesh\[([^\]]*)\] ?\{([^}]*)\}", text)
+    if named:
+        sizes = {axis: int(size) for axis, size in re.findall(r"'([^']+)'=(\d+)", named[1])}
+        # An axis may be split further: 'axis':(before)size takes only so many of its chips.
+        parts = re.findall(r"'([^']+)'(?::\(\d+\)(\d+))?", named[2])
+        return math.prod(int(part) if part else sizes.get(axis, 1) for axis, part in parts)
+    return 2
+
+
+def _fused_kind(each: Instruction, module: dict[str, list[Instruction]]) -> str | None:
+    # The TPU compiler wraps some collectives, such as a reduce-scatter, into a fusion.
+    called = re.search(r"calls=%?([\w.\-]+)", each.text)
+    inside = module.get(called[1], []) if called else []
+    kinds = [one.opcode for one in inside if one.opcode in KINDS]
+    if "all-reduce" in kinds and any(one.opcode == "dynamic-slice" for one in inside):
+        return "reduce-scatter"
+    return kinds[0] if kinds else None
+
+
+def _moved(each: Instruction, known: dict[str, Instruction], module: dict[str, list[Instruction]]) -> float:
+    if each.opcode == "dynamic-slice":
+        return 2 * each.bytes
+    if each.opcode == "dynamic-update-slice":
+        return (
+            2 * known[each.operands[1]].bytes if len(each.operands) > 1 and each.operands[1] in known else 0.0
+        )
+    called = re.search(r"calls=%?([\w.\-]+)", each.text)
+    inside = module.get(called[1], []) if called and each.opcode == "fusion" else []
+    read = sum(
+        min(known[name].bytes, _read_inside(place, known[name].bytes, inside))
+        for place, name in enumerate(each.operands)
+        if name in known
+    )
+    updates = [one for one in inside if one.opcode == "dynamic-update-slice"]
+    if updates and inside[-1].opcode in ("dynamic-update-slice", "bitcast", "tuple"):
+        local = {one.name: one for one in inside}
+        written = sum(local[one.operands[1]].size for one in updates if one.operands[1] in local)
+        return read + min(each.bytes, 2 * written)
+    return read + each.bytes
+
+
+def _read_inside(place: int, whole: float, inside: list[Instruction]) -> float:
+    """Return what a fusion reads of its operand: slices only, where it does nothing but slice it."""
+    mine = next(
+        (one.name for one in inside if one.opcode == "parameter" and f"parameter({place})" in one.text), None
+    )
+    if mine is None:
+        return whole
+    users = [one for one in inside if mine in one.operands]
+    if users and all(one.opcode == "dynamic-slice" for one in users):
+        return sum(one.size for one in users)
+    if users and all(one.opcode == "dynamic-update-slice" and one.operands[0] == mine for one in users):
+        return 0.0
+    return whole

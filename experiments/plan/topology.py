@@ -1,0 +1,95 @@
+"""The machines that a plan may ask about: `v5p:4x4x8`, `v6e:16x16`, `gpu:h100`, `gpu:h100x8`, `cpu`."""
+
+import dataclasses
+import difflib
+import math
+
+from core import errors
+from experiments.plan import chips
+
+# Slice shapes that can be booked, smallest first.
+SLICES = {
+    "v5e": ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16"),
+    "v6e": ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16"),
+    "v5p": (
+        "2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8", "8x8x8",
+        "8x8x16", "8x16x16", "16x16x16", "16x16x24",
+    ),
+}  # fmt: skip
+GPUS = ("h100", "h100x2", "h100x4", "h100x8")
+
+
+@dataclasses.dataclass(frozen=True)
+class Topology:
+    """A machine to plan for.
+
+    Args:
+        text: as the user wrote it.
+        chip: what it is made of.
+        count: chips.
+        shape: "4x4x8" for a TPU slice, else "".
+    """
+
+    text: str
+    chip: chips.Chip
+    count: int
+    shape: str = ""
+
+    @property
+    def compiles(self) -> bool:
+        """Whether a compiler for it runs without the machine (TPU slices only)."""
+        return bool(self.shape)
+
+
+def known() -> list[str]:
+    """Return every topology that `parse` takes."""
+    tpus = [f"{name}:{shape}" for name, shapes in SLICES.items() for shape in shapes]
+    return [*tpus, *(f"gpu:{name}" for name in GPUS), "cpu"]
+
+
+def parse(text: str) -> Topology:
+    """Read one topology.
+
+    Raises:
+        UserError: it is unknown; the message lists those that are known.
+    """
+    text = text.strip()
+    if text == "cpu":
+        return Topology(text, chips.CHIPS["cpu"], 1)
+    kind, _, shape = text.partition(":")
+    if kind in SLICES and shape in SLICES[kind]:
+        return Topology(text, chips.CHIPS[kind], math.prod(map(int, shape.split("x"))), shape)
+    if kind == "gpu" and shape in GPUS:
+        name, _, count = shape.partition("x")
+        return Topology(text, chips.CHIPS[name], int(count or 1))
+    near = difflib.get_close_matches(text, known(), 3, 0.6)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise errors.UserError(f"--topology {text!r} is unknown; {hint}known are {', '.join(known())}")
+
+
+def parse_all(text: str) -> list[Topology]:
+    """Read topologies separated by commas; all faults are told at once.
+
+    Raises:
+        UserError: one is unknown, or none is given.
+    """
+    found, faults = [], []
+    for each in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            found.append(parse(each))
+        except errors.UserError as error:
+            faults.append(str(error))
+    if faults:
+        raise errors.UserError("\n".join(faults))
+    if not found:
+        raise errors.UserError(f"--topology is empty; known are {', '.join(known())}")
+    return list(dict.fromkeys(found))
+
+
+def sweep(which: Topology) -> list[Topology]:
+    """Return every slice of the same chip, smallest first (`--chips-sweep`)."""
+    if which.shape:
+        return [parse(f"{which.chip.name}:{shape}") for shape in SLICES[which.chip.name]]
+    if which.text.startswith("gpu:"):
+        return [parse(f"gpu:{name}") for name in GPUS]
+    return [which]

@@ -1,0 +1,43 @@
+"""Every shipped full-scale recipe compiles for real TPU slices, on a machine that has none (`make test-tpu`).
+
+On v5p each step is compiled to machine code; on v5e and v6e the compiler is stopped once it has decided on
+all buffers and collectives, which is where a step that does not fit or does not partition fails. A step
+that needs more than a small chip's memory is told as such, with the bytes: an answer too, but not on v5p.
+"""
+
+import pytest
+
+from experiments import strict
+from experiments.plan import choices, compiled
+
+FILES = ("videoprism_base.gin", "videoprism_giant.gin", "ablation_fig4.gin")
+SLICES = (("v5p:4x4x8", True), ("v6e:16x16", False), ("v5e:16x16", False))
+SECONDS = 3600.0
+
+pytestmark = [pytest.mark.slow, pytest.mark.tpu]
+
+
+def cases():
+    """Yield (file, row, stage, topology, whole) of every stage that compiles differently."""
+    seen = set()
+    for file in FILES:
+        for job in choices.jobs(strict.load(file, []).root):
+            mark = choices.shape_of(job.stage)
+            for topology, whole in SLICES:
+                if (mark, topology) not in seen:
+                    seen.add((mark, topology))
+                    name = f"{file.removesuffix('.gin')}-{job.row}-{job.stage.name}-{topology}"
+                    yield pytest.param(file, job.row, job.stage, topology, whole, id=name)
+
+
+@pytest.mark.parametrize(("file", "row", "stage", "topology", "whole"), cases())
+def test_a_full_scale_step_compiles(file, row, stage, topology, whole):
+    pytest.importorskip("libtpu", reason="the optional extra `tpu` is not installed")
+    asked = compiled.Request(file, (), row, stage.name, topology, stage.batch_size, whole=whole)
+    answer = compiled.run(asked, SECONDS)
+    assert answer.bytes is not None, answer.problem
+    assert "rematerialization" not in answer.problem
+    if whole:
+        assert answer.fits, answer.problem
+        assert answer.told["code"] > 0
+    assert answer.bytes < 2**40

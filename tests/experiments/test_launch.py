@@ -1,0 +1,169 @@
+"""Rows as independent jobs: who claims what, in which order, and what a killed worker leaves."""
+
+import json
+import os
+import signal
+import threading
+import time
+
+import cli
+import pytest
+import yaml
+
+from core import errors
+from experiments import strict
+from experiments.launch import claims, command, gke, launch, local, slurm, units
+
+ABLATION = "smoke.gin"
+FAST = {"beat": 0.05, "stale": 0.5}
+
+
+def test_a_unit_is_claimed_once_by_many_at_the_same_time(tmp_path):
+    won = []
+    gate = threading.Barrier(8)
+
+    def one():
+        gate.wait()
+        if (held := claims.claim(tmp_path, "unit")) is not None:
+            won.append(held)
+
+    threads = [threading.Thread(target=one) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert list(claims.living(tmp_path)) == ["unit"]
+    assert claims.claim(tmp_path, "unit") is None
+    won[0].release()
+    assert not claims.living(tmp_path)
+    again = claims.claim(tmp_path, "unit")
+    assert again is not None
+    again.release()
+
+
+def test_a_claim_without_a_sign_of_life_is_void_and_a_living_one_is_not(tmp_path):
+    held = claims.claim(tmp_path, "unit", **FAST)
+    time.sleep(1.0)
+    assert claims.claim(tmp_path, "unit", **FAST) is None
+    held._ended.set()  # as if its process were gone
+    held._thread.join()
+    os.utime(held.path, (time.time() - 60, time.time() - 60))
+    taken = claims.claim(tmp_path, "unit", **FAST)
+    assert taken is not None
+    assert held.lost
+    assert not taken.lost
+    taken.release()
+
+
+def test_a_name_that_begins_like_another_is_its_own_unit(tmp_path):
+    held = claims.claim(tmp_path, "score-1")
+    assert claims.claim(tmp_path, "score-1.2") is not None
+    assert claims.claim(tmp_path, "score-1") is None
+    held.release()
+
+
+def test_shared_stages_come_first_and_once(ablation):
+    found = units.units(ablation)
+    names = [unit.name for unit in found]
+    assert len(set(names)) == len(names)
+    for place, unit in enumerate(found):
+        assert set(unit.needs) <= set(names[:place])
+    trained = [unit for unit in found if not unit.row]
+    assert sum(unit.planned.stage.name == "stage1" for unit in trained) == len(ablation.seeds)
+    assert len([unit for unit in found if unit.row]) == len(ablation.rows) * len(ablation.seeds)
+
+
+@pytest.fixture
+def ablation():
+    return strict.load(ABLATION, ["recipe.Ablation.seeds=(0, 1)"]).root
+
+
+def order(tmp_path, **settings):
+    return command.Order("smoke.gin", ("recipe.Ablation.seeds=(0, 1)",), tmp_path, 3, settings)
+
+
+def test_gke_gets_a_manifest_of_workers(tmp_path):
+    text = gke.manifest(order(tmp_path, image="repo/prismlab:1", topology="v5p:4x4x8", claim="results"))
+    read = yaml.safe_load(text)
+    (job,) = read["spec"]["replicatedJobs"]
+    pod = job["template"]["spec"]["template"]["spec"]
+    assert (job["replicas"], job["template"]["spec"]["parallelism"]) == (3, 32)
+    assert pod["nodeSelector"]["cloud.google.com/gke-tpu-topology"] == "4x4x8"
+    assert pod["containers"][0]["resources"]["limits"]["google.com/tpu"] == 4
+    assert pod["containers"][0]["command"][:3] == ["prismlab", "worker", "smoke.gin"]
+
+
+def test_a_slice_of_several_hosts_is_refused_before_anything_is_written(tmp_path):
+    settings = {"image": "x", "claim": "results"}
+    assert "JobSet" in gke.preview(order(tmp_path, topology="v5e:2x4", **settings))
+    with pytest.raises(errors.UserError, match=r"32 hosts.*v5e:2x4"):
+        gke.preview(order(tmp_path, topology="v5p:4x4x8", **settings))
+
+
+def test_faults_of_gke_settings_are_told_all_at_once(tmp_path):
+    with pytest.raises(errors.UserError) as told:
+        gke.manifest(order(tmp_path, image="x", claim="UPPER", colour="red", restarts="many"))
+    assert len(str(told.value).splitlines()) == 4
+
+
+def test_a_setting_cannot_break_out_of_the_manifest(tmp_path):
+    evil = 'x"\n              privileged: true'
+    read = yaml.safe_load(gke.manifest(order(tmp_path, image=evil, topology="v5e:4x4", claim="results")))
+    pod = read["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
+    assert pod["containers"][0]["image"] == evil
+
+
+def test_slurm_shows_the_script_and_refuses_unknown_settings(tmp_path):
+    pytest.importorskip("submitit", reason="the optional extra `slurm` is not installed")
+    script = slurm.preview(order(tmp_path, partition="gpu", gpus_per_node="8"))
+    assert "#SBATCH --partition=gpu" in script
+    assert "prismlab worker smoke.gin" in script
+    with pytest.raises(errors.UserError, match="colour"):
+        slurm.parameters(order(tmp_path, colour="red"))
+
+
+def test_gpus_are_dealt_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    assert [each["CUDA_VISIBLE_DEVICES"] for each in local.environments(order(tmp_path))] == ["0,3", "1", "2"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with pytest.raises(errors.UserError, match="use --jobs 1"):
+        local.environments(order(tmp_path))
+
+
+@pytest.mark.parametrize("workdir", ["gs://bucket/x", "s3://bucket/x"])
+def test_a_bucket_is_refused_with_what_to_use(workdir, tmp_path):
+    import pathlib
+
+    with pytest.raises(errors.UserError, match="NFS"):
+        launch.check_workdir(pathlib.Path(workdir))
+    launch.check_workdir(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_replaced_and_the_table_is_the_same(tmp_path):
+    """Two workers, one killed in the middle: the other takes over, digests equal those of one process."""
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    done = cli.run("ablate", ABLATION, "--workdir", alone)
+    assert done.returncode == 0, done.stderr
+    # Made ready without starting anybody: a directory with its configuration.
+    shared.mkdir()
+    for name in ("config.json", "config.gin"):
+        (shared / name).write_bytes((alone / name).read_bytes())
+    words = ("worker", ABLATION, "--workdir", shared, "--stale", 5)
+    first = cli.start(*words)
+    until = time.monotonic() + 300
+    while not list(shared.glob("stages/*/checkpoints/[0-9]*")):
+        assert time.monotonic() < until
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.05)
+    second = cli.start(*words)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    assert second.wait(timeout=600) == 0, second.communicate()
+    second.communicate()
+    table = cli.run("ablate", ABLATION, "--workdir", shared)
+    assert table.returncode == 0, table.stderr
+    assert cli.digest(shared) == cli.digest(alone)
+    results = [json.loads((each / "results.json").read_text()) for each in (alone, shared)]
+    assert results[0] == results[1]
