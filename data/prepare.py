@@ -152,16 +152,19 @@ def write_unit(corpus: Corpus, out: str, unit: media.Unit) -> dict[str, Any]:
 
 def _clips(corpus: Corpus, unit: media.Unit) -> Iterator[encoding_module.Outcome]:
     for medium in corpus.source.read(unit):
-        before = remote.state(medium.path) if medium.path and remote.what(medium.path) == "file" else None
+        path = medium.path
+        before = remote.state(path) if path and remote.what(path) == "file" else None
         with contextlib.ExitStack() as stack:
-            if medium.path and remote.is_remote(medium.path) and before is not None:
-                medium = dataclasses.replace(medium, path=stack.enter_context(remote.local(medium.path)))
+            if before is not None and remote.is_remote(path):
+                medium = dataclasses.replace(medium, path=stack.enter_context(remote.local(path)))
             try:
                 outcomes = list(corpus.encoding(medium, corpus.limits))
             except media.Stop:
                 raise
             except errors.UserError as fault:
                 outcomes = [(cut, fault) for cut in medium.cuts]
+        if before is not None and remote.state(path) != before:
+            raise media.Stop(f"{path}: changed while it was read; run again when nobody writes to it")
         yield from outcomes
 
 

@@ -172,6 +172,24 @@ def test_an_input_that_changes_underneath_is_noticed(corpus, raw, tmp_path) -> N
         prepare.prepare(growing, str(tmp_path))
 
 
+@dataclasses.dataclass(frozen=True)
+class Touching:
+    """An encoding beside which somebody else writes to the file."""
+
+    def __call__(self, medium, limits):
+        path = pathlib.Path(medium.path)
+        path.write_bytes(path.read_bytes() + b"more")
+        yield from SHORT(medium, limits)
+
+
+def test_a_video_that_changes_while_it_is_read_stops_the_run(corpus, tmp_path) -> None:
+    render.render(dataclasses.replace(WORLD, clips=1), tmp_path, workers=0)
+    (tmp_path / "clips.csv").write_text("path,text\nvideos/000000.mp4,one two three\n")
+    home = table.Table(str(tmp_path / "clips.csv"))
+    with pytest.raises(media.Stop, match=r"000000\.mp4: changed while it was read"):
+        prepare.prepare(dataclasses.replace(corpus, source=home, encoding=Touching()), str(tmp_path / "out"))
+
+
 def test_a_second_run_of_one_part_is_refused(corpus, tmp_path) -> None:
     def again(done: int, total: int) -> None:
         with pytest.raises(errors.UserError, match="another run writes this part"):
