@@ -11,8 +11,9 @@ ablation: .venv/installed  ## the main job: rendered videos -> both stages -> ta
 smoke: .venv/installed  ## both stages in seconds, numbers without meaning
 	$(BIN)/prismlab ablate smoke.gin --workdir runs/smoke
 
-reproduce: .venv/installed  ## the six rows of Figure 4 on the rendered world, several seeds
-	$(BIN)/prismlab ablate reproduce_small.gin --workdir runs/reproduce
+reproduce: .venv/installed  ## the six rows of Figure 4 on the rendered world, several seeds, one worker a core
+	XLA_FLAGS="--xla_cpu_multi_thread_eigen=false" \
+		$(BIN)/prismlab ablate reproduce_small.gin --workdir runs/reproduce --launcher local --jobs 2
 
 test: .venv/installed  ## the whole suite
 	$(BIN)/python -m pytest -n 2

@@ -151,12 +151,11 @@ class Recompiles:
             for path, leaf in names.flatten(arguments).items()
         }
         before, self._known = self._known, signature
-        if not anew:
+        changed = [path for path in signature if signature[path] != before.get(path)]
+        # Another thread may compile meanwhile (a checkpoint's copy, an augmentation): that is not the step.
+        if not anew or not changed:
             return None
         self.count += 1
-        changed = [path for path in signature if signature[path] != before.get(path)]
-        if not changed:
-            return "no argument changed its shape, type or place"
         path = changed[0]
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         return f"{path}: {before.get(path, 'absent')} -> {signature[path]}{more}"

@@ -32,7 +32,7 @@ from core import (
     names,
     step,
 )  # fmt: skip
-from experiments import console, describe, feed, host_memory, recipe, released_weights, storage
+from experiments import console, describe, feed, host_memory, operations, recipe, released_weights, storage
 
 # What a stage may start or learn from: a stage planned here, a stage's folder, released weights.
 Parent: TypeAlias = "Planned | pathlib.Path | released_weights.Released | None"
@@ -206,7 +206,7 @@ class Engine:
                     checkpoint_every=stage.checkpoint_every, log_every=stage.log_every,
                     layout=stage.layout, rules=stage.rules, accumulate=stage.accumulate,
                     save_seconds=stage.checkpoint_minutes and stage.checkpoint_minutes * 60,
-                    profile=stage.profile, local=True,
+                    profile=stage.profile, local=True, flops=operations.of_step(planned),
                     show=lambda r: bar.update(r.step, r.loss, r.clips_per_second, r.data_wait),
                 )  # fmt: skip
         except loop.Lost:
