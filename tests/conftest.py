@@ -3,14 +3,26 @@
 Everything here must happen before jax or a room of ours is imported for the first time.
 """
 
+import atexit
 import os
+import shutil
+import tempfile
 
+# One folder for all workers of a test run and for every command they start: what one has compiled or
+# rendered, no other does again. The process that starts the workers makes it and removes it.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["PRISMLAB_TESTS"] = tempfile.mkdtemp(prefix="prismlab-tests-")
+    atexit.register(shutil.rmtree, os.environ["PRISMLAB_TESTS"], ignore_errors=True)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(os.environ["PRISMLAB_TESTS"], "compiled")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import hypothesis
 import jax
 import jaxtyping
+import pytest
 
 # Every jaxtyping annotation of these two rooms is checked at each call and each construction.
 jaxtyping.install_import_hook(["core", "objectives"], "beartype.beartype")
@@ -26,3 +38,13 @@ hypothesis.settings.register_profile(
     "prismlab", deadline=None, max_examples=25, derandomize=True, database=None
 )
 hypothesis.settings.load_profile("prismlab")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, and what shares a fixture or a compiled case in one worker (`--dist loadgroup`)."""
+    rooms = {room: place for place, room in enumerate(("experiments", "objectives", "core", "data"))}
+    items.sort(key=lambda item: rooms.get(item.path.parent.name, len(rooms)))
+    for item in items:
+        case = getattr(item, "callspec", None)
+        shared = f"[{case.id}]" if case is not None and "case" in item.fixturenames else ""
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.stem}{shared}"))

@@ -4,13 +4,12 @@ import os
 import pathlib
 import subprocess
 import sys
-import tempfile
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 TINY = str(pathlib.Path(__file__).with_name("tiny.gin"))
-_SHARED = tempfile.TemporaryDirectory(prefix="prismlab-tests-")  # removed when the tests end
-COMPILED = pathlib.Path(_SHARED.name) / "compiled"
-CACHE = pathlib.Path(_SHARED.name) / "cache"
+_SHARED = pathlib.Path(os.environ["PRISMLAB_TESTS"])  # of all workers, see conftest.py
+COMPILED = _SHARED / "compiled"
+CACHE = _SHARED / f"cache-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 ONE_STAGE = "recipe.Experiment.stages=(@stage1/recipe.Stage(),)"
 LONG = ("STEPS=12", "recipe.Stage.checkpoint_every=1")  # a checkpoint every step: a kill meets a save
 

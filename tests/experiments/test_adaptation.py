@@ -58,6 +58,7 @@ def test_the_last_layer_is_the_encoder_s_own_output():
         mlap.last_layers(3, TOWER.encoder, FLOATS)
 
 
+@pytest.mark.slow
 def test_every_link_of_the_chain_is_read():
     pooler = mlap.ChainPooler(8, 2, 8, 2, key=jax.random.key(0))
     x = jax.random.normal(jax.random.key(1), (2, 3, 5, 8))
@@ -67,6 +68,7 @@ def test_every_link_of_the_chain_is_read():
         assert jnp.abs(slope).sum() > 0
 
 
+@pytest.mark.slow
 def test_fitting_learns_what_can_be_learnt_and_is_the_same_twice():
     bright = (np.arange(32) % 2).astype(int)
     clips = (

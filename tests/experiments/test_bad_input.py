@@ -120,8 +120,7 @@ def test_a_batch_that_the_devices_do_not_divide(tmp_path):
     done = cli.train(tmp_path / "w", "recipe.Stage.batch_size=3", env=cli.environment(devices=2))
     cli.one_fault(done, "batch_size=3", "2 devices", "use 2 or 4")
     # The mistake is mended in place: nothing was saved, so the directory is still free.
-    done = cli.train(tmp_path / "w", "STEPS=0", env=cli.environment(devices=2))
-    assert done.returncode == 0, done.stderr
+    assert not list((tmp_path / "w").glob("stages/*/checkpoints/*"))
 
 
 @pytest.mark.parametrize("field", ["init_from", "teacher"])
@@ -177,7 +176,10 @@ def small_disk(place: pathlib.Path, size: str):
         subprocess.run(["umount", "-l", place], check=True)
 
 
-@pytest.mark.parametrize("room", [40_000, 700_000], ids=["first save", "later save"])
+@pytest.mark.parametrize(
+    "room",
+    [pytest.param(40_000, id="first save", marks=pytest.mark.slow), pytest.param(700_000, id="later save")],
+)
 def test_a_full_disk_while_saving(whole, tmp_path, room):
     disk = tmp_path / "disk"
     with small_disk(disk, "24m"):
