@@ -40,6 +40,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("prismlab")
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first, and what shares a fixture or a compiled case in one worker (`--dist loadgroup`)."""
     rooms = {room: place for place, room in enumerate(("experiments", "objectives", "core", "data"))}
@@ -47,4 +48,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         case = getattr(item, "callspec", None)
         shared = f"[{case.id}]" if case is not None and "case" in item.fixturenames else ""
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.stem}{shared}"))
+        group = f"{item.path.parent.name}/{item.path.stem}{shared}"
+        # The uninterrupted run that broken ones are compared with takes longest of all: once is enough.
+        item.add_marker(pytest.mark.xdist_group("whole" if "whole" in item.fixturenames else group))

@@ -29,11 +29,13 @@ def saved(workdir: pathlib.Path, stage: str, at: int):
 
 
 def events(workdir: pathlib.Path) -> list[list[tuple]]:
-    """Return step and loss of every line of every log."""
+    """Return step and loss of every training line of every log; sources and checkpoints have lines too."""
     from core import events as log
 
     paths = sorted(workdir.glob("stages/*/events.jsonl"))
-    return [[(event["step"], event["loss"]) for event in log.read(path)] for path in paths]
+    return [
+        [(each["step"], each["loss"]) for each in log.read(path) if each["kind"] == "train"] for path in paths
+    ]
 
 
 def command(workdir: pathlib.Path):
