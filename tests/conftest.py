@@ -7,6 +7,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from typing import Any
 
 # One folder for all workers of a test run and for every command they start: what one has compiled or
 # rendered, no other does again. The process that starts the workers makes it and removes it.
@@ -40,14 +41,34 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("prismlab")
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
+# The uninterrupted run that these compare broken ones with takes longest of all: one worker runs them all.
+WITH_WHOLE = ("test_bad_input", "test_kill")
+
+
+def scope(nodeid: str) -> str:
+    """Return what is kept in one worker: a file with its fixtures, or a case of an objective's contract."""
+    path, _, name = nodeid.partition("::")
+    stem = path.rpartition("/")[2].removesuffix(".py")
+    if stem == "test_contract" and "[" in name:
+        return name[name.index("[") :]
+    return "whole" if stem in WITH_WHOLE else path
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first, and what shares a fixture or a compiled case in one worker (`--dist loadgroup`)."""
+    """Long files first, so that both workers end together."""
     rooms = {room: place for place, room in enumerate(("experiments", "objectives", "core", "data"))}
-    items.sort(key=lambda item: rooms.get(item.path.parent.name, len(rooms)))
-    for item in items:
-        case = getattr(item, "callspec", None)
-        shared = f"[{case.id}]" if case is not None and "case" in item.fixturenames else ""
-        group = f"{item.path.parent.name}/{item.path.stem}{shared}"
-        # The uninterrupted run that broken ones are compared with takes longest of all: once is enough.
-        item.add_marker(pytest.mark.xdist_group("whole" if "whole" in item.fixturenames else group))
+    items.sort(
+        key=lambda item: (rooms.get(item.path.parent.name, len(rooms)), item.path.stem not in WITH_WHOLE)
+    )
+
+
+@pytest.hookimpl(optionalhook=True)  # only pytest-xdist asks
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Return a schedule by `scope`."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Schedule(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return scope(nodeid)
+
+    return Schedule(config, log)
