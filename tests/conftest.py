@@ -9,8 +9,8 @@ import shutil
 import tempfile
 from typing import Any
 
-# One folder for all workers of a test run and for every command they start: what one has compiled or
-# rendered, no other does again. The process that starts the workers makes it and removes it.
+# One folder for all workers of a test run and for every command they start: what one has compiled,
+# no other does again. The process that starts the workers makes it and removes it.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["PRISMLAB_TESTS"] = tempfile.mkdtemp(prefix="prismlab-tests-")
     atexit.register(shutil.rmtree, os.environ["PRISMLAB_TESTS"], ignore_errors=True)

@@ -8,7 +8,6 @@ import sys
 REPOSITORY = pathlib.Path(__file__).parents[2]
 TINY = str(pathlib.Path(__file__).with_name("tiny.gin"))
 _SHARED = pathlib.Path(os.environ["PRISMLAB_TESTS"])  # of all workers, see conftest.py
-COMPILED = _SHARED / "compiled"
 CACHE = _SHARED / f"cache-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 ONE_STAGE = "recipe.Experiment.stages=(@stage1/recipe.Stage(),)"
 LONG = ("STEPS=12", "recipe.Stage.checkpoint_every=1")  # a checkpoint every step: a kill meets a save
@@ -20,7 +19,6 @@ def environment(devices: int = 1, **more: str) -> dict[str, str]:
     return kept | {
         "PRISMLAB_CACHE": str(CACHE),
         "JAX_PLATFORMS": "cpu",
-        "JAX_COMPILATION_CACHE_DIR": str(COMPILED),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         "PYTHONPATH": str(REPOSITORY),
