@@ -46,7 +46,8 @@ def batches(
                 frames = batch["video"].shape[1]
                 home = opened.source_of_step[done - 1]
                 say(f"step {done}: source {home!r} has {frames} frames; a step for it is compiled now")
-        yield batch
+        # Before the step is taken: a run that stops right after it never asks for another batch.
         if done % every == 0 or done == opened.steps:
             bad = {f"bad/{home}": float(count) for home, count in noted.counts().items()}
             log.write(done, "mixture", opened.mixture(done) | bad)
+        yield batch

@@ -29,13 +29,11 @@ def saved(workdir: pathlib.Path, stage: str, at: int):
 
 
 def events(workdir: pathlib.Path) -> list[list[tuple]]:
-    """Return step and loss of every training line of every log; sources and checkpoints have lines too."""
+    """Return step, kind and loss of every line of every log; only training lines have a loss."""
     from core import events as log
 
     paths = sorted(workdir.glob("stages/*/events.jsonl"))
-    return [
-        [(each["step"], each["loss"]) for each in log.read(path) if each["kind"] == "train"] for path in paths
-    ]
+    return [[(each["step"], each["kind"], each.get("loss")) for each in log.read(path)] for path in paths]
 
 
 def command(workdir: pathlib.Path):
