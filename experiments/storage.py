@@ -32,27 +32,8 @@ def claimed(workdir: pathlib.Path, root: Any, text: str) -> Iterator[None]:
 
     Raises:
         UserError: it holds another configuration, or another process is running in it.
-
-    A directory in which nothing was saved yet is free: a mistake that stopped the first stage can be
-    mended in place.
     """
-    tree = describe.describe(root)
-    kept = workdir / "config.json"
-    if workdir.exists() and not workdir.is_dir():
-        raise errors.UserError(f"--workdir {workdir} is a file; give a directory")
-    saved = next(workdir.glob("stages/*/checkpoints/[0-9]*"), None)
-    if kept.exists() and saved is not None:
-        before, now = placed_anywhere(read_json(kept)), placed_anywhere(tree)
-        if before != now:
-            lines = describe.difference(before, now)
-            more = f" (and {len(lines) - 5} more)" if len(lines) > 5 else ""
-            raise errors.UserError(
-                f"{workdir} holds another configuration; use another --workdir or undo: "
-                + "; ".join(lines[:5])
-                + more
-            )
-    elif saved is not None:
-        raise errors.UserError(f"{workdir} holds stages but no config.json; use another --workdir")
+    check_continues(workdir, root)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         lock = open(workdir / ".lock", "w")  # noqa: SIM115
@@ -65,9 +46,42 @@ def claimed(workdir: pathlib.Path, root: Any, text: str) -> Iterator[None]:
             raise errors.UserError(
                 f"another process is running in {workdir}; wait for it or end it"
             ) from error
-        files.write_atomic(kept, json_bytes(tree))
+        files.write_atomic(workdir / "config.json", json_bytes(describe.describe(root)))
         files.write_atomic(workdir / "config.gin", text.encode())
         yield
+
+
+def check_continues(workdir: pathlib.Path, root: Any) -> None:
+    """Refuse a work directory that cannot go on with a configuration.
+
+    A directory in which nothing was saved yet is free: a mistake that stopped the first stage can be
+    mended in place. An ablation may ask for more seeds than before: what its first seeds gave stays as it is.
+
+    Args:
+        workdir: may be absent.
+        root: Experiment or Ablation.
+
+    Raises:
+        UserError: it is a file, or holds what another configuration saved.
+    """
+    kept = workdir / "config.json"
+    if workdir.exists() and not workdir.is_dir():
+        raise errors.UserError(f"--workdir {workdir} is a file; give a directory")
+    if next(workdir.glob("stages/*/checkpoints/[0-9]*"), None) is None:
+        return
+    if not kept.exists():
+        raise errors.UserError(f"{workdir} holds stages but no config.json; use another --workdir")
+    before, now = placed_anywhere(read_json(kept)), placed_anywhere(describe.describe(root))
+    if isinstance(before, dict) and "seeds" in before and set(before["seeds"]) <= set(now.get("seeds", ())):
+        before["seeds"] = now["seeds"]
+    if before != now:
+        lines = describe.difference(before, now)
+        more = f" (and {len(lines) - 5} more)" if len(lines) > 5 else ""
+        raise errors.UserError(
+            f"{workdir} holds another configuration; use another --workdir or undo: "
+            + "; ".join(lines[:5])
+            + more
+        )
 
 
 def placed_anywhere(tree: Any) -> Any:

@@ -23,7 +23,7 @@ def usual_promotion():
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Return the work directory of tiny.gin, trained in one go: 12 steps a stage."""
+    """Return the work directory of tiny.gin, trained in one go: 8 steps a stage."""
     workdir = tmp_path_factory.mktemp("whole")
     done = cli.train(workdir, *cli.LONG)
     assert done.returncode == 0, done.stderr

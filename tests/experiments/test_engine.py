@@ -144,6 +144,16 @@ def test_another_configuration_is_refused_and_the_difference_shown(tmp_path):
     assert (tmp_path / "config.json").read_bytes() == kept
 
 
+def test_an_ablation_may_ask_for_more_seeds_but_not_for_fewer(tmp_path):
+    seeds = lambda *some: recipe.Ablation("a", BASE, {"base": {}}, some)
+    with hold(tmp_path, seeds(0, 1)):
+        (tmp_path / "stages/stage1-s0-0/checkpoints/2").mkdir(parents=True)
+    with hold(tmp_path, seeds(0, 1, 2)):
+        assert json.loads((tmp_path / "config.json").read_text())["seeds"] == [0, 1, 2]
+    with pytest.raises(errors.UserError, match="another configuration"), hold(tmp_path, seeds(0, 1)):
+        pass
+
+
 def test_a_directory_in_which_nothing_was_saved_is_free(tmp_path):
     with hold(tmp_path, change(1, steps=5)):
         pass
@@ -214,10 +224,10 @@ def test_a_vocabulary_that_does_not_fit_is_refused():
 
 def test_digests_are_of_the_parameters(whole):
     found = storage.digests(whole)
-    assert [(name.partition("-")[0], at) for name, at, _ in found] == [("stage1", 12), ("stage2", 12)]
+    assert [(name.partition("-")[0], at) for name, at, _ in found] == [("stage1", 8), ("stage2", 8)]
     for name, _, sha in found:
         done = json.loads((whole / "stages" / name / "done.json").read_text())
-        assert done == {"step": 12, "digest": sha}
+        assert done == {"step": 8, "digest": sha}
     with pytest.raises(errors.UserError, match="holds no saved stage"):
         storage.digests(whole / "nothing")
 

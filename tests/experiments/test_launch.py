@@ -1,5 +1,6 @@
 """Rows as independent jobs: who claims what, in which order, and what a killed worker leaves."""
 
+import argparse
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from core import errors
-from experiments import strict
+from experiments import storage, strict
 from experiments.launch import claims, command, gke, launch, local, slurm, units
 
 ABLATION = "smoke.gin"
@@ -138,6 +139,16 @@ def test_a_bucket_is_refused_with_what_to_use(workdir, tmp_path):
     with pytest.raises(errors.UserError, match="NFS"):
         launch.check_workdir(pathlib.Path(workdir))
     launch.check_workdir(tmp_path)
+
+
+def test_a_dry_run_is_refused_where_the_run_would_be(ablation, tmp_path):
+    storage.record(tmp_path / "config.json", {})
+    (tmp_path / "stages/stage1-s0-0/checkpoints/2").mkdir(parents=True)
+    options = argparse.Namespace(
+        file="x.gin", bindings=[], workdir=tmp_path, jobs=1, setting=[], launcher="local", dry_run=True
+    )
+    with pytest.raises(errors.UserError, match="another configuration"):
+        launch.run(options, ablation, "")
 
 
 @pytest.mark.slow
