@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PRISMLAB_CACHE ?= $(CURDIR)/runs/cache
 
-.PHONY: ablation smoke reproduce test test-slow test-tpu lint lock bench bench-encoder bench-data bench-step clean
+.PHONY: ablation smoke reproduce test test-slow test-tpu lint lock bench bench-encoder bench-data bench-step \
+	bench-checkpoint clean
 
 ablation: .venv/installed  ## the main job: rendered videos -> both stages -> table and report
 	$(BIN)/prismlab ablate quickstart.gin --workdir runs/quickstart
@@ -41,6 +42,10 @@ bench-data: .venv/installed  ## the loader against the bare decoder, as ratios i
 
 bench-step: .venv/installed  ## stage-2 student cost against the share of visible tokens, one run
 	$(BIN)/python -m experiments.bench.view_cost
+
+bench-checkpoint: .venv/installed  ## how long a save stops the loop, and memory over 30 saves
+	$(BIN)/python -m experiments.bench.checkpoint videoprism_base.gin --saves 5
+	$(BIN)/python -m experiments.bench.checkpoint reproduce_small.gin --saves 30
 
 lock: .venv/installed  ## write requirements.lock anew (needs uv: .venv/bin/pip install uv)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test --generate-hashes \
