@@ -8,6 +8,7 @@ travels as one small array beside the step (`Beside`), so that nobody waits for 
 import json
 import os
 import re
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,12 +16,13 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from core import errors
+from core import errors, heartbeat
 from core import mesh as meshes
 
 VARIABLES = ("PRISMLAB_COORDINATOR", "PRISMLAB_PROCESSES", "PRISMLAB_PROCESS")
 # A decision may follow an evaluation that process 0 makes alone.
 PATIENCE_SECONDS = 24 * 3600
+JOIN_SECONDS = 300
 
 _decided = 0
 
@@ -71,8 +73,11 @@ def _explicit(given: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def start() -> None:
+def start(lost: Callable[[str], Any]) -> None:
     """Join the other processes of this run, if the environment names any; call before any device is used.
+
+    Args:
+        lost: told one line, from another thread, when the others did not come; should end this process.
 
     Raises:
         UserError: the environment is incomplete, or the others cannot be reached.
@@ -83,14 +88,24 @@ def start() -> None:
     if arguments.get("num_processes") == 1:
         return
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    # JAX would abort with a stack trace a little later.
+    late = threading.Timer(
+        JOIN_SECONDS - 10,
+        lost,
+        [f"the processes of this run did not find each other within {JOIN_SECONDS} s"],
+    )
+    late.daemon = True
+    late.start()
     try:
-        jax.distributed.initialize(**arguments)
+        jax.distributed.initialize(**arguments, initialization_timeout=JOIN_SECONDS)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise errors.UserError(
             f"the processes of this run did not find each other ({reason}); start all of them, and see that "
             f"they can reach {arguments.get('coordinator_address', 'process 0')}"
         ) from error
+    finally:
+        late.cancel()
 
 
 def is_main() -> bool:
@@ -102,6 +117,16 @@ def _client() -> Any:
     from jax._src import distributed  # the only way to the coordination service, which Orbax takes as well
 
     return distributed.global_state.client
+
+
+def watched(lost: Callable[[str], Any]) -> heartbeat.Heartbeat:
+    """Return what notices that another process of this run is gone, while its context is open.
+
+    Args:
+        lost: told one line, from another thread; should end this process.
+    """
+    board = _client() if jax.process_count() > 1 else None
+    return heartbeat.Heartbeat(board, jax.process_index(), lost)
 
 
 def decide(function: Callable[[], Any]) -> Any:

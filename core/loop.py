@@ -188,10 +188,7 @@ def run(
         if not several:
             raise
         reason = " ".join(str(error).split())[:200]
-        raise Lost(
-            f"another process of this run is gone after step {done} ({reason}); start all of them again with "
-            "the same command to go on from the last checkpoint"
-        ) from error
+        raise Lost(f"another process of this run is gone after step {done} ({reason})") from error
     finally:
         traced.close()
     assert done == steps, f"the loader ended after {done} of {steps} steps"

@@ -48,13 +48,14 @@ def execute(
     from core import distributed, loop
     from experiments import console, engine, gather, prepare, report, sameness, storage
 
-    distributed.start()
+    distributed.start(lost_here)
     distributed.check_same(lambda: sameness.facts(root))
     main, cache = distributed.is_main(), storage.default_cache()
     out = console.make_console() if main else console.silent()
     before = {number: signal.signal(number, stop_here) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         with contextlib.ExitStack() as held:
+            held.enter_context(distributed.watched(lost_here))
             distributed.decide(lambda: held.enter_context(storage.claimed(workdir, root, text)))
             distributed.decide(lambda: prepare.everything(rows, cache, out))
             if not main:  # where the cache is not shared, this host makes its own
@@ -62,8 +63,7 @@ def execute(
             engine.Engine(workdir, cache, out).run(rows, seeds)
             table = gather.tables(workdir, title=root.name, reference=compare_with) if main else None
     except loop.Lost as stopped:
-        print(f"prismlab: {stopped}", file=sys.stderr, flush=True)
-        os._exit(INTERRUPTED)  # an orderly end would wait for the process that is gone
+        lost_here(str(stopped))
     except loop.Interrupted as stopped:
         print(f"prismlab: {stopped}", file=sys.stderr)
         return INTERRUPTED
@@ -81,6 +81,15 @@ def execute(
     report.print_table(table, out)
     console.say(out, f"written: {workdir / 'table.json'}, report.md, report.html")
     return 0
+
+
+def lost_here(reason: str) -> None:
+    """End the process because another of this run is gone: an orderly end would wait for that one."""
+    for worker in multiprocessing.active_children():
+        worker.terminate()
+    mend = "start all of them again with the same command to go on from the last checkpoint"
+    os.write(2, f"prismlab: {reason}; {mend}\n".encode())
+    os._exit(INTERRUPTED)
 
 
 def stop_here(number: int, frame: object) -> None:

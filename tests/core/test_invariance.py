@@ -1,4 +1,4 @@
-"""Whatever the mesh, twenty steps of both stages give the same losses."""
+"""Whatever the mesh, twenty steps give the same losses; a state goes from one mesh to another bit by bit."""
 
 import json
 import os
@@ -12,16 +12,21 @@ import pytest
 HERE = pathlib.Path(__file__).parent
 
 
-def _losses(devices, layout):
+def _run(script, *words):
     paths = os.pathsep.join([str(HERE.parent), str(HERE.parents[1])])
     done = subprocess.run(
-        [sys.executable, str(HERE / "invariance.py"), str(devices), layout],
+        [sys.executable, str(HERE / script), *map(str, words)],
         env={**os.environ, "PYTHONPATH": paths},
         capture_output=True,
         text=True,
-        check=True,
     )
-    return np.asarray([json.loads(line) for line in done.stdout.splitlines()])
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _losses(devices, layout):
+    out = _run("invariance.py", devices, layout)
+    return np.asarray([json.loads(line) for line in out.splitlines()])
 
 
 @pytest.mark.slow
@@ -31,3 +36,11 @@ def test_losses_do_not_depend_on_the_mesh():
     others = [(2, "1,-1,1"), (4, "1,-1,1"), (8, "1,-1,1"), (8, "8,1,1"), (8, "1,4,2"), (8, "2,2,2")]
     for devices, layout in others:
         np.testing.assert_allclose(_losses(devices, layout), wanted, atol=1e-5, err_msg=layout)
+
+
+@pytest.mark.slow
+def test_what_eight_devices_saved_others_restore_bit_by_bit(tmp_path):
+    saved = _run("resharding.py", "save", 8, tmp_path)
+    assert saved.strip()
+    for devices in (1, 2, 4):
+        assert _run("resharding.py", "restore", devices, tmp_path) == saved

@@ -30,7 +30,7 @@ def cases():
                     yield pytest.param(file, job.row, job.stage, topology, whole, id=name)
 
 
-@pytest.mark.parametrize(("file", "row", "stage", "topology", "whole"), cases())
+@pytest.mark.parametrize(("file", "row", "stage", "topology", "whole"), list(cases()))
 def test_a_full_scale_step_compiles(file, row, stage, topology, whole):
     pytest.importorskip("libtpu", reason="the optional extra `tpu` is not installed")
     asked = compiled.Request(file, (), row, stage.name, topology, stage.batch_size, whole=whole)

@@ -1,0 +1,132 @@
+"""Several processes on loopback train as one does; one of them may die, and others may go on.
+
+Losses of different numbers of processes agree to 1e-5, not to the bit: gradients are summed in another order.
+"""
+
+import pathlib
+import signal
+import socket
+import time
+
+import cli
+import numpy as np
+import pytest
+
+from core import checkpoint, events
+from experiments import storage
+
+pytestmark = pytest.mark.slow
+SHORT = ("STEPS=8", "recipe.Stage.checkpoint_every=2", "recipe.Stage.batch_size=8")
+
+
+def started(workdir: pathlib.Path, processes: int, devices: int, *more: str) -> list:
+    """Start the processes of one run, each with as many devices; `more` goes to the last one alone."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    found = []
+    for process in range(processes):
+        variables = {
+            "PRISMLAB_COORDINATOR": f"127.0.0.1:{port}",
+            "PRISMLAB_PROCESSES": str(processes),
+            "PRISMLAB_PROCESS": str(process),
+        }
+        env = cli.environment(devices, **(variables if processes > 1 else {}))
+        last = more if process == processes - 1 else ()
+        found.append(cli.start("train", cli.TINY, *SHORT, *last, "--workdir", workdir, env=env))
+    return found
+
+
+def finished(processes: list) -> list[tuple[int, str]]:
+    """Return exit code and errors of each process."""
+    told = [process.communicate(timeout=600) for process in processes]
+    return [(process.returncode, err) for process, (_, err) in zip(processes, told)]
+
+
+def losses(workdir: pathlib.Path) -> np.ndarray:
+    """Return the loss of every step of every stage."""
+    logs = sorted(workdir.glob("stages/*/events.jsonl"))
+    return np.asarray(
+        [[line["loss"] for line in events.read(log) if line["kind"] == "train"] for log in logs]
+    )
+
+
+def parameters(workdir: pathlib.Path) -> dict[str, np.ndarray]:
+    """Return the arrays of the last stage."""
+    return checkpoint.read_learner(next(workdir.glob("stages/stage2-*")) / "checkpoints")[1]
+
+
+def wait_for_a_checkpoint(workdir: pathlib.Path, *processes) -> None:
+    """Wait until the first stage has saved; all processes must still live then."""
+    while not any(workdir.glob("stages/stage1-*/checkpoints/2")):
+        assert all(each.poll() is None for each in processes), finished(processes)
+        time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> pathlib.Path:
+    """Return the work directory of one process with four devices."""
+    workdir = tmp_path_factory.mktemp("alone")
+    ((code, err),) = finished(started(workdir, 1, 4))
+    assert code == 0, err
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory) -> pathlib.Path:
+    """Return the work directory of two processes with two devices each, undisturbed."""
+    workdir = tmp_path_factory.mktemp("pair")
+    for code, err in finished(started(workdir, 2, 2)):
+        assert code == 0, err
+    return workdir
+
+
+def near(workdir: pathlib.Path, other: pathlib.Path) -> None:
+    """Compare two runs."""
+    assert losses(workdir).shape == (2, 8)
+    np.testing.assert_allclose(losses(workdir), losses(other), atol=1e-5)
+    mine, theirs = parameters(workdir), parameters(other)
+    assert mine.keys() == theirs.keys()
+    for name, value in mine.items():
+        np.testing.assert_allclose(value, theirs[name], atol=1e-5, err_msg=name)
+
+
+def test_two_processes_train_as_one_does(alone, pair):
+    near(pair, alone)
+
+
+def test_a_killed_process_ends_the_run_and_one_process_goes_on(alone, tmp_path):
+    first, second = started(tmp_path, 2, 2)
+    wait_for_a_checkpoint(tmp_path, first, second)
+    second.send_signal(signal.SIGKILL)
+    _, err = first.communicate(timeout=600)
+    assert first.returncode == 75, err
+    assert "start all of them again" in err
+    assert "Traceback" not in err
+    second.communicate()
+    assert storage.digests(tmp_path)[0][1] < 8
+    ((code, err),) = finished(started(tmp_path, 1, 4))
+    assert code == 0, err
+    near(tmp_path, alone)
+
+
+def test_asked_to_stop_one_process_all_save_and_leave(pair, tmp_path):
+    first, second = started(tmp_path, 2, 2)
+    wait_for_a_checkpoint(tmp_path, first, second)
+    second.send_signal(signal.SIGTERM)
+    for code, err in finished([first, second]):
+        assert code == 75, err
+        assert "run the same command to go on" in err
+    for code, err in finished(started(tmp_path, 2, 2)):
+        assert code == 0, err
+    # As many processes as before sum in the same order: equal to the bit.
+    assert cli.digest(tmp_path) == cli.digest(pair)
+
+
+def test_hosts_with_different_configurations_are_refused_with_the_difference(tmp_path):
+    for code, err in finished(started(tmp_path, 2, 2, "optim.Schedule.peak=2e-3")):
+        assert code == 2, err
+        assert "Traceback" not in err
+        assert "process 1 differs from process 0" in err
+        assert "peak: 0.001 -> 0.002" in err
+    assert not any(tmp_path.glob("stages/*"))
