@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from core import keys, layers, pooling
+from core import keys, layers
 from data import source
 from experiments.tasks import task, tuning
 
@@ -104,15 +104,12 @@ class AdapterTuning:
             cache: directory shared by runs.
         """
         encoder = tuning.encoder_of(towers)
-        dim = encoder.temporal_norm.bias.shape[-1]
 
         def build(classes: int, key: PRNGKeyArray) -> tuple[tuning.Classifier, Any]:
             changed, moving = adapted(encoder, self.bottleneck, key=keys.fold(key, "adapters"))
-            pooler = pooling.AttentionPooler(
-                dim, self.heads, self.hidden_dim or dim, key=keys.fold(key, "pooler")
+            model = tuning.pooled_once(
+                changed, self.heads, self.hidden_dim, classes, self.setup.dropout, key=key
             )
-            linear = layers.Linear(dim, classes, key=keys.fold(key, "linear"))
-            model = tuning.Classifier(changed, pooler, linear, tuning.tokens_of, self.setup.dropout)
             moves = jax.tree.map(eqx.is_inexact_array, model)
             return model, eqx.tree_at(lambda m: m.encoder, moves, moving)
 

@@ -12,7 +12,6 @@ import equinox as eqx
 import jax
 from jaxtyping import PRNGKeyArray
 
-from core import keys, layers, pooling
 from data import source
 from experiments.tasks import task, tuning
 
@@ -48,14 +47,11 @@ class FineTuning:
             cache: directory shared by runs.
         """
         encoder = tuning.encoder_of(towers)
-        dim = encoder.temporal_norm.bias.shape[-1]
 
         def build(classes: int, key: PRNGKeyArray) -> tuple[tuning.Classifier, Any]:
-            pooler = pooling.AttentionPooler(
-                dim, self.heads, self.hidden_dim or dim, key=keys.fold(key, "pooler")
+            model = tuning.pooled_once(
+                encoder, self.heads, self.hidden_dim, classes, self.setup.dropout, key=key
             )
-            linear = layers.Linear(dim, classes, key=keys.fold(key, "linear"))
-            model = tuning.Classifier(encoder, pooler, linear, tuning.tokens_of, self.setup.dropout)
             return model, jax.tree.map(eqx.is_inexact_array, model)
 
         words = f"attention pooler, everything tuned, layer decay {self.setup.optimizer.layer_decay}"

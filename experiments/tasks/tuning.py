@@ -18,7 +18,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from core import errors, keys, layers, names, optim
+from core import errors, keys, layers, mixing, names, optim, pooling
 from data import pipeline, record, source
 from experiments.tasks import probe, task
 
@@ -39,6 +39,7 @@ class Setup:
         batch_size: clips of a step.
         dropout: share of the pooled vector that is dropped in training, in [0, 1).
         label_smoothing: share of the target spread over all classes, in [0, 1).
+        mix: mixup and its kin; each step takes one of them, drawn alike. Empty: clips stay as they are.
     """
 
     optimizer: optim.AdamW
@@ -51,8 +52,10 @@ class Setup:
     batch_size: int = 256
     dropout: float = 0.5
     label_smoothing: float = 0.1
+    mix: tuple[mixing.Mix, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "mix", tuple(self.mix))
         for name in ("train_clips", "test_clips", "frames", "steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -104,6 +107,25 @@ def encoder_of(towers: Mapping[str, Any]) -> Any:
 def tokens_of(encoder: Any, clips: Float[Array, "b t r r 3"]) -> Float[Array, "b s d"]:
     """Read an encoder's tokens: what a single pooler looks at."""
     return encoder(clips).x
+
+
+def pooled_once(
+    encoder: Any, heads: int, hidden_dim: int | None, classes: int, dropout: float, *, key: PRNGKeyArray
+) -> Classifier:
+    """Return a classifier that pools an encoder's tokens by one layer of attention.
+
+    Args:
+        encoder: see `encoder_of`, perhaps with parts added.
+        heads: attention heads of the pooler.
+        hidden_dim: width of all heads together; None means the tokens' width.
+        classes: outputs.
+        dropout: see `Setup`.
+        key: initial weights of pooler and linear layer.
+    """
+    dim = encoder.temporal_norm.bias.shape[-1]
+    pooler = pooling.AttentionPooler(dim, heads, hidden_dim or dim, key=keys.fold(key, "pooler"))
+    linear = layers.Linear(dim, classes, key=keys.fold(key, "linear"))
+    return Classifier(encoder, pooler, linear, tokens_of, dropout)
 
 
 def score(
@@ -175,13 +197,17 @@ def fit(
     optimizer = setup.optimizer.build(setup.steps)
     arrays, still = eqx.partition(model, moving)
     still_arrays, static = eqx.partition(still, eqx.is_array)
+    classes = model.linear.bias.shape[-1]
 
     @jax.jit
     def one(arrays: Any, memory: Any, still: Any, clips: Array, wanted: Array, key: PRNGKeyArray) -> tuple:
         def loss_of(arrays: Any) -> Array:
             whole: Any = eqx.combine(arrays, still, static)
-            logits = whole(clips.astype(jnp.float32) / 255.0, key)
-            soft = optax.smooth_labels(jax.nn.one_hot(wanted, logits.shape[-1]), setup.label_smoothing)
+            shown, soft = clips.astype(jnp.float32) / 255.0, jax.nn.one_hot(wanted, classes)
+            if setup.mix:
+                shown, soft = _mixed(setup.mix, shown, soft, keys.fold(key, "mix"))
+            logits = whole(shown, key)
+            soft = optax.smooth_labels(soft, setup.label_smoothing)
             return optax.softmax_cross_entropy(logits, soft).mean()
 
         updates, memory = optimizer.update(jax.grad(loss_of)(arrays), memory, arrays)
@@ -195,6 +221,11 @@ def fit(
         drop = keys.fold(key, "dropout", step)
         arrays, memory = one(arrays, memory, still_arrays, videos[at], targets[at], drop)
     return eqx.combine(arrays, still)
+
+
+def _mixed(mixes: tuple[mixing.Mix, ...], clips: Array, targets: Array, key: PRNGKeyArray) -> mixing.Mixed:
+    ways = [lambda mix=mix: mix(clips, targets, jnp.ones(len(clips)), key=key) for mix in mixes]
+    return jax.lax.switch(jax.random.randint(keys.fold(key, "which"), (), 0, len(ways)), ways)
 
 
 def _targets(

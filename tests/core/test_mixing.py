@@ -11,7 +11,7 @@ B = 6
 # Each clip holds its own number everywhere, so that a mixed clip tells what it is made of.
 VIDEO = jnp.broadcast_to(jnp.arange(B, dtype=jnp.float32)[:, None, None, None, None], (B, 2, 20, 20, 3))
 TARGETS, ONES = jnp.eye(B), jnp.ones(B)
-mixers = pytest.mark.parametrize("mix", [mixing.mixup, mixing.cutmix], ids=["mixup", "cutmix"])
+mixers = pytest.mark.parametrize("mix", [mixing.Mixup(), mixing.Cutmix()], ids=["mixup", "cutmix"])
 
 
 @mixers
@@ -40,3 +40,9 @@ def test_mixing_repeats_with_its_key(mix):
     one, two = (mix(VIDEO, TARGETS, ONES, key=jax.random.key(3))[0] for _ in range(2))
     assert np.array_equal(one, two)
     assert not np.array_equal(one, mix(VIDEO, TARGETS, ONES, key=jax.random.key(4))[0])
+
+
+@pytest.mark.parametrize("kind", [mixing.Mixup, mixing.Cutmix])
+def test_a_distribution_that_is_none_is_refused(kind):
+    with pytest.raises(ValueError, match="above 0"):
+        kind(alpha=0.0)

@@ -1,5 +1,7 @@
 """Adaptation: what starts as the released model, what moves, and that it learns."""
 
+import dataclasses
+
 import cli
 import equinox as eqx
 import jax
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 import tiny
 
-from core import errors, keys, layers, names, optim, presets, video
+from core import errors, keys, layers, mixing, names, optim, presets, video
 from data import record, source, world
 from experiments.tasks import adapter, finetune, mlap, tuning
 
@@ -84,6 +86,38 @@ def test_fitting_learns_what_can_be_learnt_and_is_the_same_twice():
     )
     assert names.digest(names.flatten(first)) == names.digest(names.flatten(second))
     assert (first(jnp.asarray(clips, jnp.float32) / 255.0).argmax(1) == bright).all()
+
+
+class Relabelled:
+    """Keeps the clips and gives each the neighbour's target."""
+
+    def __call__(self, video, targets, weight, *, key):
+        return video, jnp.roll(targets, 1, axis=0)
+
+
+def test_mixes_reach_clips_and_targets():
+    model = tuning.Classifier(
+        TOWER.encoder, lambda x: x.mean(1), layers.Linear(8, 2, key=jax.random.key(2)), tuning.tokens_of, 0.0
+    )
+    moving = jax.tree.map(lambda leaf: False, model)
+    moving = eqx.tree_at(lambda m: (m.linear.kernel, m.linear.bias), moving, (True, True))
+    targets = np.arange(6) % 2
+
+    def fitted(*mix):
+        setup = dataclasses.replace(SETUP, steps=2, mix=mix)
+        return tuning.fit(model, moving, CLIPS, targets, setup, key=keys.seeded(0, "a")).linear.kernel
+
+    assert jnp.abs(fitted(Relabelled()) - fitted()).max() > 1e-3
+
+
+def test_each_mix_has_its_turn():
+    targets = jnp.eye(6)
+    ways = (mixing.Mixup(), Relabelled())
+    drawn = [tuning._mixed(ways, FLOATS, targets, jax.random.key(seed)) for seed in range(8)]
+    kept = [bool(jnp.array_equal(clips, FLOATS)) for clips, _ in drawn]
+    assert 0 < sum(kept) < 8
+    for keep, (_, mixed) in zip(kept, drawn):
+        assert keep == bool(jnp.array_equal(mixed, jnp.roll(targets, 1, axis=0)))
 
 
 def test_dropout_is_of_training_only():
