@@ -33,7 +33,7 @@ class Writer:
         self._path = path
 
     def __enter__(self) -> "Writer":
-        with self._full_disk():
+        with self._system_errors():
             self._writer = array_record_module.ArrayRecordWriter(str(self._path), _WRITER_OPTIONS)
         return self
 
@@ -44,7 +44,7 @@ class Writer:
             errors.UserError: for a record that `record.check` refuses.
         """
         data = record_module.pack(record)
-        with self._full_disk():
+        with self._system_errors():
             self._writer.write(data)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -52,17 +52,19 @@ class Writer:
             with contextlib.suppress(RuntimeError):
                 self._writer.close()
             return
-        with self._full_disk():
+        with self._system_errors():
             self._writer.close()
             with self._path.open("rb") as written:
                 os.fsync(written.fileno())
 
     @contextlib.contextmanager
-    def _full_disk(self) -> Iterator[None]:
+    def _system_errors(self) -> Iterator[None]:
         try:
             yield
         except RuntimeError as error:  # the library tells of the operating system's errors in words alone
-            raise OSError(errno.ENOSPC, str(error).splitlines()[0], str(self._path)) from error
+            told = str(error).splitlines()[0]
+            number = errno.ENOSPC if os.strerror(errno.ENOSPC) in str(error) else errno.EIO
+            raise OSError(number, told, str(self._path)) from error
 
 
 def measure(path: pathlib.Path) -> dict[str, Any]:

@@ -138,7 +138,7 @@ class Engine:
 
     def _towers(self, like: Planned, which: Planned | pathlib.Path, what: str) -> learner.Towers:
         """Build towers as a stage does and fill them from the last checkpoint of a stage or folder."""
-        _, arrays = checkpoint.read_learner(self._folder(which) / "checkpoints")
+        _, arrays = storage.read_stage(self._folder(which))
         key = keys.seeded(like.seed, "init")
         built = {name: make(key=keys.fold(key, "tower", name)) for name, make in like.stage.towers.items()}
         return checkpoint.adopt({"towers": built}, arrays, what)[0]["towers"]
@@ -173,7 +173,7 @@ class Engine:
             if isinstance(planned.init_from, released_weights.Released):
                 arrays = planned.init_from.arrays()
             else:
-                _, arrays = checkpoint.read_learner(self._folder(planned.init_from) / "checkpoints")
+                _, arrays = storage.read_stage(self._folder(planned.init_from))
             with host_memory.on_host():
                 built, taken = checkpoint.adopt(built, arrays, f"init_from {stage.init_from!r}")
             origin = f"initialised {taken} of {len(names.flatten(built))} arrays from {stage.init_from}"

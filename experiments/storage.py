@@ -8,6 +8,8 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from core import checkpoint, distributed, errors, files, names
 from experiments import describe
 
@@ -110,6 +112,29 @@ def read_json(path: pathlib.Path) -> Any:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise errors.UserError(f"{path} cannot be read ({error}); move it away and run again") from error
+
+
+def read_stage(folder: pathlib.Path) -> tuple[int, dict[str, np.ndarray]]:
+    """Read the learner of a stage's newest checkpoint; that of a finished stage must be what was trained.
+
+    Args:
+        folder: a stage's directory.
+
+    Returns:
+        Its step, and path -> array.
+
+    Raises:
+        UserError: absent, half-written or damaged, be it by a single changed byte.
+    """
+    at, arrays = checkpoint.read_learner(folder / "checkpoints")
+    done = folder / "done.json"
+    kept = read_json(done) if done.exists() else {}
+    if kept.get("step") == at and kept["digest"] != names.digest(arrays):
+        raise errors.UserError(
+            f"checkpoint {folder / 'checkpoints' / str(at)} is not what {done} was written for, so it was "
+            "damaged since; delete the stage's folder and run the same command to train it again"
+        )
+    return at, arrays
 
 
 def digests(workdir: pathlib.Path) -> list[tuple[str, int, str]]:

@@ -45,8 +45,8 @@ CHIPS = {
         Chip("v5p", 459e12, 459e12, 95 * GIB, 2765e9, 600e9, 3, 6144, "cloud.google.com/tpu/docs/v5p"),
         Chip("v6e", 918e12, 918e12, 32 * GIB, 1638e9, 400e9, 2, 256, "cloud.google.com/tpu/docs/v6e"),
         Chip("h100", 989e12, 495e12, 80e9, 3350e9, 450e9, 0, 8, "NVIDIA H100 SXM data sheet, dense, TF32"),
-        # No data sheet speaks of "a CPU": products measured on two cores, see the record.
-        Chip("cpu", 150e9, 150e9, 16 * GIB, 20e9, 20e9, 0, 1, "experiments/records/2026-11-24-plan.md"),
+        # No data sheet speaks of "a CPU".
+        Chip("cpu", 150e9, 150e9, 16 * GIB, 20e9, 20e9, 0, 1, "a rough figure for two cores"),
     )
 }
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import errors
+from core import errors, names
 from experiments import console, describe, engine, recipe, storage, strict
 from experiments.tasks import task
 
@@ -230,6 +230,24 @@ def test_digests_are_of_the_parameters(whole):
         assert done == {"step": 8, "digest": sha}
     with pytest.raises(errors.UserError, match="holds no saved stage"):
         storage.digests(whole / "nothing")
+
+
+def test_a_single_changed_byte_of_a_finished_stage_is_found(whole, tmp_path):
+    stage = pathlib.Path(shutil.copytree(next(whole.glob("stages/stage1-*")), tmp_path / "stage"))
+    at, arrays = storage.read_stage(stage)
+    assert (at, names.digest(arrays)) == (8, json.loads((stage / "done.json").read_text())["digest"])
+    data = max((stage / "checkpoints/8/learner").rglob("d/*"), key=lambda path: path.stat().st_size)
+    kept = data.read_bytes()
+    damaged = 0
+    for place in range(0, len(kept), len(kept) // 16):
+        data.write_bytes(kept[:place] + bytes([kept[place] ^ 4]) + kept[place + 1 :])
+        try:
+            found = names.digest(storage.read_stage(stage)[1])
+        except errors.UserError:
+            damaged += 1
+        else:  # a byte in which no array of the learner lies
+            assert found == names.digest(arrays)
+    assert damaged > 4
 
 
 def test_a_stage_of_no_steps_keeps_what_it_starts_from(whole, tmp_path):
