@@ -4,9 +4,8 @@ The golden files were written by the official code with random weights, noise ad
 change only if the public release changes its numerics.
 """
 
-import pathlib
-
 import equinox as eqx
+import golden_models
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,39 +13,18 @@ import pytest
 
 from core import errors, released
 
-GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
-SHARED = {
-    "patch_size": 6,
-    "pos_emb_shape": (4, 4, 4),
-    "model_dim": 32,
-    "num_spatial_layers": 2,
-    "num_temporal_layers": 2,
-    "num_heads": 4,
-    "mlp_dim": 64,
-    "atten_logit_cap": 50.0,
-    "scan": True,
-}
-ENCODER = {**SHARED, "kind": "video_encoder"}
-CLASSIFIER = {**SHARED, "kind": "video_classifier", "num_classes": 7}
+SHARED = golden_models.SHARED
+ENCODER, CLASSIFIER = golden_models.CONFIGS["video_encoder"], golden_models.CONFIGS["video_classifier"]
 ENCODE = eqx.filter_jit(released.encode_video)
-PARAMETERS = GOLDEN / "video_encoder_params.npz"
+PARAMETERS = golden_models.parameters("video_encoder")
 
 
 def _text(policy):
-    return {
-        **SHARED,
-        "kind": "video_text",
-        "mlp_dim": 128,
-        "num_auxiliary_layers": 1,
-        "num_unimodal_layers": 2,
-        "vocabulary_size": 64,
-        "enable_causal_atten": True,
-        "norm_policy": policy,
-    }
+    return golden_models.CONFIGS[f"video_text_{policy}"]
 
 
 def _io(name):
-    with np.load(GOLDEN / f"{name}_io.npz", allow_pickle=False) as archive:
+    with np.load(golden_models.inputs_and_outputs(name), allow_pickle=False) as archive:
         return {key: jnp.asarray(archive[key]) for key in archive.files}
 
 
@@ -79,7 +57,10 @@ def test_video_encoder_golden_in_bfloat16():
 
 
 def test_video_classifier_golden():
-    io, model = _io("video_classifier"), released.load(CLASSIFIER, GOLDEN / "video_classifier_params.npz")
+    io, model = (
+        _io("video_classifier"),
+        released.load(CLASSIFIER, golden_models.parameters("video_classifier")),
+    )
 
     @eqx.filter_jit
     def run(model, clips):
@@ -93,7 +74,7 @@ def test_video_classifier_golden():
 @pytest.mark.parametrize("policy", ["pre", "primer_hybrid"])
 def test_video_text_golden(policy):
     io = _io(f"video_text_{policy}")
-    model = released.load(_text(policy), GOLDEN / f"video_text_{policy}_params.npz")
+    model = released.load(_text(policy), golden_models.parameters(f"video_text_{policy}"))
     captions = (io["text_token_ids"], io["text_paddings"])
 
     @eqx.filter_jit
