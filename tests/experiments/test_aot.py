@@ -11,7 +11,7 @@ from experiments import strict
 from experiments.plan import choices, compiled
 
 FILES = ("videoprism_base.gin", "videoprism_giant.gin", "ablation_fig4.gin")
-SLICES = (("v5p:4x4x8", True), ("v6e:16x16", False), ("v5e:16x16", False))
+SLICES = (("v5p:4x4x4", True), ("v6e:16x16", False), ("v5e:16x16", False))
 SECONDS = 3600.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.tpu]
