@@ -187,10 +187,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--clips", type=int, default=512, help="clips rendered; Grain shuffles few of them slowly"
+        "--clips", type=int, default=256, help="clips rendered; Grain shuffles few of them slowly"
     )
-    parser.add_argument("--reads", type=int, default=512, help="clips read by each way in each repeat")
-    parser.add_argument("--side", type=int, default=96)
+    parser.add_argument("--reads", type=int, default=256, help="clips read by each way in each repeat")
+    parser.add_argument("--side", type=int, default=288, help="of a frame; 288 as in the paper")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
