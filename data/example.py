@@ -152,8 +152,7 @@ class Prepare(grain.transforms.MapWithIndex):
         }
 
 
-# A clip of 16 frames of the paper's size is 4 MB; each copy that the two below leave out is a tenth of what
-# decoding it from JPEG costs.
+# A clip of 16 frames of the paper's size is 4 MB: the two below copy it only where they must.
 
 
 def _picked(decoded: np.ndarray, numbers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
