@@ -114,8 +114,8 @@ class TextTower(eqx.Module):
 class EvenSinesTextTower(TextTower):
     """The tower as transformers computes it: the same but for the wavelengths of the positions.
 
-    The released weights were trained with the wavelengths of `TextTower`; the embeddings differ by little, but
-    not by nothing. `released.load` takes this tower for a file that holds those positions.
+    The released weights were trained with the wavelengths of `TextTower`; the embeddings differ a
+    little. `released.load` takes this tower for a file that holds those positions.
 
     Source: transformers, modeling_videoprism.py (the positions are a stored buffer there).
     """

@@ -66,9 +66,9 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
     )
     platform: Any = importlib.import_module(f"experiments.launch.{options.launcher or 'local'}")
     preview = platform.preview(order)  # faults of the settings come up before anything is written
-    storage.check_continues(options.workdir, root)
     todo = units.units(root)
     if options.dry_run:
+        storage.check_continues(options.workdir, root)  # as `claimed` does below
         print("\n".join(described(todo, root, options.workdir)))
         print(preview)
         return 0
