@@ -6,7 +6,7 @@ and inspecting all read.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -124,21 +124,27 @@ def arrays(layout: str, config: Mapping[str, Any], model: Any) -> dict[str, np.n
     return out | computed(layout, config)
 
 
-def fill(empty: Any, table: Mapping[str, Entry], found: Mapping[str, np.ndarray]) -> Any:
+def fill(
+    empty: Any, table: Mapping[str, Entry], read: Callable[[Iterable[str]], Mapping[str, np.ndarray]]
+) -> Any:
     """Return the model with every field taken from a file's arrays, as float32.
+
+    One field is read at a time: beside the model only the largest of them is ever in memory.
 
     Args:
         empty: from `abstract`.
         table: from `entries`.
-        found: name -> array, each of its entry's shape.
+        read: names -> arrays, each of its entry's shape.
     """
-    pieces: dict[str, dict[int | None, np.ndarray]] = {}
+    fields: dict[str, dict[int | None, str]] = {}
     for name, entry in table.items():
-        own = entry.how.back(np.asarray(found[name], np.float32), entry.own)
-        pieces.setdefault(entry.field, {})[entry.layer] = own
-    values = {
-        ours: layers[None] if None in layers else np.stack([layers[index] for index in range(len(layers))])
-        for ours, layers in pieces.items()
-    }
-    own = [jnp.asarray(value) for value in values.values()]
-    return eqx.tree_at(lambda model: [field(model, ours) for ours in values], empty, own)
+        fields.setdefault(entry.field, {})[entry.layer] = name
+    values = []
+    for ours, layers in fields.items():
+        found = read(layers.values())
+        own = np.empty(field(empty, ours).shape, np.float32)
+        for layer, name in layers.items():
+            entry = table[name]
+            own[... if layer is None else layer] = entry.how.back(found[name], entry.own)
+        values.append(jnp.asarray(own))
+    return eqx.tree_at(lambda model: [field(model, ours) for ours in fields], empty, values)

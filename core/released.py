@@ -82,7 +82,7 @@ def load(
     sines = fitting.text_sines(full, contents)
     if sines is not None and sines != full["text_sines"]:
         empty = layouts.abstract({**full, "text_sines": sines}, dtype)
-    return layouts.fill(empty, table, contents.read(table))
+    return layouts.fill(empty, table, contents.read)
 
 
 def save(model: Model, path: str | os.PathLike) -> None:
