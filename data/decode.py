@@ -67,6 +67,8 @@ def decode_frames(
     video: Video,
     indices: Sequence[int],
     *,
+    start: float | None = None,
+    end: float | None = None,
     short_side: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
     name: str | None = None,
@@ -75,7 +77,9 @@ def decode_frames(
 
     Args:
         video: bytes of a video file, or its path.
-        indices: frame numbers from 0, in any order, repeats allowed, at least one.
+        indices: frame numbers, 0 being the first from `start` on; in any order, repeats allowed, one or more.
+        start: first second of the part that is counted, or None for the beginning.
+        end: second before which that part ends, or None.
         short_side: as in `decode`.
         limits: bounds on the file.
         name: as in `decode`.
@@ -86,7 +90,9 @@ def decode_frames(
     Raises:
         errors.UserError: naming the video, as in `decode`, and where it has too few frames.
     """
-    kept = dict(each_frame(video, indices, short_side=short_side, limits=limits, name=name))
+    kept = dict(
+        each_frame(video, indices, start=start, end=end, short_side=short_side, limits=limits, name=name)
+    )
     return np.stack([kept[int(index)] for index in indices])
 
 
@@ -94,6 +100,8 @@ def each_frame(
     video: Video,
     indices: Sequence[int],
     *,
+    start: float | None = None,
+    end: float | None = None,
     short_side: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
     name: str | None = None,
@@ -102,13 +110,15 @@ def each_frame(
 
     Args:
         video: bytes of a video file, or its path.
-        indices: as in `decode_frames`.
+        indices: as in `decode_frames`, like the next two.
+        start: see there.
+        end: see there.
         short_side: as in `decode`.
         limits: bounds on the file.
         name: as in `decode`.
 
     Yields:
-        (number from 0, uint8 [height, width, 3]); memory holds one frame, however long the video.
+        (its number, uint8 [height, width, 3]); memory holds one frame, however long the video.
 
     Raises:
         errors.UserError: as `decode_frames` does; frames already given are right nevertheless.
@@ -117,7 +127,12 @@ def each_frame(
     assert wanted, "at least one frame"
     assert min(wanted) >= 0, indices
     convert, number = Converter(short_side, container.label_of(video, name)), -1
-    for number, (frame, _) in enumerate(container.decoded(video, limits, name)):
+    for frame, seconds in container.decoded(video, limits, name):
+        if end is not None and seconds >= end - _SLACK:
+            break
+        if start is not None and seconds < start - _SLACK:
+            continue
+        number += 1
         if number in wanted:
             yield number, convert(frame)
         if number == max(wanted):

@@ -86,6 +86,7 @@ def _records(
             start=start,
             end=end,
             labels=labels.get(path, {}),
+            frame_count=last - first,
         )
 
 

@@ -135,18 +135,19 @@ def _video(
     limits: decode_module.Limits,
     label: str,
 ) -> UInt8[np.ndarray, "t h w 3"]:
-    if indices is not None and record.start is None and record.end is None:
-        return decode_module.decode_frames(
-            record.video, indices, short_side=short_side, limits=limits, name=label
-        )
-    whole = decode_module.decode(
-        record.video, start=record.start, end=record.end, short_side=short_side, limits=limits, name=label
-    )
     if indices is None:
-        return whole
-    if max(indices) >= len(whole):
-        raise _too_few(label, max(indices), len(whole))
-    return whole[np.asarray(indices)]
+        return decode_module.decode(
+            record.video, start=record.start, end=record.end, short_side=short_side, limits=limits, name=label
+        )
+    return decode_module.decode_frames(
+        record.video,
+        indices,
+        start=record.start,
+        end=record.end,
+        short_side=short_side,
+        limits=limits,
+        name=label,
+    )
 
 
 def _too_few(label: str, wanted: int, got: int) -> errors.UserError:

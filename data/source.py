@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from core import errors
 from data import folder, record, remote, render, shards, world
 
-FORMAT = 2  # raise it when what a source writes into the cache changes
+FORMAT = 3  # raise it when what a source writes into the cache changes
 
 
 class Source(Protocol):

@@ -29,6 +29,7 @@ import rich.table
 from PIL import Image
 
 from core import events
+from core import memory as allocator
 from data import decode, frames, pipeline, record, sampling, shards, source, tokenizer, world
 from experiments import console
 
@@ -198,6 +199,7 @@ def main() -> None:
     parser.add_argument("--memory", type=int, metavar="BATCHES")
     parser.add_argument("--wait", type=pathlib.Path, metavar="WORKDIR")
     options = parser.parse_args()
+    allocator.keep_freed()  # as the command does
     if options.wait:
         wait(options.wait)
         return

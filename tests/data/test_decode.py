@@ -81,6 +81,19 @@ def test_chosen_frames_are_those_of_the_whole(indices: list[int]) -> None:
     np.testing.assert_array_equal(decode.decode_frames(MP4, indices), decode.decode(MP4)[indices])
 
 
+@FEW
+@given(st.data())
+def test_chosen_frames_of_a_part_are_counted_from_its_start(data: st.DataObject) -> None:
+    first = data.draw(st.integers(0, 23))
+    last = data.draw(st.integers(first + 1, 24))
+    indices = data.draw(st.lists(st.integers(0, last - first - 1), min_size=1, max_size=6))
+    part = {"start": first / 8, "end": last / 8}
+    chosen = decode.decode_frames(MP4, indices, **part)
+    np.testing.assert_array_equal(chosen, decode.decode(MP4, **part)[indices])
+    with pytest.raises(errors.UserError, match=f"wanted frame {last - first} .*got {last - first} frames"):
+        decode.decode_frames(MP4, [last - first], **part)
+
+
 def test_chosen_frames_beyond_the_end() -> None:
     with pytest.raises(errors.UserError, match=r"clip 7: wanted frame 24 .*got 24 frames"):
         decode.decode_frames(MP4, [3, 24], name="clip 7")

@@ -40,6 +40,7 @@ def test_rows_become_records(directory: pathlib.Path) -> None:
     assert (first.key, first.caption, first.start, first.end) == ("a.mp4#1", "ein Kreis, größer", None, None)
     assert (second.key, second.start) == ("a.mp4#3", 1.0)
     assert first.video == VIDEO
+    assert (first.frame_count, second.frame_count) == (16, 8)  # one second of two at 8 frames a second
     assert first.labels == {"species": "disc"}
 
 
