@@ -129,7 +129,7 @@ def fill(
 ) -> Any:
     """Return the model with every field taken from a file's arrays, as float32.
 
-    One field is read at a time: beside the model only the largest of them is ever in memory.
+    One field is asked for at a time, so that a file's arrays never lie in memory beside the whole model.
 
     Args:
         empty: from `abstract`.

@@ -49,18 +49,25 @@ def decode(
         errors.UserError: naming the video: empty, unreadable, beyond a limit, cut short, or without a frame
             between start and end.
     """
-    convert, kept = Converter(short_side, container.label_of(video, name)), []
-    for frame, seconds in container.decoded(video, limits, name):
-        if end is not None and seconds >= end - _SLACK:
-            break
-        if start is None or seconds >= start - _SLACK:
-            kept.append(convert(frame))
+    convert = Converter(short_side, container.label_of(video, name))
+    kept = [convert(frame) for frame in _part(video, start, end, limits, name)]
     if not kept:
         raise errors.UserError(
             f"{container.label_of(video, name)}: wanted frames from {start} to {end} s, got none; "
             "correct start and end"
         )
     return np.stack(kept)
+
+
+def _part(
+    video: Video, start: float | None, end: float | None, limits: Limits, name: str | None
+) -> Iterator[av.VideoFrame]:
+    # `inside` says the same of times that are known already.
+    for frame, seconds in container.decoded(video, limits, name):
+        if end is not None and seconds >= end - _SLACK:
+            break
+        if start is None or seconds >= start - _SLACK:
+            yield frame
 
 
 def decode_frames(
@@ -127,12 +134,7 @@ def each_frame(
     assert wanted, "at least one frame"
     assert min(wanted) >= 0, indices
     convert, number = Converter(short_side, container.label_of(video, name)), -1
-    for frame, seconds in container.decoded(video, limits, name):
-        if end is not None and seconds >= end - _SLACK:
-            break
-        if start is not None and seconds < start - _SLACK:
-            continue
-        number += 1
+    for number, frame in enumerate(_part(video, start, end, limits, name)):
         if number in wanted:
             yield number, convert(frame)
         if number == max(wanted):

@@ -57,7 +57,10 @@ def decode(
         raise errors.UserError(f"{label}: wanted at most {limits.max_frames} frames, got {len(pictures)}")
     chosen = range(len(pictures)) if indices is None else [int(index) for index in indices]
     if max(chosen) >= len(pictures):
-        raise _too_few(label, max(chosen), len(pictures))
+        raise errors.UserError(
+            f"{label}: wanted frame {max(chosen)} (from 0), got {len(pictures)} frames; ask for fewer or "
+            "leave the clip out"
+        )
     done = {
         index: picture(pictures[index], short_side=short_side, limits=limits, name=f"{label}, frame {index}")
         for index in sorted(set(chosen))
@@ -147,10 +150,4 @@ def _video(
         short_side=short_side,
         limits=limits,
         name=label,
-    )
-
-
-def _too_few(label: str, wanted: int, got: int) -> errors.UserError:
-    return errors.UserError(
-        f"{label}: wanted frame {wanted} (from 0), got {got} frames; ask for fewer or leave the clip out"
     )
