@@ -1,8 +1,8 @@
 """Encoded video to frames.
 
 Decoding is sequential up to the last wanted frame, with one thread: seeking returns wrong frames on ordinary
-files (discarded leading packets, H.264 in AVI), and what it saves is little. Times are seconds since the
-first frame.
+files (discarded leading packets, H.264 in AVI). Clips whose coding allows it safely are an exception, see
+`groups`. Times are seconds since the first frame.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from av.video import reformatter
 from jaxtyping import Float, UInt8
 
 from core import errors
-from data import container
+from data import container, groups
 
 Clip = UInt8[np.ndarray, "t height width 3"]
 Video = container.Video
@@ -76,6 +76,7 @@ def decode_frames(
     *,
     start: float | None = None,
     end: float | None = None,
+    count: int | None = None,
     short_side: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
     name: str | None = None,
@@ -87,6 +88,8 @@ def decode_frames(
         indices: frame numbers, 0 being the first from `start` on; in any order, repeats allowed, one or more.
         start: first second of the part that is counted, or None for the beginning.
         end: second before which that part ends, or None.
+        count: frames of the whole file where somebody has counted them by decoding: then what lies between
+            the wanted ones is left out where that changes no pixel.
         short_side: as in `decode`.
         limits: bounds on the file.
         name: as in `decode`.
@@ -97,6 +100,12 @@ def decode_frames(
     Raises:
         errors.UserError: naming the video, as in `decode`, and where it has too few frames.
     """
+    if count is not None and start is None and end is None and isinstance(video, bytes):
+        found = groups.chosen(video, {int(index) for index in indices}, count, limits)
+        if found is not None:
+            convert = Converter(short_side, container.label_of(video, name))
+            pixels = {number: convert(found[number]) for number in sorted(found)}
+            return np.stack([pixels[int(index)] for index in indices])
     kept = dict(
         each_frame(video, indices, start=start, end=end, short_side=short_side, limits=limits, name=name)
     )

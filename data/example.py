@@ -1,4 +1,4 @@
-"""One record to the examples of a batch: decoded once, seen once or several times, or a placeholder.
+"""The records of a batch to its examples: decoded once, seen once or several times, or a placeholder.
 
 Beside what the device gets, an example carries where it came from (`ORIGIN` arrays); `pipeline.Stream`
 takes these off before the batch goes on.
@@ -65,7 +65,7 @@ class Named:
 
 
 class Prepare(grain.transforms.MapWithIndex):
-    """Item -> num_views examples, stacked; the randomness of each is its number in the stream and the seed.
+    """Items of a batch -> its arrays; the randomness of an example is its number in the stream and the seed.
 
     Args:
         line: how batches are made (`pipeline.Line`).
@@ -77,8 +77,18 @@ class Prepare(grain.transforms.MapWithIndex):
     def __init__(self, line: Any, encode: tokenizer.Encoder, seed: int, place: "HostPlace"):
         self._line, self._encode, self._seed, self._place = line, encode, seed, place
 
-    def map_with_index(self, index: int, item: Item) -> HostArrays:
-        """Return arrays with a leading axis of views."""
+    def map_with_index(self, step: int, items: Sequence[Item]) -> HostArrays:
+        """Return this host's part of the batch of a step: num_views examples of each item, in order."""
+        views = self._line.num_views
+        batch: HostArrays = {}
+        for number, item in enumerate(items):
+            # Each example goes into the batch while the processor's cache still holds it: keeping all of
+            # them and stacking them afterwards costs twice the time.
+            for view, example in enumerate(self._examples(int(step) * self._place.own + number, item)):
+                _put(batch, number * views + view, example, len(items) * views)
+        return batch
+
+    def _examples(self, index: int, item: Item) -> list[HostArrays]:
         line = self._line
         try:
             if item.record is None:
@@ -90,13 +100,9 @@ class Prepare(grain.transforms.MapWithIndex):
                 raise
             fault = str(error)
             views = [self._placeholder(item)] * line.num_views
-        stacked = {name: _stacked([view[name] for view in views]) for name in views[0]}
         # The clip's name comes first in every message, so it survives the cut.
         told = np.frombuffer(fault.encode()[:FAULT_BYTES].ljust(FAULT_BYTES, b"\0"), np.uint8)
-        return stacked | {
-            "clip": np.full(len(views), item.clip, np.int64),
-            "fault": np.tile(told, (len(views), 1)),
-        }
+        return [view | {"clip": np.asarray(item.clip, np.int64), "fault": told} for view in views]
 
     def _views(self, group: int, home: str, example: record.Record) -> list[HostArrays]:
         line = self._line
@@ -152,17 +158,25 @@ class Prepare(grain.transforms.MapWithIndex):
         }
 
 
-# A clip of 16 frames of the paper's size is 4 MB: the two below copy it only where they must.
-
-
 def _picked(decoded: np.ndarray, numbers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    # A clip of 16 frames of the paper's size is 4 MB, copied only where it must be.
     if np.array_equal(numbers, wanted):
         return decoded
     return decoded[np.searchsorted(numbers, wanted)]
 
 
-def _stacked(values: Sequence[np.ndarray]) -> np.ndarray:
-    return values[0][None] if len(values) == 1 else np.stack(values)
+def _put(batch: HostArrays, row: int, example: HostArrays, rows: int) -> None:
+    for name, value in example.items():
+        if name not in batch:
+            batch[name] = np.empty((rows, *value.shape), value.dtype)
+        into = batch[name]
+        # NumPy would stretch or round without a word what an augmentation made of another shape or type.
+        if (value.shape, value.dtype) != (into.shape[1:], into.dtype):
+            raise ValueError(
+                f"examples of a batch must be alike: {name!r} is {into.dtype} {into.shape[1:]} in the first, "
+                f"{value.dtype} {value.shape} in example {row}; look at pipeline.Line.augment"
+            )
+        into[row] = value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,11 +225,6 @@ def caption_hash(caption: str) -> int:
     """Return a signed 64-bit number that stands for a caption as the tokenizer sees it."""
     text = tokenizer.canonicalise(caption).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
-
-
-def flatten(batch: HostArrays) -> HostArrays:
-    """Merge the axes of groups and views of every array into one of examples."""
-    return {name: value.reshape(-1, *value.shape[2:]) for name, value in batch.items()}
 
 
 def take_apart(batch: Mapping[str, np.ndarray]) -> tuple[HostArrays, HostArrays]:

@@ -32,8 +32,9 @@ def decode(
 ) -> UInt8[np.ndarray, "t h w 3"]:
     """Return the pixels of a record: all of its frames, or chosen ones.
 
-    Choosing is cheap for pictures (no other frame is decoded) and for a video saves what follows the last
-    chosen frame. A record with a `frame_count` tells how many there are to choose from.
+    Choosing is cheap for pictures (no other frame is decoded); for a video it saves what follows the last
+    chosen frame, and often what lies between (see `groups`). A record with a `frame_count` tells how many
+    there are to choose from.
 
     Args:
         record: of any kind.
@@ -61,16 +62,22 @@ def decode(
             f"{label}: wanted frame {max(chosen)} (from 0), got {len(pictures)} frames; ask for fewer or "
             "leave the clip out"
         )
-    done = {
-        index: picture(pictures[index], short_side=short_side, limits=limits, name=f"{label}, frame {index}")
-        for index in sorted(set(chosen))
-    }
-    sizes = {each.shape[:2] for each in done.values()}
-    if len(sizes) > 1:
-        raise errors.UserError(
-            f"{label}: wanted frames of one size, got {sorted(sizes)} (height, width); write the record again"
-        )
-    return np.stack([done[index] for index in chosen])
+    places: dict[int, list[int]] = {}
+    for place, index in enumerate(chosen):
+        places.setdefault(index, []).append(place)
+    made: np.ndarray | None = None
+    for index in sorted(places):
+        one = picture(pictures[index], short_side=short_side, limits=limits, name=f"{label}, frame {index}")
+        if made is None:
+            made = np.empty((len(chosen), *one.shape), np.uint8)
+        if one.shape != made.shape[1:]:
+            sizes = sorted({one.shape[:2], made.shape[1:3]})
+            raise errors.UserError(
+                f"{label}: wanted frames of one size, got {sizes} (height, width); write the record again"
+            )
+        made[places[index]] = one
+    assert made is not None  # a record has a frame, and who chooses chooses some
+    return made
 
 
 def split(record: record_module.Record) -> list[bytes]:
@@ -114,7 +121,10 @@ def picture(
                     f"{name}: wanted at most {limits.max_pixels} pixels, got {width}x{height}; "
                     "shrink the picture or raise Limits.max_pixels"
                 )
-            upright = ImageOps.exif_transpose(image).convert("RGB")
+            # In place, and converted only where the mode asks: both copy the picture otherwise.
+            ImageOps.exif_transpose(image, in_place=True)
+            upright = image if image.mode == "RGB" else image.convert("RGB")
+            upright.load()
     except errors.UserError:
         raise
     except (
@@ -128,7 +138,7 @@ def picture(
         scale = short_side / min(upright.size)
         size = (max(1, round(upright.width * scale)), max(1, round(upright.height * scale)))
         upright = upright.resize(size, Image.Resampling.BILINEAR)
-    return np.array(upright)
+    return np.asarray(upright)
 
 
 def _video(
@@ -147,6 +157,7 @@ def _video(
         indices,
         start=record.start,
         end=record.end,
+        count=record.frame_count,
         short_side=short_side,
         limits=limits,
         name=label,

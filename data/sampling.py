@@ -1,6 +1,7 @@
 """Which frames of a clip are seen, and which part of each frame."""
 
 import dataclasses
+import functools
 import itertools
 
 import numpy as np
@@ -35,8 +36,12 @@ def segments(length: int, frames: int, rng: np.random.Generator) -> Int[np.ndarr
 
     Source: Wang et al. 2016 (temporal segment sampling).
     """
-    edges = np.append(uniform(length, frames), length)
-    return np.asarray([rng.integers(low, high) for low, high in itertools.pairwise(edges)])
+    return np.asarray([rng.integers(low, high) for low, high in itertools.pairwise(_edges(length, frames))])
+
+
+@functools.lru_cache(maxsize=1024)  # the clips of a corpus have few lengths
+def _edges(length: int, frames: int) -> tuple[int, ...]:
+    return (*uniform(length, frames).tolist(), length)
 
 
 @dataclasses.dataclass(frozen=True)

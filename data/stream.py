@@ -116,7 +116,8 @@ class Stream:
         chosen = mixture.Alternate(self._plan, place, max(1, steps), totals)
         stream = grain.MapDataset.select_from_datasets(datasets, chosen)
         prepare = example.Prepare(line, encode, _seed_of(seed, name, "example"), place)
-        batches = stream.map_with_index(prepare).batch(place.own, drop_remainder=True).map(example.flatten)
+        items = stream.batch(place.own, drop_remainder=True, batch_fn=list)
+        batches = items.map_with_index(prepare)
         if "captions" in line.unique:
             batches = batches.map_with_index(_Unique(_Captions(datasets, chosen, place), line.num_views))
         self._batches = batches

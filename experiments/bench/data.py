@@ -5,11 +5,13 @@
     python -m experiments.bench.data --memory 10000        resident memory over so many batches
     python -m experiments.bench.data --wait WORKDIR        share of the time that stages waited for data
 
-Ratios of one run; the ways take turns, so that a noisy machine slows all alike. Clips per second are of
-processor time (user and system, worker processes and their start included), hence per core.
+Ratios of one run; the ways take turns, so that a noisy machine slows all alike. Threads share caches and
+memory, so a loader of several is held against as many bare decoders; all else against one. Clips per second
+are of processor time (user and system, worker processes and their start included), hence per core.
 """
 
 import argparse
+import concurrent.futures
 import dataclasses
 import functools
 import io
@@ -73,6 +75,12 @@ def bare(home: Any, clips: int, side: int) -> int:
     return clips
 
 
+def bare_threads(home: Any, clips: int, side: int, threads: int) -> int:
+    """Let threads decode their share each: what several cores give before a loader costs anything."""
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(lambda _: bare(home, clips // threads, side), range(threads)))
+
+
 def loaded(line: pipeline.Line, clips: int, batch: int, cache: pathlib.Path) -> Callable[[], int]:
     """Open the loader, which is not timed; return what reads clips through it."""
     stream = line.open(batch, clips // batch, 0, "bench", cache)
@@ -82,7 +90,8 @@ def loaded(line: pipeline.Line, clips: int, batch: int, cache: pathlib.Path) -> 
 def compare(options: argparse.Namespace, cache: pathlib.Path) -> None:
     """Print the table of ways and their ratio to the bare decoder."""
     made: Any = source.Rendered(
-        world.World(clips=options.clips, resolution=options.side, frames=24), workers=options.workers or 1
+        world.World(clips=options.clips, resolution=options.side, frames=options.length),
+        workers=options.workers or 1,
     )
     whole = made.open(cache)
     jpeg = cache / "jpeg"
@@ -90,6 +99,7 @@ def compare(options: argparse.Namespace, cache: pathlib.Path) -> None:
     words = tokenizer.Tokenizer((made,), vocabulary=128, length=16)
     kinds: dict[str, Any] = {"MP4": source.Shards(str(whole.directory)), "JPEG": source.Shards(str(jpeg))}
     ways: dict[tuple[str, str], Callable[[], int]] = {}
+    against: dict[tuple[str, str], tuple[str, str]] = {}  # a loader is compared at equal threads
     reads = options.reads // options.batch * options.batch
     for kind, home in kinds.items():
         line = pipeline.Line({kind: home}, words, frames=FRAMES, resolution=options.side, threads=1)
@@ -100,6 +110,9 @@ def compare(options: argparse.Namespace, cache: pathlib.Path) -> None:
                 dataclasses.replace(line, threads=count),
                 dataclasses.replace(line, workers=count),
             )
+            equal = kind, f"bare decoder, {count} threads"
+            ways[equal] = functools.partial(bare_threads, home, reads, options.side, count)
+            against[kind, f"loader, {count} threads"] = equal
             ways[kind, f"loader, {count} threads"] = loaded(threads, reads, options.batch, cache)
             ways[kind, f"loader, {count} processes"] = loaded(processes, reads, options.batch, cache)
         views = dataclasses.replace(line, num_views=4)
@@ -113,7 +126,8 @@ def compare(options: argparse.Namespace, cache: pathlib.Path) -> None:
     table = rich.table.Table("clips", "way", "clips/s and core", "of bare", "clips/s of wall clock", box=None)
     for (kind, name), pairs in found.items():
         ratio = statistics.median(
-            one / other for (one, _), (other, _) in zip(pairs, found[kind, "bare decoder"])
+            one / other
+            for (one, _), (other, _) in zip(pairs, found[against.get((kind, name), (kind, "bare decoder"))])
         )
         core, wall = (statistics.median(values) for values in zip(*pairs))
         table.add_row(kind, name, f"{core:.0f}", f"{ratio:.2f}", f"{wall:.0f}")
@@ -189,6 +203,7 @@ def main() -> None:
     )
     parser.add_argument("--reads", type=int, default=256, help="clips read by each way in each repeat")
     parser.add_argument("--side", type=int, default=288, help="of a frame; 288 as in the paper")
+    parser.add_argument("--length", type=int, default=24, help="frames of a clip, of which 8 are seen")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)

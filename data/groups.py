@@ -1,0 +1,94 @@
+"""Chosen frames of an H.264 clip without decoding what lies between: whole groups of pictures are left out.
+
+Seeking in any file that comes along returns wrong frames (see `decode`), so nothing here trusts a container's
+index. A clip qualifies where leaving packets out cannot change a pixel: its frames are coded in the order in
+which they are shown, there is one packet to a frame, and every group that is entered begins with an IDR
+picture, which forgets all that came before. `encode` writes such clips; others are read from the beginning.
+"""
+
+import io
+import time
+from collections.abc import Collection, Iterator
+
+import av
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from data import container
+
+# Types of H.264's units (ITU-T H.264, table 7-1).
+_IDR, _SEQUENCE_PARAMETERS, _PICTURE_PARAMETERS = 5, 7, 8
+
+
+def chosen(
+    video: bytes, wanted: Collection[int], count: int, limits: container.Limits
+) -> dict[int, av.VideoFrame] | None:
+    """Return chosen frames of a clip, or None where it must be read from the beginning.
+
+    Args:
+        video: bytes of a video file.
+        wanted: frame numbers from 0, one or more.
+        count: frames that decoding the whole file gives, as somebody counted.
+        limits: bounds on the file.
+
+    Returns:
+        number -> frame as decoded. None as well for a clip that is damaged, beyond a limit or slow: reading
+        it from the beginning then says what is wrong.
+    """
+    if len(video) > limits.max_bytes or not count <= limits.max_frames or max(wanted) >= count:
+        return None
+    deadline = time.monotonic() + limits.seconds
+    try:
+        with av.open(io.BytesIO(video), "r", metadata_errors="replace") as opened:
+            if not opened.streams.video:
+                return None
+            stream = opened.streams.video[0]
+            packets = [packet for packet in opened.demux(stream) if packet.size]
+            starts = _group_starts(stream, packets, count)
+            if starts is None:
+                return None
+            stream.codec_context.thread_count = 1
+            numbers = {packet.pts: number for number, packet in enumerate(packets)}
+            found: dict[int, av.VideoFrame] = {}
+            for packet in [*_needed(packets, starts, wanted), None]:
+                for frame in stream.codec_context.decode(packet):
+                    if frame.width * frame.height > limits.max_pixels or time.monotonic() > deadline:
+                        return None
+                    if numbers.get(frame.pts) in wanted:
+                        found[numbers[frame.pts]] = frame
+    except av.error.FFmpegError:
+        return None
+    return found if len(found) == len(wanted) else None
+
+
+def _needed(packets: list[Packet], starts: list[int], wanted: Collection[int]) -> Iterator[Packet]:
+    # From each group only what precedes its last wanted frame.
+    for start, end in zip(starts, [*starts[1:], len(packets)]):
+        last = max((number for number in wanted if start <= number < end), default=None)
+        if last is not None:
+            yield from packets[start : last + 1]
+
+
+def _group_starts(stream: VideoStream, packets: list[Packet], count: int) -> list[int] | None:
+    """Return the numbers of the IDR pictures, the first being 0; None where the clip does not qualify."""
+    head = stream.codec_context.extradata
+    # "avcC": units behind a length of so many bytes, with parameters in the head and not in the packets.
+    if stream.codec_context.name != "h264" or not head or len(head) < 7 or head[0] != 1:
+        return None
+    times = [packet.pts for packet in packets if packet.pts is not None]
+    # The count sees to edit lists as well: packets that a file discards give no frames.
+    if not len(times) == len(packets) == count or times != sorted(set(times)):
+        return None
+    kinds = [_unit_types(bytes(packet), (head[4] & 3) + 1) for packet in packets]
+    if any(found is None or found & {_SEQUENCE_PARAMETERS, _PICTURE_PARAMETERS} for found in kinds):
+        return None
+    starts = [number for number, found in enumerate(kinds) if found is not None and _IDR in found]
+    return starts if starts[:1] == [0] else None
+
+
+def _unit_types(packet: bytes, width: int) -> set[int] | None:
+    found, place = set(), 0
+    while place + width < len(packet):
+        found.add(packet[place + width] & 31)
+        place += width + int.from_bytes(packet[place : place + width], "big")
+    return found if place == len(packet) else None
