@@ -12,12 +12,16 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 import av
+import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
+from jaxtyping import Float
 
 from core import errors
 
 Video = bytes | str | os.PathLike[str]
+# Times are quotients of integers: allow for their last digits, far less than a frame.
+SLACK = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +129,22 @@ def decoded(video: Video, limits: Limits, name: str | None) -> Iterator[tuple[av
         ) from error
     if number == 0:
         raise errors.UserError(f"{label}: wanted at least one frame, got none; leave the file out")
+
+
+def inside(times: Float[np.ndarray, " t"], start: float | None, end: float | None) -> tuple[int, int]:
+    """Return the frames between two moments, as `decode.decode` chooses them.
+
+    Args:
+        times: float64 [t], seconds since the first frame, ascending.
+        start: first second wanted, or None.
+        end: second before which to stop, or None.
+
+    Returns:
+        (first, last): frames first to last - 1 lie inside; equal where none does.
+    """
+    first = 0 if start is None else int(np.searchsorted(times, start - SLACK))
+    last = len(times) if end is None else int(np.searchsorted(times, end - SLACK))
+    return first, max(first, last)
 
 
 def promise(video: Video, limits: Limits, name: str | None = None) -> None:

@@ -12,7 +12,6 @@ from data import container, decode
 from data import frames as frames_module
 from data.inputs import media
 
-_SLACK = 1e-6
 # A caption's end may miss the video's by a rounding; more means that the times belong to another file.
 _OVERHANG = 0.5
 MOST_BYTES = 2 << 30  # pixels of one clip
@@ -92,10 +91,10 @@ def cut(stream: Frames, name: str, cuts: Sequence[media.Cut]) -> list[Pixels | e
             gap, last = (seconds - last) or gap, seconds
             pixels = None
             for index in sorted(waiting):
-                if seconds >= _end(cuts[index]) - _SLACK:
+                if seconds >= _end(cuts[index]) - container.SLACK:
                     found[index] = _made(name, cuts[index], frames.pop(index), times.pop(index), seconds)
                     waiting.discard(index)
-                elif seconds >= (cuts[index].start or 0.0) - _SLACK:
+                elif seconds >= (cuts[index].start or 0.0) - container.SLACK:
                     pixels = convert() if pixels is None else pixels
                     if frames[index] and frames[index][0].shape != pixels.shape:
                         raise errors.UserError(f"{name}: wanted frames of one size, got several")
@@ -153,5 +152,5 @@ def resample(pixels: Pixels, fps: float) -> Pixels:
         return pixels
     span = float(pixels.times[-1] - pixels.times[0]) + 1 / rate
     ticks = pixels.times[0] + np.arange(max(1, round(span * fps))) / fps
-    index = np.searchsorted(pixels.times, ticks + _SLACK, side="right") - 1
+    index = np.searchsorted(pixels.times, ticks + container.SLACK, side="right") - 1
     return Pixels(pixels.frames[index], ticks)

@@ -19,8 +19,6 @@ Clip = UInt8[np.ndarray, "t height width 3"]
 Video = container.Video
 Limits = container.Limits
 DEFAULT_LIMITS = Limits()
-# Times are quotients of integers: allow for their last digits, far less than a frame.
-_SLACK = 1e-6
 
 
 def decode(
@@ -62,11 +60,11 @@ def decode(
 def _part(
     video: Video, start: float | None, end: float | None, limits: Limits, name: str | None
 ) -> Iterator[av.VideoFrame]:
-    # `inside` says the same of times that are known already.
+    # `container.inside` says the same of times that are known already.
     for frame, seconds in container.decoded(video, limits, name):
-        if end is not None and seconds >= end - _SLACK:
+        if end is not None and seconds >= end - container.SLACK:
             break
-        if start is None or seconds >= start - _SLACK:
+        if start is None or seconds >= start - container.SLACK:
             yield frame
 
 
@@ -88,8 +86,8 @@ def decode_frames(
         indices: frame numbers, 0 being the first from `start` on; in any order, repeats allowed, one or more.
         start: first second of the part that is counted, or None for the beginning.
         end: second before which that part ends, or None.
-        count: frames of the whole file where somebody has counted them by decoding: then what lies between
-            the wanted ones is left out where that changes no pixel.
+        count: frames of that part where somebody has counted them by decoding: then what lies between the
+            wanted ones is left out where that changes no pixel.
         short_side: as in `decode`.
         limits: bounds on the file.
         name: as in `decode`.
@@ -100,8 +98,8 @@ def decode_frames(
     Raises:
         errors.UserError: naming the video, as in `decode`, and where it has too few frames.
     """
-    if count is not None and start is None and end is None and isinstance(video, bytes):
-        found = groups.chosen(video, {int(index) for index in indices}, count, limits)
+    if count is not None and isinstance(video, bytes):
+        found = groups.chosen(video, {int(index) for index in indices}, count, (start, end), limits)
         if found is not None:
             convert = Converter(short_side, container.label_of(video, name))
             pixels = {number: convert(found[number]) for number in sorted(found)}
@@ -177,37 +175,6 @@ def frame_times(
 def count_frames(video: Video, *, limits: Limits = DEFAULT_LIMITS, name: str | None = None) -> int:
     """Return the number of frames that decoding gives, 1 or more; the rest is as in `frame_times`."""
     return len(frame_times(video, limits=limits, name=name))
-
-
-def inside(times: Float[np.ndarray, " t"], start: float | None, end: float | None) -> tuple[int, int]:
-    """Return the frames between two moments, as `decode` chooses them.
-
-    Args:
-        times: float64 [t], what `frame_times` gave.
-        start: first second wanted, or None.
-        end: second before which to stop, or None.
-
-    Returns:
-        (first, last): frames first to last - 1 lie inside; equal where none does.
-    """
-    first = 0 if start is None else int(np.searchsorted(times, start - _SLACK))
-    last = len(times) if end is None else int(np.searchsorted(times, end - _SLACK))
-    return first, max(first, last)
-
-
-def span(
-    video: Video,
-    start: float | None,
-    end: float | None,
-    *,
-    limits: Limits = DEFAULT_LIMITS,
-    name: str | None = None,
-) -> tuple[int, int]:
-    """Return (first, last) frames of a video between two moments; see `inside` and `frame_times`.
-
-    This decodes the whole file; to get the pixels, `decode(video, start=..., end=...)` is cheaper.
-    """
-    return inside(frame_times(video, limits=limits, name=name), start, end)
 
 
 class Converter:

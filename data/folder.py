@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from core import errors
-from data import decode
+from data import container, decode
 from data import record as record_module
 
 VIDEOS = "videos"
@@ -73,7 +73,7 @@ def _records(
             )
         video = (directory / path).read_bytes()
         times = decode.frame_times(video, limits=limits, name=where)
-        first, last = decode.inside(times, start, end)
+        first, last = container.inside(times, start, end)
         if last - first < min_frames:
             raise errors.UserError(
                 f"{where}: wanted {min_frames} frames or more, got {last - first}; "

@@ -11,6 +11,7 @@ import time
 from collections.abc import Collection, Iterator
 
 import av
+import numpy as np
 from av.packet import Packet
 from av.video.stream import VideoStream
 
@@ -21,21 +22,26 @@ _IDR, _SEQUENCE_PARAMETERS, _PICTURE_PARAMETERS = 5, 7, 8
 
 
 def chosen(
-    video: bytes, wanted: Collection[int], count: int, limits: container.Limits
+    video: bytes,
+    wanted: Collection[int],
+    count: int,
+    part: tuple[float | None, float | None],
+    limits: container.Limits,
 ) -> dict[int, av.VideoFrame] | None:
     """Return chosen frames of a clip, or None where it must be read from the beginning.
 
     Args:
         video: bytes of a video file.
-        wanted: frame numbers from 0, one or more.
-        count: frames that decoding the whole file gives, as somebody counted.
+        wanted: frame numbers from 0, counted from the part's beginning, one or more.
+        count: frames that decoding gives for the part, as somebody counted.
+        part: first second, and the second before which the part ends; None for the file's own.
         limits: bounds on the file.
 
     Returns:
         number -> frame as decoded. None as well for a clip that is damaged, beyond a limit or slow: reading
         it from the beginning then says what is wrong.
     """
-    if len(video) > limits.max_bytes or not count <= limits.max_frames or max(wanted) >= count:
+    if len(video) > limits.max_bytes or max(wanted) >= count:
         return None
     deadline = time.monotonic() + limits.seconds
     try:
@@ -44,13 +50,14 @@ def chosen(
                 return None
             stream = opened.streams.video[0]
             packets = [packet for packet in opened.demux(stream) if packet.size]
-            starts = _group_starts(stream, packets, count)
-            if starts is None:
+            starts, (first, last) = _group_starts(stream, packets), _inside(stream, packets, part)
+            # The count sees to edit lists as well: packets that a file discards give no frames.
+            if starts is None or last - first != count or len(packets) > limits.max_frames:
                 return None
             stream.codec_context.thread_count = 1
-            numbers = {packet.pts: number for number, packet in enumerate(packets)}
+            numbers = {packet.pts: number - first for number, packet in enumerate(packets)}
             found: dict[int, av.VideoFrame] = {}
-            for packet in [*_needed(packets, starts, wanted), None]:
+            for packet in [*_needed(packets, starts, [first + number for number in wanted]), None]:
                 for frame in stream.codec_context.decode(packet):
                     if frame.width * frame.height > limits.max_pixels or time.monotonic() > deadline:
                         return None
@@ -69,15 +76,21 @@ def _needed(packets: list[Packet], starts: list[int], wanted: Collection[int]) -
             yield from packets[start : last + 1]
 
 
-def _group_starts(stream: VideoStream, packets: list[Packet], count: int) -> list[int] | None:
+def _inside(
+    stream: VideoStream, packets: list[Packet], part: tuple[float | None, float | None]
+) -> tuple[int, int]:
+    ticks = np.asarray([packet.pts or 0 for packet in packets], np.float64)
+    return container.inside((ticks - ticks[:1]) * float(stream.time_base or 0), *part)
+
+
+def _group_starts(stream: VideoStream, packets: list[Packet]) -> list[int] | None:
     """Return the numbers of the IDR pictures, the first being 0; None where the clip does not qualify."""
     head = stream.codec_context.extradata
     # "avcC": units behind a length of so many bytes, with parameters in the head and not in the packets.
     if stream.codec_context.name != "h264" or not head or len(head) < 7 or head[0] != 1:
         return None
     times = [packet.pts for packet in packets if packet.pts is not None]
-    # The count sees to edit lists as well: packets that a file discards give no frames.
-    if not len(times) == len(packets) == count or times != sorted(set(times)):
+    if len(times) != len(packets) or times != sorted(set(times)):
         return None
     kinds = [_unit_types(bytes(packet), (head[4] & 3) + 1) for packet in packets]
     if any(found is None or found & {_SEQUENCE_PARAMETERS, _PICTURE_PARAMETERS} for found in kinds):

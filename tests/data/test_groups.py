@@ -13,6 +13,7 @@ from core import errors
 from data import container, decode, encode, frames, groups, record
 
 LIMITS = container.Limits()
+WHOLE = (None, None)
 # Coarse noise that drifts: every frame depends on the one before it.
 CLIP = np.repeat(np.repeat(np.random.default_rng(0).integers(0, 256, (20, 6, 8, 3), np.uint8), 8, 1), 8, 2)
 CLIP = (0.8 * np.roll(CLIP[:1], 1, 2) + 0.2 * CLIP).astype(np.uint8)
@@ -41,8 +42,20 @@ def same_as_the_whole(video: bytes, indices: list[int]) -> None:
 @given(gop=st.integers(1, 25), indices=st.lists(st.integers(0, len(CLIP) - 1), min_size=1, max_size=6))
 def test_any_choice_equals_the_whole(gop: int, indices: list[int]) -> None:
     video = encode.encode(CLIP, 8, gop=gop)
-    assert groups.chosen(video, set(indices), len(CLIP), LIMITS) is not None
+    assert groups.chosen(video, set(indices), len(CLIP), WHOLE, LIMITS) is not None
     same_as_the_whole(video, indices)
+
+
+@settings(max_examples=25, deadline=None)
+@given(gop=st.integers(1, 9), edges=st.tuples(st.integers(0, 19), st.integers(0, 19)), data=st.data())
+def test_a_part_counts_from_its_beginning(gop: int, edges: tuple[int, int], data: st.DataObject) -> None:
+    first, last = min(edges), max(edges) + 1
+    part, video = (first / 8, last / 8), encode.encode(CLIP, 8, gop=gop)
+    whole = decode.decode(video)[first:last]
+    index = data.draw(st.integers(0, len(whole) - 1))
+    assert groups.chosen(video, {index}, len(whole), part, LIMITS) is not None
+    found = decode.decode_frames(video, [index], start=part[0], end=part[1], count=len(whole))
+    np.testing.assert_array_equal(found, whole[[index]])
 
 
 @pytest.mark.parametrize(
@@ -81,7 +94,7 @@ def test_only_needed_packets_reach_the_decoder(monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_what_does_not_qualify_is_read_from_the_beginning(video: bytes) -> None:
-    assert groups.chosen(video, {7, 12}, len(CLIP), LIMITS) is None
+    assert groups.chosen(video, {7, 12}, len(CLIP), WHOLE, LIMITS) is None
     same_as_the_whole(video, [12, 7, 7])
 
 
@@ -94,13 +107,13 @@ def test_a_key_frame_that_is_no_idr_picture_starts_no_group(kind: str) -> None:
     for index in range(len(CLIP)):
         same_as_the_whole(video, [index])
         # Entered at such a packet, the decoder would hand out nothing at first.
-        assert groups.chosen(video, {index}, len(CLIP), LIMITS) is not None
+        assert groups.chosen(video, {index}, len(CLIP), WHOLE, LIMITS) is not None
 
 
 def test_a_wrong_count_is_not_believed() -> None:
     video = encode.encode(CLIP, 8, gop=5)
     for count in (len(CLIP) - 1, len(CLIP) + 1):
-        assert groups.chosen(video, {7}, count, LIMITS) is None
+        assert groups.chosen(video, {7}, count, WHOLE, LIMITS) is None
         np.testing.assert_array_equal(
             decode.decode_frames(video, [7], count=count), decode.decode(video)[7:8]
         )
