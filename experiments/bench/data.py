@@ -137,7 +137,7 @@ def compare(options: argparse.Namespace, cache: pathlib.Path) -> None:
 
 
 def peer(options: argparse.Namespace, whole: shards.ShardReader, cache: pathlib.Path) -> None:
-    """Time the same MP4 clips through PyTorch's DataLoader and decord2 at equal workers, in turns."""
+    """Time the same MP4 clips through PyTorch's DataLoader and decord2, whose workers are processes."""
     folder = cache / "peer"
     folder.mkdir()
     for index in range(len(whole)):
@@ -148,13 +148,16 @@ def peer(options: argparse.Namespace, whole: shards.ShardReader, cache: pathlib.
     reads = options.reads // options.batch * options.batch
     command = [options.peer_python, str(pathlib.Path(__file__).with_name("data_peer.py")), str(folder),
                str(options.side), str(FRAMES), str(options.batch), str(reads)]  # fmt: skip
-    table = rich.table.Table("workers", "ours clips/s", "peer clips/s", "ours / peer", box=None)
-    for workers in (0, options.workers):
+    table = rich.table.Table("ours", "peer", "ours clips/s", "peer clips/s", "ours / peer", box=None)
+    count = options.workers
+    ways = [("1 thread", line, 0)]
+    if count:
+        ways.append((f"{count} threads", dataclasses.replace(line, threads=count), count))
+        ways.append((f"{count} processes", dataclasses.replace(line, workers=count), count))
+    for name, way, workers in ways:
         pairs = []
         for _ in range(options.repeats):
-            ways = dataclasses.replace(line, workers=workers)
-            start = time.perf_counter()
-            stream = ways.open(options.batch, reads // options.batch, 0, "bench", cache).read(0)
+            stream = way.open(options.batch, reads // options.batch, 0, "bench", cache).read(0)
             next(stream)  # both are timed from their first batch on, without the start of workers
             start = time.perf_counter()
             ours = sum(len(each["weight"]) for each in stream) / (time.perf_counter() - start)
@@ -162,7 +165,7 @@ def peer(options: argparse.Namespace, whole: shards.ShardReader, cache: pathlib.
             pairs.append((ours, float(done.stdout)))
         ratio = statistics.median(one / other for one, other in pairs)
         ours, theirs = (statistics.median(values) for values in zip(*pairs))
-        table.add_row(str(workers), f"{ours:.0f}", f"{theirs:.0f}", f"{ratio:.2f}")
+        table.add_row(name, f"{workers} workers", f"{ours:.0f}", f"{theirs:.0f}", f"{ratio:.2f}")
     console.make_console().print(table)
 
 
@@ -199,11 +202,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--clips", type=int, default=256, help="clips rendered; Grain shuffles few of them slowly"
+        "--clips", type=int, default=96, help="clips rendered; Grain shuffles few of them slowly"
     )
-    parser.add_argument("--reads", type=int, default=256, help="clips read by each way in each repeat")
+    parser.add_argument("--reads", type=int, default=96, help="clips read by each way in each repeat")
     parser.add_argument("--side", type=int, default=288, help="of a frame; 288 as in the paper")
-    parser.add_argument("--length", type=int, default=24, help="frames of a clip, of which 8 are seen")
+    parser.add_argument("--length", type=int, default=96, help="frames of a clip, of which 8 are seen")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
