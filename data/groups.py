@@ -51,7 +51,6 @@ def chosen(
             stream = opened.streams.video[0]
             packets = [packet for packet in opened.demux(stream) if packet.size]
             starts, (first, last) = _group_starts(stream, packets), _inside(stream, packets, part)
-            # The count sees to edit lists as well: packets that a file discards give no frames.
             if starts is None or last - first != count or len(packets) > limits.max_frames:
                 return None
             stream.codec_context.thread_count = 1
@@ -90,7 +89,8 @@ def _group_starts(stream: VideoStream, packets: list[Packet]) -> list[int] | Non
     if stream.codec_context.name != "h264" or not head or len(head) < 7 or head[0] != 1:
         return None
     times = [packet.pts for packet in packets if packet.pts is not None]
-    if len(times) != len(packets) or times != sorted(set(times)):
+    # Packets that an edit list discards give no frames, and times count from the first frame.
+    if len(times) != len(packets) or times != sorted(set(times)) or any(each.is_discard for each in packets):
         return None
     kinds = [_unit_types(bytes(packet), (head[4] & 3) + 1) for packet in packets]
     if any(found is None or found & {_SEQUENCE_PARAMETERS, _PICTURE_PARAMETERS} for found in kinds):

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -19,15 +20,17 @@ CLIP = np.repeat(np.repeat(np.random.default_rng(0).integers(0, 256, (20, 6, 8, 
 CLIP = (0.8 * np.roll(CLIP[:1], 1, 2) + 0.2 * CLIP).astype(np.uint8)
 
 
-def written(codec: str = "libx264", kind: str = "mp4", **options: str) -> bytes:
-    """Encode the clip, with the defaults of FFmpeg unless told otherwise."""
+def written(codec: str = "libx264", kind: str = "mp4", first: int = 0, **options: str) -> bytes:
+    """Encode the clip, the first frame at first / 8 s, with the defaults of FFmpeg unless told."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=kind) as opened:
         stream = opened.add_stream(codec, rate=8, options=options)
         stream.height, stream.width, stream.pix_fmt = *CLIP.shape[1:3], "yuv420p"
         stream.codec_context.gop_size = 5
-        for pixels in CLIP:
-            opened.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        for number, pixels in enumerate(CLIP, first):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 8)
+            opened.mux(stream.encode(frame))
         opened.mux(stream.encode(None))
     return buffer.getvalue()
 
@@ -108,6 +111,18 @@ def test_a_key_frame_that_is_no_idr_picture_starts_no_group(kind: str) -> None:
         same_as_the_whole(video, [index])
         # Entered at such a packet, the decoder would hand out nothing at first.
         assert groups.chosen(video, {index}, len(CLIP), WHOLE, LIMITS) is not None
+
+
+def test_an_edit_list_does_not_shift_a_part() -> None:
+    # Packets before time 0 are discarded: as many lie in the second from the first packet on as in the part.
+    video, part = written(bf="0", first=-3), (0.0, 1.0)
+    with av.open(io.BytesIO(video)) as opened:
+        assert sum(packet.is_discard for packet in opened.demux(video=0)) == 3
+    whole = decode.decode(video, start=part[0], end=part[1])
+    assert len(whole) == 8
+    np.testing.assert_array_equal(
+        decode.decode_frames(video, [3, 7], start=part[0], end=part[1], count=8), whole[[3, 7]]
+    )
 
 
 def test_a_wrong_count_is_not_believed() -> None:
