@@ -90,14 +90,14 @@ def start(lost: Callable[[str], Any]) -> None:
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     # JAX would abort with a stack trace a little later.
     late = threading.Timer(
-        JOIN_SECONDS - 10,
+        JOIN_SECONDS,
         lost,
         [f"the processes of this run did not find each other within {JOIN_SECONDS} s"],
     )
     late.daemon = True
     late.start()
     try:
-        jax.distributed.initialize(**arguments, initialization_timeout=JOIN_SECONDS)
+        jax.distributed.initialize(**arguments, initialization_timeout=JOIN_SECONDS + 10)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise errors.UserError(

@@ -129,11 +129,12 @@ def _told(asked: dict[str, Any], limit: float, folder: pathlib.Path) -> dict[str
         if ended:
             last = (notes.read_text(errors="replace").strip().splitlines() or ["nothing"])[-1]
             return {"error": f"the compiler ended with code {process.returncode}: {last}"}
+    assigned = _assigned(folder)
     if "error" in told:
-        return told
+        # A chip too small is found either here or, a moment earlier, by the loop above: both tell the bytes.
+        return told | ({"assigned": assigned[0]} if assigned else {})
     if not ended and asked["whole"]:
         return {"stopped": limit}
-    assigned = _assigned(folder)
     if not assigned:
         return told if "arguments" in told else {"stopped": limit}
     total, module = assigned
@@ -212,7 +213,11 @@ def understood(told: dict[str, Any]) -> Answer:
             "batch, gradient accumulation, or remat='nothing_saveable'",
         )
     if "RESOURCE_EXHAUSTED" in text:
-        return Answer(False, {}, "does not fit the chip's memory; take more chips or a smaller batch")
+        known = {"needed": told["assigned"]} if "assigned" in told else {}
+        size = f" ({told['assigned'] / 2**30:.1f} GiB needed)" if known else ""
+        return Answer(
+            False, known, f"does not fit the chip's memory{size}; take more chips or a smaller batch"
+        )
     if "UserError" in text:
         return Answer(False, {}, text.split("UserError: ", 1)[1].splitlines()[0])
     if "lockfile" in text:

@@ -144,6 +144,10 @@ def test_failures_of_the_compiler_are_one_line_that_says_what_to_change():
     assert not answer.fits
     assert answer.bytes == pytest.approx(53.1 * 2**30)
     assert "more chips" in answer.problem
+    late = {"error": "JaxRuntimeError: RESOURCE_EXHAUSTED: no room", "assigned": 20.0 * 2**30}
+    assert not compiled.understood(late).fits
+    assert compiled.understood(late).bytes == 20 * 2**30
+    assert "20.0 GiB" in compiled.understood(late).problem
     strange = compiled.understood({"error": "JaxRuntimeError: INTERNAL: surprise\nline"})
     assert "surprise" in strange.problem
     assert "\n" not in strange.problem
