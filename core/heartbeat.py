@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 FOLDER = "prismlab/alive/"
-LEFT = "left"
+LEFT, FAILED = "left", "failed: "
 
 
 @runtime_checkable
@@ -44,7 +44,7 @@ class Heartbeat:
         silent: float = 60.0,
     ):
         self._board, self._own, self._lost, self._every, self._silent = board, own, lost, every, silent
-        self._done = threading.Event()
+        self._done, self._word = threading.Event(), LEFT
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def __enter__(self) -> "Heartbeat":
@@ -58,18 +58,61 @@ class Heartbeat:
         self._done.set()
         self._thread.join()
 
+    def fail(self, why: str) -> bool:
+        """Leave word why this process ends, and wait a little for the others to end as well.
+
+        Args:
+            why: one line; the others show it.
+
+        Returns:
+            Whether all came to their end by themselves, by the same fault or done. If not, those that wait
+            for this process are told and end meanwhile, and this one must not wait for them.
+        """
+        if self._board is None:
+            return True
+        self._word = FAILED + why
+        self._done.set()
+        self._thread.join()
+        # Others end at their second beat from now. The keeper of the board ends after them and all others
+        # before, for JAX aborts a process whose board is gone.
+        until = time.monotonic() + (3 if self._own == 0 else 0.8) * self._every
+        try:
+            while time.monotonic() < until:
+                if all(word.startswith((LEFT, FAILED)) for _, word in self._board.key_value_dir_get(FOLDER)):
+                    return True
+                time.sleep(self._every / 50)
+        except Exception:  # the board is gone, and with it process 0
+            pass
+        return False
+
+    def failure(self) -> str:
+        """Return which other process failed and why, in one line; "" where none has left word of it."""
+        if self._board is None:
+            return ""
+        try:
+            words = {name.rpartition("/")[2]: word for name, word in self._board.key_value_dir_get(FOLDER)}
+        except Exception:  # the board is gone, and its words with it
+            return ""
+        told = [f"process {who} of this run {words[who]}" for who in sorted(words)
+                if words[who].startswith(FAILED) and who != str(self._own)]  # fmt: skip
+        return " and ".join(told)
+
     def _run(self) -> None:
         assert self._board is not None
         heard: dict[str, tuple[str, float]] = {}
-        beat = 0
+        beat, failed = 0, ""
         try:
             while not self._done.is_set():
                 beat += 1
                 self._board.key_value_set(f"{FOLDER}{self._own}", str(beat), allow_overwrite=True)
+                if failed:  # told at the last beat: it was not our own fault as well, or we had ended by now
+                    self._lost(failed)
+                    return
                 now = time.monotonic()
                 for name, word in self._board.key_value_dir_get(FOLDER):
                     if heard.get(name, ("", 0.0))[0] != word:
                         heard[name] = word, now
+                failed = self.failure()
                 late = [
                     name for name, (word, at) in heard.items() if word != LEFT and now - at > self._silent
                 ]
@@ -80,7 +123,7 @@ class Heartbeat:
                     )
                     return
                 self._done.wait(self._every)
-            self._board.key_value_set(f"{FOLDER}{self._own}", LEFT, allow_overwrite=True)
+            self._board.key_value_set(f"{FOLDER}{self._own}", self._word, allow_overwrite=True)
         except Exception as error:  # the board is gone, and with it process 0, which keeps it
             reason = " ".join(str(error).split())[:200]
             self._lost(f"process 0 of this run cannot be reached ({reason})")

@@ -37,8 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.run(options)
     except errors.UserError as error:
-        for line in str(error).splitlines():
-            print(f"prismlab: {line}", file=sys.stderr)
+        errors.tell(error)
         return 2
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -7,8 +7,11 @@ import os
 import pathlib
 import signal
 import sys
-from collections.abc import Mapping
-from typing import Any
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from core import errors
 
 DIVERGED, INTERRUPTED = 4, 75
 
@@ -45,25 +48,58 @@ def execute(
     Returns:
         The exit code.
     """
-    from core import distributed, loop
-    from experiments import console, engine, gather, prepare, report, sameness, storage
+    from core import distributed
+    from experiments import console, engine, gather, prepare, report, storage
 
-    distributed.start(lost_here)
-    distributed.check_same(lambda: sameness.facts(root))
-    main, cache = distributed.is_main(), storage.default_cache()
-    out = console.make_console() if main else console.silent()
-    before = {number: signal.signal(number, stop_here) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    def work() -> int:
+        main, cache = distributed.is_main(), storage.default_cache()
+        out = console.make_console() if main else console.silent()
         with contextlib.ExitStack() as held:
-            held.enter_context(distributed.watched(lost_here))
             distributed.decide(lambda: held.enter_context(storage.claimed(workdir, root, text)))
             distributed.decide(lambda: prepare.everything(rows, cache, out))
             if not main:  # where the cache is not shared, this host makes its own
                 prepare.everything(rows, cache, out)
             engine.Engine(workdir, cache, out).run(rows, seeds)
-            table = gather.tables(workdir, title=root.name, reference=compare_with) if main else None
-    except loop.Lost as stopped:
-        lost_here(str(stopped))
+            if main:
+                table = gather.tables(workdir, title=root.name, reference=compare_with)
+                report.print_table(table, out)
+                console.say(out, f"written: {workdir / 'table.json'}, report.md, report.html")
+        return 0
+
+    return together(root, work)
+
+
+def together(root: Any, work: Callable[[], int]) -> int:
+    """Join the other processes of this run, work, and end in order with them.
+
+    Args:
+        root: the Experiment or Ablation, the same in all processes.
+        work: what to do; gives the exit code.
+
+    Returns:
+        The exit code, INTERRUPTED or DIVERGED where work was stopped so.
+
+    Raises:
+        UserError: the processes were not started alike, or what work raises.
+    """
+    from core import distributed, joining, loop
+    from experiments import sameness
+
+    joining.start(lost_here)
+    distributed.check_same(lambda: sameness.facts(root))
+    before = {number: signal.signal(number, stop_here) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with distributed.watched(lost_here) as beat:
+            try:
+                return work()
+            except loop.Lost as stopped:
+                lost_here(beat.failure() or str(stopped))
+            except (loop.Interrupted, loop.Diverged, KeyboardInterrupt):
+                raise  # all processes see these
+            except Exception as error:
+                if not beat.fail(" ".join(str(error).split())[:300]):
+                    failed_here(error)
+                raise
     except loop.Interrupted as stopped:
         print(f"prismlab: {stopped}", file=sys.stderr)
         return INTERRUPTED
@@ -76,20 +112,30 @@ def execute(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if table is None:
-        return 0
-    report.print_table(table, out)
-    console.say(out, f"written: {workdir / 'table.json'}, report.md, report.html")
-    return 0
 
 
-def lost_here(reason: str) -> None:
+def lost_here(reason: str) -> NoReturn:
     """End the process because another of this run is gone: an orderly end would wait for that one."""
     for worker in multiprocessing.active_children():
         worker.terminate()
     mend = "start all of them again with the same command to go on from the last checkpoint"
     os.write(2, f"prismlab: {reason}; {mend}\n".encode())
     os._exit(INTERRUPTED)
+
+
+def failed_here(error: Exception) -> NoReturn:
+    """End the process because of a fault that it alone has: an orderly end would wait for the others."""
+    for worker in multiprocessing.active_children():
+        worker.terminate()
+    code = 1
+    if isinstance(error, errors.UserError):
+        errors.tell(error)
+        code = 2
+    else:
+        traceback.print_exception(error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def stop_here(number: int, frame: object) -> None:

@@ -1,7 +1,6 @@
 """`prismlab worker`: work off the rows of an ablation that nobody else works on."""
 
 import argparse
-import signal
 import sys
 
 from core import errors
@@ -20,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Claim units, one after the other, until nothing is left."""
-    from core import loop
+    from core import distributed
     from experiments import console, recipe, storage, strict
     from experiments.launch import claims, worker
 
@@ -30,19 +29,17 @@ def run(options: argparse.Namespace) -> int:
     stale = claims.STALE if options.stale is None else options.stale
     if stale < 1:
         raise errors.UserError(f"--stale must be at least 1 second, got {stale}")
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, recipe_file.stop_here) for number in numbers}
-    try:
+
+    def work() -> int:
+        main = distributed.is_main()
         failed = worker.work(
-            options.workdir, storage.default_cache(), root, console.make_console(),
+            options.workdir, storage.default_cache(), root,
+            console.make_console() if main else console.silent(),
             beat=min(claims.BEAT, stale / 5), stale=stale, poll=min(worker.POLL, stale / 5),
         )  # fmt: skip
-    except loop.Interrupted as stopped:
-        print(f"prismlab: {stopped}", file=sys.stderr)
-        return recipe_file.INTERRUPTED
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    for name, why in failed.items():
-        print(f"prismlab: {name}: {why}", file=sys.stderr)
-    return recipe_file.DIVERGED if failed else 0
+        if main:
+            for name, why in failed.items():
+                print(f"prismlab: {name}: {why}", file=sys.stderr)
+        return recipe_file.DIVERGED if failed else 0
+
+    return recipe_file.together(root, work)

@@ -1,4 +1,7 @@
-"""Workers as a JobSet of TPU slices on GKE: a manifest is written, `kubectl apply -f` starts it.
+"""Workers as JobSets on GKE, a TPU slice each: a manifest is written, `kubectl apply -f` starts it.
+
+Every worker is a JobSet of its own. Slices of one JobSet would be joined to one run by GKE (multislice), and
+the loss of one would restart them all.
 
 Source of labels, resources and hosts a slice: cloud.google.com/kubernetes-engine/docs, TPU pages.
 """
@@ -8,6 +11,7 @@ import re
 import shlex
 
 from core import errors
+from experiments.commands import recipe_file
 from experiments.launch import command
 from experiments.plan import topology
 
@@ -20,17 +24,9 @@ def preview(order: command.Order) -> str:
     """Return the manifest.
 
     Raises:
-        UserError: a setting is wrong, or the slice has several hosts.
+        UserError: a setting is wrong.
     """
-    text = manifest(order)
-    _, hosts = slice_of(order)
-    if hosts > 1:
-        raise errors.UserError(
-            f"topology={order.settings['topology']} has {hosts} hosts, and a worker is one process yet; "
-            "use a slice of one host (v5e:2x4, v6e:2x4, v5p:2x2x1), or train one row with `prismlab train` "
-            "on every host"
-        )
-    return text
+    return manifest(order)
 
 
 def run(order: command.Order) -> int:
@@ -42,7 +38,7 @@ def run(order: command.Order) -> int:
 
 
 def manifest(order: command.Order) -> str:
-    """Return a JobSet whose replicated jobs are workers, one TPU slice each.
+    """Return a JobSet for each worker; the hosts of its slice are the processes of the worker.
 
     Raises:
         UserError: a setting is missing or unknown, or the topology is no TPU slice.
@@ -63,6 +59,10 @@ def manifest(order: command.Order) -> str:
         faults.append(f"--setting restarts={order.settings['restarts']!r} must be a whole number")
     if faults:
         raise errors.UserError("\n".join(faults))
+    return "---\n".join(_worker(order, number) for number in range(order.jobs))
+
+
+def _worker(order: command.Order, number: int) -> str:
     where, hosts = slice_of(order)
     # JSON is YAML: every value is quoted so, and none can break out of its place.
     text = {name: json.dumps(value) for name, value in order.settings.items()}
@@ -71,22 +71,33 @@ def manifest(order: command.Order) -> str:
 apiVersion: jobset.x-k8s.io/v1alpha2
 kind: JobSet
 metadata:
-  name: {text.get("name", '"prismlab"')}
+  name: {json.dumps(f"{order.settings.get('name', 'prismlab')}-{number}")}
   namespace: {text.get("namespace", '"default"')}
   annotations:
     alpha.jobset.sigs.k8s.io/exclusive-topology: cloud.google.com/gke-nodepool
 spec:
   failurePolicy:
     maxRestarts: {order.settings.get("restarts", "20")}
+    rules:
+    - action: FailJobSet
+      onJobFailureReasons: ["PodFailurePolicy"]
   replicatedJobs:
   - name: worker
-    replicas: {order.jobs}
+    replicas: 1
     template:
       spec:
         parallelism: {hosts}
         completions: {hosts}
         backoffLimit: 0
         completionMode: Indexed
+        podFailurePolicy:
+          rules:
+          # All is done that can be done: starting again would change nothing.
+          - action: FailJob
+            onExitCodes:
+              containerName: prismlab
+              operator: In
+              values: [{recipe_file.DIVERGED}]
         template:
           spec:
             restartPolicy: Never

@@ -1,13 +1,17 @@
-"""A worker: claims a unit that is ready, does it, and goes on until nothing is left to do."""
+"""A worker: claims a unit that is ready, does it, and goes on until nothing is left to do.
 
+A worker may be several processes (the hosts of a slice): process 0 claims, and all train.
+"""
+
+import functools
 import pathlib
 import time
-from collections.abc import Callable
 from typing import Any
 
+import jax
 import rich.console
 
-from core import errors, loop
+from core import distributed, errors, loop
 from experiments import console, describe, engine, recipe, storage
 from experiments.launch import claims, units
 
@@ -88,9 +92,8 @@ def work(
     beat: float = claims.BEAT,
     stale: float = claims.STALE,
     poll: float = POLL,
-    agree: Callable[[Callable[[], Any]], Any] = lambda decide: decide(),
 ) -> dict[str, str]:
-    """Do units until all are done, failed, or wait for failed ones.
+    """Do units until all are done, failed, or wait for failed ones; every process of the worker comes here.
 
     Args:
         workdir: the shared work directory.
@@ -99,20 +102,21 @@ def work(
         out: where progress is shown.
         beat, stale: see `claims.claim`.
         poll: seconds between two looks at what others have finished.
-        agree: calls a function in process 0 and returns its result in all processes of this worker; a worker
-            of one process needs none.
 
     Returns:
         unit -> why it could not be done.
 
     Raises:
         loop.Interrupted: a signal came; what was trained so far is on disk.
+        loop.Lost: another process of this worker is gone.
+        UserError: in a worker of several processes, why a unit cannot be done: perhaps only this one knows,
+            and the others wait for it in a step. It is noted; started again, the worker leaves that unit out.
     """
     check_directory(workdir, root)
     runner = engine.Engine(workdir, cache, out)
     desk = Desk(workdir, root, beat, stale)
     while True:
-        told = agree(desk.take)
+        told = distributed.decide(desk.take)
         if "failed" in told:
             return told["failed"]
         if "unit" not in told:
@@ -122,11 +126,15 @@ def work(
         console.say(out, unit.told)
         try:
             if unit.row:
-                runner.score(unit.planned, desk.tasks[unit.row])
+                # As in `engine.Engine.run`: process 0 evaluates, on its first device.
+                distributed.decide(functools.partial(runner.score, unit.planned, desk.tasks[unit.row]))
             else:
                 runner.train(unit.planned)
         except (errors.UserError, loop.Diverged) as error:
             why = str(error)
+            if jax.process_count() > 1 and isinstance(error, errors.UserError):
+                claims.fail(workdir, unit.name, why)
+                raise
             console.say(out, f"{unit.told}: {why}")
         finally:
             desk.give_back(why)

@@ -65,3 +65,29 @@ def test_a_run_of_one_process_starts_nothing():
     before = threading.active_count()
     with heartbeat.Heartbeat(None, 0, pytest.fail):
         assert threading.active_count() == before
+
+
+def test_a_process_that_failed_is_told_by_the_others_with_its_reason(watched):
+    board, told, came = watched
+    with heartbeat.Heartbeat(board, 1, lambda line: None, every=0.01) as other:
+        assert not other.fail("no such clip")  # process 0 lives on, so nobody may wait for it
+    assert came.wait(10)
+    assert told == ["process 1 of this run failed: no such clip"]
+
+
+def test_processes_that_fail_alike_leave_in_order():
+    board, told, alike = Board(), [], []
+    with (
+        heartbeat.Heartbeat(board, 0, told.append, every=0.2) as first,
+        heartbeat.Heartbeat(board, 1, told.append, every=0.2) as second,
+    ):
+        threads = [
+            threading.Thread(target=lambda each=each: alike.append(each.fail("one fault")))
+            for each in (first, second)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert alike == [True, True]
+    assert told == []

@@ -28,9 +28,9 @@ def environment(devices: int = 1, **more: str) -> dict[str, str]:
 
 
 def start(*words: object, **more: object) -> subprocess.Popen:
-    """Start `prismlab` with its output caught."""
+    """Start `prismlab`, or the module that stands in for it, with its output caught."""
     env = more.pop("env", None) or environment()
-    command = [sys.executable, "-m", "experiments.main", *map(str, words)]
+    command = [sys.executable, "-m", str(more.pop("module", "experiments.main")), *map(str, words)]
     return subprocess.Popen(
         command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more
     )  # type: ignore[call-overload]

@@ -84,22 +84,24 @@ def order(tmp_path, **settings):
     return command.Order("smoke.gin", ("recipe.Ablation.seeds=(0, 1)",), tmp_path, 3, settings)
 
 
-def test_gke_gets_a_manifest_of_workers(tmp_path):
-    text = gke.manifest(order(tmp_path, image="repo/prismlab:1", topology="v5p:4x4x8", claim="results"))
-    read = yaml.safe_load(text)
-    (job,) = read["spec"]["replicatedJobs"]
-    pod = job["template"]["spec"]["template"]["spec"]
-    assert (job["replicas"], job["template"]["spec"]["parallelism"]) == (3, 32)
-    assert pod["nodeSelector"]["cloud.google.com/gke-tpu-topology"] == "4x4x8"
-    assert pod["containers"][0]["resources"]["limits"]["google.com/tpu"] == 4
-    assert pod["containers"][0]["command"][:3] == ["prismlab", "worker", "smoke.gin"]
-
-
-def test_a_slice_of_several_hosts_is_refused_before_anything_is_written(tmp_path):
-    settings = {"image": "x", "claim": "results"}
-    assert "JobSet" in gke.preview(order(tmp_path, topology="v5e:2x4", **settings))
-    with pytest.raises(errors.UserError, match=r"32 hosts.*v5e:2x4"):
-        gke.preview(order(tmp_path, topology="v5p:4x4x8", **settings))
+@pytest.mark.parametrize(
+    ("topology", "hosts", "chips"), [("v5p:4x4x8", 32, 4), ("v5e:2x4", 1, 8), ("v6e:16x16", 64, 4)]
+)
+def test_gke_gets_a_manifest_of_workers(topology, hosts, chips, tmp_path):
+    """Each worker is a JobSet of one job: several jobs of one would be joined to a single run."""
+    text = gke.manifest(order(tmp_path, image="repo/prismlab:1", topology=topology, claim="results"))
+    read = list(yaml.safe_load_all(text))
+    assert [each["metadata"]["name"] for each in read] == [f"prismlab-{number}" for number in range(3)]
+    for each in read:
+        (job,) = each["spec"]["replicatedJobs"]
+        assert job["replicas"] == 1
+        assert (job["template"]["spec"]["parallelism"], job["template"]["spec"]["completions"]) == (
+            hosts,
+        ) * 2
+        pod = job["template"]["spec"]["template"]["spec"]
+        assert pod["nodeSelector"]["cloud.google.com/gke-tpu-topology"] == topology.partition(":")[2]
+        assert pod["containers"][0]["resources"]["limits"]["google.com/tpu"] == chips
+        assert pod["containers"][0]["command"][:3] == ["prismlab", "worker", "smoke.gin"]
 
 
 def test_faults_of_gke_settings_are_told_all_at_once(tmp_path):
@@ -110,7 +112,8 @@ def test_faults_of_gke_settings_are_told_all_at_once(tmp_path):
 
 def test_a_setting_cannot_break_out_of_the_manifest(tmp_path):
     evil = 'x"\n              privileged: true'
-    read = yaml.safe_load(gke.manifest(order(tmp_path, image=evil, topology="v5e:4x4", claim="results")))
+    text = gke.manifest(order(tmp_path, image=evil, topology="v5e:4x4", claim="results"))
+    read, *_ = yaml.safe_load_all(text)
     pod = read["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
     assert pod["containers"][0]["image"] == evil
 

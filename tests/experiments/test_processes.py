@@ -1,4 +1,4 @@
-"""Several processes on loopback train as one does; one of them may die, and others may go on.
+"""Several processes on loopback train as one does, or work as one worker; one of them may die, others go on.
 
 Losses of different numbers of processes agree to 1e-5, not to the bit: gradients are summed in another order.
 """
@@ -13,14 +13,16 @@ import numpy as np
 import pytest
 
 from core import checkpoint, events
-from experiments import storage
+from experiments import storage, strict
+from experiments.launch import claims
 
 pytestmark = pytest.mark.slow
+SMOKE = "smoke.gin"
 SHORT = ("STEPS=8", "recipe.Stage.checkpoint_every=2", "recipe.Stage.batch_size=8")
 
 
-def started(workdir: pathlib.Path, processes: int, devices: int, *more: str) -> list:
-    """Start the processes of one run, each with as many devices; `more` goes to the last one alone."""
+def joined(processes: int, devices: int) -> list[dict[str, str]]:
+    """Return the environment of each process of one run, each with as many devices."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -31,7 +33,14 @@ def started(workdir: pathlib.Path, processes: int, devices: int, *more: str) -> 
             "PRISMLAB_PROCESSES": str(processes),
             "PRISMLAB_PROCESS": str(process),
         }
-        env = cli.environment(devices, **(variables if processes > 1 else {}))
+        found.append(cli.environment(devices, **(variables if processes > 1 else {})))
+    return found
+
+
+def started(workdir: pathlib.Path, processes: int, devices: int, *more: str) -> list:
+    """Start the processes of one training run; `more` goes to the last one alone."""
+    found = []
+    for process, env in enumerate(joined(processes, devices)):
         last = more if process == processes - 1 else ()
         found.append(cli.start("train", cli.TINY, *SHORT, *last, "--workdir", workdir, env=env))
     return found
@@ -130,3 +139,68 @@ def test_hosts_with_different_configurations_are_refused_with_the_difference(tmp
         assert "process 1 differs from process 0" in err
         assert "peak: 0.001 -> 0.002" in err
     assert not any(tmp_path.glob("stages/*"))
+
+
+def test_a_host_whose_data_fail_ends_the_run_with_its_reason(tmp_path):
+    words = ("train", cli.TINY, *SHORT, "--workdir", tmp_path)
+    first, second = joined(2, 2)
+    modules = {"module": "failing_host", "cwd": pathlib.Path(__file__).parent}
+    fine, failing = cli.start(*words, env=first), cli.start(*words, env=second, **modules)
+    (code, err), (failed, why) = finished([fine, failing])
+    assert failed == 2, why
+    assert "clip 7 is damaged" in why
+    assert "Traceback" not in why + err
+    assert code == 75, err
+    assert "process 1 of this run failed: clip 7 is damaged" in err
+    for code, err in finished(started(tmp_path, 2, 2)):
+        assert code == 0, err
+
+
+def made_ready(workdir: pathlib.Path) -> pathlib.Path:
+    """Make a work directory ready for workers, as a launcher does."""
+    loaded = strict.load(SMOKE)
+    with storage.claimed(workdir, loaded.root, loaded.text):
+        return workdir
+
+
+def workers(workdir: pathlib.Path) -> list:
+    """Start the two processes of one worker, a device each."""
+    words = ("worker", SMOKE, "--workdir", workdir, "--stale", 5)
+    return [cli.start(*words, env=env) for env in joined(2, 1)]
+
+
+def test_two_processes_are_one_worker_and_its_successor_goes_on(tmp_path):
+    alone, shared = tmp_path / "alone", made_ready(tmp_path / "shared")
+    done = cli.run("ablate", SMOKE, "--workdir", alone, env=cli.environment(2))
+    assert done.returncode == 0, done.stderr
+    first, second = workers(shared)
+    while not any(shared.glob("stages/stage1-*/checkpoints/4")):
+        assert first.poll() is second.poll() is None, finished([first, second])
+        time.sleep(0.005)
+    second.send_signal(signal.SIGKILL)
+    _, err = first.communicate(timeout=600)
+    assert first.returncode == 75, err
+    second.communicate()
+    for code, err in finished(workers(shared)):
+        assert code == 0, err
+    table = cli.run("ablate", SMOKE, "--workdir", shared, env=cli.environment(2))
+    assert table.returncode == 0, table.stderr
+    assert table.stdout.count("done before, reused") >= 2, table.stdout
+    mine, theirs = losses(shared), losses(alone)
+    assert mine.shape == theirs.shape
+    np.testing.assert_allclose(mine, theirs, atol=1e-5)
+
+
+def test_a_unit_that_one_host_cannot_do_is_noted_and_left_out_by_the_next_worker(tmp_path):
+    shared = made_ready(tmp_path / "shared")
+    words = ("worker", SMOKE, "--workdir", shared, "--stale", 5)
+    first, second = joined(2, 1)
+    modules = {"module": "failing_host", "cwd": pathlib.Path(__file__).parent}
+    (code, err), (failed, why) = finished(
+        [cli.start(*words, env=first), cli.start(*words, env=second, **modules)]
+    )
+    assert (code, failed) == (75, 2), err + why
+    assert len(claims.failures(shared)) == 1
+    for code, err in finished(workers(shared)):
+        assert code == 4, err
+    assert not any(shared.glob("stages/*/done.json"))
