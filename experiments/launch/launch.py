@@ -2,11 +2,12 @@
 
 import argparse
 import importlib
+import os
 import pathlib
 import re
 from typing import Any
 
-from core import errors
+from core import errors, joining
 from experiments import console, prepare, recipe, storage
 from experiments.launch import claims, command, units
 
@@ -57,6 +58,12 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
     """
     if options.jobs < 1:
         raise errors.UserError(f"--jobs must be at least 1, got {options.jobs}")
+    if options.launcher == "local" and joining.wanted(os.environ) is not None:
+        raise errors.UserError(
+            "--launcher local starts workers of one process, but this environment joins several (by "
+            f"{', '.join(joining.VARIABLES)}, SLURM, or a TPU slice of several hosts); leave the launcher "
+            "out, or start `prismlab worker` in every process"
+        )
     order = command.Order(
         options.file,
         tuple(options.bindings),

@@ -154,6 +154,14 @@ def test_a_dry_run_is_refused_where_the_run_would_be(ablation, tmp_path):
         launch.run(options, ablation, "")
 
 
+def test_workers_of_one_process_are_refused_where_processes_are_joined(ablation, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    options = argparse.Namespace(workdir=tmp_path / "w", jobs=1, launcher="local")
+    with pytest.raises(errors.UserError, match="prismlab worker"):
+        launch.run(options, ablation, "")
+    assert not (tmp_path / "w").exists()
+
+
 @pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_the_table_is_the_same(tmp_path):
     """Two workers, one killed in the middle: the other takes over, digests equal those of one process."""
