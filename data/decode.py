@@ -98,16 +98,17 @@ def decode_frames(
     Raises:
         errors.UserError: naming the video, as in `decode`, and where it has too few frames.
     """
+    found = None
     if count is not None and isinstance(video, bytes):
         found = groups.chosen(video, {int(index) for index in indices}, count, (start, end), limits)
-        if found is not None:
-            convert = Converter(short_side, container.label_of(video, name))
-            pixels = {number: convert(found[number]) for number in sorted(found)}
-            return np.stack([pixels[int(index)] for index in indices])
-    kept = dict(
-        each_frame(video, indices, start=start, end=end, short_side=short_side, limits=limits, name=name)
-    )
-    return np.stack([kept[int(index)] for index in indices])
+    if found is None:
+        pixels = dict(
+            each_frame(video, indices, start=start, end=end, short_side=short_side, limits=limits, name=name)
+        )
+    else:
+        convert = Converter(short_side, container.label_of(video, name))
+        pixels = {number: convert(found[number]) for number in sorted(found)}
+    return np.stack([pixels[int(index)] for index in indices])
 
 
 def each_frame(
