@@ -90,12 +90,14 @@ class Heartbeat:
         if self._board is None:
             return ""
         try:
-            words = {name.rpartition("/")[2]: word for name, word in self._board.key_value_dir_get(FOLDER)}
+            return self._failure(self._board.key_value_dir_get(FOLDER))
         except Exception:  # the board is gone, and its words with it
             return ""
-        told = [f"process {who} of this run {words[who]}" for who in sorted(words)
-                if words[who].startswith(FAILED) and who != str(self._own)]  # fmt: skip
-        return " and ".join(told)
+
+    def _failure(self, words: list[tuple[str, str]]) -> str:
+        others = {name.rpartition("/")[2]: word for name, word in words if word.startswith(FAILED)}
+        others.pop(str(self._own), None)
+        return " and ".join(f"process {who} of this run {others[who]}" for who in sorted(others))
 
     def _run(self) -> None:
         assert self._board is not None
@@ -109,10 +111,11 @@ class Heartbeat:
                     self._lost(failed)
                     return
                 now = time.monotonic()
-                for name, word in self._board.key_value_dir_get(FOLDER):
+                words = self._board.key_value_dir_get(FOLDER)
+                for name, word in words:
                     if heard.get(name, ("", 0.0))[0] != word:
                         heard[name] = word, now
-                failed = self.failure()
+                failed = self._failure(words)
                 late = [
                     name for name, (word, at) in heard.items() if word != LEFT and now - at > self._silent
                 ]

@@ -116,17 +116,13 @@ def together(root: Any, work: Callable[[], int]) -> int:
 
 def lost_here(reason: str) -> NoReturn:
     """End the process because another of this run is gone: an orderly end would wait for that one."""
-    for worker in multiprocessing.active_children():
-        worker.terminate()
     mend = "start all of them again with the same command to go on from the last checkpoint"
     os.write(2, f"prismlab: {reason}; {mend}\n".encode())
-    os._exit(INTERRUPTED)
+    _leave(INTERRUPTED)
 
 
 def failed_here(error: Exception) -> NoReturn:
     """End the process because of a fault that it alone has: an orderly end would wait for the others."""
-    for worker in multiprocessing.active_children():
-        worker.terminate()
     code = 1
     if isinstance(error, errors.UserError):
         errors.tell(error)
@@ -135,14 +131,18 @@ def failed_here(error: Exception) -> NoReturn:
         traceback.print_exception(error)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)
+    _leave(code)
 
 
 def stop_here(number: int, frame: object) -> None:
     """End the process on a signal, with one line and its exit code."""
     # Where no loop waits for the signal (rendering, compiling, judging) nothing needs saving, and files are
     # whole or absent. An exception could come up inside a callback that swallows it, so the process ends.
+    os.write(2, b"prismlab: stopped; what was saved is kept, run the same command to go on\n")
+    _leave(INTERRUPTED)
+
+
+def _leave(code: int) -> NoReturn:
     for worker in multiprocessing.active_children():
         worker.terminate()
-    os.write(2, b"prismlab: stopped; what was saved is kept, run the same command to go on\n")
-    os._exit(INTERRUPTED)
+    os._exit(code)

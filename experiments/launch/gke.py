@@ -20,15 +20,6 @@ CHIPS_PER_HOST = 4  # of slices with several hosts; up to 8 chips of v5e and v6e
 NEEDED, OPTIONAL = ("image", "topology", "claim"), ("name", "namespace", "restarts", "mount")
 
 
-def preview(order: command.Order) -> str:
-    """Return the manifest.
-
-    Raises:
-        UserError: a setting is wrong.
-    """
-    return manifest(order)
-
-
 def run(order: command.Order) -> int:
     """Write the manifest beside the results and say how to start it."""
     path = order.workdir / "jobset.yaml"
@@ -37,7 +28,7 @@ def run(order: command.Order) -> int:
     return 0
 
 
-def manifest(order: command.Order) -> str:
+def preview(order: command.Order) -> str:
     """Return a JobSet for each worker; the hosts of its slice are the processes of the worker.
 
     Raises:

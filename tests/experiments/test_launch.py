@@ -89,7 +89,7 @@ def order(tmp_path, **settings):
 )
 def test_gke_gets_a_manifest_of_workers(topology, hosts, chips, tmp_path):
     """Each worker is a JobSet of one job: several jobs of one would be joined to a single run."""
-    text = gke.manifest(order(tmp_path, image="repo/prismlab:1", topology=topology, claim="results"))
+    text = gke.preview(order(tmp_path, image="repo/prismlab:1", topology=topology, claim="results"))
     read = list(yaml.safe_load_all(text))
     assert [each["metadata"]["name"] for each in read] == [f"prismlab-{number}" for number in range(3)]
     for each in read:
@@ -106,13 +106,13 @@ def test_gke_gets_a_manifest_of_workers(topology, hosts, chips, tmp_path):
 
 def test_faults_of_gke_settings_are_told_all_at_once(tmp_path):
     with pytest.raises(errors.UserError) as told:
-        gke.manifest(order(tmp_path, image="x", claim="UPPER", colour="red", restarts="many"))
+        gke.preview(order(tmp_path, image="x", claim="UPPER", colour="red", restarts="many"))
     assert len(str(told.value).splitlines()) == 4
 
 
 def test_a_setting_cannot_break_out_of_the_manifest(tmp_path):
     evil = 'x"\n              privileged: true'
-    text = gke.manifest(order(tmp_path, image=evil, topology="v5e:4x4", claim="results"))
+    text = gke.preview(order(tmp_path, image=evil, topology="v5e:4x4", claim="results"))
     read, *_ = yaml.safe_load_all(text)
     pod = read["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
     assert pod["containers"][0]["image"] == evil
