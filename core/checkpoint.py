@@ -6,7 +6,6 @@ folder and renames it, so a killed save leaves the previous checkpoint untouched
 """
 
 import logging
-import pathlib
 from typing import Any
 
 import equinox as eqx
@@ -16,7 +15,7 @@ import orbax.checkpoint as ocp
 from flax import traverse_util
 from jax.sharding import Mesh, NamedSharding
 
-from core import errors, names, sharding, step
+from core import errors, names, places, sharding, step
 
 # Orbax warns of metadata that an item of a step never has of its own; a user cannot do anything about it.
 # A failed write is told once, by Checkpoints; Orbax's threads would tell it again, traceback and all.
@@ -57,8 +56,8 @@ class Checkpoints:
         keep: how many of the latest to keep.
     """
 
-    def __init__(self, directory: pathlib.Path, keep: int = 2):
-        self.directory = pathlib.Path(directory).absolute()
+    def __init__(self, directory: places.Place, keep: int = 2):
+        self.directory = places.absolute(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, enable_async_checkpointing=True)
         self._manager = ocp.CheckpointManager(self.directory, options=options)
@@ -167,7 +166,7 @@ class Checkpoints:
         self._manager.close()
 
 
-def unreadable(path: pathlib.Path, error: Exception) -> errors.UserError:
+def unreadable(path: places.Place, error: Exception) -> errors.UserError:
     """Return the one-line error for a checkpoint that is damaged or of another shape."""
     reason = " ".join(str(error).split())[:300]
     return errors.UserError(
@@ -176,16 +175,16 @@ def unreadable(path: pathlib.Path, error: Exception) -> errors.UserError:
     )
 
 
-def newest(directory: pathlib.Path) -> int | None:
+def newest(directory: places.Place) -> int | None:
     """Return the step of the newest finished checkpoint under a directory, without opening it."""
-    steps = [int(p.name) for p in pathlib.Path(directory).glob("*") if p.name.isdigit()]
+    steps = [int(p.name) for p in directory.glob("*") if p.name.isdigit()]
     finished = [
-        s for s in steps if ocp.path.step.is_checkpoint_finalized(pathlib.Path(directory).absolute() / str(s))
+        s for s in steps if ocp.path.step.is_checkpoint_finalized(places.absolute(directory) / str(s))
     ]
     return max(finished, default=None)
 
 
-def read_learner(directory: pathlib.Path) -> tuple[int, dict[str, np.ndarray]]:
+def read_learner(directory: places.Place) -> tuple[int, dict[str, np.ndarray]]:
     """Read the learner of the newest finished checkpoint as plain named arrays.
 
     Args:
@@ -202,7 +201,7 @@ def read_learner(directory: pathlib.Path) -> tuple[int, dict[str, np.ndarray]]:
         raise errors.UserError(
             f"no finished checkpoint under {directory}; train the stage that writes it first"
         )
-    path = pathlib.Path(directory).absolute() / str(at) / "learner"
+    path = places.absolute(directory) / str(at) / "learner"
     try:
         with ocp.StandardCheckpointer(**_alone()) as reader:
             shapes = reader.metadata(path).item_metadata.tree

@@ -10,11 +10,12 @@ import json
 import math
 import os
 import pathlib
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from core import errors, files
+from core import errors, files, places
 
 Scalar = float | int | str | bool | None
 
@@ -45,7 +46,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     return event
 
 
-def _whole_lines(path: pathlib.Path) -> list[tuple[bytes, dict[str, Any]]]:
+def _whole_lines(path: places.Place) -> list[tuple[bytes, dict[str, Any]]]:
     """Return each whole line with its event; only a torn last line may be left out."""
     *lines, rest = path.read_bytes().split(b"\n")
     whole = []
@@ -75,7 +76,7 @@ def read(path: str | os.PathLike) -> list[dict[str, Any]]:
     Raises:
         UserError: when the file is missing, or a line before the last one is damaged.
     """
-    source = pathlib.Path(path)
+    source = places.kept(path)
     if not source.is_file():
         raise errors.UserError(
             f"wanted an event log at {source}, but there is no such file: check the folder"
@@ -138,7 +139,11 @@ class Silent:
 
 
 class EventLog:
-    """An append-only log of scalars; a context manager."""
+    """An append-only log of scalars; a context manager.
+
+    In a bucket nothing can be appended to: there the log is kept in a temporary file of this machine and
+    written whole when the disk shall hold it (`flush(sync=True)`) and at the end.
+    """
 
     def __init__(
         self,
@@ -162,7 +167,14 @@ class EventLog:
         Raises:
             UserError: when a line before the last one is damaged, or the disk is full.
         """
-        self._path = pathlib.Path(path)
+        self._home = places.kept(path)
+        self._spool: tempfile.TemporaryDirectory | None = None
+        if isinstance(self._home, pathlib.Path):
+            self._path = self._home
+        else:
+            self._spool = tempfile.TemporaryDirectory(prefix="prismlab-")
+            self._path = pathlib.Path(self._spool.name) / self._home.name
+            self._path.write_bytes(files.read_if_there(self._home))
         self._tensorboard = tensorboard
         self._flush_seconds = flush_seconds
         self._clock = clock
@@ -212,7 +224,7 @@ class EventLog:
             sync: also wait until the disk holds them; do so before a checkpoint.
 
         Raises:
-            UserError: when the disk is full; the file then ends with its last whole line.
+            UserError: the disk is full (the file then ends with its last whole line) or the bucket refuses.
         """
         assert self._descriptor is not None, "the log is closed"
         data = b"".join(self._waiting)
@@ -228,6 +240,8 @@ class EventLog:
         self._size += sum(map(len, self._waiting))
         self._waiting.clear()
         self._flushed_at = self._clock()
+        if self._spool is not None and sync:
+            files.write_atomic(self._home, self._path.read_bytes())
         if self._tensorboard is not None and sync:
             self._tensorboard.flush()
 
@@ -236,10 +250,12 @@ class EventLog:
         if self._descriptor is None:
             return
         try:
-            self.flush()
+            self.flush(sync=self._spool is not None)
         finally:
             os.close(self._descriptor)
             self._descriptor = None
+            if self._spool is not None:
+                self._spool.cleanup()
             if self._tensorboard is not None:
                 self._tensorboard.close()
 

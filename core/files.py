@@ -1,14 +1,14 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, here or in a bucket."""
 
 import errno
 import os
 import pathlib
 import tempfile
 
-from core import errors
+from core import errors, places
 
 
-def disk_error(path: pathlib.Path, error: OSError) -> Exception:
+def disk_error(path: places.Place, error: OSError) -> Exception:
     """Turn a full disk into a message for the user; hand any other error back unchanged.
 
     Args:
@@ -41,13 +41,19 @@ def settle(temporary: pathlib.Path, target: pathlib.Path) -> None:
 def write_atomic(path: str | os.PathLike, data: bytes) -> None:
     """Write a file through a temporary neighbour and a rename, so no reader sees half of it.
 
+    An object of a bucket is written whole by itself.
+
     Args:
         path: where the file shall stand; its folder is made when missing.
         data: the whole content.
 
     Raises:
-        UserError: when the disk is full; an older file at the same path stays as it was.
+        UserError: when the disk is full or the bucket refuses; an older file there stays as it was.
     """
+    if places.is_remote(path):
+        with places.told(path):
+            places.place(os.fspath(path)).write_bytes(data)
+        return
     target = pathlib.Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:40]}.")
@@ -62,3 +68,39 @@ def write_atomic(path: str | os.PathLike, data: bytes) -> None:
         if isinstance(error, OSError):
             raise disk_error(target, error) from error
         raise
+
+
+def append(path: places.Place, data: bytes) -> None:
+    """Add to the end of a file and wait until the disk holds it; in a bucket the file is written anew.
+
+    Args:
+        path: the file; it and its folder are made when missing.
+        data: what is added; nobody else may add at the same time.
+
+    Raises:
+        UserError: when the disk is full or the bucket refuses.
+    """
+    if places.is_remote(path):
+        write_atomic(path, read_if_there(path) + data)
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise disk_error(path, error) from error
+
+
+def read_if_there(path: places.Place) -> bytes:
+    """Return the content of a file, nothing where there is none.
+
+    Raises:
+        UserError: a bucket refuses to tell.
+    """
+    with places.told(path):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return b""

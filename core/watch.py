@@ -3,13 +3,14 @@
 import pathlib
 import resource
 import sys
+import tempfile
 import time
 from typing import Any
 
 import jax
 import numpy as np
 
-from core import names
+from core import files, names, places
 
 # Published peak of dense bf16 products, FLOP/s a chip, by the start of JAX's device_kind.
 PEAKS = {
@@ -169,8 +170,9 @@ class Profile:
         folder: where it is written.
     """
 
-    def __init__(self, steps: tuple[int, int] | None, folder: pathlib.Path):
+    def __init__(self, steps: tuple[int, int] | None, folder: places.Place):
         self._steps, self._folder, self._runs = steps, folder, False
+        self._spool: tempfile.TemporaryDirectory | None = None
 
     def at(self, step: int) -> None:
         """Start or stop, before a step is dispatched."""
@@ -179,7 +181,9 @@ class Profile:
         if self._runs and step > self._steps[1]:
             self.close()
         elif not self._runs and self._steps[0] <= step <= self._steps[1]:
-            jax.profiler.start_trace(str(self._folder))
+            if places.is_remote(self._folder):  # the profiler writes files of this machine only
+                self._spool = tempfile.TemporaryDirectory(prefix="prismlab-")
+            jax.profiler.start_trace(self._spool.name if self._spool else str(self._folder))
             self._runs = True
 
     def close(self) -> None:
@@ -187,3 +191,8 @@ class Profile:
         if self._runs:
             self._runs = False
             jax.profiler.stop_trace()
+            if self._spool is not None:
+                root = pathlib.Path(self._spool.name)
+                for path in filter(pathlib.Path.is_file, root.rglob("*")):
+                    files.write_atomic(self._folder / path.relative_to(root).as_posix(), path.read_bytes())
+                self._spool.cleanup()

@@ -20,7 +20,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from core import checkpoint, errors, files, layouts
+from core import checkpoint, errors, files, layouts, places
 
 Arrays = dict[str, np.ndarray]
 
@@ -39,7 +39,7 @@ class Contents:
         step: the step of a checkpoint, or None.
     """
 
-    path: pathlib.Path
+    path: places.Place
     layout: str
     shapes: Mapping[str, tuple[int, ...]]
     types: Mapping[str, str]
@@ -57,7 +57,12 @@ def open_file(path: str | os.PathLike) -> Contents:
     Raises:
         UserError: it is not there, or truncated, or of another kind, or holds anything but plain arrays.
     """
-    path = pathlib.Path(path)
+    path = places.kept(path)
+    if places.is_remote(path) and not (path / "checkpoints").is_dir():
+        raise errors.UserError(
+            f"released weights: {path} is no stage of a work directory, and of a bucket only those are read: "
+            "copy the file here first."
+        )
     if path.is_dir():
         if (path / "checkpoints").is_dir():
             return _stage(path)
@@ -139,7 +144,7 @@ def _safetensors(path: pathlib.Path, layout: str) -> Contents:
     return Contents(path, layout, shapes, types, read, config, step)
 
 
-def _stage(path: pathlib.Path) -> Contents:
+def _stage(path: places.Place) -> Contents:
     at, arrays = checkpoint.read_learner(path / "checkpoints")
     shapes = {name: value.shape for name, value in arrays.items()}
     types = {name: value.dtype.name for name, value in arrays.items()}

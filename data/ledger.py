@@ -6,10 +6,9 @@ holds the placeholder is handed on, so what was trained on is always in the ledg
 
 import json
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 
-from core import errors, files
+from core import errors, files, places
 
 
 class Ledger:
@@ -26,10 +25,9 @@ class Ledger:
         Raises:
             UserError: a line before the last one is damaged.
         """
-        self._path, self._clips, self._share = pathlib.Path(path), dict(clips), max_bad_share
+        self._path, self._clips, self._share = places.kept(path), dict(clips), max_bad_share
         self._known: set[tuple[str, int]] = set()
-        if self._path.is_file():
-            self._read()
+        self._read()
 
     def counts(self) -> dict[str, int]:
         """Return source -> number of its clips noted so far."""
@@ -61,14 +59,7 @@ class Ledger:
             json.dumps({"source": home, "clip": clip, "step": step, "reason": reason}, ensure_ascii=False)
             for clip, reason in fresh.items()
         ]
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("ab") as file:
-                file.write("".join(line + "\n" for line in lines).encode())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise files.disk_error(self._path, error) from error
+        files.append(self._path, "".join(line + "\n" for line in lines).encode())
         self._known |= {(home, clip) for clip in fresh}
         bad, total = self.counts()[home], self._clips[home]
         if bad > self._share * total:
@@ -79,7 +70,7 @@ class Ledger:
             )
 
     def _read(self) -> None:
-        *lines, torn = self._path.read_bytes().split(b"\n")
+        *lines, torn = files.read_if_there(self._path).split(b"\n")
         for number, line in enumerate(lines, 1):
             try:
                 entry = json.loads(line)

@@ -30,12 +30,13 @@ from core import (
     loop,
     mesh,
     names,
+    places,
     step,
 )  # fmt: skip
 from experiments import console, describe, feed, host_memory, operations, recipe, released_weights, storage
 
 # What a stage may start or learn from: a stage planned here, a stage's folder, released weights.
-Parent: TypeAlias = "Planned | pathlib.Path | released_weights.Released | None"
+Parent: TypeAlias = "Planned | places.Place | released_weights.Released | None"
 # Fields that change how a stage is watched or where its arrays lie, never what it computes.
 BOOKKEEPING = ("checkpoint_every", "checkpoint_minutes", "log_every", "profile", *storage.PLACEMENT)
 
@@ -90,7 +91,7 @@ def _parent(
         return name
     if name in planned:
         return planned[name]
-    folder = pathlib.Path(name).expanduser()
+    folder = places.reach(places.place(name)).expanduser()
     if checkpoint.newest(folder / "checkpoints") is None:
         raise errors.UserError(
             f"{where}={name!r} is neither an earlier stage of this experiment {list(planned)} nor a folder "
@@ -102,7 +103,7 @@ def _parent(
 def _identity(parent: Parent) -> str | None:
     if isinstance(parent, released_weights.Released):
         return parent.digest()
-    if isinstance(parent, pathlib.Path):
+    if isinstance(parent, places.Place):
         return names.digest(checkpoint.read_learner(parent / "checkpoints")[1])
     return parent.address if parent else None
 
@@ -116,11 +117,11 @@ class Engine:
         out: where progress is shown.
     """
 
-    def __init__(self, workdir: pathlib.Path, cache: pathlib.Path, out: rich.console.Console):
+    def __init__(self, workdir: places.Place, cache: pathlib.Path, out: rich.console.Console):
         self.workdir, self.cache, self.out = workdir, cache, out
 
-    def _folder(self, which: Planned | pathlib.Path) -> pathlib.Path:
-        return which if isinstance(which, pathlib.Path) else self.workdir / "stages" / which.folder
+    def _folder(self, which: Planned | places.Place) -> places.Place:
+        return which if isinstance(which, places.Place) else self.workdir / "stages" / which.folder
 
     def towers(self, planned: Planned) -> learner.Towers:
         """Return the trained towers of a stage, read from its last checkpoint."""
@@ -136,7 +137,7 @@ class Engine:
             return planned.teacher.towers()
         return self._towers(planned, planned.teacher, f"teacher {planned.teacher}")
 
-    def _towers(self, like: Planned, which: Planned | pathlib.Path, what: str) -> learner.Towers:
+    def _towers(self, like: Planned, which: Planned | places.Place, what: str) -> learner.Towers:
         """Build towers as a stage does and fill them from the last checkpoint of a stage or folder."""
         _, arrays = storage.read_stage(self._folder(which))
         key = keys.seeded(like.seed, "init")
@@ -288,9 +289,11 @@ def check_vocabulary(built: learner.Learner, vocabulary: int) -> None:
         )
 
 
-def _log(folder: pathlib.Path, at: int) -> events.EventLog | events.Silent:
+def _log(folder: places.Place, at: int) -> events.EventLog | events.Silent:
     """Open the log of a stage, cut back to a step; only process 0 writes one."""
     if not distributed.is_main():
         return events.Silent()
-    mirror = events.TensorBoard(folder / "tensorboard", resume_step=at)
+    # A mirror cannot be appended to in a bucket; what it shows is in the log.
+    remote = places.is_remote(folder)
+    mirror = None if remote else events.TensorBoard(folder / "tensorboard", resume_step=at)
     return events.EventLog(folder / "events.jsonl", resume_step=at, tensorboard=mirror)

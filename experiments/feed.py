@@ -1,9 +1,8 @@
 """Between the loader and the loop: the ledger of bad clips, the mixture in the log, a word on new shapes."""
 
-import pathlib
 from collections.abc import Callable, Iterator
 
-from core import events
+from core import events, places
 from data import ledger, stream
 
 LEDGER = "bad_clips.jsonl"
@@ -12,7 +11,7 @@ LEDGER = "bad_clips.jsonl"
 def batches(
     opened: stream.Stream,
     start: int,
-    folder: pathlib.Path,
+    folder: places.Place,
     log: events.EventLog | events.Silent,
     *,
     max_bad_share: float,

@@ -1,13 +1,12 @@
 """From a work directory to its table and report: reads results.json, writes the three files again."""
 
-import pathlib
 from typing import Any
 
-from core import errors
+from core import errors, places
 from experiments import describe, pages, report, storage
 
 
-def tables(workdir: pathlib.Path, *, title: str, reference: tuple[str, ...]) -> report.Table:
+def tables(workdir: places.Place, *, title: str, reference: tuple[str, ...]) -> report.Table:
     """Write table.json, report.md and report.html from the results that a work directory holds.
 
     Args:
@@ -43,7 +42,7 @@ def tables(workdir: pathlib.Path, *, title: str, reference: tuple[str, ...]) -> 
     return pages.rebuild(workdir)
 
 
-def again(workdir: pathlib.Path) -> report.Table:
+def again(workdir: places.Place) -> report.Table:
     """Rebuild the table and the report of a work directory from that directory alone.
 
     Args:

@@ -31,10 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on the machine are no news to a user
-    options = _parser().parse_args(arguments)
     memory.keep_freed()
     sys.unraisablehook = _without_echoes
     try:
+        options = _parser().parse_args(arguments)
         return options.run(options)
     except errors.UserError as error:
         errors.tell(error)

@@ -9,11 +9,10 @@ import html
 import json
 import math
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core import errors, events, files
+from core import errors, events, files, places
 from experiments import cells, figures, report
 
 _STYLE = """
@@ -69,17 +68,19 @@ def read_curves(directory: str | os.PathLike, table: report.Table) -> list[figur
     Raises:
         UserError: when a named log is missing or damaged.
     """
-    base = pathlib.Path(directory)
+    base = places.kept(directory)
     found: Sequence[Mapping[str, Any]] = table.get("logs", [])
     if "logs" not in table:
-        paths = sorted(base.rglob("events.jsonl"))
+        # epath will not search a bucket without end; there the logs lie where the engine puts them.
+        below = base.glob("stages/*/events.jsonl") if places.is_remote(base) else base.rglob("events.jsonl")
+        paths = sorted(below)
         found = [
             {"label": path.parent.relative_to(base).as_posix(), "seed": 0, "stage": "all", "events": path}
             for path in paths
         ]
     shared: dict[tuple[str, str, int], list[str]] = {}
     for log in found:
-        place = os.path.normpath(base / log["events"])
+        place = _normal(base, log["events"])
         labels = shared.setdefault((place, log["stage"], log["seed"]), [])
         labels.extend([log["label"]] if log["label"] not in labels else [])
     curves = []
@@ -94,6 +95,11 @@ def read_curves(directory: str | os.PathLike, table: report.Table) -> list[figur
             steps, values = zip(*pairs)
             curves.append(figures.Curve(label, stage, seed, name, steps, values))
     return curves
+
+
+def _normal(base: places.Place, name: str) -> str:
+    """Return one name for each log, whatever way leads to it."""
+    return str(base / name) if places.is_remote(base) else os.path.normpath(base / name)
 
 
 def _finite(value: Any) -> bool:
@@ -224,7 +230,7 @@ def rebuild(directory: str | os.PathLike) -> report.Table:
     Raises:
         UserError: when the table or a log is missing or damaged, or the disk is full.
     """
-    base = pathlib.Path(directory)
+    base = places.kept(directory)
     if not base.is_dir():
         raise errors.UserError(
             f"wanted the folder of an ablation, but {base} is none: name the folder it wrote"

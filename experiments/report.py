@@ -10,7 +10,6 @@ table.json: {"rows": [{"label", "seeds": [...], "metrics": {name: {"values": [..
 import json
 import math
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ import rich.console
 import rich.table
 import rich.text
 
-from core import errors, files
+from core import errors, files, places
 from experiments import cells, stats
 from experiments import console as terminal
 
@@ -137,7 +136,7 @@ def read_table(path: str | os.PathLike) -> Table:
     Raises:
         UserError: when the file is missing or is no such table.
     """
-    source = pathlib.Path(path)
+    source = places.kept(path)
     if not source.is_file():
         raise errors.UserError(
             f"wanted the results at {source}, but there is no such file: "

@@ -10,21 +10,32 @@ from typing import Any
 
 import numpy as np
 
-from core import checkpoint, distributed, errors, files, names
+from core import checkpoint, distributed, errors, files, names, places
 from experiments import describe
+from experiments.launch import claims
 
 # Fields of a stage that may change between two parts of a run: a checkpoint goes on on any devices.
 PLACEMENT = ("layout", "rules")
+BUSY = "another process is running in {}; wait for it or end it"
 
 
 def default_cache() -> pathlib.Path:
-    """Return the directory for rendered worlds, shards, tokenizers: $PRISMLAB_CACHE or the user's cache."""
+    """Return the directory for rendered worlds, shards, tokenizers: $PRISMLAB_CACHE or the user's cache.
+
+    Raises:
+        UserError: it lies behind a URL.
+    """
+    if "://" in os.environ.get("PRISMLAB_CACHE", ""):
+        raise errors.UserError(
+            f"PRISMLAB_CACHE={os.environ['PRISMLAB_CACHE']}: the cache must be a directory of this machine "
+            "or a mounted one; leave it unset and each machine makes its own"
+        )
     home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(os.environ.get("PRISMLAB_CACHE") or pathlib.Path(home) / "prismlab").absolute()
 
 
 @contextlib.contextmanager
-def claimed(workdir: pathlib.Path, root: Any, text: str) -> Iterator[None]:
+def claimed(workdir: places.Place, root: Any, text: str) -> Iterator[None]:
     """Hold a work directory for one configuration and one process.
 
     Args:
@@ -35,7 +46,16 @@ def claimed(workdir: pathlib.Path, root: Any, text: str) -> Iterator[None]:
     Raises:
         UserError: it holds another configuration, or another process is running in it.
     """
-    check_continues(workdir, root)
+    with places.told(workdir):
+        check_continues(workdir, root)
+    with _alone_in_bucket(workdir) if places.is_remote(workdir) else _alone(workdir):
+        files.write_atomic(workdir / "config.json", json_bytes(describe.describe(root)))
+        files.write_atomic(workdir / "config.gin", text.encode())
+        yield
+
+
+@contextlib.contextmanager
+def _alone(workdir: places.Place) -> Iterator[None]:
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         lock = open(workdir / ".lock", "w")  # noqa: SIM115
@@ -45,15 +65,22 @@ def claimed(workdir: pathlib.Path, root: Any, text: str) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise errors.UserError(
-                f"another process is running in {workdir}; wait for it or end it"
-            ) from error
-        files.write_atomic(workdir / "config.json", json_bytes(describe.describe(root)))
-        files.write_atomic(workdir / "config.gin", text.encode())
+            raise errors.UserError(BUSY.format(workdir)) from error
         yield
 
 
-def check_continues(workdir: pathlib.Path, root: Any) -> None:
+@contextlib.contextmanager
+def _alone_in_bucket(workdir: places.Place) -> Iterator[None]:
+    held = claims.outlast(workdir / "running", "command")
+    if held is None:
+        raise errors.UserError(BUSY.format(workdir))
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def check_continues(workdir: places.Place, root: Any) -> None:
     """Refuse a work directory that cannot go on with a configuration.
 
     A directory in which nothing was saved yet is free: a mistake that stopped the first stage can be
@@ -95,7 +122,7 @@ def placed_anywhere(tree: Any) -> Any:
     return tree
 
 
-def record(path: pathlib.Path, value: Any) -> None:
+def record(path: places.Place, value: Any) -> None:
     """Write plain data as a file, in process 0 alone."""
     if distributed.is_main():
         files.write_atomic(path, json_bytes(value))
@@ -106,7 +133,7 @@ def json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def read_json(path: pathlib.Path) -> Any:
+def read_json(path: places.Place) -> Any:
     """Read a JSON file of the work directory; a damaged one is a mistake the user can mend."""
     try:
         return json.loads(path.read_text())
@@ -114,7 +141,7 @@ def read_json(path: pathlib.Path) -> Any:
         raise errors.UserError(f"{path} cannot be read ({error}); move it away and run again") from error
 
 
-def read_stage(folder: pathlib.Path) -> tuple[int, dict[str, np.ndarray]]:
+def read_stage(folder: places.Place) -> tuple[int, dict[str, np.ndarray]]:
     """Read the learner of a stage's newest checkpoint; that of a finished stage must be what was trained.
 
     Args:
@@ -137,7 +164,7 @@ def read_stage(folder: pathlib.Path) -> tuple[int, dict[str, np.ndarray]]:
     return at, arrays
 
 
-def digests(workdir: pathlib.Path) -> list[tuple[str, int, str]]:
+def digests(workdir: places.Place) -> list[tuple[str, int, str]]:
     """Return (folder name, step, sha256 of parameters) of every finished or saved stage under a directory.
 
     Raises:

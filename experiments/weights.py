@@ -4,10 +4,10 @@ import json
 import pathlib
 from typing import Any
 
-from core import errors, fitting, release_config, weight_files
+from core import errors, fitting, places, release_config, weight_files
 
 
-def configuration(source: pathlib.Path, model: str | None) -> dict[str, Any]:
+def configuration(source: places.Place, model: str | None) -> dict[str, Any]:
     """Return the configuration of the model whose weights a file holds.
 
     Args:

@@ -7,6 +7,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 # One folder for all workers of a test run and for every command they start: what one has compiled,
@@ -20,6 +21,7 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
+import bucket as storage_of_google
 import hypothesis
 import jax
 import jaxtyping
@@ -39,6 +41,31 @@ hypothesis.settings.register_profile(
     "prismlab", deadline=None, max_examples=25, derandomize=True, database=None
 )
 hypothesis.settings.load_profile("prismlab")
+
+
+@pytest.fixture(scope="session")
+def _served() -> Iterator[storage_of_google.Bucket]:
+    with storage_of_google.serve() as served:
+        os.environ.update(served.environment)  # gcsfs and TensorStore look once
+        yield served
+
+
+@pytest.fixture
+def bucket(_served: storage_of_google.Bucket) -> storage_of_google.Bucket:
+    """Return an empty bucket, `gs://bucket`, for this process and those that it starts."""
+    _served.clear()
+    return _served
+
+
+@pytest.fixture(params=["disk", "bucket"])
+def somewhere(request: pytest.FixtureRequest) -> Any:
+    """Return an empty place for results: once a directory, once a folder of a bucket."""
+    from core import places
+
+    if request.param == "disk":
+        return request.getfixturevalue("tmp_path")
+    request.getfixturevalue("bucket")
+    return places.place("gs://bucket/run")
 
 
 # The uninterrupted run that these compare broken ones with takes longest of all: one worker runs them all.

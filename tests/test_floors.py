@@ -12,7 +12,7 @@ ROOMS = ("core", "objectives", "data", "experiments")
 FLOORS = {
     "core": ("core",),
     "objectives": ("objectives", "core"),
-    "data": ("data", "core.types", "core.errors", "core.files"),
+    "data": ("data", "core.types", "core.errors", "core.files", "core.places"),
     "experiments": ROOMS,
 }
 LONGEST = 300

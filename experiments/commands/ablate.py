@@ -27,7 +27,6 @@ def run(options: argparse.Namespace) -> int:
     from experiments import recipe, strict
     from experiments.launch import claims, launch
 
-    launch.check_workdir(options.workdir)
     loaded = strict.load(options.file, options.bindings)
     root = loaded.root
     if not isinstance(root, recipe.Ablation):

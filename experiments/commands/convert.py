@@ -3,13 +3,15 @@
 import argparse
 import pathlib
 
+from experiments.commands import recipe_file
+
 NAME = "convert"
 HELP = "write weights in another layout: .npz (release), .safetensors (Hugging Face), .bundle (ours)"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name source, destination and, where the source does not tell, the model."""
-    parser.add_argument("source", type=pathlib.Path, metavar="SRC", help="a file, or a stage's folder")
+    parser.add_argument("source", type=recipe_file.place, metavar="SRC", help="a file, or a stage's folder")
     parser.add_argument("destination", type=pathlib.Path, metavar="DST", help=".npz, .safetensors or .bundle")
     parser.add_argument(
         "--model",

@@ -1,7 +1,8 @@
 """`prismlab digest`: one line for each saved stage."""
 
 import argparse
-import pathlib
+
+from experiments.commands import recipe_file
 
 NAME = "digest"
 HELP = "print name, step and sha256 of the parameters of every saved stage"
@@ -9,7 +10,7 @@ HELP = "print name, step and sha256 of the parameters of every saved stage"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name what the command takes."""
-    parser.add_argument("directory", type=pathlib.Path, metavar="DIR")
+    parser.add_argument("directory", type=recipe_file.place, metavar="DIR")
 
 
 def run(options: argparse.Namespace) -> int:

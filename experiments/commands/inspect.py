@@ -1,7 +1,8 @@
 """`prismlab inspect`: what a file of weights or a checkpoint holds."""
 
 import argparse
-import pathlib
+
+from experiments.commands import recipe_file
 
 NAME = "inspect"
 HELP = "show what a weight file or a stage's checkpoint holds: names, shapes, types, norms, fitting preset"
@@ -10,7 +11,10 @@ HELP = "show what a weight file or a stage's checkpoint holds: names, shapes, ty
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name the file."""
     parser.add_argument(
-        "file", type=pathlib.Path, metavar="FILE", help=".npz, .safetensors, .bundle, or a stage's folder"
+        "file",
+        type=recipe_file.place,
+        metavar="FILE",
+        help=".npz, .safetensors, .bundle, or a stage's folder",
     )
 
 

@@ -4,14 +4,16 @@ import argparse
 import contextlib
 import multiprocessing
 import os
-import pathlib
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from core import errors
+
+if TYPE_CHECKING:
+    from core import places
 
 DIVERGED, INTERRUPTED = 4, 75
 
@@ -22,13 +24,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bindings", nargs="*", metavar="BINDING", help="such as recipe.Stage.steps=10")
 
 
+def place(text: str) -> Any:
+    """Return the directory or the folder of a bucket, which must be within reach, that a word names."""
+    from core import places as known  # here, because what knows buckets is slow to import
+
+    return known.reach(known.place(text))
+
+
 def workdir(parser: argparse.ArgumentParser) -> None:
     """Name the directory that results go to."""
-    parser.add_argument("--workdir", required=True, type=pathlib.Path, help="where results go")
+    parser.add_argument(
+        "--workdir", required=True, type=place, help="where results go: a directory, or gs://bucket/folder"
+    )
 
 
 def execute(
-    workdir: pathlib.Path,
+    workdir: "places.Place",
     root: Any,
     text: str,
     rows: Mapping[str, Any],

@@ -1,7 +1,8 @@
 """`prismlab report`: rebuild table and pages of a work directory."""
 
 import argparse
-import pathlib
+
+from experiments.commands import recipe_file
 
 NAME = "report"
 HELP = "rebuild table.json, report.md and report.html of a work directory"
@@ -9,7 +10,7 @@ HELP = "rebuild table.json, report.md and report.html of a work directory"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name what the command takes."""
-    parser.add_argument("directory", type=pathlib.Path, metavar="DIR")
+    parser.add_argument("directory", type=recipe_file.place, metavar="DIR")
 
 
 def run(options: argparse.Namespace) -> int:

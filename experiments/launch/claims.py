@@ -1,24 +1,24 @@
-"""Who works on what, agreed on by files in a shared directory.
+"""Who works on what, agreed on by files in a shared directory or bucket.
 
-    workdir/claims/<unit>.<n>        the n-th claim: written once, exclusively; touched while its owner lives
+    workdir/claims/<unit>.<n>        the n-th claim: written once, exclusively; renewed while its owner lives
     workdir/claims/<unit>.<n>.free   the n-th claim was given back
     workdir/claims/<unit>.failed     why the unit cannot be done; removed when the command is started again
 
-A unit is free if its last claim was given back, or has not been touched for a while. Claiming it means
-creating the next number, which only one can do: exclusive creation is atomic on local disks and on NFS.
-Nothing is ever renamed or removed, so nobody can lose a claim to a race.
+A unit is free if its last claim was given back, or has not been renewed for a while. Claiming it means
+creating the next number, which only one can do: exclusive creation is atomic on local disks, on NFS and in
+buckets. Nothing is ever renamed or removed, so nobody can lose a claim to a race.
 """
 
 import json
 import os
-import pathlib
 import secrets
 import socket
+import sys
 import threading
 import time
 from typing import Any
 
-from core import errors
+from core import errors, files, places
 
 BEAT, STALE = 10.0, 90.0  # seconds between two signs of life; after so many without one, a claim is void
 
@@ -29,11 +29,12 @@ class Claim:
     Args:
         path: the claim's file.
         unit: what was claimed.
+        owner: the file's content.
         beat: seconds between two signs of life.
     """
 
-    def __init__(self, path: pathlib.Path, unit: str, beat: float):
-        self.path, self.unit = path, unit
+    def __init__(self, path: places.Place, unit: str, owner: bytes, beat: float):
+        self.path, self.unit, self._owner = path, unit, owner
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._live, args=(beat,), daemon=True)
         self._thread.start()
@@ -41,27 +42,28 @@ class Claim:
     @property
     def lost(self) -> bool:
         """Whether somebody claimed the unit after us, having taken us for dead."""
-        return _number(self.path) != _last(self.path.parent, self.unit)
+        return (_last(_names(self.path.parent), self.unit) or 0) > _number(self.path)
 
     def _live(self, beat: float) -> None:
         while not self._ended.wait(beat):
             try:
-                os.utime(self.path)
+                places.renew(self.path, self._owner)
                 if self.lost:
                     # This process slept for too long; another one writes the same files by now.
                     os.write(2, f"prismlab: {self.unit} was taken over by another worker\n".encode())
                     os._exit(75)
-            except OSError:
-                continue  # a shared disk may be away for a moment; if it stays away, the claim goes stale
+            except Exception:
+                # A shared disk or a bucket may be away for a moment; if it stays away, the claim goes stale.
+                continue
 
     def release(self) -> None:
         """Give the unit back."""
         self._ended.set()
         self._thread.join()
-        self.path.with_name(self.path.name + ".free").touch()
+        files.write_atomic(self.path.with_name(self.path.name + ".free"), b"")
 
 
-def claim(workdir: pathlib.Path, unit: str, *, beat: float = BEAT, stale: float = STALE) -> Claim | None:
+def claim(workdir: places.Place, unit: str, *, beat: float = BEAT, stale: float = STALE) -> Claim | None:
     """Claim a unit, or return None if somebody who is alive has it.
 
     Args:
@@ -74,84 +76,111 @@ def claim(workdir: pathlib.Path, unit: str, *, beat: float = BEAT, stale: float 
         UserError: the directory cannot be written.
     """
     folder = workdir / "claims"
+    owner = json.dumps({"host": socket.gethostname(), "process": os.getpid()}).encode()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        last = _last(folder, unit)
-        if last is not None and not _is_free(folder / f"{unit}.{last}", stale):
-            return None
-        path = folder / f"{unit}.{0 if last is None else last + 1}"
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        with places.told(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            there = _names(folder)
+            last = _last(there, unit)
+            if last is not None and not _is_free(folder, f"{unit}.{last}", there, stale):
+                return None
+            path = folder / f"{unit}.{0 if last is None else last + 1}"
+            places.create(path, owner)
     except FileExistsError:
         return None
     except OSError as error:
         raise errors.UserError(f"{folder} cannot be written: {error.strerror}") from error
-    with os.fdopen(handle, "w") as file:
-        json.dump({"host": socket.gethostname(), "process": os.getpid()}, file)
-    return Claim(path, unit, beat)
+    return Claim(path, unit, owner, beat)
 
 
-def living(workdir: pathlib.Path, *, stale: float = STALE) -> dict[str, Any]:
+def outlast(workdir: places.Place, unit: str, *, beat: float = BEAT, stale: float = STALE) -> Claim | None:
+    """Claim a unit; if somebody has it, wait for a sign of life from them, and take it if none comes.
+
+    Args:
+        workdir, unit, beat, stale: see `claim`.
+
+    Returns:
+        The claim, or None if its owner is alive.
+    """
+    seen: Any = None
+    while (held := claim(workdir, unit, beat=beat, stale=stale)) is None:
+        folder = workdir / "claims"
+        last = _last(_names(folder), unit)
+        sign = (last, places.changed(folder / f"{unit}.{last}"))
+        if seen is None:
+            print(f"{workdir} is in use; waiting {stale:.0f} s for a sign of life", file=sys.stderr)
+        elif sign != seen:
+            return None
+        seen = sign
+        time.sleep(beat)
+    return held
+
+
+def living(workdir: places.Place, *, stale: float = STALE) -> dict[str, Any]:
     """Return unit -> owner of every claim that is held by somebody alive."""
     folder = workdir / "claims"
+    there = _names(folder)
     found: dict[str, Any] = {}
-    for path in folder.glob("*.0"):
-        unit = path.name.removesuffix(".0")
-        last = folder / f"{unit}.{_last(folder, unit)}"
-        if not _is_free(last, stale):
+    for unit in sorted(name.removesuffix(".0") for name in there if name.endswith(".0")):
+        last = f"{unit}.{_last(there, unit)}"
+        if not _is_free(folder, last, there, stale):
             try:
-                found[unit] = json.loads(last.read_text())
+                found[unit] = json.loads((folder / last).read_text())
             except (OSError, ValueError):
                 found[unit] = {"host": "unknown", "process": 0}
     return found
 
 
-def fail(workdir: pathlib.Path, unit: str, why: str) -> None:
+def fail(workdir: places.Place, unit: str, why: str) -> None:
     """Note that a unit cannot be done."""
-    (workdir / "claims" / f"{unit}.failed").write_text(why)
+    files.write_atomic(workdir / "claims" / f"{unit}.failed", why.encode())
 
 
-def failures(workdir: pathlib.Path) -> dict[str, str]:
+def failures(workdir: places.Place) -> dict[str, str]:
     """Return unit -> why it cannot be done."""
-    return {
-        path.name.removesuffix(".failed"): path.read_text()
-        for path in sorted((workdir / "claims").glob("*.failed"))
-    }
+    folder = workdir / "claims"
+    names = sorted(name for name in _names(folder) if name.endswith(".failed"))
+    return {name.removesuffix(".failed"): (folder / name).read_text() for name in names}
 
 
-def forgive(workdir: pathlib.Path) -> None:
+def forgive(workdir: places.Place) -> None:
     """Forget failures, so that a command started again tries again."""
-    for path in (workdir / "claims").glob("*.failed"):
-        path.unlink(missing_ok=True)
+    for unit in failures(workdir):
+        (workdir / "claims" / f"{unit}.failed").unlink(missing_ok=True)
 
 
-def _number(path: pathlib.Path) -> int:
+def _names(folder: places.Place) -> set[str]:
+    """Return the names of all files there, by one listing."""
+    try:
+        return {path.name for path in folder.iterdir()}
+    except FileNotFoundError:
+        return set()
+
+
+def _number(path: places.Place) -> int:
     return int(path.name.rpartition(".")[2])
 
 
-def _last(folder: pathlib.Path, unit: str) -> int | None:
-    numbers = [
-        int(path.name[len(unit) + 1 :])
-        for path in folder.glob(f"{unit}.*")
-        if path.name[len(unit) + 1 :].isdigit()
-    ]
-    return max(numbers, default=None)
+def _last(there: set[str], unit: str) -> int | None:
+    ends = (name[len(unit) + 1 :] for name in there if name.startswith(f"{unit}."))
+    return max((int(end) for end in ends if end.isdigit()), default=None)
 
 
-def _is_free(path: pathlib.Path, stale: float) -> bool:
-    if path.with_name(path.name + ".free").exists():
+def _is_free(folder: places.Place, name: str, there: set[str], stale: float) -> bool:
+    if f"{name}.free" in there:
         return True
     try:
-        return _now(path.parent) - path.stat().st_mtime > stale
+        return _now(folder) - places.changed(folder / name) > stale
     except FileNotFoundError:
         return False
 
 
-def _now(folder: pathlib.Path) -> float:
+def _now(folder: places.Place) -> float:
     """Return the time of the clock that stamps files there: on a shared disk it is not our own."""
     probe = folder / f".clock-{os.getpid()}-{secrets.token_hex(4)}"
     try:
-        probe.touch()
-        return probe.stat().st_mtime
+        places.create(probe, b"")
+        return places.changed(probe)
     except OSError:
         return time.time()
     finally:

@@ -1,9 +1,10 @@
 """The command that every launcher starts: `prismlab worker` with the same file, bindings and directory."""
 
 import dataclasses
-import pathlib
 import shlex
 import sys
+
+from core import places
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Order:
 
     file: str
     bindings: tuple[str, ...]
-    workdir: pathlib.Path
+    workdir: places.Place
     jobs: int
     settings: dict[str, str]
 

@@ -10,21 +10,37 @@ import json
 import re
 import shlex
 
-from core import errors
+from core import errors, files, places
 from experiments.commands import recipe_file
 from experiments.launch import command
 from experiments.plan import topology
 
 ACCELERATOR = {"v5e": "tpu-v5-lite-podslice", "v5p": "tpu-v5p-slice", "v6e": "tpu-v6e-slice"}
 CHIPS_PER_HOST = 4  # of slices with several hosts; up to 8 chips of v5e and v6e share one
-NEEDED, OPTIONAL = ("image", "topology", "claim"), ("name", "namespace", "restarts", "mount")
+NEEDED, OPTIONAL = ("image", "topology"), ("name", "namespace", "restarts", "service_account")
+DISK = ("claim", "mount")  # of a shared work directory; none where it lies in a bucket
+
+
+_DISK = """\
+              volumeMounts:
+              - name: work
+                mountPath: {mount}
+            volumes:
+            - name: work
+              persistentVolumeClaim:
+                claimName: {claim}
+"""
 
 
 def run(order: command.Order) -> int:
     """Write the manifest beside the results and say how to start it."""
     path = order.workdir / "jobset.yaml"
-    path.write_text(preview(order))
-    print(f"written: {path}\nstart the workers with: kubectl apply -f {shlex.quote(str(path))}")
+    files.write_atomic(path, preview(order).encode())
+    name = shlex.quote(str(path))
+    start = f"gcloud storage cat {name} | kubectl apply -f -"
+    if not places.is_remote(path):
+        start = f"kubectl apply -f {name}"
+    print(f"written: {path}\nstart the workers with: {start}")
     return 0
 
 
@@ -32,18 +48,22 @@ def preview(order: command.Order) -> str:
     """Return a JobSet for each worker; the hosts of its slice are the processes of the worker.
 
     Raises:
-        UserError: a setting is missing or unknown, or the topology is no TPU slice.
+        UserError: a setting is missing, unknown or without use, or the topology is no TPU slice.
     """
-    known = (*NEEDED, *OPTIONAL)
-    faults = [f"--setting {name}=... is needed" for name in NEEDED if name not in order.settings]
+    in_bucket = places.is_remote(order.workdir)
+    known = (*NEEDED, *OPTIONAL, *(() if in_bucket else DISK))
+    needed = NEEDED if in_bucket else (*NEEDED, "claim")
+    faults = [f"--setting {name}=... is needed" for name in needed if name not in order.settings]
     faults += [
-        f"--setting {name!r} is unknown to gke; known are {', '.join(known)}"
+        f"--setting {name} is of no use with a work directory in a bucket"
+        if name in DISK
+        else f"--setting {name!r} is unknown to gke; known are {', '.join(known)}"
         for name in order.settings
         if name not in known
     ]
     faults += [
         f"--setting {name}={order.settings[name]!r} must be made of a-z, 0-9 and -, beginning with a letter"
-        for name in ("name", "namespace", "claim")
+        for name in ("name", "namespace", "claim", "service_account")
         if name in order.settings and not re.fullmatch(r"[a-z][a-z0-9-]{0,52}", order.settings[name])
     ]
     if not str(order.settings.get("restarts", "1")).isdigit():
@@ -57,7 +77,11 @@ def _worker(order: command.Order, number: int) -> str:
     where, hosts = slice_of(order)
     # JSON is YAML: every value is quoted so, and none can break out of its place.
     text = {name: json.dumps(value) for name, value in order.settings.items()}
-    mount = text.get("mount", json.dumps("/work"))
+    disk = account = ""
+    if not places.is_remote(order.workdir):
+        disk = _DISK.format(mount=text.get("mount", json.dumps("/work")), claim=text["claim"])
+    if "service_account" in text:
+        account = f"            serviceAccountName: {text['service_account']}\n"
     return f"""\
 apiVersion: jobset.x-k8s.io/v1alpha2
 kind: JobSet
@@ -92,7 +116,7 @@ spec:
         template:
           spec:
             restartPolicy: Never
-            terminationGracePeriodSeconds: 120
+{account}            terminationGracePeriodSeconds: 120
             nodeSelector:
               cloud.google.com/gke-tpu-accelerator: {ACCELERATOR[where.chip.name]}
               cloud.google.com/gke-tpu-topology: {where.shape}
@@ -106,14 +130,7 @@ spec:
               resources:
                 limits:
                   google.com/tpu: {where.count // hosts}
-              volumeMounts:
-              - name: work
-                mountPath: {mount}
-            volumes:
-            - name: work
-              persistentVolumeClaim:
-                claimName: {text["claim"]}
-"""
+{disk}"""
 
 
 def slice_of(order: command.Order) -> tuple[topology.Topology, int]:

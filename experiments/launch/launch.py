@@ -3,26 +3,11 @@
 import argparse
 import importlib
 import os
-import pathlib
-import re
 from typing import Any
 
-from core import errors, joining
+from core import errors, joining, places
 from experiments import console, prepare, recipe, storage
 from experiments.launch import claims, command, units
-
-
-def check_workdir(workdir: pathlib.Path) -> None:
-    """Refuse a work directory in a bucket: claims and logs need a file system.
-
-    Raises:
-        UserError: with what to use instead.
-    """
-    if re.match(r"[a-z0-9]+:/", str(workdir)):
-        raise errors.UserError(
-            f"--workdir {workdir}: claims, event logs and the table need a file system (exclusive creation, "
-            "appending); mount a shared one (Filestore, NFS) and copy results to the bucket afterwards"
-        )
 
 
 def settings(pairs: list[str]) -> dict[str, str]:
@@ -67,7 +52,7 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
     order = command.Order(
         options.file,
         tuple(options.bindings),
-        options.workdir.absolute(),
+        places.absolute(options.workdir),
         options.jobs,
         settings(options.setting),
     )
@@ -88,7 +73,7 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
         return platform.run(order)
 
 
-def described(todo: list[units.Unit], root: recipe.Ablation, workdir: pathlib.Path) -> list[str]:
+def described(todo: list[units.Unit], root: recipe.Ablation, workdir: places.Place) -> list[str]:
     """Return one line for each unit: done, claimed by somebody alive, failed, or to do."""
     tasks = {label: dict(each.tasks) for label, each in root.experiments().items()}
     busy, failed = claims.living(workdir), claims.failures(workdir)

@@ -1,8 +1,9 @@
 """Workers as SLURM jobs, submitted with submitit (optional extra `slurm`)."""
 
+import pathlib
 from typing import Any
 
-from core import errors
+from core import errors, places
 from experiments.launch import command
 
 # What may be set on the command line as KEY=VALUE, by submitit's names for sbatch.
@@ -30,9 +31,7 @@ def parameters(order: command.Order) -> dict[str, Any]:
 def preview(order: command.Order) -> str:
     """Return the batch script as submitit writes it, and how often it is submitted."""
     slurm = _submitit().slurm.slurm
-    script = slurm._make_sbatch_string(
-        command=order.line(), folder=str(order.workdir / "slurm"), **parameters(order)
-    )
+    script = slurm._make_sbatch_string(command=order.line(), folder=str(_folder(order)), **parameters(order))
     return f"sbatch, {order.jobs} times:\n{script}"
 
 
@@ -44,7 +43,7 @@ def run(order: command.Order) -> int:
     """
     submitit = _submitit()
     try:
-        executor = submitit.SlurmExecutor(folder=order.workdir / "slurm")
+        executor = submitit.SlurmExecutor(folder=_folder(order))
     except RuntimeError as error:
         raise errors.UserError(
             f"no SLURM here ({error}); run this on a login node, or see the script with --dry-run"
@@ -54,6 +53,12 @@ def run(order: command.Order) -> int:
     for _ in range(order.jobs):
         print(f"submitted {executor.submit(task).job_id}")
     return 0
+
+
+def _folder(order: command.Order) -> pathlib.Path:
+    """Return where submitit keeps scripts and logs: on a disk, even where the results are in a bucket."""
+    here = pathlib.Path.cwd() if places.is_remote(order.workdir) else order.workdir
+    return pathlib.Path(here) / "slurm"
 
 
 def _submitit() -> Any:

@@ -4,8 +4,8 @@ Stages that others start from or learn from come first, those that most rows wai
 """
 
 import dataclasses
-import pathlib
 
+from core import places
 from experiments import describe, engine, recipe
 
 
@@ -72,7 +72,7 @@ def _parents(planned: engine.Planned) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each.folder for each in parents if isinstance(each, engine.Planned)))
 
 
-def is_done(unit: Unit, workdir: pathlib.Path, tasks: dict) -> bool:
+def is_done(unit: Unit, workdir: places.Place, tasks: dict) -> bool:
     """Return whether a unit's result lies in the work directory.
 
     Args:

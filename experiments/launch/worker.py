@@ -11,14 +11,14 @@ from typing import Any
 import jax
 import rich.console
 
-from core import distributed, errors, loop
+from core import distributed, errors, loop, places
 from experiments import console, describe, engine, recipe, storage
 from experiments.launch import claims, units
 
 POLL = 5.0  # seconds between two looks at what others have finished
 
 
-def check_directory(workdir: pathlib.Path, root: recipe.Ablation) -> None:
+def check_directory(workdir: places.Place, root: recipe.Ablation) -> None:
     """Refuse a work directory that was not made ready for this ablation.
 
     Raises:
@@ -42,7 +42,7 @@ class Desk:
         beat, stale: see `claims.claim`.
     """
 
-    def __init__(self, workdir: pathlib.Path, root: recipe.Ablation, beat: float, stale: float):
+    def __init__(self, workdir: places.Place, root: recipe.Ablation, beat: float, stale: float):
         self.workdir, self.beat, self.stale = workdir, beat, stale
         self.units = {unit.name: unit for unit in units.units(root)}
         self.tasks = {label: dict(each.tasks) for label, each in root.experiments().items()}
@@ -84,7 +84,7 @@ class Desk:
 
 
 def work(
-    workdir: pathlib.Path,
+    workdir: places.Place,
     cache: pathlib.Path,
     root: recipe.Ablation,
     out: rich.console.Console,

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import signal
 import threading
 import time
@@ -11,21 +10,22 @@ import cli
 import pytest
 import yaml
 
-from core import errors
+from core import errors, places
 from experiments import storage, strict
 from experiments.launch import claims, command, gke, launch, local, slurm, units
 
 ABLATION = "smoke.gin"
 FAST = {"beat": 0.05, "stale": 0.5}
+RUN = places.place("gs://bucket/run")
 
 
-def test_a_unit_is_claimed_once_by_many_at_the_same_time(tmp_path):
+def test_a_unit_is_claimed_once_by_many_at_the_same_time(somewhere):
     won = []
     gate = threading.Barrier(8)
 
     def one():
         gate.wait()
-        if (held := claims.claim(tmp_path, "unit")) is not None:
+        if (held := claims.claim(somewhere, "unit")) is not None:
             won.append(held)
 
     threads = [threading.Thread(target=one) for _ in range(8)]
@@ -34,23 +34,23 @@ def test_a_unit_is_claimed_once_by_many_at_the_same_time(tmp_path):
     for thread in threads:
         thread.join()
     assert len(won) == 1
-    assert list(claims.living(tmp_path)) == ["unit"]
-    assert claims.claim(tmp_path, "unit") is None
+    assert list(claims.living(somewhere)) == ["unit"]
+    assert claims.claim(somewhere, "unit") is None
     won[0].release()
-    assert not claims.living(tmp_path)
-    again = claims.claim(tmp_path, "unit")
+    assert not claims.living(somewhere)
+    again = claims.claim(somewhere, "unit")
     assert again is not None
     again.release()
 
 
-def test_a_claim_without_a_sign_of_life_is_void_and_a_living_one_is_not(tmp_path):
-    held = claims.claim(tmp_path, "unit", **FAST)
+def test_a_claim_without_a_sign_of_life_is_void_and_a_living_one_is_not(somewhere):
+    held = claims.claim(somewhere, "unit", **FAST)
     time.sleep(1.0)
-    assert claims.claim(tmp_path, "unit", **FAST) is None
+    assert claims.claim(somewhere, "unit", **FAST) is None
+    assert claims.outlast(somewhere, "unit", **FAST) is None
     held._ended.set()  # as if its process were gone
     held._thread.join()
-    os.utime(held.path, (time.time() - 60, time.time() - 60))
-    taken = claims.claim(tmp_path, "unit", **FAST)
+    taken = claims.outlast(somewhere, "unit", **FAST)
     assert taken is not None
     assert held.lost
     assert not taken.lost
@@ -135,13 +135,29 @@ def test_gpus_are_dealt_out(tmp_path, monkeypatch):
         local.environments(order(tmp_path))
 
 
-@pytest.mark.parametrize("workdir", ["gs://bucket/x", "s3://bucket/x"])
-def test_a_bucket_is_refused_with_what_to_use(workdir, tmp_path):
-    import pathlib
+def test_a_bucket_needs_no_disk_in_the_manifest(bucket):
+    asked = {"image": "x", "topology": "v5e:2x2", "service_account": "lab"}
+    (read,) = yaml.safe_load_all(gke.preview(command.Order("x.gin", (), RUN, 1, asked)))
+    pod = read["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == "lab"
+    assert "volumes" not in pod
+    assert pod["containers"][0]["command"][-1] == "gs://bucket/run"
+    with pytest.raises(errors.UserError, match="claim is of no use"):
+        gke.preview(command.Order("x.gin", (), RUN, 1, {**asked, "claim": "results"}))
 
-    with pytest.raises(errors.UserError, match="NFS"):
-        launch.check_workdir(pathlib.Path(workdir))
-    launch.check_workdir(tmp_path)
+
+def test_the_manifest_is_written_where_the_results_go(somewhere, capsys):
+    asked = {"image": "x", "topology": "v5e:2x2"}
+    asked |= {} if places.is_remote(somewhere) else {"claim": "results"}
+    gke.run(command.Order("x.gin", (), somewhere, 1, asked))
+    assert yaml.safe_load((somewhere / "jobset.yaml").read_text())["kind"] == "JobSet"
+    assert ("gcloud storage cat gs://bucket" in capsys.readouterr().out) == places.is_remote(somewhere)
+
+
+def test_submitit_keeps_its_files_on_a_disk(tmp_path, bucket, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert slurm._folder(command.Order("x.gin", (), RUN, 1, {})) == tmp_path / "slurm"
+    assert slurm._folder(order(tmp_path / "w")) == tmp_path / "w/slurm"
 
 
 def test_a_dry_run_is_refused_where_the_run_would_be(ablation, tmp_path):

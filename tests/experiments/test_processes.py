@@ -12,7 +12,7 @@ import cli
 import numpy as np
 import pytest
 
-from core import checkpoint, events
+from core import checkpoint, events, places
 from experiments import storage, strict
 from experiments.launch import claims
 
@@ -102,6 +102,19 @@ def near(workdir: pathlib.Path, other: pathlib.Path) -> None:
 
 def test_two_processes_train_as_one_does(alone, pair):
     near(pair, alone)
+
+
+def test_two_processes_train_in_a_bucket_as_one_does_on_a_disk(alone, bucket):
+    """The second is killed; both start again when the claim of the first has grown stale."""
+    workdir = places.place("gs://bucket/run")
+    first, second = started(workdir, 2, 2)
+    wait_for_a_checkpoint(workdir, first, second)
+    second.send_signal(signal.SIGKILL)
+    (code, err), _ = finished([first, second])
+    assert code == 75, err
+    for code, err in finished(started(workdir, 2, 2)):
+        assert code == 0, err
+    near(workdir, alone)
 
 
 def test_a_killed_process_ends_the_run_and_one_process_goes_on(alone, tmp_path):

@@ -1,0 +1,181 @@
+"""A place for results: what is done otherwise in a bucket has the same effect as on a disk."""
+
+import json
+import pathlib
+import subprocess
+import sys
+import threading
+import time
+
+import jax
+import jax.numpy as jnp
+import pytest
+import tiny
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core import checkpoint, errors, events, files, names, places, step, watch
+
+
+@pytest.mark.parametrize(
+    "text", ["s3://bucket/run", "gs://", "gs:///run", "gs:/bucket/run", "http://x/y", "gs://b//x"]
+)
+def test_another_url_is_refused_with_what_is_known(text):
+    with pytest.raises(errors.UserError, match="gs://BUCKET/FOLDER"):
+        places.place(text)
+
+
+@given(st.text("ab:/.~ ", min_size=1, max_size=8))
+def test_what_is_no_url_is_a_path(text):
+    if ":/" not in text:
+        assert places.place(text) == pathlib.Path(text)
+        assert not places.is_remote(places.place(text))
+
+
+def test_a_place_stays_what_it_is(tmp_path):
+    remote = places.place("gs://bucket/run/")
+    assert str(places.absolute(places.kept(str(remote / "stages")))) == "gs://bucket/run/stages"
+    assert places.kept(remote) is remote
+    assert places.is_remote(remote)
+    assert places.absolute(pathlib.Path("run")).is_absolute()
+    assert places.kept(tmp_path) is tmp_path
+
+
+def test_a_missing_gcsfs_is_told_with_what_to_install(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(errors.UserError, match=r"prismlab\[gs\]"):
+        places.place("gs://bucket/run")
+
+
+def test_of_many_who_create_a_file_one_succeeds(somewhere):
+    gate, won = threading.Barrier(8), []
+    somewhere.mkdir(parents=True, exist_ok=True)
+
+    def one(number):
+        gate.wait()
+        try:
+            places.create(somewhere / "claim", str(number).encode())
+            won.append(str(number))
+        except FileExistsError:
+            pass
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert [(somewhere / "claim").read_text()] == won
+
+
+def test_a_renewed_file_is_younger_and_says_the_same(somewhere):
+    somewhere.mkdir(parents=True, exist_ok=True)
+    places.create(somewhere / "claim", b"owner")
+    before = places.changed(somewhere / "claim")
+    assert abs(before - time.time()) < 60
+    time.sleep(0.05)
+    places.renew(somewhere / "claim", b"owner")
+    assert before < places.changed(somewhere / "claim") < before + 60
+    assert (somewhere / "claim").read_bytes() == b"owner"
+    with pytest.raises(FileNotFoundError):
+        places.changed(somewhere / "none")
+
+
+def test_files_are_written_whole_and_lengthened(somewhere):
+    assert files.read_if_there(somewhere / "a/log") == b""
+    files.append(somewhere / "a/log", b"one\n")
+    files.append(somewhere / "a/log", b"two\n")
+    assert files.read_if_there(somewhere / "a/log") == b"one\ntwo\n"
+    files.write_atomic(somewhere / "a/log", b"three\n")
+    assert (somewhere / "a/log").read_text() == "three\n"
+    assert [path.name for path in (somewhere / "a").iterdir()] == ["log"]
+
+
+def test_what_others_wrote_is_seen_at_once(bucket):
+    folder = places.place("gs://bucket/run")
+    files.write_atomic(folder / "one", b"")
+    assert len(list(folder.iterdir())) == 1
+    told = "from core import files; files.write_atomic('gs://bucket/run/two', b'x')"
+    subprocess.run([sys.executable, "-c", told], check=True, cwd=pathlib.Path(__file__).parents[2])
+    assert sorted(path.name for path in folder.iterdir()) == ["one", "two"]
+    assert (folder / "two").read_bytes() == b"x"
+
+
+def test_a_log_is_the_same_in_both_and_reaches_as_far_as_the_last_sync(somewhere):
+    path = somewhere / "stage/events.jsonl"
+    log = events.EventLog(path, resume_step=0, clock=lambda: 1.0)
+    for at in range(1, 6):
+        log.write(at, "train", {"loss": at / 2})
+        if at == 3:
+            log.flush(sync=True)
+    assert [event["step"] for event in events.read(path)] == [1, 2, 3]  # a killed process leaves this
+    with events.EventLog(path, resume_step=2, clock=lambda: 1.0) as again:
+        again.write(3, "train", {"loss": 9.0})
+    assert path.read_bytes().splitlines() == [
+        json.dumps({"step": at, "time": 1.0, "kind": "train", "loss": loss}).encode()
+        for at, loss in ((1, 0.5), (2, 1.0), (3, 9.0))
+    ]
+
+
+def state_at(at):
+    return step.TrainState(jnp.int32(at), tiny.line_learner(at), (), jax.random.key(at))
+
+
+def test_a_checkpoint_in_a_bucket_is_that_of_a_disk(somewhere):
+    store = checkpoint.Checkpoints(somewhere / "checkpoints")
+    for at in (1, 2, 3):
+        state = state_at(at)
+        store.save(state, {"at": at})
+    store.wait()
+    assert checkpoint.newest(somewhere / "checkpoints") == 3
+    assert sorted(path.name for path in (somewhere / "checkpoints").iterdir()) == ["2", "3"]
+    back, meta = store.restore(state_at(0))
+    store.close()
+    assert meta == {"step": 3, "at": 3}
+    assert names.digest(names.flatten(back.learner)) == names.digest(names.flatten(state.learner))
+    at, arrays = checkpoint.read_learner(somewhere / "checkpoints")
+    assert (at, names.digest(arrays)) == (3, names.digest(names.flatten(state.learner)))
+
+
+def test_a_checkpoint_that_was_cut_off_does_not_count(bucket):
+    folder = places.place("gs://bucket/run/checkpoints")
+    store = checkpoint.Checkpoints(folder)
+    for at in (1, 2):
+        store.save(state_at(at), {})
+    store.wait()
+    store.close()
+    del bucket.objects["run/checkpoints/2/commit_success.txt"]  # what Orbax writes last
+    assert checkpoint.newest(folder) == 1
+    again = checkpoint.Checkpoints(folder)
+    assert again.latest() == 1
+    again.close()
+
+
+def test_a_profile_is_brought_to_the_bucket(bucket):
+    profile = watch.Profile((1, 1), places.place("gs://bucket/run/profile"))
+    profile.at(1)
+    jnp.zeros(3).block_until_ready()
+    profile.at(2)
+    assert any(name.endswith(".xplane.pb") for name in bucket.objects)
+    assert all(name.startswith("run/profile/plugins/") for name in bucket.objects)
+
+
+def test_what_a_bucket_refuses_is_one_line(bucket):
+    with pytest.raises(errors.UserError, match="gs://elsewhere/run: the bucket refused"):
+        places.reach(places.place("gs://elsewhere/run"))
+    places.reach(places.place("gs://bucket/run"))  # empty as it is
+    bucket.refuse = True
+    for ask in (
+        lambda: places.reach(places.place("gs://bucket/run")),
+        lambda: files.write_atomic("gs://bucket/run/x", b"x"),
+        lambda: files.read_if_there(places.place("gs://bucket/run/x")),
+    ):
+        with pytest.raises(errors.UserError, match="Forbidden") as told:
+            ask()
+        assert "\n" not in str(told.value)
+
+
+def test_errors_of_a_disk_go_through(tmp_path):
+    with pytest.raises(ZeroDivisionError), places.told(tmp_path):
+        raise ZeroDivisionError
+    with pytest.raises(FileExistsError), places.told("gs://bucket/x"):
+        raise FileExistsError

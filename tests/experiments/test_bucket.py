@@ -1,0 +1,119 @@
+"""Whole runs in a bucket: they end with the bits of a run on a disk, whatever is killed on the way."""
+
+import signal
+import time
+
+import cli
+import pytest
+
+from core import events, places
+from experiments import main, storage
+
+ABLATION = "smoke.gin"
+
+
+def losses(workdir: places.Place) -> list[list[tuple]]:
+    paths = sorted(workdir.glob("stages/*/events.jsonl"), key=str)
+    return [[(each["step"], each["kind"], each.get("loss")) for each in events.read(path)] for path in paths]
+
+
+def told(workdir: places.Place) -> list[str]:
+    return [path.name for path in workdir.iterdir()]
+
+
+def wait_for(process, seen, seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    while not seen():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_run_in_a_bucket_is_that_of_a_disk(tmp_path, bucket, capsys):
+    disk, remote = tmp_path / "run", places.place("gs://bucket/run")
+    for workdir in (disk, remote):
+        assert main.main(["train", cli.TINY, cli.ONE_STAGE, "--workdir", str(workdir)]) == 0
+    assert storage.digests(disk) == storage.digests(remote)
+    assert losses(disk) == losses(remote)
+    assert {"table.json", "report.md", "report.html", "results.json", "config.gin"} <= set(told(remote))
+    assert (disk / "report.md").read_text() == (remote / "report.md").read_text()
+    capsys.readouterr()
+    assert main.main(["train", cli.TINY, cli.ONE_STAGE, "--workdir", str(remote)]) == 0
+    assert "done before, reused" in capsys.readouterr().out
+    assert main.main(["train", cli.TINY, cli.ONE_STAGE, "STEPS=5", "--workdir", str(remote)]) == 2
+    assert "holds another configuration" in capsys.readouterr().err
+    assert main.main(["report", str(remote)]) == 0
+    (stage,) = (remote / "stages").iterdir()
+    assert main.main(["inspect", str(stage)]) == 0
+    assert main.main(["inspect", "gs://bucket/run/table.json"]) == 2
+    assert "is no stage of a work directory" in capsys.readouterr().err
+    assert main.main(["check", cli.TINY, cli.ONE_STAGE, f"recipe.Stage.init_from='{stage}'"]) == 0
+    assert main.main(["check", cli.TINY, cli.ONE_STAGE, "recipe.Stage.init_from='gs://elsewhere/s'"]) == 2
+    assert main.main(["digest", "gs://elsewhere/run"]) == 2
+    assert "the bucket refused" in capsys.readouterr().err
+
+
+def test_a_cache_in_a_bucket_is_refused(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("PRISMLAB_CACHE", "gs://bucket/cache")
+    assert main.main(["train", cli.TINY, "--workdir", str(tmp_path / "run")]) == 2
+    assert "PRISMLAB_CACHE=gs://bucket/cache" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_kills_at_bad_moments_change_nothing(tmp_path, bucket):
+    """Killed within two saves, and once stopped; a killed one's claim must first grow stale."""
+    words = ("train", cli.TINY, *cli.LONG, "--workdir")
+    disk, remote = tmp_path / "run", places.place("gs://bucket/run")
+    assert cli.run(*words, disk).returncode == 0
+
+    def there(*parts: str):
+        return lambda: any(all(part in name for part in parts) for name in list(bucket.objects))
+
+    for number, seen in (
+        (signal.SIGKILL, there("stage1", "checkpoints/3/")),
+        (signal.SIGKILL, there("stage1", "checkpoints/6/optimizer")),
+        (signal.SIGTERM, there("stage2", "checkpoints/2/")),
+    ):
+        process = cli.start(*words, remote)
+        wait_for(process, seen)
+        process.send_signal(number)
+        process.communicate()
+        assert process.returncode == (75 if number == signal.SIGTERM else -number)
+    done = cli.run(*words, remote)
+    assert done.returncode == 0, done.stderr
+    assert cli.digest(remote) == cli.digest(disk)
+    assert losses(remote) == losses(disk)
+
+
+@pytest.mark.slow
+def test_a_second_command_is_refused_while_one_runs(bucket):
+    words = ("train", cli.TINY, "STEPS=100000", "--workdir", "gs://bucket/run")
+    first = cli.start(*words)
+    wait_for(first, lambda: "run/running/claims/command.0" in bucket.objects)
+    cli.one_fault(cli.run(*words), "another process is running")
+    first.send_signal(signal.SIGTERM)
+    first.communicate()
+    assert first.returncode == 75
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_replaced_and_the_table_is_the_same(tmp_path, bucket):
+    disk, remote = tmp_path / "run", places.place("gs://bucket/run")
+    assert cli.run("ablate", ABLATION, "--workdir", disk).returncode == 0
+    for name in ("config.json", "config.gin"):
+        (remote / name).write_bytes((disk / name).read_bytes())
+    words = ("worker", ABLATION, "--workdir", remote, "--stale", 6)
+    first = cli.start(*words)
+    wait_for(
+        first, lambda: any("stage1" in name and "/checkpoints/" in name for name in list(bucket.objects))
+    )
+    second = cli.start(*words)
+    time.sleep(2)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    out, err = second.communicate(timeout=300)
+    assert second.returncode == 0, out + err
+    assert cli.digest(remote) == cli.digest(disk)
+    table = cli.run("ablate", ABLATION, "--workdir", remote)
+    assert table.returncode == 0, table.stderr
+    assert (remote / "report.md").read_text() == (disk / "report.md").read_text()
