@@ -69,7 +69,7 @@ def somewhere(request: pytest.FixtureRequest) -> Any:
 
 
 # The uninterrupted run that these compare broken ones with takes longest of all: one worker runs them all.
-WITH_WHOLE = ("test_bad_input", "test_kill")
+WITH_WHOLE = ("test_bad_input", "test_bucket", "test_engine", "test_kill")
 
 
 def scope(nodeid: str) -> str:

@@ -43,7 +43,7 @@ def test_it_trains(copy, tmp_path):
     file = copy / "mine.gin"
     file.write_text(text.replace(BEFORE, LINE))
     env = cli.environment(PYTHONPATH=str(copy))
-    done = cli.run("train", file, "STEPS=2", "--workdir", tmp_path / "w", env=env, cwd=copy)
+    done = cli.run("train", file, cli.ONE_STAGE, "STEPS=2", "--workdir", tmp_path / "w", env=env, cwd=copy)
     assert done.returncode == 0, done.stderr
     (log,) = (tmp_path / "w").glob("stages/stage1-*/events.jsonl")
     assert '"loss/unit"' in log.read_text()
