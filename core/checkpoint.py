@@ -2,7 +2,7 @@
 
 A checkpoint has three items: `learner` (what others start from), `optimizer` (what only this stage
 needs to go on) and `meta` (JSON: step, configuration address, shapes). Orbax writes to a temporary
-folder and renames it, so a killed save leaves the previous checkpoint untouched.
+folder and renames it (in a bucket it writes a mark last), so a killed save leaves the previous checkpoint untouched.
 """
 
 import logging
@@ -104,6 +104,11 @@ class Checkpoints:
 
     def _failed(self, error: Exception) -> errors.UserError:
         reason = " ".join(str(error).split())[:300]
+        if places.is_remote(self.directory):
+            return places.Unreachable(
+                f"could not save a checkpoint under {self.directory}: {reason}; when the bucket can be "
+                "written again, run the same command to go on from the last finished one"
+            )
         return errors.UserError(
             f"could not save a checkpoint under {self.directory}: {reason}; the last finished one is step "
             f"{self.latest()}; free some space and run the same command again"
@@ -169,6 +174,11 @@ class Checkpoints:
 def unreadable(path: places.Place, error: Exception) -> errors.UserError:
     """Return the one-line error for a checkpoint that is damaged or of another shape."""
     reason = " ".join(str(error).split())[:300]
+    if places.is_remote(path):
+        return places.Unreachable(
+            f"checkpoint {path} cannot be read ({reason}); try again, and if it stays so it is damaged or "
+            "was written for other shapes"
+        )
     return errors.UserError(
         f"checkpoint {path} cannot be read: it is damaged or was written for other shapes ({reason}); "
         "delete that folder to fall back on the one before it, or use the configuration that wrote it"

@@ -46,9 +46,9 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     return event
 
 
-def _whole_lines(path: places.Place) -> list[tuple[bytes, dict[str, Any]]]:
-    """Return each whole line with its event; only a torn last line may be left out."""
-    *lines, rest = path.read_bytes().split(b"\n")
+def _whole_lines(path: places.Place, content: bytes) -> list[tuple[bytes, dict[str, Any]]]:
+    """Return each whole line of a file with its event; only a torn last line may be left out."""
+    *lines, rest = content.split(b"\n")
     whole = []
     for number, line in enumerate(lines, start=1):
         event = _parse(line)
@@ -88,7 +88,7 @@ def read(path: str | os.PathLike) -> list[dict[str, Any]]:
             else value
             for name, value in event.items()
         }
-        for _, event in _whole_lines(source)
+        for _, event in _whole_lines(source, places.read(source))
     ]
 
 
@@ -184,7 +184,7 @@ class EventLog:
         if self._path.exists():
             kept = b"".join(
                 line
-                for line, event in _whole_lines(self._path)
+                for line, event in _whole_lines(self._home, self._path.read_bytes())
                 if resume_step is None or event["step"] <= resume_step
             )
             if len(kept) != self._path.stat().st_size:

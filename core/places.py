@@ -11,6 +11,7 @@ import logging
 import os
 import pathlib
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -29,13 +30,14 @@ def place(text: str) -> Place:
         text: a path, or gs://bucket/folder.
 
     Raises:
-        UserError: another kind of URL, no bucket, or what reads buckets is not installed.
+        UserError: another kind of URL, no bucket, a sign that patterns use, or what reads buckets is missing.
     """
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", text):
         return pathlib.Path(text)
-    if not re.fullmatch(r"gs://[^/]+(/[^/]+)*/?", text):
+    if not re.fullmatch(r"gs://[^/*?[\]]+(/[^/*?[\]]+)*/?", text):
         raise errors.UserError(
-            f"{text!r}: wanted a directory or gs://BUCKET/FOLDER; of URLs only buckets of Google are known"
+            f"{text!r}: wanted a directory or gs://BUCKET/FOLDER; of URLs only buckets of Google are known, "
+            "without the signs * ? [ ]"
         )
     if importlib.util.find_spec("gcsfs") is None:
         raise errors.UserError(f"{text} needs gcsfs, which is not installed: pip install 'prismlab[gs]'")
@@ -55,6 +57,19 @@ def kept(where: str | os.PathLike[str]) -> Place:
 def absolute(where: Place) -> Place:
     """Return the place by its full name."""
     return where if isinstance(where, epath.Path) else where.absolute()
+
+
+class Unreachable(errors.UserError):
+    """A bucket did not do what was asked, perhaps only for now: whoever comes later may try again."""
+
+
+def read(path: Place) -> bytes:
+    """Return the content of a file, as it was at one moment.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    return _system().cat_file(os.fspath(path)) if is_remote(path) else path.read_bytes()
 
 
 def create(path: Place, data: bytes) -> None:
@@ -83,7 +98,7 @@ def renew(path: Place, data: bytes) -> None:
         data: its content, which stays the same: an object can only be written again.
     """
     if is_remote(path):
-        _system().pipe_file(os.fspath(path), data)
+        _system().pipe_file(os.fspath(path), data, timeout=20)  # a late sign of life is none
     else:
         os.utime(path)
 
@@ -117,24 +132,52 @@ def told(where: str | os.PathLike[str]) -> Iterator[None]:
     """Turn what a bucket says into one line: no such bucket, no right to it, no way to it.
 
     Raises:
-        UserError: the bucket did not do what was asked. Errors of local files go through.
+        Unreachable: the bucket did not do what was asked. Errors of local files, and of ours, go through.
     """
     try:
         yield
-    except errors.UserError:
-        raise
     except Exception as error:
-        if not is_remote(where) or isinstance(error, FileExistsError):
+        if not is_remote(where) or isinstance(error, FileExistsError) or not is_fault(error):
             raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         reason = f"nothing is there: {reason}" if isinstance(error, FileNotFoundError) else reason
-        raise errors.UserError(
+        raise Unreachable(
             f"{os.fspath(where)}: the bucket refused ({reason}); correct its name, or get the right to read "
             "and write objects there (gcloud auth application-default login)"
         ) from error
 
 
+def is_fault(error: BaseException) -> bool:
+    """Return whether an error comes from a bucket, or the way to it, and not from our code."""
+    if "gcsfs" not in sys.modules:
+        return False
+    import aiohttp
+    import fsspec.exceptions
+    import gcsfs.retry
+    import google.auth.exceptions
+    import requests
+
+    # gcsfs says what it was refused as OSError or ValueError, without a number.
+    refused = isinstance(error, OSError) and error.errno is None
+    return (
+        refused
+        or str(error).startswith("Bad Request")
+        or isinstance(
+            error,
+            gcsfs.retry.HttpError
+            | aiohttp.ClientError
+            | google.auth.exceptions.GoogleAuthError
+            | requests.RequestException
+            | fsspec.exceptions.FSTimeoutError,
+        )
+    )
+
+
 def _prepare() -> None:
+    # One way to a bucket for all: gcsfs by the JSON interface. Left alone it would ask another service what
+    # kind of bucket it is, and create without a condition in some; etils would go by TensorFlow.
+    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    os.environ.setdefault("EPATH_USE_TF", "false")
     import fsspec
 
     # Every listing is a new one: what others wrote since must be seen.

@@ -44,12 +44,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
             told = f"the disk is full ({error.filename}); free some space, run the command again"
         elif isinstance(error, PermissionError | FileExistsError | NotADirectoryError | IsADirectoryError):
             told = f"{error.filename}: {error.strerror}; give another place or mend this one"
+        elif _of_a_bucket(error):
+            told = _in_a_line(error)
         else:
             raise
         print(f"prismlab: {told}", file=sys.stderr)
         return 2
+    except Exception as error:
+        if not _of_a_bucket(error):
+            raise
+        print(f"prismlab: {_in_a_line(error)}", file=sys.stderr)
+        return 2
     finally:
         sys.unraisablehook = sys.__unraisablehook__
+
+
+def _of_a_bucket(error: Exception) -> bool:
+    places = sys.modules.get("core.places")  # most commands never meet a bucket
+    return places is not None and places.is_fault(error)
+
+
+def _in_a_line(error: Exception) -> str:
+    reason = " ".join(str(error).split())[:300]
+    return f"a bucket refused or is away ({reason}); see that you may read and write there, then try again"
 
 
 def _without_echoes(note: Any) -> None:

@@ -136,7 +136,8 @@ def json_bytes(value: Any) -> bytes:
 def read_json(path: places.Place) -> Any:
     """Read a JSON file of the work directory; a damaged one is a mistake the user can mend."""
     try:
-        return json.loads(path.read_text())
+        with places.told(path):
+            return json.loads(places.read(path))
     except (OSError, ValueError) as error:
         raise errors.UserError(f"{path} cannot be read ({error}); move it away and run again") from error
 

@@ -56,7 +56,6 @@ class Bucket:
             "TENSORSTORE_GCS_HTTP_URL": self.url,
             "GOOGLE_AUTH_TOKEN_FOR_TESTING": "none",
             "NO_GCE_CHECK": "true",  # nobody need look for a machine of Google's that could say who we are
-            "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",  # it would ask another service of the bucket's kind
         }
 
     def clear(self) -> None:

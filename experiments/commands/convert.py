@@ -1,9 +1,8 @@
 """`prismlab convert`: a model's weights in another layout."""
 
 import argparse
-import pathlib
 
-from experiments.commands import recipe_file
+from experiments.commands import paths
 
 NAME = "convert"
 HELP = "write weights in another layout: .npz (release), .safetensors (Hugging Face), .bundle (ours)"
@@ -11,8 +10,8 @@ HELP = "write weights in another layout: .npz (release), .safetensors (Hugging F
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name source, destination and, where the source does not tell, the model."""
-    parser.add_argument("source", type=recipe_file.place, metavar="SRC", help="a file, or a stage's folder")
-    parser.add_argument("destination", type=pathlib.Path, metavar="DST", help=".npz, .safetensors or .bundle")
+    parser.add_argument("source", type=paths.place, metavar="SRC", help="a file, or a stage's folder")
+    parser.add_argument("destination", type=paths.local, metavar="DST", help=".npz, .safetensors or .bundle")
     parser.add_argument(
         "--model",
         metavar="NAME",

@@ -3,10 +3,10 @@
 import argparse
 import html
 import json
-import pathlib
 from typing import Any
 
 from core import errors
+from experiments.commands import paths
 
 NAME = "data doctor"
 HELP = "examine shards or raw files: codecs, damage, duplicates, captions, and the workers to book"
@@ -23,8 +23,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--need", type=float, metavar="CLIPS_PER_SECOND", help="what the training step takes")
     parser.add_argument("--frames", type=int, default=8, help="frames taken of a clip (default 8)")
     parser.add_argument("--resolution", type=int, default=288, help="side they are resized to (default 288)")
-    parser.add_argument("--html", type=pathlib.Path, metavar="PAGE", help="write a page")
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all findings")
+    parser.add_argument("--html", type=paths.local, metavar="PAGE", help="write a page")
+    parser.add_argument("--json", type=paths.local, metavar="FILE", help="write all findings")
 
 
 def run(options: argparse.Namespace) -> int:

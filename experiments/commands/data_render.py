@@ -1,9 +1,9 @@
 """`prismlab data render`: raw files of three kinds, to try `prismlab data prepare` with."""
 
 import argparse
-import pathlib
 
 from core import errors
+from experiments.commands import paths
 
 NAME = "data render"
 HELP = "render raw files of three kinds (clips, talks with subtitles, images) to try data prepare with"
@@ -11,7 +11,7 @@ HELP = "render raw files of three kinds (clips, talks with subtitles, images) to
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name what the command takes."""
-    parser.add_argument("directory", type=pathlib.Path, metavar="DIR")
+    parser.add_argument("directory", type=paths.local, metavar="DIR")
     parser.add_argument("--clips", type=int, default=1000, help="of all kinds together (default 1000)")
 
 

@@ -1,9 +1,8 @@
 """`prismlab data show`: exactly what a step saw, as one picture and one JSON."""
 
 import argparse
-import pathlib
 
-from experiments.commands import recipe_file
+from experiments.commands import paths, recipe_file
 
 NAME = "data show"
 HELP = "draw what a step saw: frames, masks, captions, sources, crops"
@@ -16,7 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--step", required=True, type=int, help="from 0")
     parser.add_argument("--row", help="label of an ablation's row; default its base")
     parser.add_argument("--seed", type=int, help="default the experiment's own")
-    parser.add_argument("--out", required=True, type=pathlib.Path, metavar="DIR", help="where the files go")
+    parser.add_argument("--out", required=True, type=paths.local, metavar="DIR", help="where the files go")
 
 
 def run(options: argparse.Namespace) -> int:

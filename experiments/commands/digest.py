@@ -2,7 +2,7 @@
 
 import argparse
 
-from experiments.commands import recipe_file
+from experiments.commands import paths
 
 NAME = "digest"
 HELP = "print name, step and sha256 of the parameters of every saved stage"
@@ -10,7 +10,7 @@ HELP = "print name, step and sha256 of the parameters of every saved stage"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name what the command takes."""
-    parser.add_argument("directory", type=recipe_file.place, metavar="DIR")
+    parser.add_argument("directory", type=paths.place, metavar="DIR")
 
 
 def run(options: argparse.Namespace) -> int:

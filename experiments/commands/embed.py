@@ -1,11 +1,10 @@
 """`prismlab embed`: videos to vectors by a released model."""
 
 import argparse
-import pathlib
 import sys
 
 from core import errors
-from experiments.commands import released_model
+from experiments.commands import paths, released_model
 
 NAME = "embed"
 HELP = "embed videos (files, folders, patterns) with a released model into one .npz"
@@ -18,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "videos", nargs="+", metavar="VIDEO", help="file, folder or pattern such as 'a/**/*.mp4'"
     )
     released_model.arguments(parser)
-    parser.add_argument("--out", required=True, type=pathlib.Path, metavar="EMB.npz")
+    parser.add_argument("--out", required=True, type=paths.local, metavar="EMB.npz")
     parser.add_argument("--frames", type=int, metavar="T", help="frames of a clip; default the model's own")
     parser.add_argument("--resolution", type=int, metavar="R", help="side in pixels; default the model's own")
     parser.add_argument(

@@ -2,7 +2,7 @@
 
 import argparse
 
-from experiments.commands import recipe_file
+from experiments.commands import paths
 
 NAME = "inspect"
 HELP = "show what a weight file or a stage's checkpoint holds: names, shapes, types, norms, fitting preset"
@@ -12,7 +12,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Name the file."""
     parser.add_argument(
         "file",
-        type=recipe_file.place,
+        type=paths.place,
         metavar="FILE",
         help=".npz, .safetensors, .bundle, or a stage's folder",
     )

@@ -1,9 +1,8 @@
 """`prismlab plan`: what a recipe needs on machines that are not here."""
 
 import argparse
-import pathlib
 
-from experiments.commands import recipe_file
+from experiments.commands import paths, recipe_file
 
 NAME = "plan"
 HELP = "say whether every stage fits a TPU slice, GPU or CPU, how long a step is at least, and what it costs"
@@ -22,9 +21,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--search", action="store_true", help="compile the largest batch too, not only guess it"
     )
     parser.add_argument("--limit", type=float, default=1800.0, help="seconds for one compilation")
-    parser.add_argument("--prices", type=pathlib.Path, help="JSON: chip -> dollars an hour")
-    parser.add_argument("--json", type=pathlib.Path, metavar="OUT", help="write everything as plain data")
-    parser.add_argument("--html", type=pathlib.Path, metavar="PAGE", help="write one page")
+    parser.add_argument("--prices", type=paths.local, help="JSON: chip -> dollars an hour")
+    parser.add_argument("--json", type=paths.local, metavar="OUT", help="write everything as plain data")
+    parser.add_argument("--html", type=paths.local, metavar="PAGE", help="write one page")
 
 
 def run(options: argparse.Namespace) -> int:

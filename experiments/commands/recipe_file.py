@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from core import errors
+from experiments.commands import paths
 
 if TYPE_CHECKING:
     from core import places
@@ -24,17 +25,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bindings", nargs="*", metavar="BINDING", help="such as recipe.Stage.steps=10")
 
 
-def place(text: str) -> Any:
-    """Return the directory or the folder of a bucket, which must be within reach, that a word names."""
-    from core import places as known  # here, because what knows buckets is slow to import
-
-    return known.reach(known.place(text))
-
-
 def workdir(parser: argparse.ArgumentParser) -> None:
     """Name the directory that results go to."""
     parser.add_argument(
-        "--workdir", required=True, type=place, help="where results go: a directory, or gs://bucket/folder"
+        "--workdir",
+        required=True,
+        type=paths.place,
+        help="where results go: a directory, or gs://bucket/folder",
     )
 
 

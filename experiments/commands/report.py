@@ -2,7 +2,7 @@
 
 import argparse
 
-from experiments.commands import recipe_file
+from experiments.commands import paths
 
 NAME = "report"
 HELP = "rebuild table.json, report.md and report.html of a work directory"
@@ -10,7 +10,7 @@ HELP = "rebuild table.json, report.md and report.html of a work directory"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name what the command takes."""
-    parser.add_argument("directory", type=recipe_file.place, metavar="DIR")
+    parser.add_argument("directory", type=paths.place, metavar="DIR")
 
 
 def run(options: argparse.Namespace) -> int:

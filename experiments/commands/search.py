@@ -4,7 +4,7 @@ import argparse
 import pathlib
 
 from core import errors
-from experiments.commands import released_model
+from experiments.commands import paths, released_model
 
 NAME = "search"
 HELP = "rank the videos of an .npz made by embed for texts"
@@ -12,14 +12,14 @@ HELP = "rank the videos of an .npz made by embed for texts"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name what the command takes."""
-    parser.add_argument("embeddings", type=pathlib.Path, metavar="EMB.npz")
+    parser.add_argument("embeddings", type=paths.local, metavar="EMB.npz")
     parser.add_argument("queries", nargs="+", metavar="QUERY", help='such as "a video of a dog"')
     released_model.arguments(parser)
     parser.add_argument(
         "--tokenizer", required=True, metavar="FILE", help="SentencePiece model of the text tower"
     )
     parser.add_argument("--top", type=int, default=10, help="results of each query")
-    parser.add_argument("--html", type=pathlib.Path, metavar="PAGE", help="write a page with pictures")
+    parser.add_argument("--html", type=paths.local, metavar="PAGE", help="write a page with pictures")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,9 +1,9 @@
 """`prismlab world`: clips of the rendered video world as files."""
 
 import argparse
-import pathlib
 
 from core import errors
+from experiments.commands import paths
 
 NAME = "world"
 HELP = "render clips of the video world as MP4 files with captions and truth"
@@ -11,7 +11,7 @@ HELP = "render clips of the video world as MP4 files with captions and truth"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name what the command takes."""
-    parser.add_argument("directory", type=pathlib.Path, metavar="DIR")
+    parser.add_argument("directory", type=paths.local, metavar="DIR")
     parser.add_argument("--clips", type=int, required=True, help="how many")
     parser.add_argument("--seed", type=int, default=0)
 

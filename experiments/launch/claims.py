@@ -9,6 +9,7 @@ creating the next number, which only one can do: exclusive creation is atomic on
 buckets. Nothing is ever renamed or removed, so nobody can lose a claim to a race.
 """
 
+import contextlib
 import json
 import os
 import secrets
@@ -31,10 +32,11 @@ class Claim:
         unit: what was claimed.
         owner: the file's content.
         beat: seconds between two signs of life.
+        stale: seconds without one after which others may take the unit, so that this process must end.
     """
 
-    def __init__(self, path: places.Place, unit: str, owner: bytes, beat: float):
-        self.path, self.unit, self._owner = path, unit, owner
+    def __init__(self, path: places.Place, unit: str, owner: bytes, beat: float, stale: float):
+        self.path, self.unit, self._owner, self._stale = path, unit, owner, stale
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._live, args=(beat,), daemon=True)
         self._thread.start()
@@ -45,22 +47,27 @@ class Claim:
         return (_last(_names(self.path.parent), self.unit) or 0) > _number(self.path)
 
     def _live(self, beat: float) -> None:
+        seen = time.monotonic()
         while not self._ended.wait(beat):
             try:
+                before = time.monotonic()
                 places.renew(self.path, self._owner)
-                if self.lost:
-                    # This process slept for too long; another one writes the same files by now.
-                    os.write(2, f"prismlab: {self.unit} was taken over by another worker\n".encode())
-                    os._exit(75)
+                seen = before
+                lost = self.lost  # this process slept for too long
             except Exception:
-                # A shared disk or a bucket may be away for a moment; if it stays away, the claim goes stale.
-                continue
+                # A shared disk or a bucket may be away for a moment, but not for long.
+                lost = time.monotonic() - seen > self._stale
+            if lost:  # another one may write the same files by now
+                os.write(2, f"prismlab: {self.unit} was, or may be, taken over by another worker\n".encode())
+                os._exit(75)
 
     def release(self) -> None:
         """Give the unit back."""
         self._ended.set()
         self._thread.join()
-        files.write_atomic(self.path.with_name(self.path.name + ".free"), b"")
+        # Where it cannot be told, the claim grows stale; how the work ended must not be hidden by that.
+        with contextlib.suppress(OSError, errors.UserError):
+            files.write_atomic(self.path.with_name(self.path.name + ".free"), b"")
 
 
 def claim(workdir: places.Place, unit: str, *, beat: float = BEAT, stale: float = STALE) -> Claim | None:
@@ -76,7 +83,9 @@ def claim(workdir: places.Place, unit: str, *, beat: float = BEAT, stale: float 
         UserError: the directory cannot be written.
     """
     folder = workdir / "claims"
-    owner = json.dumps({"host": socket.gethostname(), "process": os.getpid()}).encode()
+    who = {"host": socket.gethostname(), "process": os.getpid(), "token": secrets.token_hex(8)}
+    owner = json.dumps(who).encode()
+    path = None
     try:
         with places.told(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -87,10 +96,12 @@ def claim(workdir: places.Place, unit: str, *, beat: float = BEAT, stale: float 
             path = folder / f"{unit}.{0 if last is None else last + 1}"
             places.create(path, owner)
     except FileExistsError:
-        return None
+        # Where a bucket's answer was lost, gcsfs asked again and met our own claim.
+        if path is None or files.read_if_there(path) != owner:
+            return None
     except OSError as error:
         raise errors.UserError(f"{folder} cannot be written: {error.strerror}") from error
-    return Claim(path, unit, owner, beat)
+    return Claim(path, unit, owner, beat, stale)
 
 
 def outlast(workdir: places.Place, unit: str, *, beat: float = BEAT, stale: float = STALE) -> Claim | None:
@@ -179,7 +190,8 @@ def _now(folder: places.Place) -> float:
     """Return the time of the clock that stamps files there: on a shared disk it is not our own."""
     probe = folder / f".clock-{os.getpid()}-{secrets.token_hex(4)}"
     try:
-        places.create(probe, b"")
+        with contextlib.suppress(FileExistsError):  # as in `claim`
+            places.create(probe, b"")
         return places.changed(probe)
     except OSError:
         return time.time()

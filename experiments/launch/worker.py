@@ -108,6 +108,7 @@ def work(
 
     Raises:
         loop.Interrupted: a signal came; what was trained so far is on disk.
+        places.Unreachable: the bucket is away.
         loop.Lost: another process of this worker is gone.
         UserError: in a worker of several processes, why a unit cannot be done: perhaps only this one knows,
             and the others wait for it in a step. It is noted; started again, the worker leaves that unit out.
@@ -130,6 +131,8 @@ def work(
                 distributed.decide(functools.partial(runner.score, unit.planned, desk.tasks[unit.row]))
             else:
                 runner.train(unit.planned)
+        except places.Unreachable:
+            raise  # no fault of the unit: this worker, started again, or another may do it
         except (errors.UserError, loop.Diverged) as error:
             why = str(error)
             if jax.process_count() > 1 and isinstance(error, errors.UserError):

@@ -18,7 +18,8 @@ from core import checkpoint, errors, events, files, names, places, step, watch
 
 
 @pytest.mark.parametrize(
-    "text", ["s3://bucket/run", "gs://", "gs:///run", "gs:/bucket/run", "http://x/y", "gs://b//x"]
+    "text",
+    ["s3://bucket/run", "gs://", "gs:///run", "gs:/bucket/run", "http://x/y", "gs://b//x", "gs://b/[1]"],
 )
 def test_another_url_is_refused_with_what_is_known(text):
     with pytest.raises(errors.UserError, match="gs://BUCKET/FOLDER"):
@@ -179,3 +180,22 @@ def test_errors_of_a_disk_go_through(tmp_path):
         raise ZeroDivisionError
     with pytest.raises(FileExistsError), places.told("gs://bucket/x"):
         raise FileExistsError
+    with pytest.raises(KeyError), places.told("gs://bucket/x"):  # a fault of ours is not the bucket's
+        raise KeyError
+
+
+def test_a_checkpoint_that_a_bucket_keeps_back_is_not_called_damaged(bucket):
+    folder = places.place("gs://bucket/run/checkpoints")
+    store = checkpoint.Checkpoints(folder)
+    store.save(state_at(1), {})
+    store.wait()
+    store.close()
+    del bucket.objects["run/checkpoints/1/learner/manifest.ocdbt"]
+    with pytest.raises(places.Unreachable, match="try again"):
+        checkpoint.read_learner(folder)
+
+
+def test_a_damaged_log_in_a_bucket_is_named_by_its_own_name(bucket):
+    files.write_atomic("gs://bucket/run/events.jsonl", b"no event\n{}\n")
+    with pytest.raises(errors.UserError, match=r"gs://bucket/run/events\.jsonl"):
+        events.EventLog("gs://bucket/run/events.jsonl")

@@ -41,7 +41,7 @@ def test_a_run_in_a_bucket_is_that_of_a_disk(whole, bucket):
     assert (remote / "report.md").read_text() == (whole / "report.md").read_text()
 
 
-def test_what_else_is_done_with_a_directory_in_a_bucket(whole, bucket, capsys, tmp_path):
+def test_what_else_is_done_with_a_directory_in_a_bucket(whole, bucket, capsys, tmp_path, monkeypatch):
     for path in filter(pathlib.Path.is_file, whole.rglob("*")):
         if "tensorboard" not in path.parts and path.name != ".lock":
             bucket.put(f"run/{path.relative_to(whole).as_posix()}", path.read_bytes(), {})
@@ -58,6 +58,14 @@ def test_what_else_is_done_with_a_directory_in_a_bucket(whole, bucket, capsys, t
     assert set(cli.digest(whole)) <= set(capsys.readouterr().out.splitlines())
     assert main.main(["digest", "gs://elsewhere/run"]) == 2
     assert "the bucket refused" in capsys.readouterr().err
+    assert main.main(["convert", str(tmp_path / "x"), "gs://bucket/x.bundle"]) == 2
+    assert "wanted a path of this machine" in capsys.readouterr().err
+    with monkeypatch.context() as later:  # the right is lost after the first question
+        later.setattr(places, "reach", lambda place: place)
+        bucket.refuse = True
+        assert main.main(["ablate", "smoke.gin", "--dry-run", *where]) == 2
+        assert "bucket refused" in capsys.readouterr().err
+        bucket.refuse = False
     stage = next(places.place("gs://bucket/run/stages").glob("stage1-*"))
     assert main.main(["inspect", str(stage)]) == 0
     assert main.main(["inspect", "gs://bucket/run/table.json"]) == 2

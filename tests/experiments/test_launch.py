@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import signal
 import threading
 import time
@@ -11,8 +12,8 @@ import pytest
 import yaml
 
 from core import errors, places
-from experiments import storage, strict
-from experiments.launch import claims, command, gke, launch, local, slurm, units
+from experiments import console, describe, engine, storage, strict
+from experiments.launch import claims, command, gke, launch, local, slurm, units, worker
 
 ABLATION = "smoke.gin"
 FAST = {"beat": 0.05, "stale": 0.5}
@@ -55,6 +56,50 @@ def test_a_claim_without_a_sign_of_life_is_void_and_a_living_one_is_not(somewher
     assert held.lost
     assert not taken.lost
     taken.release()
+
+
+def test_a_claim_whose_answer_was_lost_is_ours(bucket, monkeypatch):
+    """gcsfs asks again where no answer came, and then meets what it wrote itself."""
+    create = places.create
+
+    def without_answer(path, data):
+        create(path, data)
+        raise FileExistsError(path)
+
+    monkeypatch.setattr(places, "create", without_answer)
+    held = claims.claim(RUN, "unit")
+    assert held is not None
+    monkeypatch.setattr(places, "create", create)
+    assert claims.claim(RUN, "unit") is None
+    held.release()
+
+
+def test_who_cannot_show_life_ends_before_others_take_over(somewhere, monkeypatch):
+    ended = threading.Event()
+
+    def leave(code):
+        ended.set()
+        held._ended.set()
+
+    monkeypatch.setattr(os, "_exit", leave)
+    monkeypatch.setattr(places, "renew", lambda path, data: 1 // 0)
+    held = claims.claim(somewhere, "unit", beat=0.05, stale=0.3)
+    assert held is not None
+    assert not ended.wait(0.2)
+    assert ended.wait(5)
+
+
+def test_a_bucket_that_is_away_fails_no_unit(ablation, tmp_path, monkeypatch):
+    storage.record(tmp_path / "config.json", describe.describe(ablation))
+
+    def away(self, planned):
+        raise places.Unreachable("away")
+
+    monkeypatch.setattr(engine.Engine, "train", away)
+    with pytest.raises(places.Unreachable):
+        worker.work(tmp_path, tmp_path / "cache", ablation, console.silent())
+    assert not claims.failures(tmp_path)
+    assert not claims.living(tmp_path)
 
 
 def test_a_name_that_begins_like_another_is_its_own_unit(tmp_path):
