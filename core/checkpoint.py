@@ -2,7 +2,8 @@
 
 A checkpoint has three items: `learner` (what others start from), `optimizer` (what only this stage
 needs to go on) and `meta` (JSON: step, configuration address, shapes). Orbax writes to a temporary
-folder and renames it (in a bucket it writes a mark last), so a killed save leaves the previous checkpoint untouched.
+folder and renames it (in a bucket it writes a mark last), so a killed save leaves the previous checkpoint
+untouched.
 """
 
 import logging
