@@ -32,20 +32,20 @@ lint: .venv/installed  ## style, format and types
 	$(BIN)/mypy
 
 bench: .venv/installed  ## speed and memory, as ratios in one run
-	$(BIN)/python -m experiments.bench.step_cost
+	$(BIN)/python -m prismlab.experiments.bench.step_cost
 
 bench-encoder: .venv/installed  ## ours against transformers (PEER_PYTHON: an interpreter with torch and transformers)
-	$(BIN)/python -m experiments.bench.encoder --peer-python $(or $(PEER_PYTHON),$(BIN)/python)
+	$(BIN)/python -m prismlab.experiments.bench.encoder_speed --peer-python $(or $(PEER_PYTHON),$(BIN)/python)
 
 bench-data: .venv/installed  ## the loader against the bare decoder, as ratios in one run
-	$(BIN)/python -m experiments.bench.data
+	$(BIN)/python -m prismlab.experiments.bench.loader_speed
 
 bench-step: .venv/installed  ## stage-2 student cost against the share of visible tokens, one run
-	$(BIN)/python -m experiments.bench.view_cost
+	$(BIN)/python -m prismlab.experiments.bench.view_cost
 
 bench-checkpoint: .venv/installed  ## how long a save stops the loop, and memory over 30 saves
-	$(BIN)/python -m experiments.bench.checkpoint videoprism_base.gin --saves 5
-	$(BIN)/python -m experiments.bench.checkpoint reproduce_small.gin --saves 30
+	$(BIN)/python -m prismlab.experiments.bench.checkpoint_cost videoprism_base.gin --saves 5
+	$(BIN)/python -m prismlab.experiments.bench.checkpoint_cost reproduce_small.gin --saves 30
 
 lock: .venv/installed  ## write requirements.lock anew (needs uv: .venv/bin/pip install uv)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test --generate-hashes \

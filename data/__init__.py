@@ -1,0 +1,1 @@
+"""Videos to batches: shards, decoding, the rendered world, the loader, corpus preparation; imports no jax."""

@@ -1,0 +1,1 @@
+"""Recipes, the ablation engine, evaluations, reports and the command line."""

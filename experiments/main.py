@@ -14,8 +14,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from core import errors, memory
-from experiments import commands
+from prismlab.core import errors
+from prismlab.core.train import allocator
+from prismlab.experiments import commands
 
 # In the order of a newcomer's first day; a command that is not listed comes after them, by name.
 FIRST = ("check", "train", "ablate", "report", "digest", "world", "embed", "search")
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on the machine are no news to a user
-    memory.keep_freed()
+    allocator.keep_freed()
     sys.unraisablehook = _without_echoes
     try:
         options = _parser().parse_args(arguments)
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _of_a_bucket(error: Exception) -> bool:
-    places = sys.modules.get("core.places")  # most commands never meet a bucket
+    places = sys.modules.get("prismlab.core.io.filesystem")  # most commands never meet a bucket
     return places is not None and places.is_fault(error)
 
 

@@ -12,7 +12,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from core import errors, losses, masking, mesh, metrics, objective, types
+from prismlab.core import errors, types
+from prismlab.core.nn import losses
+from prismlab.core.parallel import mesh
+from prismlab.core.train import masking, metrics, objective
 
 
 def symmetric_cross_entropy(

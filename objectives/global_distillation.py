@@ -11,7 +11,9 @@ from collections.abc import Mapping
 import jax
 from jaxtyping import PRNGKeyArray
 
-from core import keys, layers, losses, masking, metrics, objective, pooling, stack, types
+from prismlab.core import keys, types
+from prismlab.core.nn import layers, losses, pooling, transformer_stack
+from prismlab.core.train import masking, metrics, objective
 
 
 class GlobalDistillation(objective.AbstractObjective):
@@ -21,7 +23,7 @@ class GlobalDistillation(objective.AbstractObjective):
         weight: factor of this loss in the sum.
         mask: what the student sees; equal to the local objective's, so that both share one pass.
         dim, depth, heads, mlp_dim: size of the decoder (the paper's giant: 512, 4, unknown, 2048).
-        remat: what the backward pass of the decoder recomputes, see core.stack.
+        remat: what the backward pass of the decoder recomputes, see prismlab.core.nn.transformer_stack.
         pooler_heads: heads of the pooler, at the teacher's width.
         dims: sizes of the towers.
         key: initial weights of the decoder and the pooler.
@@ -30,7 +32,7 @@ class GlobalDistillation(objective.AbstractObjective):
     weight: float
     mask: masking.Mask
     enter: layers.Linear
-    transformer: stack.Stack
+    transformer: transformer_stack.Stack
     norm: layers.LayerNorm
     leave: layers.Linear
     pooler: pooling.AttentionPooler
@@ -51,7 +53,7 @@ class GlobalDistillation(objective.AbstractObjective):
     ):
         self.weight, self.mask = weight, mask
         self.enter = layers.Linear(dims.video_dim, dim, key=keys.fold(key, "enter"))
-        self.transformer = stack.Stack(
+        self.transformer = transformer_stack.Stack(
             depth, dim, heads, mlp_dim, remat=remat, key=keys.fold(key, "transformer")
         )
         self.norm = layers.LayerNorm(dim)

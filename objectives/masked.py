@@ -12,7 +12,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from core import decoder, losses, masking, metrics, objective, types, video
+from prismlab.core import types
+from prismlab.core.nn import losses, token_decoder
+from prismlab.core.towers import video
+from prismlab.core.train import masking, metrics, objective
 
 TARGETS = ("teacher", "pixels")
 
@@ -42,11 +45,11 @@ class MaskedModeling(objective.AbstractObjective):
         weight: factor of this loss in the sum.
         mask: what the student sees (the paper: BlockTube, 35% visible).
         target: "teacher" (the paper) or "pixels" (the classical baseline, needs no teacher).
-        whiten_targets: whiten the teacher's tokens over the batch first (`core.losses.whiten`); off in the
+        whiten_targets: whiten the teacher's tokens over the batch first (`losses.whiten`); off in the
             paper. Teacher target only.
         normalise_pixels: scale each target patch to mean 0 and variance 1; pixel target only.
         dim, depth, heads, mlp_dim: size of the decoder (the paper's giant: 512, 4, unknown, 2048).
-        remat: what the backward pass of the decoder recomputes, see core.stack.
+        remat: what the backward pass of the decoder recomputes, see prismlab.core.nn.transformer_stack.
         dims: sizes of the towers.
         key: initial weights of the decoder.
     """
@@ -56,7 +59,7 @@ class MaskedModeling(objective.AbstractObjective):
     target: str
     whiten_targets: bool
     normalise_pixels: bool
-    decoder: decoder.TokenDecoder
+    decoder: token_decoder.TokenDecoder
 
     def __init__(
         self,
@@ -79,7 +82,7 @@ class MaskedModeling(objective.AbstractObjective):
         self.weight, self.mask, self.target = weight, mask, target
         self.whiten_targets, self.normalise_pixels = whiten_targets, normalise_pixels
         out_dim = dims.teacher_dim if target == "teacher" else dims.patch_values
-        self.decoder = decoder.TokenDecoder(
+        self.decoder = token_decoder.TokenDecoder(
             dims.video_dim,
             out_dim,
             dims.tokens,

@@ -12,7 +12,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from core import decoder, losses, masking, metrics, objective, types
+from prismlab.core import types
+from prismlab.core.nn import losses, token_decoder
+from prismlab.core.train import masking, metrics, objective
 
 
 def permutations(
@@ -39,10 +41,10 @@ class TokenShuffle(objective.AbstractObjective):
     Args:
         weight: factor of this loss in the sum.
         mask: what the student sees (the paper: BlockTube, 35% visible).
-        whiten_targets: whiten the teacher's tokens over the batch first (`core.losses.whiten`); off in the
+        whiten_targets: whiten the teacher's tokens over the batch first (`losses.whiten`); off in the
             paper.
         dim, depth, heads, mlp_dim: size of the decoder (the paper's giant: 512, 4, unknown, 2048).
-        remat: what the backward pass of the decoder recomputes, see core.stack.
+        remat: what the backward pass of the decoder recomputes, see prismlab.core.nn.transformer_stack.
         dims: sizes of the towers.
         key: initial weights of the decoder.
     """
@@ -50,7 +52,7 @@ class TokenShuffle(objective.AbstractObjective):
     weight: float
     mask: masking.Mask
     whiten_targets: bool
-    decoder: decoder.TokenDecoder
+    decoder: token_decoder.TokenDecoder
 
     def __init__(
         self,
@@ -67,7 +69,7 @@ class TokenShuffle(objective.AbstractObjective):
         key: PRNGKeyArray,
     ):
         self.weight, self.mask, self.whiten_targets = weight, mask, whiten_targets
-        self.decoder = decoder.TokenDecoder(
+        self.decoder = token_decoder.TokenDecoder(
             dims.video_dim,
             dims.teacher_dim,
             dims.tokens,

@@ -28,7 +28,7 @@ import jaxtyping
 import pytest
 
 # Every jaxtyping annotation of these two rooms is checked at each call and each construction.
-jaxtyping.install_import_hook(["core", "objectives"], "beartype.beartype")
+jaxtyping.install_import_hook(["prismlab.core", "prismlab.objectives"], "beartype.beartype")
 
 # Not switched on: jax_numpy_dtype_promotion="strict", because optax multiplies its int32 counts with
 # floats (the objectives' contract switches it on for its own calls), and
@@ -60,12 +60,12 @@ def bucket(_served: storage_of_google.Bucket) -> storage_of_google.Bucket:
 @pytest.fixture(params=["disk", "bucket"])
 def somewhere(request: pytest.FixtureRequest) -> Any:
     """Return an empty place for results: once a directory, once a folder of a bucket."""
-    from core import places
+    from prismlab.core.io import filesystem
 
     if request.param == "disk":
         return request.getfixturevalue("tmp_path")
     request.getfixturevalue("bucket")
-    return places.place("gs://bucket/run")
+    return filesystem.place("gs://bucket/run")
 
 
 # The uninterrupted run that these compare broken ones with takes longest of all: one worker runs them all.

@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from core import keys, learner, masking, metrics, objective, presets, step, text, types, video
-from objectives import contrastive, global_distillation, masked
+from prismlab.core import keys, types
+from prismlab.core.towers import presets, text, video
+from prismlab.core.train import learner, masking, metrics, objective, step
+from prismlab.objectives import contrastive, global_distillation, masked
 
 SIZE = presets.Size(dim=8, heads=2, mlp_dim=16, spatial_layers=1, temporal_layers=1, text_layers=1)
 FRAMES, SIDE, PATCH, WORDS, VOCABULARY = 2, 8, 2, 5, 11

@@ -1,4 +1,4 @@
-"""One contestant of `experiments.bench.encoder`: a process that runs a model each time it is asked to.
+"""One contestant of `encoder_speed`: a process that runs a model each time it is asked to.
 
 Started by the bench, also with the interpreter of another environment: `peer` imports nothing of ours.
 Reads a job as JSON from its first line of input; answers every further line with the seconds of one run and
@@ -21,10 +21,11 @@ def ours(job: dict):
     import jax.numpy as jnp
     import numpy as np
 
-    from core import dot_product, released
+    from prismlab.core.nn import attention
+    from prismlab.core.weights import released
 
     if job["whole"]:
-        dot_product.LONG = sys.maxsize  # the way it was: every matrix of logits formed whole
+        attention.LONG = sys.maxsize  # the way it was: every matrix of logits formed whole
     model = released.load(job["config"], job["weights"], dtype=job["dtype"])
     video = jnp.asarray(np.load(job["video"]))
 

@@ -1,6 +1,6 @@
 """How much memory a compiled pass over the video-text model asks for, in pieces and with the matrix whole.
 
-    python -m experiments.bench.program_memory [--batch 2] [--frames 16]
+    python -m prismlab.experiments.bench.program_memory [--batch 2] [--frames 16]
 
 Read from XLA's own assignment of buffers, without running anything: the same number on a busy machine.
 """
@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 import rich.table
 
-from core import dot_product, layouts, release_config, released
-from experiments import console
+from prismlab.core.nn import attention
+from prismlab.core.weights import release_config, released, weight_formats
+from prismlab.experiments import console
 
 GIB = 2**30
 
@@ -32,7 +33,7 @@ def temporary_bytes(config: Mapping[str, Any], batch: int, frames: int, way: str
         whole: form every matrix of logits whole.
     """
     side = config["pos_emb_shape"][1] * config["patch_size"]
-    model = layouts.abstract(config)
+    model = weight_formats.abstract(config)
     arrays, static = eqx.partition(model, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
     video = jax.ShapeDtypeStruct((batch, frames, side, side, 3), jnp.float32)
 
@@ -42,8 +43,8 @@ def temporary_bytes(config: Mapping[str, Any], batch: int, frames: int, way: str
     def loss(arrays: Any, video: Any) -> Any:
         return jnp.sum(jnp.sin(forward(arrays, video)))
 
-    before = dot_product.LONG
-    dot_product.LONG = sys.maxsize if whole else before
+    before = attention.LONG
+    attention.LONG = sys.maxsize if whole else before
     try:
         # A wrapper of its own each time, or jit would hand back what it traced before.
         run = jax.jit(
@@ -51,7 +52,7 @@ def temporary_bytes(config: Mapping[str, Any], batch: int, frames: int, way: str
         )
         analysis = run.lower(arrays, video).compile().memory_analysis()
     finally:
-        dot_product.LONG = before
+        attention.LONG = before
     assert analysis is not None, "this backend does not tell what it needs"
     return analysis.temp_size_in_bytes
 

@@ -1,6 +1,6 @@
 """Time one training step of each stage of a gin file, and what one step costs against another.
 
-    python -m experiments.bench.step_cost small_recipe.gin 'recipe.Experiment.name="bench"'
+    python -m prismlab.experiments.bench.step_cost small_recipe.gin 'recipe.Experiment.name="bench"'
 
 Prints compile seconds, milliseconds a step (median of the rest) and each stage's cost relative to the first
 row. Steps of different stages alternate, so that a noisy machine slows all of them alike.
@@ -15,8 +15,11 @@ import jax
 import numpy as np
 import rich.table
 
-from core import keys, learner, memory, step
-from experiments import console, recipe, strict
+from prismlab.core import keys
+from prismlab.core.train import allocator, learner, step
+from prismlab.experiments import console
+from prismlab.experiments.gin_strict import strict
+from prismlab.experiments.recipe import recipe
 
 
 def prepared(stage: recipe.Stage, towers: learner.Towers | None):
@@ -59,7 +62,7 @@ def main() -> None:
     parser.add_argument("bindings", nargs="*")
     parser.add_argument("--steps", type=int, default=20)
     options = parser.parse_args()
-    memory.keep_freed()  # as the command does
+    allocator.keep_freed()  # as the command does
     root = strict.load(options.file, options.bindings).root
     rows = root.experiments() if isinstance(root, recipe.Ablation) else {root.name: root}
     runs: dict[str, tuple] = {}

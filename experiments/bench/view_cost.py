@@ -1,6 +1,6 @@
 """Cost of the student's forward and backward pass against the share of visible tokens, for each mask.
 
-    python -m experiments.bench.view_cost --size base --spatial-layers 3 --temporal-layers 1 --visible 0.35
+    python -m prismlab.experiments.bench.view_cost --spatial-layers 3 --temporal-layers 1 --visible 0.35
 
 Prints the ratio to the dense pass; dense and masked passes alternate in one run. Fewer layers of the real
 width and clip keep it short on a CPU: a layer's cost, not their number, decides the ratio.
@@ -16,8 +16,9 @@ import jax
 import jax.numpy as jnp
 import rich.table
 
-from core import masking, presets, video
-from experiments import console
+from prismlab.core.towers import presets, video
+from prismlab.core.train import masking
+from prismlab.experiments import console
 
 
 def main() -> None:

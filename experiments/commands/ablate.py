@@ -2,8 +2,8 @@
 
 import argparse
 
-from core import errors
-from experiments.commands import recipe_file
+from prismlab.core import errors
+from prismlab.experiments.commands import shared_recipe
 
 NAME = "ablate"
 HELP = "run the Ablation of a gin file, or go on with it, and print its table"
@@ -12,8 +12,8 @@ LAUNCHERS = ("local", "slurm", "gke")
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name what the command takes."""
-    recipe_file.arguments(parser)
-    recipe_file.workdir(parser)
+    shared_recipe.arguments(parser)
+    shared_recipe.workdir(parser)
     parser.add_argument("--launcher", choices=LAUNCHERS, help="run rows as independent jobs")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="how many workers, with --launcher")
     parser.add_argument(
@@ -24,8 +24,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train and score every row with every seed; stages that rows share are trained once."""
-    from experiments import recipe, strict
-    from experiments.launch import claims, launch
+    from prismlab.experiments.gin_strict import strict
+    from prismlab.experiments.launch import launch
+    from prismlab.experiments.recipe import recipe
+    from prismlab.experiments.run import leases
 
     loaded = strict.load(options.file, options.bindings)
     root = loaded.root
@@ -37,13 +39,13 @@ def run(options: argparse.Namespace) -> int:
         code = launch.run(options, root, loaded.text)
         if options.dry_run or code or options.launcher != "local":
             return code
-    busy = claims.living(options.workdir)
+    busy = leases.living(options.workdir)
     if busy:
         unit, owner = next(iter(busy.items()))
         raise errors.UserError(
             f"workers are busy in {options.workdir} ({unit} on {owner['host']}, process {owner['process']}; "
             f"{len(busy)} in all); wait for them, then run this again for the table"
         )
-    return recipe_file.execute(
+    return shared_recipe.execute(
         options.workdir, root, loaded.text, root.experiments(), root.seeds, root.compare_with
     )

@@ -2,7 +2,7 @@
 
 import argparse
 
-from experiments.commands import recipe_file
+from prismlab.experiments.commands import shared_recipe
 
 NAME = "check"
 HELP = "parse, lint and build a gin file by shape only; train nothing"
@@ -10,12 +10,14 @@ HELP = "parse, lint and build a gin file by shape only; train nothing"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name what the command takes."""
-    recipe_file.arguments(parser)
+    shared_recipe.arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print stages, objectives, parameter counts, steps and sources."""
-    from experiments import check, console, strict
+    from prismlab.experiments import console
+    from prismlab.experiments.gin_strict import strict
+    from prismlab.experiments.recipe import check
 
     check.show(strict.load(options.file, options.bindings).root, console.make_console())
     return 0

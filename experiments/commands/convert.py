@@ -2,7 +2,7 @@
 
 import argparse
 
-from experiments.commands import paths
+from prismlab.experiments.commands import path_arguments
 
 NAME = "convert"
 HELP = "write weights in another layout: .npz (release), .safetensors (Hugging Face), .bundle (ours)"
@@ -10,8 +10,12 @@ HELP = "write weights in another layout: .npz (release), .safetensors (Hugging F
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name source, destination and, where the source does not tell, the model."""
-    parser.add_argument("source", type=paths.place, metavar="SRC", help="a file, or a stage's folder")
-    parser.add_argument("destination", type=paths.local, metavar="DST", help=".npz, .safetensors or .bundle")
+    parser.add_argument(
+        "source", type=path_arguments.place, metavar="SRC", help="a file, or a stage's folder"
+    )
+    parser.add_argument(
+        "destination", type=path_arguments.local, metavar="DST", help=".npz, .safetensors or .bundle"
+    )
     parser.add_argument(
         "--model",
         metavar="NAME",
@@ -22,16 +26,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Load, save and say what was written."""
-    from core import names, release_model, released
-    from experiments import console, weights
+    from prismlab.core import trees
+    from prismlab.core.weights import release_models, released
+    from prismlab.experiments import console
+    from prismlab.experiments.released import weights
 
     config = weights.configuration(options.source, options.model)
     model = released.load(config, options.source)
     released.save(model, options.destination)
     out = console.make_console()
-    count = names.count(model)
+    count = trees.count(model)
     console.say(out, f"written: {options.destination} ({config['kind']}, {count:,} parameters)")
-    sines = release_model.describe(model).get("text_sines", "release")
+    sines = release_models.describe(model).get("text_sines", "release")
     if sines != "release" and options.destination.suffix == ".npz":
         console.say(
             out,

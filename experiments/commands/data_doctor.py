@@ -5,8 +5,8 @@ import html
 import json
 from typing import Any
 
-from core import errors
-from experiments.commands import paths
+from prismlab.core import errors
+from prismlab.experiments.commands import path_arguments
 
 NAME = "data doctor"
 HELP = "examine shards or raw files: codecs, damage, duplicates, captions, and the workers to book"
@@ -23,15 +23,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--need", type=float, metavar="CLIPS_PER_SECOND", help="what the training step takes")
     parser.add_argument("--frames", type=int, default=8, help="frames taken of a clip (default 8)")
     parser.add_argument("--resolution", type=int, default=288, help="side they are resized to (default 288)")
-    parser.add_argument("--html", type=paths.local, metavar="PAGE", help="write a page")
-    parser.add_argument("--json", type=paths.local, metavar="FILE", help="write all findings")
+    parser.add_argument("--html", type=path_arguments.local, metavar="PAGE", help="write a page")
+    parser.add_argument("--json", type=path_arguments.local, metavar="FILE", help="write all findings")
 
 
 def run(options: argparse.Namespace) -> int:
     """Examine, print a summary, write page and file."""
-    from core import files
-    from data import doctor, prepare
-    from experiments import console, strict
+    from prismlab.core.io import atomic
+    from prismlab.data.corpus import doctor, prepare_corpus
+    from prismlab.experiments import console
+    from prismlab.experiments.gin_strict import strict
 
     if options.sample < 0 or options.frames < 1 or options.resolution < 1:
         raise errors.UserError("--sample wants 0 or more, --frames and --resolution 1 or more")
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
         raise errors.UserError(f"--need wants clips a second above 0, got {options.need}")
     home: Any = options.home
     if home.endswith(".gin"):
-        home = strict.load(home, options.bindings, (prepare.Corpus,)).root
+        home = strict.load(home, options.bindings, (prepare_corpus.Corpus,)).root
     elif options.bindings:
         raise errors.UserError("bindings belong to a SPEC.gin; a folder of shards has nothing to bind")
     homes = {options.home: home, **{each: each for each in options.against}}
@@ -51,9 +52,9 @@ def run(options: argparse.Namespace) -> int:
     for line in _lines(found):
         console.say(out, line)
     if options.json:
-        files.write_atomic(options.json, json.dumps(found, indent=2, ensure_ascii=False).encode())
+        atomic.write_atomic(options.json, json.dumps(found, indent=2, ensure_ascii=False).encode())
     if options.html:
-        files.write_atomic(options.html, _page(found).encode())
+        atomic.write_atomic(options.html, _page(found).encode())
     return 0
 
 

@@ -4,8 +4,8 @@ import argparse
 import signal
 from typing import Any
 
-from core import errors
-from experiments.commands import recipe_file
+from prismlab.core import errors
+from prismlab.experiments.commands import shared_recipe
 
 NAME = "data prepare"
 HELP = "write the shards of a corpus from videos, captions, transcripts, tars or images; resumable"
@@ -14,7 +14,7 @@ HELP = "write the shards of a corpus from videos, captions, transcripts, tars or
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name what the command takes."""
     parser.add_argument(
-        "file", metavar="SPEC.gin", help="describes a prepare.Corpus; see experiments/gin/corpus/"
+        "file", metavar="SPEC.gin", help="describes a prepare_corpus.Corpus; see experiments/gin/corpus/"
     )
     parser.add_argument(
         "bindings", nargs="*", metavar="BINDING", help="such as table.Table.path=\"'clips.csv'\""
@@ -28,20 +28,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the shards, or go on where an earlier run stopped."""
-    from data import prepare
-    from experiments import console, strict
+    from prismlab.data.corpus import prepare_corpus
+    from prismlab.experiments import console
+    from prismlab.experiments.gin_strict import strict
 
     part = _part(options.shard)
     if options.workers < 0:
         raise errors.UserError(f"--workers wants 0 or more, got {options.workers}")
-    loaded = strict.load(options.file, options.bindings, (prepare.Corpus,))
+    loaded = strict.load(options.file, options.bindings, (prepare_corpus.Corpus,))
     out = console.make_console()
     before = {
-        number: signal.signal(number, recipe_file.stop_here) for number in (signal.SIGTERM, signal.SIGINT)
+        number: signal.signal(number, shared_recipe.stop_here) for number in (signal.SIGTERM, signal.SIGINT)
     }
     try:
         with _Bar(out) as bar:
-            manifest = prepare.prepare(
+            manifest = prepare_corpus.prepare(
                 loaded.root, options.out, part=part, processes=options.workers, text=loaded.text, progress=bar
             )
     finally:
@@ -76,7 +77,7 @@ class _Bar:
         self._bar: Any = None
 
     def __call__(self, done: int, total: int) -> None:
-        from experiments import console
+        from prismlab.experiments import console
 
         if self._bar is None:
             self._bar = console.Progress("prepare", total, console=self._out)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from experiments.commands import paths, recipe_file
+from prismlab.experiments.commands import path_arguments, shared_recipe
 
 NAME = "data show"
 HELP = "draw what a step saw: frames, masks, captions, sources, crops"
@@ -10,18 +10,22 @@ HELP = "draw what a step saw: frames, masks, captions, sources, crops"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name what the command takes."""
-    recipe_file.arguments(parser)
+    shared_recipe.arguments(parser)
     parser.add_argument("--stage", required=True, help="name of the stage")
     parser.add_argument("--step", required=True, type=int, help="from 0")
     parser.add_argument("--row", help="label of an ablation's row; default its base")
     parser.add_argument("--seed", type=int, help="default the experiment's own")
-    parser.add_argument("--out", required=True, type=paths.local, metavar="DIR", help="where the files go")
+    parser.add_argument(
+        "--out", required=True, type=path_arguments.local, metavar="DIR", help="where the files go"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Draw the step."""
-    from core import errors
-    from experiments import check, recipe, show, storage, strict
+    from prismlab.core import errors
+    from prismlab.experiments.gin_strict import strict
+    from prismlab.experiments.recipe import check, recipe
+    from prismlab.experiments.run import step_picture, work_directory
 
     root = strict.load(options.file, options.bindings).root
     if isinstance(root, recipe.Ablation):
@@ -36,11 +40,11 @@ def run(options: argparse.Namespace) -> int:
     if options.stage not in stages:
         raise errors.UserError(f"--stage {options.stage!r}: the stages are {list(stages)}")
     built = check.abstract_stages(experiment)[options.stage]
-    told = show.show(
+    told = step_picture.show(
         stages[options.stage],
         seed if options.seed is None else options.seed,
         options.step,
-        storage.default_cache(),
+        work_directory.default_cache(),
         options.out,
         built,
     )

@@ -2,7 +2,7 @@
 
 import argparse
 
-from experiments.commands import paths
+from prismlab.experiments.commands import path_arguments
 
 NAME = "digest"
 HELP = "print name, step and sha256 of the parameters of every saved stage"
@@ -10,13 +10,13 @@ HELP = "print name, step and sha256 of the parameters of every saved stage"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name what the command takes."""
-    parser.add_argument("directory", type=paths.place, metavar="DIR")
+    parser.add_argument("directory", type=path_arguments.place, metavar="DIR")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the lines."""
-    from experiments import storage
+    from prismlab.experiments.run import work_directory
 
-    for name, at, digest in storage.digests(options.directory):
+    for name, at, digest in work_directory.digests(options.directory):
         print(name, at, digest)
     return 0

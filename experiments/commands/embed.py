@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from core import errors
-from experiments.commands import paths, released_model
+from prismlab.core import errors
+from prismlab.experiments.commands import path_arguments, shared_model
 
 NAME = "embed"
 HELP = "embed videos (files, folders, patterns) with a released model into one .npz"
@@ -16,8 +16,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "videos", nargs="+", metavar="VIDEO", help="file, folder or pattern such as 'a/**/*.mp4'"
     )
-    released_model.arguments(parser)
-    parser.add_argument("--out", required=True, type=paths.local, metavar="EMB.npz")
+    shared_model.arguments(parser)
+    parser.add_argument("--out", required=True, type=path_arguments.local, metavar="EMB.npz")
     parser.add_argument("--frames", type=int, metavar="T", help="frames of a clip; default the model's own")
     parser.add_argument("--resolution", type=int, metavar="R", help="side in pixels; default the model's own")
     parser.add_argument(
@@ -28,8 +28,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Embed what can be embedded, list what cannot, write the file whole."""
-    from data import listing, windows
-    from experiments import console, embedding, embeddings
+    from prismlab.data.video import listing, windows
+    from prismlab.experiments import console
+    from prismlab.experiments.released import embedding, embedding_archive
 
     if options.stride_seconds is not None and not 0 < options.stride_seconds < float("inf"):
         raise errors.UserError(f"--stride-seconds must be above 0, got {options.stride_seconds}")
@@ -38,14 +39,14 @@ def run(options: argparse.Namespace) -> int:
     found, nothing = listing.find(options.videos)
     if not found:
         raise errors.UserError("\n".join(f"{word}: {reason}" for word, reason in nothing))
-    model, digest = released_model.load(options)
+    model, digest = shared_model.load(options)
     frames, resolution = embedding.sizes(model, options.frames, options.resolution)
     embed = embedding.embedder(model, options.tokens)
     vector = embedding.kind_of_vector(model)
     out = console.make_console()
     console.say(out, f"{options.model}: {frames} frames of {resolution} x {resolution}; vector: {vector}")
     failed = len(nothing)
-    with embeddings.writing(options.out) as writer:
+    with embedding_archive.writing(options.out) as writer:
         for word, reason in nothing:
             print(f"prismlab: {word}: {reason}", file=sys.stderr)
             writer.fail(word, reason)

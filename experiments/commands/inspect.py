@@ -2,7 +2,7 @@
 
 import argparse
 
-from experiments.commands import paths
+from prismlab.experiments.commands import path_arguments
 
 NAME = "inspect"
 HELP = "show what a weight file or a stage's checkpoint holds: names, shapes, types, norms, fitting preset"
@@ -12,7 +12,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Name the file."""
     parser.add_argument(
         "file",
-        type=paths.place,
+        type=path_arguments.place,
         metavar="FILE",
         help=".npz, .safetensors, .bundle, or a stage's folder",
     )
@@ -24,8 +24,8 @@ def run(options: argparse.Namespace) -> int:
     import rich.table
     import rich.text
 
-    from core import fitting, weight_files
-    from experiments import console
+    from prismlab.core.weights import matching, weight_files
+    from prismlab.experiments import console
 
     out = console.make_console()
     contents = weight_files.open_file(options.file)
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     total = sum(int(np.prod(shape, dtype=np.int64)) for shape in contents.shapes.values())
     at = "" if contents.step is None else f", step {contents.step}"
     console.say(out, f"{len(contents.shapes)} arrays, {total:,} numbers, layout {contents.layout}{at}")
-    fit = fitting.presets(contents)
+    fit = matching.presets(contents)
     console.say(out, f"fits: {', '.join(fit) if fit else 'no preset'}")
     for name in broken:
         console.say(out, f"not finite: {name}")

@@ -14,8 +14,9 @@ def run(options: argparse.Namespace) -> int:
     """Print the table."""
     import rich.table
 
-    from core import layouts, names, release_config
-    from experiments import console
+    from prismlab.core import trees
+    from prismlab.core.weights import release_config, weight_formats
+    from prismlab.experiments import console
 
     shape = ("frames", "resolution", "tokens")
     columns = ("model", "kind", "parameters", *shape, "Hugging Face", "file", "licence")
@@ -27,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
         table.add_row(
             name,
             config["kind"],
-            f"{names.count(layouts.abstract(config)):,}",
+            f"{trees.count(weight_formats.abstract(config)):,}",
             str(frames),
             str(side * config["patch_size"]),
             str(frames * side * side),

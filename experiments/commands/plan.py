@@ -2,7 +2,7 @@
 
 import argparse
 
-from experiments.commands import paths, recipe_file
+from prismlab.experiments.commands import path_arguments, shared_recipe
 
 NAME = "plan"
 HELP = "say whether every stage fits a TPU slice, GPU or CPU, how long a step is at least, and what it costs"
@@ -10,7 +10,7 @@ HELP = "say whether every stage fits a TPU slice, GPU or CPU, how long a step is
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name what the command takes."""
-    recipe_file.arguments(parser)
+    shared_recipe.arguments(parser)
     parser.add_argument(
         "--topology", required=True, metavar="T[,T...]", help="such as v5p:4x4x8,v6e:16x16,gpu:h100,cpu"
     )
@@ -21,9 +21,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--search", action="store_true", help="compile the largest batch too, not only guess it"
     )
     parser.add_argument("--limit", type=float, default=1800.0, help="seconds for one compilation")
-    parser.add_argument("--prices", type=paths.local, help="JSON: chip -> dollars an hour")
-    parser.add_argument("--json", type=paths.local, metavar="OUT", help="write everything as plain data")
-    parser.add_argument("--html", type=paths.local, metavar="PAGE", help="write one page")
+    parser.add_argument("--prices", type=path_arguments.local, help="JSON: chip -> dollars an hour")
+    parser.add_argument(
+        "--json", type=path_arguments.local, metavar="OUT", help="write everything as plain data"
+    )
+    parser.add_argument("--html", type=path_arguments.local, metavar="PAGE", help="write one page")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -33,9 +35,12 @@ def run(options: argparse.Namespace) -> int:
     # The machine here only thinks about others: with libtpu installed, jax would look for a TPU.
     jax.config.update("jax_platforms", "cpu")
 
-    from core import errors
-    from experiments import console, storage, strict
-    from experiments.plan import abstract, chips, choices, compiled, plan, topology, words
+    from prismlab.core import errors
+    from prismlab.experiments import console
+    from prismlab.experiments.cost import abstract_step, chips
+    from prismlab.experiments.gin_strict import strict
+    from prismlab.experiments.plan import choices, compiled, plan_tables, stage_plan, topology
+    from prismlab.experiments.run import work_directory
 
     machines = topology.parse_all(options.topology)
     if options.chips_sweep:
@@ -50,27 +55,27 @@ def run(options: argparse.Namespace) -> int:
     jobs = [job for job in jobs if not options.stage or job.stage.name in options.stage]
     if any(each.compiles for each in machines) and not options.estimate:
         compiled.check_compiler()
-    how = plan.Options(
+    how = stage_plan.Options(
         options.file, tuple(options.bindings), not options.estimate, options.search, options.limit, prices,
-        storage.default_cache(),
+        work_directory.default_cache(),
     )  # fmt: skip
     out = console.make_console()
-    entries: list[plan.Entry] = []
+    entries: list[stage_plan.Entry] = []
     faults: list[str] = []
     for job in jobs:
-        built = abstract.learners(job.experiment)
+        built = abstract_step.learners(job.experiment)
         for where in machines:
             console.say(out, f"{job.stage.name} ({job.row}) on {where.text} ...")
             try:
-                entries.append(plan.entry(job, built, where, how))
+                entries.append(stage_plan.entry(job, built, where, how))
             except errors.UserError as error:
                 faults += [f"{where.text}, {job.stage.name}: {told}" for told in str(error).splitlines()]
     entries.sort(key=lambda entry: [each.text for each in machines].index(entry.topology))
-    words.show(entries, faults, out)
+    plan_tables.show(entries, faults, out)
     if options.json:
-        words.write_json(entries, faults, options.json)
+        plan_tables.write_json(entries, faults, options.json)
     if options.html:
-        words.write_html(entries, faults, root.name, options.html)
+        plan_tables.write_html(entries, faults, root.name, options.html)
     if not entries:
         raise errors.UserError("nothing could be planned:\n" + "\n".join(faults))
     return 0

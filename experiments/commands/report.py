@@ -2,7 +2,7 @@
 
 import argparse
 
-from experiments.commands import paths
+from prismlab.experiments.commands import path_arguments
 
 NAME = "report"
 HELP = "rebuild table.json, report.md and report.html of a work directory"
@@ -10,14 +10,16 @@ HELP = "rebuild table.json, report.md and report.html of a work directory"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name what the command takes."""
-    parser.add_argument("directory", type=paths.place, metavar="DIR")
+    parser.add_argument("directory", type=path_arguments.place, metavar="DIR")
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the three files again and print the table."""
-    from experiments import console, gather, report
+    from prismlab.experiments import console
+    from prismlab.experiments.report import results_table
+    from prismlab.experiments.run import gather
 
     out = console.make_console()
-    report.print_table(gather.again(options.directory), out)
+    results_table.print_table(gather.again(options.directory), out)
     console.say(out, f"written: {options.directory / 'table.json'}, report.md, report.html")
     return 0

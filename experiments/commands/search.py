@@ -3,8 +3,8 @@
 import argparse
 import pathlib
 
-from core import errors
-from experiments.commands import paths, released_model
+from prismlab.core import errors
+from prismlab.experiments.commands import path_arguments, shared_model
 
 NAME = "search"
 HELP = "rank the videos of an .npz made by embed for texts"
@@ -12,30 +12,33 @@ HELP = "rank the videos of an .npz made by embed for texts"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name what the command takes."""
-    parser.add_argument("embeddings", type=paths.local, metavar="EMB.npz")
+    parser.add_argument("embeddings", type=path_arguments.local, metavar="EMB.npz")
     parser.add_argument("queries", nargs="+", metavar="QUERY", help='such as "a video of a dog"')
-    released_model.arguments(parser)
+    shared_model.arguments(parser)
     parser.add_argument(
         "--tokenizer", required=True, metavar="FILE", help="SentencePiece model of the text tower"
     )
     parser.add_argument("--top", type=int, default=10, help="results of each query")
-    parser.add_argument("--html", type=paths.local, metavar="PAGE", help="write a page with pictures")
+    parser.add_argument(
+        "--html", type=path_arguments.local, metavar="PAGE", help="write a page with pictures"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the ranking, and write the page."""
     import numpy as np
 
-    from core import files
-    from data import tokenizer
-    from experiments import console, embedding, embeddings, search_page
+    from prismlab.core.io import atomic
+    from prismlab.data.loader import tokenizer
+    from prismlab.experiments import console
+    from prismlab.experiments.released import embedding, embedding_archive, search_html
 
     if options.top < 1:
         raise errors.UserError(f"--top must be at least 1, got {options.top}")
-    found = embeddings.read(options.embeddings)
+    found = embedding_archive.read(options.embeddings)
     encode = tokenizer.Tokenizer(model=options.tokenizer).prepare(pathlib.Path())
     ids, paddings = map(np.stack, zip(*(encode(query) for query in options.queries)))
-    model, digest = released_model.load(options)
+    model, digest = shared_model.load(options)
     if digest != found.weights_sha256:
         raise errors.UserError(
             f"{options.embeddings} was made with other weights (of {found.model}); search with the same"
@@ -52,13 +55,13 @@ def run(options: argparse.Namespace) -> int:
         console.say(out, query)
         for place, (index, score) in enumerate(ranked[query], 1):
             console.say(
-                out, f"{place:4}. {score:7.4f}  {search_page.span(found, index)}  {found.path[index]}"
+                out, f"{place:4}. {score:7.4f}  {search_html.span(found, index)}  {found.path[index]}"
             )
     if options.html is not None:
         note = (
             f"{len(set(found.path))} videos in {len(found.path)} windows, model {found.model}; "
             "cosine similarity of a video's best window."
         )
-        files.write_atomic(options.html, search_page.page(found, ranked, note).encode())
+        atomic.write_atomic(options.html, search_html.page(found, ranked, note).encode())
         console.say(out, f"written: {options.html}")
     return 0

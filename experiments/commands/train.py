@@ -2,8 +2,8 @@
 
 import argparse
 
-from core import errors
-from experiments.commands import recipe_file
+from prismlab.core import errors
+from prismlab.experiments.commands import shared_recipe
 
 NAME = "train"
 HELP = "run the Experiment of a gin file, or go on with it"
@@ -11,13 +11,14 @@ HELP = "run the Experiment of a gin file, or go on with it"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name what the command takes."""
-    recipe_file.arguments(parser)
-    recipe_file.workdir(parser)
+    shared_recipe.arguments(parser)
+    shared_recipe.workdir(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Train the stages in order and score the last."""
-    from experiments import recipe, strict
+    from prismlab.experiments.gin_strict import strict
+    from prismlab.experiments.recipe import recipe
 
     loaded = strict.load(options.file, options.bindings)
     root = loaded.root
@@ -25,4 +26,4 @@ def run(options: argparse.Namespace) -> int:
         raise errors.UserError(
             f"{options.file} holds an Ablation; use: prismlab ablate {options.file} --workdir DIR"
         )
-    return recipe_file.execute(options.workdir, root, loaded.text, {root.name: root}, (root.seed,), ())
+    return shared_recipe.execute(options.workdir, root, loaded.text, {root.name: root}, (root.seed,), ())

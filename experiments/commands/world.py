@@ -2,8 +2,8 @@
 
 import argparse
 
-from core import errors
-from experiments.commands import paths
+from prismlab.core import errors
+from prismlab.experiments.commands import path_arguments
 
 NAME = "world"
 HELP = "render clips of the video world as MP4 files with captions and truth"
@@ -11,15 +11,15 @@ HELP = "render clips of the video world as MP4 files with captions and truth"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name what the command takes."""
-    parser.add_argument("directory", type=paths.local, metavar="DIR")
+    parser.add_argument("directory", type=path_arguments.local, metavar="DIR")
     parser.add_argument("--clips", type=int, required=True, help="how many")
     parser.add_argument("--seed", type=int, default=0)
 
 
 def run(options: argparse.Namespace) -> int:
     """Render the clips."""
-    from data import render, world
-    from experiments import console
+    from prismlab.data.world import render, world
+    from prismlab.experiments import console
 
     if options.clips < 1:
         raise errors.UserError(f"--clips must be at least 1, got {options.clips}")

@@ -10,10 +10,11 @@ import json
 import re
 import shlex
 
-from core import errors, files, places
-from experiments.commands import recipe_file
-from experiments.launch import command
-from experiments.plan import topology
+from prismlab.core import errors
+from prismlab.core.io import atomic, filesystem
+from prismlab.experiments.commands import shared_recipe
+from prismlab.experiments.launch import worker_command
+from prismlab.experiments.plan import topology
 
 ACCELERATOR = {"v5e": "tpu-v5-lite-podslice", "v5p": "tpu-v5p-slice", "v6e": "tpu-v6e-slice"}
 CHIPS_PER_HOST = 4  # of slices with several hosts; up to 8 chips of v5e and v6e share one
@@ -32,25 +33,25 @@ _DISK = """\
 """
 
 
-def run(order: command.Order) -> int:
+def run(order: worker_command.Order) -> int:
     """Write the manifest beside the results and say how to start it."""
     path = order.workdir / "jobset.yaml"
-    files.write_atomic(path, preview(order).encode())
+    atomic.write_atomic(path, preview(order).encode())
     name = shlex.quote(str(path))
     start = f"gcloud storage cat {name} | kubectl apply -f -"
-    if not places.is_remote(path):
+    if not filesystem.is_remote(path):
         start = f"kubectl apply -f {name}"
     print(f"written: {path}\nstart the workers with: {start}")
     return 0
 
 
-def preview(order: command.Order) -> str:
+def preview(order: worker_command.Order) -> str:
     """Return a JobSet for each worker; the hosts of its slice are the processes of the worker.
 
     Raises:
         UserError: a setting is missing, unknown or without use, or the topology is no TPU slice.
     """
-    in_bucket = places.is_remote(order.workdir)
+    in_bucket = filesystem.is_remote(order.workdir)
     known = (*NEEDED, *OPTIONAL, *(() if in_bucket else DISK))
     needed = NEEDED if in_bucket else (*NEEDED, "claim")
     faults = [f"--setting {name}=... is needed" for name in needed if name not in order.settings]
@@ -73,12 +74,12 @@ def preview(order: command.Order) -> str:
     return "---\n".join(_worker(order, number) for number in range(order.jobs))
 
 
-def _worker(order: command.Order, number: int) -> str:
+def _worker(order: worker_command.Order, number: int) -> str:
     where, hosts = slice_of(order)
     # JSON is YAML: every value is quoted so, and none can break out of its place.
     text = {name: json.dumps(value) for name, value in order.settings.items()}
     disk = account = ""
-    if not places.is_remote(order.workdir):
+    if not filesystem.is_remote(order.workdir):
         disk = _DISK.format(mount=text.get("mount", json.dumps("/work")), claim=text["claim"])
     if "service_account" in text:
         account = f"            serviceAccountName: {text['service_account']}\n"
@@ -112,7 +113,7 @@ spec:
             onExitCodes:
               containerName: prismlab
               operator: In
-              values: [{recipe_file.DIVERGED}]
+              values: [{shared_recipe.DIVERGED}]
         template:
           spec:
             restartPolicy: Never
@@ -133,7 +134,7 @@ spec:
 {disk}"""
 
 
-def slice_of(order: command.Order) -> tuple[topology.Topology, int]:
+def slice_of(order: worker_command.Order) -> tuple[topology.Topology, int]:
     """Return the TPU slice of each worker and its hosts.
 
     Raises:

@@ -5,9 +5,13 @@ import importlib
 import os
 from typing import Any
 
-from core import errors, joining, places
-from experiments import console, prepare, recipe, storage
-from experiments.launch import claims, command, units
+from prismlab.core import errors
+from prismlab.core.io import filesystem
+from prismlab.core.parallel import rendezvous
+from prismlab.experiments import console
+from prismlab.experiments.launch import units, worker_command
+from prismlab.experiments.recipe import recipe
+from prismlab.experiments.run import leases, warm_up, work_directory
 
 
 def settings(pairs: list[str]) -> dict[str, str]:
@@ -43,40 +47,40 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
     """
     if options.jobs < 1:
         raise errors.UserError(f"--jobs must be at least 1, got {options.jobs}")
-    if options.launcher == "local" and joining.wanted(os.environ) is not None:
+    if options.launcher == "local" and rendezvous.wanted(os.environ) is not None:
         raise errors.UserError(
             "--launcher local starts workers of one process, but this environment joins several (by "
-            f"{', '.join(joining.VARIABLES)}, SLURM, or a TPU slice of several hosts); leave the launcher "
+            f"{', '.join(rendezvous.VARIABLES)}, SLURM, or a TPU slice of several hosts); leave the launcher "
             "out, or start `prismlab worker` in every process"
         )
-    order = command.Order(
+    order = worker_command.Order(
         options.file,
         tuple(options.bindings),
-        places.absolute(options.workdir),
+        filesystem.absolute(options.workdir),
         options.jobs,
         settings(options.setting),
     )
-    platform: Any = importlib.import_module(f"experiments.launch.{options.launcher or 'local'}")
+    platform: Any = importlib.import_module(f"prismlab.experiments.launch.{options.launcher or 'local'}")
     preview = platform.preview(order)  # faults of the settings come up before anything is written
     todo = units.units(root)
     if options.dry_run:
-        storage.check_continues(options.workdir, root)  # as `claimed` does below
+        work_directory.check_continues(options.workdir, root)  # as `claimed` does below
         print("\n".join(described(todo, root, options.workdir)))
         print(preview)
         return 0
-    with storage.claimed(options.workdir, root, text):
-        busy = claims.living(options.workdir)
+    with work_directory.claimed(options.workdir, root, text):
+        busy = leases.living(options.workdir)
         if busy and options.launcher == "local":
             raise errors.UserError(f"workers are busy in {options.workdir} ({len(busy)}); wait for them")
-        claims.forgive(options.workdir)
-        prepare.everything(root.experiments(), storage.default_cache(), console.make_console())
+        leases.forgive(options.workdir)
+        warm_up.everything(root.experiments(), work_directory.default_cache(), console.make_console())
         return platform.run(order)
 
 
-def described(todo: list[units.Unit], root: recipe.Ablation, workdir: places.Place) -> list[str]:
+def described(todo: list[units.Unit], root: recipe.Ablation, workdir: filesystem.Place) -> list[str]:
     """Return one line for each unit: done, claimed by somebody alive, failed, or to do."""
     tasks = {label: dict(each.tasks) for label, each in root.experiments().items()}
-    busy, failed = claims.living(workdir), claims.failures(workdir)
+    busy, failed = leases.living(workdir), leases.failures(workdir)
     lines = []
     for unit in todo:
         state = "to do"

@@ -5,13 +5,13 @@ import signal
 import subprocess
 import time
 
-from core import errors
-from experiments.launch import command
+from prismlab.core import errors
+from prismlab.experiments.launch import worker_command
 
 INTERRUPTED = 75
 
 
-def environments(order: command.Order) -> list[dict[str, str]]:
+def environments(order: worker_command.Order) -> list[dict[str, str]]:
     """Return what each worker's environment adds: GPUs are dealt out where CUDA_VISIBLE_DEVICES lists them.
 
     Raises:
@@ -29,7 +29,7 @@ def environments(order: command.Order) -> list[dict[str, str]]:
     return [{"CUDA_VISIBLE_DEVICES": ",".join(listed[i :: order.jobs])} for i in range(order.jobs)]
 
 
-def preview(order: command.Order) -> str:
+def preview(order: worker_command.Order) -> str:
     """Return what `run` would start."""
     lines = []
     for added in environments(order):
@@ -37,7 +37,7 @@ def preview(order: command.Order) -> str:
     return "\n".join(lines)
 
 
-def run(order: command.Order) -> int:
+def run(order: worker_command.Order) -> int:
     """Start the workers and wait for them; a signal is passed on to all.
 
     Returns:

@@ -3,8 +3,9 @@
 import pathlib
 from typing import Any
 
-from core import errors, places
-from experiments.launch import command
+from prismlab.core import errors
+from prismlab.core.io import filesystem
+from prismlab.experiments.launch import worker_command
 
 # What may be set on the command line as KEY=VALUE, by submitit's names for sbatch.
 SETTINGS = (
@@ -13,7 +14,7 @@ SETTINGS = (
 )  # fmt: skip
 
 
-def parameters(order: command.Order) -> dict[str, Any]:
+def parameters(order: worker_command.Order) -> dict[str, Any]:
     """Return the parameters of sbatch.
 
     Raises:
@@ -28,14 +29,14 @@ def parameters(order: command.Order) -> dict[str, Any]:
     return found
 
 
-def preview(order: command.Order) -> str:
+def preview(order: worker_command.Order) -> str:
     """Return the batch script as submitit writes it, and how often it is submitted."""
     slurm = _submitit().slurm.slurm
     script = slurm._make_sbatch_string(command=order.line(), folder=str(_folder(order)), **parameters(order))
     return f"sbatch, {order.jobs} times:\n{script}"
 
 
-def run(order: command.Order) -> int:
+def run(order: worker_command.Order) -> int:
     """Submit the workers; they go on when this command has ended.
 
     Raises:
@@ -55,9 +56,9 @@ def run(order: command.Order) -> int:
     return 0
 
 
-def _folder(order: command.Order) -> pathlib.Path:
+def _folder(order: worker_command.Order) -> pathlib.Path:
     """Return where submitit keeps scripts and logs: on a disk, even where the results are in a bucket."""
-    here = pathlib.Path.cwd() if places.is_remote(order.workdir) else order.workdir
+    here = pathlib.Path.cwd() if filesystem.is_remote(order.workdir) else order.workdir
     return pathlib.Path(here) / "slurm"
 
 

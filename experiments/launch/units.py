@@ -5,8 +5,9 @@ Stages that others start from or learn from come first, those that most rows wai
 
 import dataclasses
 
-from core import places
-from experiments import describe, engine, recipe
+from prismlab.core.io import filesystem
+from prismlab.experiments.recipe import describe, recipe
+from prismlab.experiments.run import engine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +73,7 @@ def _parents(planned: engine.Planned) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each.folder for each in parents if isinstance(each, engine.Planned)))
 
 
-def is_done(unit: Unit, workdir: places.Place, tasks: dict) -> bool:
+def is_done(unit: Unit, workdir: filesystem.Place, tasks: dict) -> bool:
     """Return whether a unit's result lies in the work directory.
 
     Args:

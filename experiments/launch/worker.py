@@ -11,14 +11,19 @@ from typing import Any
 import jax
 import rich.console
 
-from core import distributed, errors, loop, places
-from experiments import console, describe, engine, recipe, storage
-from experiments.launch import claims, units
+from prismlab.core import errors
+from prismlab.core.io import filesystem
+from prismlab.core.parallel import distributed
+from prismlab.core.train import loop
+from prismlab.experiments import console
+from prismlab.experiments.launch import units
+from prismlab.experiments.recipe import describe, recipe
+from prismlab.experiments.run import engine, leases, work_directory
 
 POLL = 5.0  # seconds between two looks at what others have finished
 
 
-def check_directory(workdir: places.Place, root: recipe.Ablation) -> None:
+def check_directory(workdir: filesystem.Place, root: recipe.Ablation) -> None:
     """Refuse a work directory that was not made ready for this ablation.
 
     Raises:
@@ -28,7 +33,7 @@ def check_directory(workdir: places.Place, root: recipe.Ablation) -> None:
         raise errors.UserError(
             f"{workdir} is not ready; first: prismlab ablate FILE.gin --workdir {workdir} --launcher ..."
         )
-    lines = describe.difference(storage.read_json(workdir / "config.json"), describe.describe(root))
+    lines = describe.difference(work_directory.read_json(workdir / "config.json"), describe.describe(root))
     if lines:
         raise errors.UserError(f"{workdir} holds another configuration: " + "; ".join(lines[:5]))
 
@@ -39,14 +44,14 @@ class Desk:
     Args:
         workdir: the shared work directory.
         root: the ablation.
-        beat, stale: see `claims.claim`.
+        beat, stale: see `leases.claim`.
     """
 
-    def __init__(self, workdir: places.Place, root: recipe.Ablation, beat: float, stale: float):
+    def __init__(self, workdir: filesystem.Place, root: recipe.Ablation, beat: float, stale: float):
         self.workdir, self.beat, self.stale = workdir, beat, stale
         self.units = {unit.name: unit for unit in units.units(root)}
         self.tasks = {label: dict(each.tasks) for label, each in root.experiments().items()}
-        self._held: claims.Claim | None = None
+        self._held: leases.Claim | None = None
 
     def _is_done(self, unit: units.Unit) -> bool:
         return units.is_done(unit, self.workdir, self.tasks.get(unit.row, {}))
@@ -57,7 +62,7 @@ class Desk:
         Returns:
             {"unit": name}; {} if all that is ready is in others' hands; {"failed": {unit: why}} at the end.
         """
-        failed = claims.failures(self.workdir)
+        failed = leases.failures(self.workdir)
         left = [unit for unit in self.units.values() if not self._is_done(unit)]
         undone = {unit.name for unit in left}
         blocked = _blocked(left, failed)
@@ -67,7 +72,7 @@ class Desk:
         for unit in left:
             if undone & set(unit.needs):
                 continue
-            self._held = claims.claim(self.workdir, unit.name, beat=self.beat, stale=self.stale)
+            self._held = leases.claim(self.workdir, unit.name, beat=self.beat, stale=self.stale)
             if self._held is not None and self._is_done(unit):  # finished between our look and our claim
                 self.give_back()
             elif self._held is not None:
@@ -78,19 +83,19 @@ class Desk:
         """Release the unit, and note why it cannot be done if it cannot."""
         if self._held is not None:
             if why:
-                claims.fail(self.workdir, self._held.unit, why)
+                leases.fail(self.workdir, self._held.unit, why)
             self._held.release()
             self._held = None
 
 
 def work(
-    workdir: places.Place,
+    workdir: filesystem.Place,
     cache: pathlib.Path,
     root: recipe.Ablation,
     out: rich.console.Console,
     *,
-    beat: float = claims.BEAT,
-    stale: float = claims.STALE,
+    beat: float = leases.BEAT,
+    stale: float = leases.STALE,
     poll: float = POLL,
 ) -> dict[str, str]:
     """Do units until all are done, failed, or wait for failed ones; every process of the worker comes here.
@@ -100,7 +105,7 @@ def work(
         cache: directory shared by runs.
         root: the ablation.
         out: where progress is shown.
-        beat, stale: see `claims.claim`.
+        beat, stale: see `leases.claim`.
         poll: seconds between two looks at what others have finished.
 
     Returns:
@@ -108,7 +113,7 @@ def work(
 
     Raises:
         loop.Interrupted: a signal came; what was trained so far is on disk.
-        places.Unreachable: the bucket is away.
+        filesystem.Unreachable: the bucket is away.
         loop.Lost: another process of this worker is gone.
         UserError: in a worker of several processes, why a unit cannot be done: perhaps only this one knows,
             and the others wait for it in a step. It is noted; started again, the worker leaves that unit out.
@@ -131,12 +136,12 @@ def work(
                 distributed.decide(functools.partial(runner.score, unit.planned, desk.tasks[unit.row]))
             else:
                 runner.train(unit.planned)
-        except places.Unreachable:
+        except filesystem.Unreachable:
             raise  # no fault of the unit: this worker, started again, or another may do it
         except (errors.UserError, loop.Diverged) as error:
             why = str(error)
             if jax.process_count() > 1 and isinstance(error, errors.UserError):
-                claims.fail(workdir, unit.name, why)
+                leases.fail(workdir, unit.name, why)
                 raise
             console.say(out, f"{unit.told}: {why}")
         finally:

@@ -6,9 +6,11 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from core import learner
-from experiments import check, describe, engine, recipe, strict
-from experiments.plan import abstract
+from prismlab.core.train import learner
+from prismlab.experiments.cost import abstract_step
+from prismlab.experiments.gin_strict import strict
+from prismlab.experiments.recipe import check, describe, recipe
+from prismlab.experiments.run import engine
 
 # From most to least recomputation; "none" keeps everything.
 REMATS = ("nothing_saveable", "dots_with_no_batch_dims_saveable", "dots_saveable", "none")
@@ -84,7 +86,7 @@ def varied(stage: recipe.Stage, batch_size: int | None = None, remat: str | None
     Args:
         stage: the configuration.
         batch_size: clips, or None as configured.
-        remat: a name of core.stack.REMAT_POLICIES, or None as configured.
+        remat: a name of prismlab.core.nn.transformer_stack.REMAT_POLICIES, or None as configured.
     """
     if batch_size is not None:
         stage = dataclasses.replace(stage, batch_size=batch_size)
@@ -128,4 +130,4 @@ def stage_of(asked: Mapping[str, Any]) -> tuple[recipe.Stage, dict[str, learner.
         for stage in experiment.stages
     )
     experiment = dataclasses.replace(experiment, stages=changed)
-    return next(s for s in changed if s.name == asked["stage"]), abstract.learners(experiment)
+    return next(s for s in changed if s.name == asked["stage"]), abstract_step.learners(experiment)

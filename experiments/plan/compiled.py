@@ -13,8 +13,9 @@ import tempfile
 import time
 from typing import Any
 
-from core import errors, files
-from experiments.plan import hlo
+from prismlab.core import errors
+from prismlab.core.io import atomic
+from prismlab.experiments.plan import hlo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Answer:
 
     Args:
         fits: whether the step fits into the chip's memory.
-        told: bytes and traffic, see `worker.compile_request`; only "needed" where it does not fit.
+        told: bytes and traffic, see `compile_worker.compile_request`; only "needed" where it does not fit.
         problem: one line that says what to change; "" where all is well.
     """
 
@@ -101,7 +102,7 @@ def run(request: Request, limit: float, cache: pathlib.Path | None = None) -> An
     answer = understood(told)
     if kept is not None and (answer.fits or "needed" in answer.told):
         kept.parent.mkdir(parents=True, exist_ok=True)
-        files.write_atomic(kept, json.dumps(told).encode())
+        atomic.write_atomic(kept, json.dumps(told).encode())
     return answer
 
 
@@ -109,7 +110,7 @@ def _told(asked: dict[str, Any], limit: float, folder: pathlib.Path) -> dict[str
     """Run the worker until it is done, has said enough, or its time is over."""
     answer, notes = folder / "answer.json", folder / "notes.txt"
     with answer.open("w") as out, notes.open("w") as err:
-        command = [sys.executable, "-m", "experiments.plan.worker"]
+        command = [sys.executable, "-m", "prismlab.experiments.plan.compile_worker"]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=err, text=True)
         assert process.stdin is not None
         with process:
@@ -173,9 +174,8 @@ def _address(asked: str) -> str:
     paths = [
         path for room in ("core", "objectives", "experiments/gin") for path in (root / room).rglob("*.*")
     ]
-    paths += [
-        pathlib.Path(__file__).with_name(f"{name}.py") for name in ("worker", "choices", "abstract", "hlo")
-    ]
+    for name in ("plan/compile_worker", "plan/choices", "plan/hlo", "cost/abstract_step"):
+        paths.append(root / "experiments" / f"{name}.py")
     for path in sorted(paths):
         if path.suffix in (".py", ".gin"):
             mark.update(path.read_bytes())

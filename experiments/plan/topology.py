@@ -4,8 +4,8 @@ import dataclasses
 import difflib
 import math
 
-from core import errors
-from experiments.plan import chips
+from prismlab.core import errors
+from prismlab.experiments.cost import chips
 
 # Slice shapes that can be booked, smallest first.
 SLICES = {

@@ -13,9 +13,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from core import keys, layers
-from data import source
-from experiments.tasks import task, tuning
+from prismlab.core import keys
+from prismlab.core.nn import layers
+from prismlab.data.loader import source
+from prismlab.experiments.tasks import task, tuning
 
 
 class AdaptedFeed(eqx.Module):

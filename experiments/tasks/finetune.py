@@ -12,8 +12,8 @@ import equinox as eqx
 import jax
 from jaxtyping import PRNGKeyArray
 
-from data import source
-from experiments.tasks import task, tuning
+from prismlab.data.loader import source
+from prismlab.experiments.tasks import task, tuning
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,9 +15,10 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from core import errors, keys, layers
-from data import source
-from experiments.tasks import task, tuning
+from prismlab.core import errors, keys
+from prismlab.core.nn import layers
+from prismlab.data.loader import source
+from prismlab.experiments.tasks import task, tuning
 
 
 class ChainLayer(eqx.Module):

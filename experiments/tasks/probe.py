@@ -17,9 +17,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from core import keys, layers, pooling
-from data import pipeline, record, source, truth
-from experiments.tasks import task
+from prismlab.core import keys
+from prismlab.core.nn import layers, pooling
+from prismlab.data.loader import loader, source
+from prismlab.data.records import record
+from prismlab.data.world import truth
+from prismlab.experiments.tasks import task
 
 CLASSES: dict[str, tuple[str, ...]] = {
     "species": truth.SPECIES,
@@ -135,7 +138,7 @@ class AttentiveProbe:
     def _features(
         self, tower: eqx.Module, home: source.Source, clips: int, cache: pathlib.Path
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        videos, records = pipeline.read_all(
+        videos, records = loader.read_all(
             home, cache, frames=self.frames, resolution=self.resolution, limit=clips
         )
         tokens = task.encode_all(tower, videos, self.batch_size, lambda encoded: encoded.tokens.x)

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from core import losses
-from data import pipeline, source, tokenizer
-from experiments.tasks import task
+from prismlab.core.nn import losses
+from prismlab.data.loader import loader, source, tokenizer
+from prismlab.experiments.tasks import task
 
 
 def recall_at_1(similarity: Float[np.ndarray, "q c"]) -> float:
@@ -63,9 +63,7 @@ class Retrieval:
         del seed
         if "text" not in towers:
             return {}
-        videos, records = pipeline.read_all(
-            self.source, cache, frames=self.frames, resolution=self.resolution
-        )
+        videos, records = loader.read_all(self.source, cache, frames=self.frames, resolution=self.resolution)
         first: dict[str, int] = {}
         for index, record in enumerate(records):
             first.setdefault(tokenizer.canonicalise(record.caption), index)

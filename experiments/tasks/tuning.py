@@ -18,9 +18,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from core import errors, keys, layers, mixing, names, optim, pooling
-from data import pipeline, record, source
-from experiments.tasks import probe, task
+from prismlab.core import errors, keys, trees
+from prismlab.core.nn import layers, pooling
+from prismlab.core.train import optim
+from prismlab.data.loader import loader, source
+from prismlab.data.records import record
+from prismlab.experiments.tasks import mixup, probe, task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Setup:
     batch_size: int = 256
     dropout: float = 0.5
     label_smoothing: float = 0.1
-    mix: tuple[mixing.Mix, ...] = ()
+    mix: tuple[mixup.Mix, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mix", tuple(self.mix))
@@ -154,7 +157,7 @@ def score(
     Raises:
         UserError: a record without the label, or a loss that was not finite.
     """
-    read = lambda home, clips: pipeline.read_all(
+    read = lambda home, clips: loader.read_all(
         home, cache, frames=setup.frames, resolution=setup.resolution, limit=clips
     )
     videos, records = read(train, setup.train_clips)
@@ -169,7 +172,7 @@ def score(
     protocol = {
         "pooling": pooling, "frames": setup.frames, "resolution": setup.resolution, "views": 1,
         "train clips per class": round(len(targets) / len(classes)), "chance": round(1 / len(classes), 4),
-        "parameters trained": names.count(eqx.filter(model, moving)),
+        "parameters trained": trees.count(eqx.filter(model, moving)),
     }  # fmt: skip
     share = float(np.mean(logits.argmax(1) == right))
     return {f"{setup.label}_{name}": task.Score(share, len(right), protocol)}
@@ -223,7 +226,7 @@ def fit(
     return eqx.combine(arrays, still)
 
 
-def _mixed(mixes: tuple[mixing.Mix, ...], clips: Array, targets: Array, key: PRNGKeyArray) -> mixing.Mixed:
+def _mixed(mixes: tuple[mixup.Mix, ...], clips: Array, targets: Array, key: PRNGKeyArray) -> mixup.Mixed:
     ways = [lambda mix=mix: mix(clips, targets, jnp.ones(len(clips)), key=key) for mix in mixes]
     return jax.lax.switch(jax.random.randint(keys.fold(key, "which"), (), 0, len(ways)), ways)
 

@@ -12,7 +12,9 @@ import equinox as eqx  # noqa: E402
 import jax  # noqa: E402
 import tiny  # noqa: E402
 
-from core import checkpoint, mesh, names, optim, sharding, step  # noqa: E402
+from prismlab.core import trees  # noqa: E402
+from prismlab.core.parallel import mesh, sharding  # noqa: E402
+from prismlab.core.train import checkpoint, optim, step  # noqa: E402
 
 grid, rules = mesh.Layout(1, -1, 1).make(), sharding.Rules(smallest=1)
 optimizer = optim.AdamW(optim.Schedule(1e-3, 2)).build(20)
@@ -30,5 +32,5 @@ spread = max(
     len(leaf.sharding.device_set) for leaf in jax.tree.leaves(eqx.filter(state.learner, eqx.is_array))
 )
 assert spread == devices, (spread, devices)
-print(names.digest({name: jax.device_get(leaf) for name, leaf in names.flatten(state.learner).items()
+print(trees.digest({name: jax.device_get(leaf) for name, leaf in trees.flatten(state.learner).items()
                     if eqx.is_array(leaf)}))  # fmt: skip

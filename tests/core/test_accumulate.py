@@ -8,7 +8,9 @@ import optax
 import pytest
 import tiny
 
-from core import accumulate, errors, mesh, names, sharding, step
+from prismlab.core import errors, trees
+from prismlab.core.parallel import mesh, sharding
+from prismlab.core.train import accumulate, step
 
 DESCENT = optax.sgd(1.0)
 
@@ -23,7 +25,7 @@ def _step(tree, teacher, parts):
     batch = jax.device_put(step.HostBatch(**batch), mesh.split(devices))
     compiled = step.compile_step(state, DESCENT, (), teacher, mesh=devices, accumulate=parts)
     arrays, named = compiled(arrays, batch, eqx.filter(teacher, eqx.is_array))
-    return names.flatten(arrays.learner), {name: mean.value for name, mean in named.items()}
+    return trees.flatten(arrays.learner), {name: mean.value for name, mean in named.items()}
 
 
 @pytest.mark.slow

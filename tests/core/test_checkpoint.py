@@ -12,7 +12,9 @@ import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import checkpoint, errors, learner, mesh, names, step
+from prismlab.core import errors, trees
+from prismlab.core.parallel import mesh
+from prismlab.core.train import checkpoint, learner, step
 
 
 class Bag(eqx.Module):
@@ -38,7 +40,7 @@ def _zero(leaf):
 
 
 def _bits(state):
-    flat = names.flatten(state)
+    flat = trees.flatten(state)
     flat["key"] = jax.random.key_data(flat["key"])
     return {name: (str(x.dtype), x.shape, np.asarray(x).tobytes()) for name, x in flat.items()}
 
@@ -75,14 +77,14 @@ def test_any_tree_comes_back_bit_for_bit(tmp_path_factory, drawn):
     assert meta == {"step": 3, "words": ["a"], "number": 1.5}
     at, arrays = checkpoint.read_learner(folder)
     assert at == 3
-    assert names.digest(arrays) == names.digest(names.flatten(state.learner))
+    assert trees.digest(arrays) == trees.digest(trees.flatten(state.learner))
 
 
 def test_steps_that_take_over_the_buffers_do_not_reach_a_running_save(tmp_path):
     # Large enough that the files are still being written while the next steps run.
     big = {f"w{i}": jax.random.normal(jax.random.key(i), (1024, 512)) for i in range(8)}
     state = jax.device_put(_state(big), mesh.whole(mesh.make()))
-    jax.block_until_ready(names.flatten(state))
+    jax.block_until_ready(trees.flatten(state))
     wanted = _bits(state)
     add = jax.jit(lambda tree: jax.tree.map(lambda x: x + 1, tree), donate_argnums=0)
     jax.block_until_ready(add(jax.tree.map(jnp.copy, state.learner)))  # compiled before the race starts
@@ -112,8 +114,8 @@ def test_a_real_state_comes_back_with_its_optimizer_and_where_it_lay(tmp_path):
     store.close()
     assert _bits(back) == _bits(state)
     # A run may go on with other devices than it was saved with: the new state decides, not the file.
-    for name, leaf in names.flatten(back.learner).items():
-        assert leaf.sharding.device_set == names.flatten(here.learner)[name].sharding.device_set, name
+    for name, leaf in trees.flatten(back.learner).items():
+        assert leaf.sharding.device_set == trees.flatten(here.learner)[name].sharding.device_set, name
 
 
 def test_the_newest_two_are_kept_and_an_unfinished_one_is_ignored(tmp_path):
@@ -163,7 +165,7 @@ def test_a_damaged_file_is_never_read_as_if_it_were_whole(tmp_path, damage):
             refused += 1
         else:
             # A file that the read never needed; what came is the truth.
-            assert (at, names.digest(arrays)) == (3, names.digest(names.flatten(state.learner))), file.name
+            assert (at, trees.digest(arrays)) == (3, trees.digest(trees.flatten(state.learner))), file.name
     assert refused, [p.name for p in learner_files]
 
 
@@ -190,7 +192,7 @@ def test_adopt_takes_what_fits_and_leaves_the_rest():
     found = {"towers/bag/arrays/a": np.ones(2, np.float64), "objectives/x/kernel": np.ones(1)}
     taken, count = checkpoint.adopt(tree, found, "the file")
     assert count == 1
-    got = names.flatten(taken)
+    got = trees.flatten(taken)
     np.testing.assert_array_equal(got["towers/bag/arrays/a"], 1.0)
     np.testing.assert_array_equal(got["towers/bag/arrays/b"], 0.0)
     assert got["towers/bag/arrays/a"].dtype == jnp.float32

@@ -5,14 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from core import decoder, masking, types
+from prismlab.core import types
+from prismlab.core.nn import token_decoder
+from prismlab.core.train import masking
 
 BATCH, TOKENS, DIM = 2, 8, 4
 
 
 @pytest.fixture(scope="module")
 def built():
-    return decoder.TokenDecoder(
+    return token_decoder.TokenDecoder(
         DIM, 3, TOKENS, dim=8, depth=1, heads=2, mlp_dim=16, remat="none", key=jax.random.key(0)
     )
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core import distributed
+from prismlab.core.parallel import distributed
 
 
 def test_one_process_decides_for_itself():

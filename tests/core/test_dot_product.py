@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from core import dot_product, stack
+from prismlab.core.nn import attention, transformer_stack
 
 
 def _parts(rows, length, keys, heads=2, width=4):
@@ -39,8 +39,8 @@ def test_pieces_give_the_numbers_and_gradients_of_the_whole(length, keys, size, 
 
         return jax.jit(jax.value_and_grad(loss, has_aux=True))(parts)
 
-    (_, whole), whole_slopes = both(dot_product.attend_whole)
-    (_, pieces), slopes = both(functools.partial(dot_product.attend_in_pieces, size=size))
+    (_, whole), whole_slopes = both(attention.attend_whole)
+    (_, pieces), slopes = both(functools.partial(attention.attend_in_pieces, size=size))
     np.testing.assert_allclose(pieces, whole, atol=1e-5)
     for ours, theirs in zip(slopes, whole_slopes):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
@@ -49,12 +49,12 @@ def test_pieces_give_the_numbers_and_gradients_of_the_whole(length, keys, size, 
 @pytest.mark.parametrize("pass_", ["forward", "backward"])
 def test_no_array_of_a_long_row_is_the_whole_matrix(pass_):
     def run(x):
-        block = stack.Block(8, 2, 16, key=jax.random.key(0))
+        block = transformer_stack.Block(8, 2, 16, key=jax.random.key(0))
         return jnp.sum(block(x))
 
     whole = 2 * 4096 * 4096
     traced = jax.make_jaxpr(run if pass_ == "forward" else jax.grad(run))(jnp.zeros((1, 4096, 8)))
-    assert _largest(traced.jaxpr) <= max(dot_product.PIECE, 4096 * 16 * 2) < whole
+    assert _largest(traced.jaxpr) <= max(attention.PIECE, 4096 * 16 * 2) < whole
 
 
 def _largest(jaxpr):
@@ -66,14 +66,14 @@ def _largest(jaxpr):
 
 def test_a_piece_keeps_to_its_budget():
     for rows, heads, keys in [(1, 12, 4096), (2, 12, 4096), (8, 16, 2048)]:
-        size = dot_product.queries_a_piece(rows, heads, keys)
-        assert size == 512 or rows * heads * keys * size <= dot_product.PIECE
-    assert dot_product.queries_a_piece(512, 16, 8192) == dot_product.FEWEST_QUERIES
+        size = attention.queries_a_piece(rows, heads, keys)
+        assert size == 512 or rows * heads * keys * size <= attention.PIECE
+    assert attention.queries_a_piece(512, 16, 8192) == attention.FEWEST_QUERIES
 
 
 def test_activations_in_bfloat16_keep_a_softmax_in_float32():
     parts = [part.astype(jnp.bfloat16) for part in _parts(1, 8, 8)]
-    for attend in (dot_product.attend_whole, functools.partial(dot_product.attend_in_pieces, size=3)):
+    for attend in (attention.attend_whole, functools.partial(attention.attend_in_pieces, size=3)):
         text = str(jax.make_jaxpr(lambda *p, attend=attend: attend(*p, None, 50.0))(*parts))
         assert "bf16" in text
         assert all("f32" in line for line in text.splitlines() if "= exp " in line)
@@ -86,13 +86,13 @@ def test_long_rows_go_to_the_fused_kernel_where_there_is_one(monkeypatch):
 
     def stand_in(query, key, value, *, scale, mask, logits_soft_cap, implementation):
         asked.append((scale, logits_soft_cap, implementation))
-        return dot_product.attend_whole(query, key, value, mask, logits_soft_cap)
+        return attention.attend_whole(query, key, value, mask, logits_soft_cap)
 
     module = types.SimpleNamespace(dot_product_attention=stand_in)
     monkeypatch.setitem(sys.modules, "tokamax", module)
-    monkeypatch.setattr(dot_product, "fused_kernel_at_hand", lambda: True)
-    monkeypatch.setattr(dot_product, "LONG", 64)
-    dot_product.attend(*_parts(1, 7, 9), None, 50.0)
+    monkeypatch.setattr(attention, "fused_kernel_at_hand", lambda: True)
+    monkeypatch.setattr(attention, "LONG", 64)
+    attention.attend(*_parts(1, 7, 9), None, 50.0)
     assert not asked
-    dot_product.attend(*_parts(1, 8, 8), None, 50.0)
+    attention.attend(*_parts(1, 8, 8), None, 50.0)
     assert asked == [(1.0, 50.0, ("mosaic", "triton", "xla_chunked"))]

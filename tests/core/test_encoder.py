@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from core import encoder, errors, presets
+from prismlab.core import errors
+from prismlab.core.towers import presets, video_encoder
 
 SIZE = presets.Size(dim=8, heads=2, mlp_dim=16, spatial_layers=2, temporal_layers=2, text_layers=1)
 FRAMES, SIDE, PATCH = 3, 2, 4
@@ -17,7 +18,7 @@ TOKENS = FRAMES * PATCHES
 
 
 def _make(**options):
-    built = encoder.FactorizedVideoEncoder(
+    built = video_encoder.FactorizedVideoEncoder(
         SIZE, FRAMES, SIDE * PATCH, PATCH, key=jax.random.key(0), **options
     )
     # Biases and scales away from zero, so that nothing is equal for want of them.
@@ -33,7 +34,7 @@ VIDEO = jax.random.uniform(jax.random.key(5), (2, FRAMES, SIDE * PATCH, SIDE * P
 
 def _padded(model, video, place, frame_paddings=None):
     # The reference: every token of the grid, hidden ones as padding in both halves; written without grids.
-    patches = encoder.patchify(video, model.patch)
+    patches = video_encoder.patchify(video, model.patch)
     b, t, n, _ = patches.shape
     hidden = jnp.ones((b, t * n)).at[jnp.arange(b)[:, None], place].set(0.0).reshape(b, t, n)
     if frame_paddings is not None:
@@ -84,7 +85,7 @@ def _agree(ours, place, frame_paddings=None):
         assert np.isfinite(b).all()
         np.testing.assert_allclose(b, a, atol=1e-4, rtol=1e-4)
     # Gradient of hidden pixels is exactly zero.
-    by_patch = encoder.patchify(gradient[1], PATCH).reshape(2, TOKENS, -1)
+    by_patch = video_encoder.patchify(gradient[1], PATCH).reshape(2, TOKENS, -1)
     for row, chosen in zip(np.asarray(by_patch), np.asarray(place)):
         assert (np.delete(row, chosen, axis=0) == 0.0).all()
 
@@ -148,7 +149,9 @@ def test_a_place_outside_the_clip_is_loud():
 def test_cost_falls_with_the_visible_share():
     # A wide feed-forward, where token-wise work dominates as it does at the paper's sizes.
     size = presets.Size(dim=64, heads=2, mlp_dim=512, spatial_layers=1, temporal_layers=1, text_layers=1)
-    model = encoder.FactorizedVideoEncoder(size, 4, 16, 4, scan=False, remat="none", key=jax.random.key(0))
+    model = video_encoder.FactorizedVideoEncoder(
+        size, 4, 16, 4, scan=False, remat="none", key=jax.random.key(0)
+    )
     video = jnp.zeros((2, 4, 16, 16, 3))
 
     def flops(visible, tube):
@@ -164,7 +167,7 @@ def test_cost_falls_with_the_visible_share():
 def test_patchify_keeps_row_column_channel_order(frames, side, patch):
     shape = (2, frames, side * patch, side * patch, 3)
     video = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    got = np.asarray(encoder.patchify(jnp.asarray(video), patch))
+    got = np.asarray(video_encoder.patchify(jnp.asarray(video), patch))
     for row in range(side):
         for column in range(side):
             cut = video[:, :, row * patch : (row + 1) * patch, column * patch : (column + 1) * patch]
@@ -173,7 +176,7 @@ def test_patchify_keeps_row_column_channel_order(frames, side, patch):
 
 @pytest.mark.parametrize("scan", [True, False])
 def test_other_lengths_and_resolutions_are_accepted(scan):
-    model = encoder.FactorizedVideoEncoder(SIZE, 3, 8, 4, scan=scan, key=jax.random.key(0))
+    model = video_encoder.FactorizedVideoEncoder(SIZE, 3, 8, 4, scan=scan, key=jax.random.key(0))
     longer = eqx.filter_eval_shape(model, jnp.zeros((1, 5, 12, 12, 3)))
     assert longer.x.shape == (1, 45, 8)
     image = eqx.filter_eval_shape(model, jnp.zeros((1, 1, 8, 8, 3)), jnp.array([[1, 3]]))
@@ -191,10 +194,10 @@ def test_bfloat16_activations_keep_float32_parameters():
 
 
 def test_knobs_reach_their_parameters():
-    model = encoder.FactorizedVideoEncoder(
+    model = video_encoder.FactorizedVideoEncoder(
         SIZE, 30, 40, 4, position_std=0.3, temporal_residual_scale=0.05, key=jax.random.key(0)
     )
-    plain = encoder.FactorizedVideoEncoder(SIZE, 30, 40, 4, key=jax.random.key(0))
+    plain = video_encoder.FactorizedVideoEncoder(SIZE, 30, 40, 4, key=jax.random.key(0))
     assert abs(float(model.spatial_positions.table.std()) - 0.3) < 0.03
     assert abs(float(model.temporal_positions.table.std()) - 0.3) < 0.05
     ours, theirs = model.temporal.blocks, plain.temporal.blocks
@@ -211,6 +214,6 @@ def test_wrong_frames_and_masks_are_named():
     with pytest.raises(errors.UserError, match="divisible by the patch, 4; got 10 x 10"):
         MODEL(jnp.zeros((1, 3, 10, 10, 3)))
     with pytest.raises(errors.UserError, match="got patch 4, resolution 10"):
-        encoder.FactorizedVideoEncoder(SIZE, 3, 10, 4, key=jax.random.key(0))
+        video_encoder.FactorizedVideoEncoder(SIZE, 3, 10, 4, key=jax.random.key(0))
     with pytest.raises(errors.UserError, match="got 4 visible"):
         MODEL(VIDEO, jnp.array([[0, 1, 2, 3]] * 2), tube=True)

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from core import errors, events, files
+from prismlab.core import errors
+from prismlab.core.io import atomic
+from prismlab.core.train import event_log
 
 few = hypothesis.settings(max_examples=25, deadline=None)
 scalars = st.dictionaries(
@@ -26,14 +28,16 @@ scalars = st.dictionaries(
 
 
 def without_time(path):
-    return [{name: value for name, value in event.items() if name != "time"} for event in events.read(path)]
+    return [
+        {name: value for name, value in event.items() if name != "time"} for event in event_log.read(path)
+    ]
 
 
 @few
 @hypothesis.given(st.lists(scalars, max_size=6))
 def test_what_is_read_equals_what_was_written(tmp_path_factory, written):
     path = tmp_path_factory.mktemp("log") / "events.jsonl"
-    with events.EventLog(path) as log:
+    with event_log.EventLog(path) as log:
         for step, values in enumerate(written):
             log.write(step, "train", values)
     assert without_time(path) == [{"step": s, "kind": "train", **v} for s, v in enumerate(written)]
@@ -45,7 +49,7 @@ def test_a_resumed_log_equals_an_uninterrupted_one(tmp_path_factory, checkpoint,
     folder = tmp_path_factory.mktemp("log")
 
     def train(name, first, last, resume):
-        with events.EventLog(folder / name, resume_step=resume) as log:
+        with event_log.EventLog(folder / name, resume_step=resume) as log:
             for step in range(first, last + 1):
                 log.write(step, "train", {"loss": 1.0 / (1 + step)})
                 if step % 4 == 0:
@@ -62,18 +66,18 @@ def test_a_resumed_log_equals_an_uninterrupted_one(tmp_path_factory, checkpoint,
 def test_without_a_resume_step_whole_lines_stay(tmp_path):
     path = tmp_path / "events.jsonl"
     for step in (5, 3):
-        with events.EventLog(path) as log:
+        with event_log.EventLog(path) as log:
             log.write(step, "train", {})
-    assert [event["step"] for event in events.read(path)] == [5, 3]
+    assert [event["step"] for event in event_log.read(path)] == [5, 3]
 
 
 def test_numbers_that_are_not_finite_stay_valid_json(tmp_path):
     path = tmp_path / "events.jsonl"
-    with events.EventLog(path, clock=lambda: 7.0) as log:
+    with event_log.EventLog(path, clock=lambda: 7.0) as log:
         log.write(1, "train", {"a": math.nan, "b": -math.inf, "c": np.float32(np.inf), "d": np.float32(0.5)})
     line = json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
     assert line == {"step": 1, "time": 7.0, "kind": "train", "a": "nan", "b": "-inf", "c": "inf", "d": 0.5}
-    (event,) = events.read(path)
+    (event,) = event_log.read(path)
     assert math.isnan(event["a"])
     assert event["b"] == -math.inf
 
@@ -81,37 +85,37 @@ def test_numbers_that_are_not_finite_stay_valid_json(tmp_path):
 def test_lines_wait_no_longer_than_the_flush_time(tmp_path):
     now = [0.0]
     path = tmp_path / "events.jsonl"
-    with events.EventLog(path, flush_seconds=2.0, clock=lambda: now[0]) as log:
+    with event_log.EventLog(path, flush_seconds=2.0, clock=lambda: now[0]) as log:
         log.write(1, "train", {})
         assert path.read_bytes() == b""
         now[0] = 2.0
         log.write(2, "train", {})
-        assert len(events.read(path)) == 2
+        assert len(event_log.read(path)) == 2
         log.write(3, "train", {})
         log.flush(sync=True)
-        assert len(events.read(path)) == 3
+        assert len(event_log.read(path)) == 3
 
 
 def test_a_damaged_line_in_the_middle_is_named(tmp_path):
     path = tmp_path / "events.jsonl"
     path.write_text('{"step": 1, "time": 0, "kind": "a"}\nrubbish\n{"step": 2, "time": 0, "kind": "a"}\n')
     with pytest.raises(errors.UserError, match="line 2"):
-        events.read(path)
+        event_log.read(path)
 
 
 def test_a_missing_log_is_named(tmp_path):
     with pytest.raises(errors.UserError, match="no such file"):
-        events.read(tmp_path / "events.jsonl")
+        event_log.read(tmp_path / "events.jsonl")
 
 
 def test_a_value_that_is_no_scalar_is_refused(tmp_path):
-    with events.EventLog(tmp_path / "events.jsonl") as log, pytest.raises(TypeError, match="'loss'"):
+    with event_log.EventLog(tmp_path / "events.jsonl") as log, pytest.raises(TypeError, match="'loss'"):
         log.write(1, "train", {"loss": [1.0]})
 
 
 def test_a_full_disk_leaves_whole_lines_and_says_so(tmp_path, monkeypatch):
     path = tmp_path / "events.jsonl"
-    log = events.EventLog(path, flush_seconds=0.0)
+    log = event_log.EventLog(path, flush_seconds=0.0)
     log.write(1, "train", {"loss": 1.0})
     write = os.write
 
@@ -125,27 +129,27 @@ def test_a_full_disk_leaves_whole_lines_and_says_so(tmp_path, monkeypatch):
         log.write(2, "train", {"loss": 1.0})
     monkeypatch.undo()
     log.close()
-    assert [event["step"] for event in events.read(path)] == [1]
+    assert [event["step"] for event in event_log.read(path)] == [1]
     assert path.read_bytes().endswith(b"\n")
 
 
 def test_an_atomic_write_that_fails_keeps_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "table.json"
-    files.write_atomic(path, b"old")
+    atomic.write_atomic(path, b"old")
 
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(errors.UserError, match="free some space"):
-        files.write_atomic(path, b"new")
+        atomic.write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_file_is_never_seen_half_written(tmp_path, monkeypatch):
     path = tmp_path / "deep" / "table.json"
-    files.write_atomic(path, b"old")
+    atomic.write_atomic(path, b"old")
     seen = []
     replace = os.replace
 
@@ -154,16 +158,16 @@ def test_a_file_is_never_seen_half_written(tmp_path, monkeypatch):
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", watched)
-    files.write_atomic(path, b"new")
+    atomic.write_atomic(path, b"new")
     assert seen == [b"old"]
     assert path.read_bytes() == b"new"
 
 
 def test_tensorboard_gets_the_numbers(tmp_path):
-    mirror = events.TensorBoard(tmp_path / "board", resume_step=0)
+    mirror = event_log.TensorBoard(tmp_path / "board", resume_step=0)
     seen = []
     mirror._writer.add_scalar = lambda tag, value, step: seen.append((tag, value, step))
-    with events.EventLog(tmp_path / "events.jsonl", tensorboard=mirror) as log:
+    with event_log.EventLog(tmp_path / "events.jsonl", tensorboard=mirror) as log:
         log.write(1, "train", {"loss": 0.5, "note": "word"})
     assert seen == [("train/loss", 0.5, 1)]
     assert list((tmp_path / "board").iterdir())

@@ -6,14 +6,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import grid
+from prismlab.core.nn import packing
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.permutations(range(12)), st.sampled_from([1, 5, 12]))
 def test_scatter_then_gather_is_the_identity(order, visible):
     index = jnp.array([order[:visible], sorted(order[:visible])])
-    layout = grid.Grid(index, rows=3, columns=4)
+    layout = packing.Grid(index, rows=3, columns=4)
     x = jnp.arange(1.0, 1.0 + 2 * visible * 2).reshape(2, visible, 2)
     laid = layout.scatter(x)
     assert laid.shape == (6, 4, 2)
@@ -25,5 +25,5 @@ def test_scatter_then_gather_is_the_identity(order, visible):
 
 
 def test_absent_tokens_may_not_be_looked_at():
-    layout = grid.Grid(jnp.array([[0, 3]]), rows=2, columns=2, present=jnp.array([[True, False]]))
+    layout = packing.Grid(jnp.array([[0, 3]]), rows=2, columns=2, present=jnp.array([[True, False]]))
     np.testing.assert_array_equal(layout.allowed[:, 0, 0], [[True, False], [False, False]])

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from core import heartbeat
+from prismlab.core.parallel import heartbeat
 
 
 class Board:

@@ -4,19 +4,20 @@ import pytest
 from jax._src import cloud_tpu_init
 from jax._src.clusters import cloud_tpu_cluster
 
-from core import errors, joining
+from prismlab.core import errors
+from prismlab.core.parallel import rendezvous
 
 WHOLE = {"PRISMLAB_COORDINATOR": "a:1", "PRISMLAB_PROCESSES": "2", "PRISMLAB_PROCESS": "1"}
 
 
 def test_each_kind_of_environment_is_understood():
-    assert joining.wanted({}) is None
-    assert joining.wanted({"SLURM_STEP_NUM_TASKS": "1", "TPU_WORKER_HOSTNAMES": "one"}) is None
-    assert joining.wanted({"SLURM_STEP_NUM_TASKS": "4"}) == {}
-    assert joining.wanted({"TPU_WORKER_HOSTNAMES": "one,two"}) == {}
-    assert joining.wanted({"MEGASCALE_COORDINATOR_ADDRESS": "one"}) == {}
+    assert rendezvous.wanted({}) is None
+    assert rendezvous.wanted({"SLURM_STEP_NUM_TASKS": "1", "TPU_WORKER_HOSTNAMES": "one"}) is None
+    assert rendezvous.wanted({"SLURM_STEP_NUM_TASKS": "4"}) == {}
+    assert rendezvous.wanted({"TPU_WORKER_HOSTNAMES": "one,two"}) == {}
+    assert rendezvous.wanted({"MEGASCALE_COORDINATOR_ADDRESS": "one"}) == {}
     wanted = {"coordinator_address": "a:1", "num_processes": 2, "process_id": 1}
-    assert joining.wanted(WHOLE) == wanted
+    assert rendezvous.wanted(WHOLE) == wanted
 
 
 @pytest.mark.parametrize(("hosts", "wanted"), [("10.0.0.1", None), ("a:0:10.0.0.1,b:1:10.0.0.2", {})])
@@ -26,7 +27,7 @@ def test_tpu_vms_are_counted_by_their_metadata(hosts, wanted, monkeypatch):
     for module in (cloud_tpu_init, cloud_tpu_cluster):
         monkeypatch.setattr(module, "running_in_cloud_tpu_vm", True)
     monkeypatch.delenv("TPU_SKIP_MDS_QUERY", raising=False)
-    assert joining.wanted({}) == wanted
+    assert rendezvous.wanted({}) == wanted
 
 
 @pytest.mark.parametrize(
@@ -40,4 +41,4 @@ def test_tpu_vms_are_counted_by_their_metadata(hosts, wanted, monkeypatch):
 )
 def test_an_environment_without_sense_is_refused(change, told):
     with pytest.raises(errors.UserError, match=told):
-        joining.wanted(WHOLE | change)
+        rendezvous.wanted(WHOLE | change)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import keys, names
+from prismlab.core import keys, trees
 
 WORDS = st.text(min_size=1, max_size=8)
 
@@ -44,9 +44,9 @@ def _arrays(seed=0):
 
 def test_digest_ignores_the_order_and_notices_everything_else():
     arrays = _arrays()
-    first = names.digest(arrays)
-    assert names.digest(dict(reversed(arrays.items()))) == first
-    assert names.digest({k: jnp.asarray(v) for k, v in arrays.items()}) == first
+    first = trees.digest(arrays)
+    assert trees.digest(dict(reversed(arrays.items()))) == first
+    assert trees.digest({k: jnp.asarray(v) for k, v in arrays.items()}) == first
     bent = {k: v.copy() for k, v in arrays.items()}
     bent["b/w"].view(np.uint32)[1, 2] ^= 1
     others = [
@@ -56,18 +56,18 @@ def test_digest_ignores_the_order_and_notices_everything_else():
         {**arrays, "b/w": arrays["b/w"].reshape(3, 2)},
         {"a": arrays["a"]},
     ]
-    assert len({first, *map(names.digest, others)}) == 1 + len(others)
-    assert len(names.digest({"x": jnp.ones(2, jnp.bfloat16)})) == 64
+    assert len({first, *map(trees.digest, others)}) == 1 + len(others)
+    assert len(trees.digest({"x": jnp.ones(2, jnp.bfloat16)})) == 64
 
 
 def test_flatten_and_replace_are_inverse_by_path():
     tree = {"towers": {"a": jnp.ones(2), "b": [jnp.zeros(3), "word"]}}
-    flat = names.flatten(tree)
+    flat = trees.flatten(tree)
     assert sorted(flat) == ["towers/a", "towers/b/0"]
-    assert names.count(tree) == 5
-    back = names.replace(tree, {"towers/b/0": jnp.full(3, 7.0)})
+    assert trees.count(tree) == 5
+    back = trees.replace(tree, {"towers/b/0": jnp.full(3, 7.0)})
     np.testing.assert_array_equal(back["towers"]["b"][0], 7.0)
     assert back["towers"]["b"][1] == "word"
     assert back["towers"]["a"] is tree["towers"]["a"]
     with pytest.raises(AssertionError, match="towers/c"):
-        names.replace(tree, {"towers/c": jnp.ones(1)})
+        trees.replace(tree, {"towers/c": jnp.ones(1)})

@@ -7,18 +7,20 @@ import numpy as np
 import pytest
 import tiny
 
-from core import encoder, layer_decay, names, optim, presets
+from prismlab.core import trees
+from prismlab.core.towers import presets, video_encoder
+from prismlab.core.train import layer_decay, optim
 
 SIZE = presets.Size(dim=4, heads=1, mlp_dim=4, spatial_layers=3, temporal_layers=2, text_layers=1)
 
 
 def _tree():
-    built = encoder.FactorizedVideoEncoder(SIZE, 2, 4, 2, key=jax.random.key(0))
+    built = video_encoder.FactorizedVideoEncoder(SIZE, 2, 4, 2, key=jax.random.key(0))
     return {"towers": {"video": {"encoder": eqx.filter(built, eqx.is_array)}}, "head": jnp.ones(3)}
 
 
 def test_distances_count_the_layers_behind():
-    away = names.flatten(jax.tree.map(jnp.asarray, layer_decay.distances(_tree())))
+    away = trees.flatten(jax.tree.map(jnp.asarray, layer_decay.distances(_tree())))
     at = lambda name: np.ravel(away[f"towers/video/encoder/{name}"]).tolist()
     assert at("patch_projection/kernel") == at("spatial_positions/table") == [6]
     assert at("spatial/blocks/feed/inner/kernel") == [5, 4, 3]

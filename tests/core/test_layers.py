@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import errors, layers
+from prismlab.core import errors
+from prismlab.core.nn import layers
 
 KEY = jax.random.key(0)
 

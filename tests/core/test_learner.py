@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import tiny
 
-from core import errors, learner, masking, names, objective, types, video
-from objectives import contrastive, global_distillation, masked
+from prismlab.core import errors, trees, types
+from prismlab.core.towers import video
+from prismlab.core.train import learner, masking, objective
+from prismlab.objectives import contrastive, global_distillation, masked
 
 KEY = jax.random.key(11)
 BOTH = {"video": tiny.video_tower, "text": tiny.text_tower}
@@ -40,7 +42,7 @@ def score():
             return tree(batch, tiny.teacher(), key=KEY)
 
         (loss, named), gradients = eqx.filter_value_and_grad(total, has_aux=True)(tree)
-        return loss, {k: m.value for k, m in named.items()}, names.flatten(gradients)
+        return loss, {k: m.value for k, m in named.items()}, trees.flatten(gradients)
 
     return run
 
@@ -105,13 +107,13 @@ def test_one_more_objective_leaves_every_other_weight_as_it_was():
     few = learner.build(BOTH, local, tiny.teacher(), key=KEY)
     many = learner.build(BOTH, other | local, tiny.teacher(), key=KEY)
     one_tower = learner.build({"video": tiny.video_tower}, local, tiny.teacher(), key=KEY)
-    after = names.flatten(many)
-    for name, value in names.flatten(few).items():
+    after = trees.flatten(many)
+    for name, value in trees.flatten(few).items():
         np.testing.assert_array_equal(value, after[name], err_msg=name)
-    for name, value in names.flatten(one_tower.towers).items():
+    for name, value in trees.flatten(one_tower.towers).items():
         np.testing.assert_array_equal(value, after[f"towers/{name}"], err_msg=name)
     elsewhere = learner.build({"video": tiny.video_tower}, local, tiny.teacher(), key=jax.random.key(12))
-    assert names.digest(names.flatten(elsewhere)) != names.digest(names.flatten(one_tower))
+    assert trees.digest(trees.flatten(elsewhere)) != trees.digest(trees.flatten(one_tower))
 
 
 def test_a_teachers_encoding_carries_no_gradient():

@@ -12,7 +12,8 @@ import optax
 import pytest
 import tiny
 
-from core import checkpoint, errors, events, learner, loop, metrics, names, objective, optim, step
+from prismlab.core import errors, trees
+from prismlab.core.train import checkpoint, event_log, learner, loop, metrics, objective, optim, step
 
 SCHEDULE = optim.Schedule(0.05, 2)
 CLOCKED = ("time", "clips_per_second", "clips_per_second_per_chip", "data_wait", "memory_gib")
@@ -35,7 +36,7 @@ def _train(
     show=lambda _: None,
 ):
     store = checkpoint.Checkpoints(folder / "checkpoints")
-    log = events.EventLog(folder / "events.jsonl", resume_step=int(state.step))
+    log = event_log.EventLog(folder / "events.jsonl", resume_step=int(state.step))
     try:
         return loop.run(
             state,
@@ -69,7 +70,7 @@ def _restore(folder, like):
 
 
 def _bits(state):
-    flat = names.flatten(state)
+    flat = trees.flatten(state)
     flat["key"] = jax.random.key_data(flat["key"])
     return {name: np.asarray(value).tobytes() for name, value in flat.items()}
 
@@ -193,7 +194,7 @@ def test_a_state_that_is_not_finite_is_never_saved(tmp_path, broken, at):
         _train(tmp_path, _start(optimizer, tree), _with_white(at), optimizer=optimizer, checkpoint_every=2)
     assert checkpoint.newest(tmp_path / "checkpoints") == (at - 1) // 2 * 2
     state, _ = _restore(tmp_path, _start(optimizer, tree))
-    assert all(np.isfinite(v).all() for v in map(np.asarray, names.flatten(state.learner).values()))
+    assert all(np.isfinite(v).all() for v in map(np.asarray, trees.flatten(state.learner).values()))
 
 
 def test_the_loaders_message_for_the_user_comes_through():

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import losses
+from prismlab.core.nn import losses
 
 SEEDS = st.integers(0, 9999)
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import errors, masking
+from prismlab.core import errors
+from prismlab.core.train import masking
 
 POLICIES = [
     value

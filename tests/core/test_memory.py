@@ -5,8 +5,8 @@ import sys
 
 FAULTS = """
 import ctypes, resource, sys
-from core import memory
-print(memory.keep_freed() if sys.argv[1] == "keep" else False)
+from prismlab.core.train import allocator
+print(allocator.keep_freed() if sys.argv[1] == "keep" else False)
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
 libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]

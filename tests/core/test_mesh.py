@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import errors, mesh
+from prismlab.core import errors
+from prismlab.core.parallel import mesh
 
 
 def test_a_batch_is_split_and_a_state_is_whole():

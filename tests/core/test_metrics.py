@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import metrics
+from prismlab.core.train import metrics
 
 # Small whole numbers add without rounding, so laws of addition can be asked for bit by bit.
 PAIRS = st.lists(st.tuples(st.integers(-99, 99), st.integers(0, 9)), min_size=4, max_size=4)

@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from core import mixing
+from prismlab.experiments.tasks import mixup
 
 B = 6
 # Each clip holds its own number everywhere, so that a mixed clip tells what it is made of.
 VIDEO = jnp.broadcast_to(jnp.arange(B, dtype=jnp.float32)[:, None, None, None, None], (B, 2, 20, 20, 3))
 TARGETS, ONES = jnp.eye(B), jnp.ones(B)
-mixers = pytest.mark.parametrize("mix", [mixing.Mixup(), mixing.Cutmix()], ids=["mixup", "cutmix"])
+mixers = pytest.mark.parametrize("mix", [mixup.Mixup(), mixup.Cutmix()], ids=["mixup", "cutmix"])
 
 
 @mixers
@@ -42,7 +42,7 @@ def test_mixing_repeats_with_its_key(mix):
     assert not np.array_equal(one, mix(VIDEO, TARGETS, ONES, key=jax.random.key(4))[0])
 
 
-@pytest.mark.parametrize("kind", [mixing.Mixup, mixing.Cutmix])
+@pytest.mark.parametrize("kind", [mixup.Mixup, mixup.Cutmix])
 def test_a_distribution_that_is_none_is_refused(kind):
     with pytest.raises(ValueError, match="above 0"):
         kind(alpha=0.0)

@@ -9,7 +9,8 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import errors, optim
+from prismlab.core import errors
+from prismlab.core.train import optim
 
 OPTIMIZERS = [optim.AdamW, optim.Adafactor]
 

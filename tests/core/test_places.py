@@ -14,7 +14,9 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import checkpoint, errors, events, files, names, places, step, watch
+from prismlab.core import errors, trees
+from prismlab.core.io import atomic, filesystem
+from prismlab.core.train import checkpoint, event_log, step, telemetry
 
 
 @pytest.mark.parametrize(
@@ -23,29 +25,29 @@ from core import checkpoint, errors, events, files, names, places, step, watch
 )
 def test_another_url_is_refused_with_what_is_known(text):
     with pytest.raises(errors.UserError, match="gs://BUCKET/FOLDER"):
-        places.place(text)
+        filesystem.place(text)
 
 
 @given(st.text("ab:/.~ ", min_size=1, max_size=8))
 def test_what_is_no_url_is_a_path(text):
     if ":/" not in text:
-        assert places.place(text) == pathlib.Path(text)
-        assert not places.is_remote(places.place(text))
+        assert filesystem.place(text) == pathlib.Path(text)
+        assert not filesystem.is_remote(filesystem.place(text))
 
 
 def test_a_place_stays_what_it_is(tmp_path):
-    remote = places.place("gs://bucket/run/")
-    assert str(places.absolute(places.kept(str(remote / "stages")))) == "gs://bucket/run/stages"
-    assert places.kept(remote) is remote
-    assert places.is_remote(remote)
-    assert places.absolute(pathlib.Path("run")).is_absolute()
-    assert places.kept(tmp_path) is tmp_path
+    remote = filesystem.place("gs://bucket/run/")
+    assert str(filesystem.absolute(filesystem.kept(str(remote / "stages")))) == "gs://bucket/run/stages"
+    assert filesystem.kept(remote) is remote
+    assert filesystem.is_remote(remote)
+    assert filesystem.absolute(pathlib.Path("run")).is_absolute()
+    assert filesystem.kept(tmp_path) is tmp_path
 
 
 def test_a_missing_gcsfs_is_told_with_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(errors.UserError, match=r"prismlab\[gs\]"):
-        places.place("gs://bucket/run")
+        filesystem.place("gs://bucket/run")
 
 
 def test_of_many_who_create_a_file_one_succeeds(somewhere):
@@ -55,7 +57,7 @@ def test_of_many_who_create_a_file_one_succeeds(somewhere):
     def one(number):
         gate.wait()
         try:
-            places.create(somewhere / "claim", str(number).encode())
+            filesystem.create(somewhere / "claim", str(number).encode())
             won.append(str(number))
         except FileExistsError:
             pass
@@ -70,32 +72,32 @@ def test_of_many_who_create_a_file_one_succeeds(somewhere):
 
 def test_a_renewed_file_is_younger_and_says_the_same(somewhere):
     somewhere.mkdir(parents=True, exist_ok=True)
-    places.create(somewhere / "claim", b"owner")
-    before = places.changed(somewhere / "claim")
+    filesystem.create(somewhere / "claim", b"owner")
+    before = filesystem.changed(somewhere / "claim")
     assert abs(before - time.time()) < 60
     time.sleep(0.05)
-    places.renew(somewhere / "claim", b"owner")
-    assert before < places.changed(somewhere / "claim") < before + 60
+    filesystem.renew(somewhere / "claim", b"owner")
+    assert before < filesystem.changed(somewhere / "claim") < before + 60
     assert (somewhere / "claim").read_bytes() == b"owner"
     with pytest.raises(FileNotFoundError):
-        places.changed(somewhere / "none")
+        filesystem.changed(somewhere / "none")
 
 
 def test_files_are_written_whole_and_lengthened(somewhere):
-    assert files.read_if_there(somewhere / "a/log") == b""
-    files.append(somewhere / "a/log", b"one\n")
-    files.append(somewhere / "a/log", b"two\n")
-    assert files.read_if_there(somewhere / "a/log") == b"one\ntwo\n"
-    files.write_atomic(somewhere / "a/log", b"three\n")
+    assert atomic.read_if_there(somewhere / "a/log") == b""
+    atomic.append(somewhere / "a/log", b"one\n")
+    atomic.append(somewhere / "a/log", b"two\n")
+    assert atomic.read_if_there(somewhere / "a/log") == b"one\ntwo\n"
+    atomic.write_atomic(somewhere / "a/log", b"three\n")
     assert (somewhere / "a/log").read_text() == "three\n"
     assert [path.name for path in (somewhere / "a").iterdir()] == ["log"]
 
 
 def test_what_others_wrote_is_seen_at_once(bucket):
-    folder = places.place("gs://bucket/run")
-    files.write_atomic(folder / "one", b"")
+    folder = filesystem.place("gs://bucket/run")
+    atomic.write_atomic(folder / "one", b"")
     assert len(list(folder.iterdir())) == 1
-    told = "from core import files; files.write_atomic('gs://bucket/run/two', b'x')"
+    told = "from core import files; atomic.write_atomic('gs://bucket/run/two', b'x')"
     subprocess.run([sys.executable, "-c", told], check=True, cwd=pathlib.Path(__file__).parents[2])
     assert sorted(path.name for path in folder.iterdir()) == ["one", "two"]
     assert (folder / "two").read_bytes() == b"x"
@@ -103,13 +105,13 @@ def test_what_others_wrote_is_seen_at_once(bucket):
 
 def test_a_log_is_the_same_in_both_and_reaches_as_far_as_the_last_sync(somewhere):
     path = somewhere / "stage/events.jsonl"
-    log = events.EventLog(path, resume_step=0, clock=lambda: 1.0)
+    log = event_log.EventLog(path, resume_step=0, clock=lambda: 1.0)
     for at in range(1, 6):
         log.write(at, "train", {"loss": at / 2})
         if at == 3:
             log.flush(sync=True)
-    assert [event["step"] for event in events.read(path)] == [1, 2, 3]  # a killed process leaves this
-    with events.EventLog(path, resume_step=2, clock=lambda: 1.0) as again:
+    assert [event["step"] for event in event_log.read(path)] == [1, 2, 3]  # a killed process leaves this
+    with event_log.EventLog(path, resume_step=2, clock=lambda: 1.0) as again:
         again.write(3, "train", {"loss": 9.0})
     assert path.read_bytes().splitlines() == [
         json.dumps({"step": at, "time": 1.0, "kind": "train", "loss": loss}).encode()
@@ -132,13 +134,13 @@ def test_a_checkpoint_in_a_bucket_is_that_of_a_disk(somewhere):
     back, meta = store.restore(state_at(0))
     store.close()
     assert meta == {"step": 3, "at": 3}
-    assert names.digest(names.flatten(back.learner)) == names.digest(names.flatten(state.learner))
+    assert trees.digest(trees.flatten(back.learner)) == trees.digest(trees.flatten(state.learner))
     at, arrays = checkpoint.read_learner(somewhere / "checkpoints")
-    assert (at, names.digest(arrays)) == (3, names.digest(names.flatten(state.learner)))
+    assert (at, trees.digest(arrays)) == (3, trees.digest(trees.flatten(state.learner)))
 
 
 def test_a_checkpoint_that_was_cut_off_does_not_count(bucket):
-    folder = places.place("gs://bucket/run/checkpoints")
+    folder = filesystem.place("gs://bucket/run/checkpoints")
     store = checkpoint.Checkpoints(folder)
     for at in (1, 2):
         store.save(state_at(at), {})
@@ -152,7 +154,7 @@ def test_a_checkpoint_that_was_cut_off_does_not_count(bucket):
 
 
 def test_a_profile_is_brought_to_the_bucket(bucket):
-    profile = watch.Profile((1, 1), places.place("gs://bucket/run/profile"))
+    profile = telemetry.Profile((1, 1), filesystem.place("gs://bucket/run/profile"))
     profile.at(1)
     jnp.zeros(3).block_until_ready()
     profile.at(2)
@@ -162,13 +164,13 @@ def test_a_profile_is_brought_to_the_bucket(bucket):
 
 def test_what_a_bucket_refuses_is_one_line(bucket):
     with pytest.raises(errors.UserError, match="gs://elsewhere/run: the bucket refused"):
-        places.reach(places.place("gs://elsewhere/run"))
-    places.reach(places.place("gs://bucket/run"))  # empty as it is
+        filesystem.reach(filesystem.place("gs://elsewhere/run"))
+    filesystem.reach(filesystem.place("gs://bucket/run"))  # empty as it is
     bucket.refuse = True
     for ask in (
-        lambda: places.reach(places.place("gs://bucket/run")),
-        lambda: files.write_atomic("gs://bucket/run/x", b"x"),
-        lambda: files.read_if_there(places.place("gs://bucket/run/x")),
+        lambda: filesystem.reach(filesystem.place("gs://bucket/run")),
+        lambda: atomic.write_atomic("gs://bucket/run/x", b"x"),
+        lambda: atomic.read_if_there(filesystem.place("gs://bucket/run/x")),
     ):
         with pytest.raises(errors.UserError, match="Forbidden") as told:
             ask()
@@ -176,26 +178,26 @@ def test_what_a_bucket_refuses_is_one_line(bucket):
 
 
 def test_errors_of_a_disk_go_through(tmp_path):
-    with pytest.raises(ZeroDivisionError), places.told(tmp_path):
+    with pytest.raises(ZeroDivisionError), filesystem.told(tmp_path):
         raise ZeroDivisionError
-    with pytest.raises(FileExistsError), places.told("gs://bucket/x"):
+    with pytest.raises(FileExistsError), filesystem.told("gs://bucket/x"):
         raise FileExistsError
-    with pytest.raises(KeyError), places.told("gs://bucket/x"):  # a fault of ours is not the bucket's
+    with pytest.raises(KeyError), filesystem.told("gs://bucket/x"):  # a fault of ours is not the bucket's
         raise KeyError
 
 
 def test_a_checkpoint_that_a_bucket_keeps_back_is_not_called_damaged(bucket):
-    folder = places.place("gs://bucket/run/checkpoints")
+    folder = filesystem.place("gs://bucket/run/checkpoints")
     store = checkpoint.Checkpoints(folder)
     store.save(state_at(1), {})
     store.wait()
     store.close()
     del bucket.objects["run/checkpoints/1/learner/manifest.ocdbt"]
-    with pytest.raises(places.Unreachable, match="try again"):
+    with pytest.raises(filesystem.Unreachable, match="try again"):
         checkpoint.read_learner(folder)
 
 
 def test_a_damaged_log_in_a_bucket_is_named_by_its_own_name(bucket):
-    files.write_atomic("gs://bucket/run/events.jsonl", b"no event\n{}\n")
+    atomic.write_atomic("gs://bucket/run/events.jsonl", b"no event\n{}\n")
     with pytest.raises(errors.UserError, match=r"gs://bucket/run/events\.jsonl"):
-        events.EventLog("gs://bucket/run/events.jsonl")
+        event_log.EventLog("gs://bucket/run/events.jsonl")

@@ -7,7 +7,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import keys, pooling
+from prismlab.core import keys
+from prismlab.core.nn import pooling
 
 POOLER = pooling.AttentionPooler(8, 2, key=jax.random.key(0))
 X = jax.random.normal(jax.random.key(1), (2, 6, 8))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import positions
+from prismlab.core.nn import positions
 
 KEY = jax.random.key(0)
 

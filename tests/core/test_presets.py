@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import pytest
 
-from core import presets, text, video
+from prismlab.core.towers import presets, text, video
 
 
 def _count(make) -> int:

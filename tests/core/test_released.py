@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from core import errors, released
+from prismlab.core import errors
+from prismlab.core.weights import released
 
 SHARED = golden_models.SHARED
 ENCODER, CLASSIFIER = golden_models.CONFIGS["video_encoder"], golden_models.CONFIGS["video_classifier"]

@@ -7,7 +7,9 @@ import pytest
 import tiny
 from jax.sharding import PartitionSpec
 
-from core import errors, mesh, names, optim, sharding, step
+from prismlab.core import errors, trees
+from prismlab.core.parallel import mesh, sharding
+from prismlab.core.train import optim, step
 
 SIZES = {"replica": 2, "data": 2, "model": 2}
 ALL = sharding.Rules(smallest=1)
@@ -47,7 +49,7 @@ def test_a_module_that_no_line_names_is_split_where_it_is_largest():
 @pytest.mark.parametrize("optimizer", [optim.AdamW(), optim.Adafactor()])
 def test_optimizer_memory_lies_where_its_parameter_lies(optimizer):
     specs = sharding.specs(_state(optimizer), SIZES, ALL)
-    state = names.flatten(_state(optimizer))
+    state = trees.flatten(_state(optimizer))
     followed = 0
     for path, leaf in state.items():
         at = path.find("/towers/")

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from core import errors, keys, layers, stack
+from prismlab.core import errors, keys
+from prismlab.core.nn import layers, transformer_stack
 
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (2, 5, 8))
@@ -24,15 +25,15 @@ def _value_and_grad(model):
 
 @pytest.mark.parametrize("policy", ["pre", "primer_hybrid"])
 def test_scan_equals_unrolled_in_values_and_gradients(policy):
-    scanned = stack.Stack(2, 8, 2, 16, norm_policy=policy, key=KEY)
-    unrolled = stack.Stack(2, 8, 2, 16, norm_policy=policy, scan=False, remat="none", key=KEY)
+    scanned = transformer_stack.Stack(2, 8, 2, 16, norm_policy=policy, key=KEY)
+    unrolled = transformer_stack.Stack(2, 8, 2, 16, norm_policy=policy, scan=False, remat="none", key=KEY)
     for ours, theirs in zip(_value_and_grad(scanned), _value_and_grad(unrolled)):
         np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("policy", layers.NORM_POLICIES)
 def test_norms_stand_where_the_policy_says(policy):
-    block = stack.Block(8, 2, 16, norm_policy=policy, key=KEY)
+    block = transformer_stack.Block(8, 2, 16, norm_policy=policy, key=KEY)
     # A bias of its own for each norm, or swapping the two would go unseen.
     block = eqx.tree_at(lambda b: (b.attention_norm.bias, b.feed_norm.bias), block, (X[0, 0], X[0, 1]))
 
@@ -61,35 +62,37 @@ def test_a_stack_is_its_blocks_in_turn():
     @jax.jit
     def in_turn(x):
         for index in range(2):
-            block = stack.Block(8, 2, 16, key=keys.fold(KEY, index))
-            x = block(x, PADDINGS, allowed=stack.key_padding(PADDINGS))
+            block = transformer_stack.Block(8, 2, 16, key=keys.fold(KEY, index))
+            x = block(x, PADDINGS, allowed=transformer_stack.key_padding(PADDINGS))
         return x
 
-    np.testing.assert_allclose(stack.Stack(2, 8, 2, 16, key=KEY)(X, PADDINGS), in_turn(X), atol=1e-5)
+    np.testing.assert_allclose(
+        transformer_stack.Stack(2, 8, 2, 16, key=KEY)(X, PADDINGS), in_turn(X), atol=1e-5
+    )
 
 
 def test_remat_changes_no_number_but_what_is_kept():
     def kept(remat):
-        model = stack.Stack(2, 8, 2, 16, remat=remat, key=KEY)
+        model = transformer_stack.Stack(2, 8, 2, 16, remat=remat, key=KEY)
         leaves = jax.tree.leaves(jax.eval_shape(lambda x: jax.vjp(lambda x: model(x, PADDINGS), x)[1], X))
         return sum(leaf.size for leaf in leaves)
 
     assert kept("nothing_saveable") < kept("dots_saveable") < kept("everything_saveable")
-    wanted = _value_and_grad(stack.Stack(2, 8, 2, 16, remat="none", key=KEY))
+    wanted = _value_and_grad(transformer_stack.Stack(2, 8, 2, 16, remat="none", key=KEY))
     for ours, theirs in zip(
-        _value_and_grad(stack.Stack(2, 8, 2, 16, remat="dots_saveable", key=KEY)), wanted
+        _value_and_grad(transformer_stack.Stack(2, 8, 2, 16, remat="dots_saveable", key=KEY)), wanted
     ):
         np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
 def test_adding_a_layer_leaves_the_others_weights():
-    two, three = (stack.Stack(count, 8, 2, 16, key=KEY) for count in (2, 3))
+    two, three = (transformer_stack.Stack(count, 8, 2, 16, key=KEY) for count in (2, 3))
     for short, long in zip(jax.tree.leaves(two), jax.tree.leaves(three)):
         np.testing.assert_array_equal(short, long[:2])
 
 
 def test_padded_tokens_are_not_looked_at():
-    model = stack.Stack(2, 8, 2, 16, key=KEY)
+    model = transformer_stack.Stack(2, 8, 2, 16, key=KEY)
     changed = jnp.where(PADDINGS[..., None] == 1.0, 7.0, X)
     np.testing.assert_array_equal(
         model(X, PADDINGS)[PADDINGS == 0.0], model(changed, PADDINGS)[PADDINGS == 0.0]
@@ -97,22 +100,22 @@ def test_padded_tokens_are_not_looked_at():
 
 
 def test_a_small_residual_scale_starts_near_the_identity():
-    near = stack.Stack(2, 8, 2, 16, residual_scale=1e-3, key=KEY)(X)
-    far = stack.Stack(2, 8, 2, 16, key=KEY)(X)
+    near = transformer_stack.Stack(2, 8, 2, 16, residual_scale=1e-3, key=KEY)(X)
+    far = transformer_stack.Stack(2, 8, 2, 16, key=KEY)(X)
     assert jnp.abs(near - X).max() < 0.02 < jnp.abs(far - X).max()
 
 
 def test_unknown_names_and_counts_are_refused():
     with pytest.raises(errors.UserError, match="'dots_saveable'"):
-        stack.Stack(2, 8, 2, 16, remat="all", key=KEY)
+        transformer_stack.Stack(2, 8, 2, 16, remat="all", key=KEY)
     with pytest.raises(errors.UserError, match="'primer_hybrid'"):
-        stack.Stack(2, 8, 2, 16, norm_policy="prenorm", key=KEY)
+        transformer_stack.Stack(2, 8, 2, 16, norm_policy="prenorm", key=KEY)
     with pytest.raises(errors.UserError, match="at least one layer; got 0"):
-        stack.Stack(0, 8, 2, 16, key=KEY)
+        transformer_stack.Stack(0, 8, 2, 16, key=KEY)
 
 
 def test_only_matrices_are_named_for_weight_decay():
-    paths = jax.tree_util.tree_leaves_with_path(stack.Stack(2, 8, 2, 16, key=KEY))
+    paths = jax.tree_util.tree_leaves_with_path(transformer_stack.Stack(2, 8, 2, 16, key=KEY))
     for path, leaf in paths:
         name = path[-1].name
         assert name in {"kernel", "w", "bias", "b", "scale"}

@@ -11,8 +11,10 @@ import pytest
 import tiny
 from jax.sharding import Mesh
 
-from core import errors, learner, mesh, names, step
-from objectives import contrastive
+from prismlab.core import errors, trees
+from prismlab.core.parallel import mesh
+from prismlab.core.train import learner, step
+from prismlab.objectives import contrastive
 
 # Plain descent: Adam divides by a gradient's own size, which turns rounding into whole steps.
 DESCENT = optax.sgd(0.1)
@@ -40,7 +42,7 @@ def _run(state, devices, frozen=(), optimizer=DESCENT, times=1):
         batch = jax.device_put(step.HostBatch(**tiny.host_batch(index)), mesh.split(grid))
         arrays, named = compiled(arrays, batch, None)
     values = {name: mean.value for name, mean in named.items()}
-    return names.flatten(eqx.combine(arrays, static)), values, given
+    return trees.flatten(eqx.combine(arrays, static)), values, given
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,7 @@ def test_compiled_equals_eager():
     compiled, values, _ = _run(state, jax.devices())
     batch = step.HostBatch(**jax.tree.map(jnp.asarray, tiny.host_batch()))
     after, named = step.train_step(state, batch, None, DESCENT)
-    _assert_close(_plain(names.flatten(after)), _plain(compiled))
+    _assert_close(_plain(trees.flatten(after)), _plain(compiled))
     _assert_close({name: mean.value for name, mean in named.items()}, values)
 
 
@@ -101,7 +103,7 @@ def test_frozen_parts_do_not_move_and_have_no_memory():
     optimizer = optax.adamw(0.1, weight_decay=0.5)
     tree = tiny.line_learner()
     state = step.init(tree, optimizer, ("towers/video",), key=KEY)
-    assert not any("video" in path for path in names.flatten(state.opt_state))
+    assert not any("video" in path for path in trees.flatten(state.opt_state))
     after = _run(state, jax.devices(), ("towers/video",), optimizer, times=2)[0]
     np.testing.assert_array_equal(after["learner/towers/video/kernel"], tree.towers["video"].kernel)
     assert (after["learner/objectives/bowl/shift"] != tree.objectives["bowl"].shift).all()

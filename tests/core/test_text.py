@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import presets, text
+from prismlab.core.towers import presets, text
 
 SIZE = presets.Size(dim=8, heads=2, mlp_dim=32, spatial_layers=1, temporal_layers=1, text_layers=2)
 TOWER = text.TextTower(SIZE, 20, key=jax.random.key(0))

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from core import released
+from prismlab.core.weights import released
 
 PEER = pathlib.Path(__file__).with_name("transformers_peer.py")
 # What transformers_peer.py makes.

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from core import errors, presets, video
+from prismlab.core import errors
+from prismlab.core.towers import presets, video
 
 SIZE = presets.Size(dim=8, heads=2, mlp_dim=16, spatial_layers=1, temporal_layers=1, text_layers=1)
 CLIPS = jax.random.uniform(jax.random.key(5), (2, 3, 8, 8, 3))

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import watch
+from prismlab.core.train import telemetry
 
 
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that stands still until it is moved."""
     held = types.SimpleNamespace(now=100.0)
-    monkeypatch.setattr(watch.time, "perf_counter", lambda: held.now)
+    monkeypatch.setattr(telemetry.time, "perf_counter", lambda: held.now)
     return held
 
 
@@ -31,7 +31,7 @@ def steps(meter, clock, waits, works, clips=8):
 
 
 def test_speed_and_waiting_are_shares_of_the_clock(clock):
-    meter = watch.Meter()
+    meter = telemetry.Meter()
     steps(meter, clock, [1.0, 1.0], [3.0, 3.0])
     told = meter.lap()
     assert told["clips_per_second"] == pytest.approx(16 / 8)
@@ -43,7 +43,7 @@ def test_speed_and_waiting_are_shares_of_the_clock(clock):
 
 
 def test_a_lap_forgets_the_one_before(clock):
-    meter = watch.Meter()
+    meter = telemetry.Meter()
     steps(meter, clock, [4.0], [4.0])
     meter.lap()
     steps(meter, clock, [0.0], [2.0])
@@ -54,33 +54,33 @@ def test_a_lap_forgets_the_one_before(clock):
 def test_percentiles_lie_within_the_steps(seconds):
     held = types.SimpleNamespace(now=0.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(watch.time, "perf_counter", lambda: held.now)
-        meter = watch.Meter()
+        patch.setattr(telemetry.time, "perf_counter", lambda: held.now)
+        meter = telemetry.Meter()
         steps(meter, held, [0.0] * len(seconds), seconds)
         told = meter.lap()
     assert min(seconds) - 1e-6 <= told["step_seconds_50"] <= told["step_seconds_90"] <= max(seconds) + 1e-6
 
 
 def test_mfu_is_operations_over_peak(clock, monkeypatch):
-    monkeypatch.setattr(watch, "peak_of", lambda device: 1e12)
-    meter = watch.Meter(flops=2e12 * jax.device_count())
+    monkeypatch.setattr(telemetry, "peak_of", lambda device: 1e12)
+    meter = telemetry.Meter(flops=2e12 * jax.device_count())
     steps(meter, clock, [0.0, 0.0], [4.0, 4.0])
     assert meter.lap()["mfu"] == pytest.approx(0.5)
 
 
 def test_peaks_go_by_the_start_of_the_kind():
     kind = lambda name: types.SimpleNamespace(device_kind=name)
-    assert watch.peak_of(kind("TPU v5 lite")) == 197e12
-    assert watch.peak_of(kind("TPU v5p")) == 459e12
-    assert watch.peak_of(kind("NVIDIA H100 80GB HBM3")) == 989e12
-    assert watch.peak_of(kind("cpu")) is None
+    assert telemetry.peak_of(kind("TPU v5 lite")) == 197e12
+    assert telemetry.peak_of(kind("TPU v5p")) == 459e12
+    assert telemetry.peak_of(kind("NVIDIA H100 80GB HBM3")) == 989e12
+    assert telemetry.peak_of(kind("cpu")) is None
 
 
 def test_the_late_host_is_named():
-    assert watch.late(np.array([0.1, 0.9, 0.1])) == pytest.approx(
+    assert telemetry.late(np.array([0.1, 0.9, 0.1])) == pytest.approx(
         {"slowest_host": 1.0, "slowest_host_seconds": 0.8}
     )
-    assert watch.late(np.array([0.3])) == {}
+    assert telemetry.late(np.array([0.3])) == {}
 
 
 def call(seen, step, *arguments):
@@ -90,7 +90,7 @@ def call(seen, step, *arguments):
 
 
 def test_a_recompilation_names_the_leaf_that_changed():
-    step, seen = jax.jit(lambda state, batch: state["w"] + batch["video"].sum()), watch.Recompiles()
+    step, seen = jax.jit(lambda state, batch: state["w"] + batch["video"].sum()), telemetry.Recompiles()
     state, batch = {"w": jnp.zeros(3)}, {"video": jnp.zeros((4, 2))}
     assert [call(seen, step, state, batch) for _ in range(4)] == [None] * 4
     told = call(seen, step, state, {"video": jnp.zeros((5, 2))})
@@ -100,7 +100,7 @@ def test_a_recompilation_names_the_leaf_that_changed():
 
 
 def test_what_compiles_beside_the_step_is_not_the_step():
-    step, seen = jax.jit(lambda x: x + 1), watch.Recompiles()
+    step, seen = jax.jit(lambda x: x + 1), telemetry.Recompiles()
     x = jnp.zeros(3)
     for _ in range(3):
         call(seen, step, x)
@@ -115,10 +115,10 @@ def test_a_profile_covers_the_steps_asked_for(tmp_path, monkeypatch):
     told = []
     monkeypatch.setattr(jax.profiler, "start_trace", lambda folder: told.append(("start", step)))
     monkeypatch.setattr(jax.profiler, "stop_trace", lambda: told.append(("stop", step)))
-    profile = watch.Profile((3, 4), tmp_path)
+    profile = telemetry.Profile((3, 4), tmp_path)
     for step in range(1, 8):
         profile.at(step)
     profile.close()
     assert told == [("start", 3), ("stop", 5)]
-    watch.Profile(None, tmp_path).at(3)
+    telemetry.Profile(None, tmp_path).at(3)
     assert len(told) == 2

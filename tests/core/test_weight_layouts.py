@@ -10,17 +10,16 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from core import (
-    errors,
-    fitting,
-    hugging_face,
-    layouts,
-    names,
-    positions,
+from prismlab.core import errors, trees
+from prismlab.core.nn import positions
+from prismlab.core.weights import (
+    hf_names,
+    matching,
     release_config,
-    release_model,
+    release_models,
     released,
     weight_files,
+    weight_formats,
 )
 
 CONFIGS = golden_models.CONFIGS
@@ -35,17 +34,17 @@ def _arrays(path):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_there_and_back_are_the_same_bits_in_every_layout(name, tmp_path):
     model = released.load(CONFIGS[name], golden_models.parameters(name))
-    first = names.digest(names.flatten(model))
+    first = trees.digest(trees.flatten(model))
     for ending in ENDINGS:
         path = tmp_path / f"model{ending}"
         released.save(model, path)
         again = released.load(CONFIGS[name], path)
-        assert names.digest(names.flatten(again)) == first, ending
+        assert trees.digest(trees.flatten(again)) == first, ending
         assert jax.tree.structure(again) == jax.tree.structure(model)
         model = again
     released.save(model, tmp_path / "last.npz")
     official, ours = _arrays(golden_models.parameters(name)), _arrays(tmp_path / "last.npz")
-    assert names.digest(official) == names.digest(ours)
+    assert trees.digest(official) == trees.digest(ours)
 
 
 def test_the_names_of_the_hugging_face_layout(tmp_path):
@@ -95,12 +94,12 @@ def test_files_of_transformers_keep_its_text_positions(tmp_path):
     even = np.asarray(positions.sinusoids(64, 32, last_included=False))
     frequency = 10_000.0 ** (-np.arange(0, 32, 2) / 32)  # as transformers writes it
     np.testing.assert_allclose(even[:, :16], np.sin(np.arange(64)[:, None] * frequency), atol=1e-5)
-    arrays[hugging_face.POSITIONS] = even
+    arrays[hf_names.POSITIONS] = even
     safetensors.numpy.save_file(arrays, path)
     model = released.load(config, path)
-    assert release_model.describe(model)["text_sines"] == "transformers"
+    assert release_models.describe(model)["text_sines"] == "transformers"
     np.testing.assert_array_equal(model.text.sines(5), even[:5])
-    arrays[hugging_face.POSITIONS] = even + 0.1
+    arrays[hf_names.POSITIONS] = even + 0.1
     safetensors.numpy.save_file(arrays, path)
     with pytest.raises(errors.UserError, match="neither the release's table"):
         released.load(config, path)
@@ -169,17 +168,17 @@ def test_a_huge_array_is_refused_before_it_is_read(tmp_path):
 def test_presets_have_the_sizes_of_the_release(name, count):
     # Counts by jax.eval_shape on the official code (the release's page says 114M and 354M).
     config = release_config.checked(name)
-    empty = layouts.abstract(config)
-    assert names.count(empty) == count
-    for layout in (layouts.RELEASE, layouts.HUGGING_FACE, layouts.BUNDLE):
-        table = layouts.entries(layout, config, empty)
+    empty = weight_formats.abstract(config)
+    assert trees.count(empty) == count
+    for layout in (weight_formats.RELEASE, weight_formats.HUGGING_FACE, weight_formats.BUNDLE):
+        table = weight_formats.entries(layout, config, empty)
         assert sum(int(np.prod(entry.shape)) for entry in table.values()) == count
 
 
 def test_a_model_describes_the_configuration_that_builds_it():
     for config in CONFIGS.values():
         full = release_config.checked(config)
-        assert release_model.describe(layouts.abstract(full)) == full
+        assert release_models.describe(weight_formats.abstract(full)) == full
 
 
 def test_impossible_fields_are_told_all_at_once():
@@ -193,11 +192,11 @@ def test_impossible_fields_are_told_all_at_once():
 
 def test_a_stage_of_a_training_run_loads(tmp_path):
     model = released.load(CONFIGS["video_text_pre"], golden_models.parameters("video_text_pre"))
-    flat = names.flatten({"towers": {"video": model.video, "text": model.text}})
+    flat = trees.flatten({"towers": {"video": model.video, "text": model.text}})
     flat["objectives/contrastive/log_scale"] = jnp.ones(())
     contents = weight_files.Contents(
         tmp_path,
-        layouts.BUNDLE,
+        weight_formats.BUNDLE,
         {name: value.shape for name, value in flat.items()},
         {name: value.dtype.name for name, value in flat.items()},
         lambda wanted: {name: np.asarray(flat[name]) for name in wanted},
@@ -205,9 +204,9 @@ def test_a_stage_of_a_training_run_loads(tmp_path):
     )
     for kind in ("video_text_pre", "video_encoder"):
         config = release_config.checked({**CONFIGS[kind], "mlp_dim": 128})
-        empty = layouts.abstract(config)
-        table = layouts.entries(layouts.BUNDLE, config, empty)
-        fitting.require(config, table, contents)
-        filled = layouts.fill(empty, table, contents.read)
+        empty = weight_formats.abstract(config)
+        table = weight_formats.entries(weight_formats.BUNDLE, config, empty)
+        matching.require(config, table, contents)
+        filled = weight_formats.fill(empty, table, contents.read)
         own = model if kind == "video_text_pre" else model.video.encoder
         assert eqx.tree_equal(filled, own)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data import augment
+from prismlab.data.loader import augment
 
 VIDEO = np.random.default_rng(0).integers(0, 256, (1, 24, 24, 3)).astype(np.uint8).repeat(3, axis=0)
 CHANGES = [augment.ColourJitter(probability=1.0), augment.RandAugment(count=3, probability=1.0)]

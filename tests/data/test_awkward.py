@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from av.video import reformatter
 
-from core import errors
-from data import container, decode, encode, windows
+from prismlab.core import errors
+from prismlab.data.video import container, decode, encode, windows
 
 COUNT = 24
 GREYS = (40 + 7 * np.arange(COUNT)).astype(np.uint8)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data import captions, truth, world
+from prismlab.data.world import captions, truth, world
 
 MADE = world.World(segments=2)
 FEW = settings(max_examples=25, deadline=None)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import errors
-from data import container, decode, encode, world
+from prismlab.core import errors
+from prismlab.data.video import container, decode, encode
+from prismlab.data.world import world
 
 FEW = settings(max_examples=15, deadline=None)
 

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core import errors
-from data import doctor, encode, prepare, probe, record, render, shards, world
-from data.inputs import table
+from prismlab.core import errors
+from prismlab.data.corpus import clip_report, doctor, prepare_corpus
+from prismlab.data.corpus.inputs import table
+from prismlab.data.records import record, shards
+from prismlab.data.video import encode
+from prismlab.data.world import render, world
 
 WORLD = world.World(clips=6, resolution=32, frames=4, fps=4, pixel_noise=0.0)
 CLIPS = [WORLD.video(index) for index in range(6)]
@@ -19,7 +22,7 @@ def clip(key: str, index: int, caption: str = "a caption of words", **more) -> r
     return record.Record(key, more.pop("video", None) or encode.encode(CLIPS[index], 4, **more), caption)
 
 
-def examined(tmp_path, records, name="set") -> list[probe.Finding]:
+def examined(tmp_path, records, name="set") -> list[clip_report.Finding]:
     shards.write_shards(iter(records), tmp_path / name)
     return doctor.examine({name: str(tmp_path / name)}, 0, sampled=2, resolution=16)
 
@@ -70,14 +73,14 @@ def test_a_liar_about_its_frames(tmp_path) -> None:
 
 
 def test_duplicates_across_sets_survive_size_and_coding() -> None:
-    def finding(home: str, index: int, side: int) -> probe.Finding:
+    def finding(home: str, index: int, side: int) -> clip_report.Finding:
         frames = [np.asarray(Image.fromarray(f).resize((side, side))) for f in CLIPS[index]]
-        looks = [probe.look(frames[len(frames) * quarter // 4]) for quarter in (1, 2, 3)]
-        return probe.Finding(home, str(index), looks=tuple(looks))
+        looks = [clip_report.look(frames[len(frames) * quarter // 4]) for quarter in (1, 2, 3)]
+        return clip_report.Finding(home, str(index), looks=tuple(looks))
 
     mine = [finding("train", index, 32) for index in range(6)]
     theirs = [finding("test", index, 48) for index in (2, 4)]
-    pairs = {(a.home, a.key, b.home, b.key) for a, b, _ in probe.alike(mine + theirs)}
+    pairs = {(a.home, a.key, b.home, b.key) for a, b, _ in clip_report.alike(mine + theirs)}
     assert {("train", "2", "test", "2"), ("train", "4", "test", "4")} <= pairs
     assert all(a == c for _, a, _, c in pairs)
 
@@ -87,7 +90,7 @@ def test_raw_files_are_examined_before_they_are_prepared(tmp_path) -> None:
     (tmp_path / "clips.csv").write_text(
         "path,text\nvideos/000000.mp4,one two three\nmissing.mp4,one two three\n"
     )
-    found = doctor.examine({"raw": prepare.Corpus(table.Table(str(tmp_path / "clips.csv")))}, 0)
+    found = doctor.examine({"raw": prepare_corpus.Corpus(table.Table(str(tmp_path / "clips.csv")))}, 0)
     assert [bool(each.fault) for each in found] == [False, True]
     assert "wanted a file, found none" in found[1].fault
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from data import encode, world
+from prismlab.data.video import encode
+from prismlab.data.world import world
 
 
 def test_equal_frames_give_equal_bytes_in_a_used_heap():

@@ -6,8 +6,8 @@ import pathlib
 import numpy as np
 import pytest
 
-from core import errors
-from data import encode, folder
+from prismlab.core import errors
+from prismlab.data.video import encode, folder
 
 VIDEO = encode.encode(np.zeros((16, 16, 16, 3), np.uint8), 8)
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core import errors
-from data import container, encode, frames, record
+from prismlab.core import errors
+from prismlab.data.records import record
+from prismlab.data.video import container, encode, frames
 
 RNG = np.random.default_rng(0)
 CLIP = np.repeat(np.repeat(RNG.integers(0, 256, (6, 4, 6, 3), np.uint8), 8, 1), 8, 2)

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import errors
-from data import container, decode, encode, frames, groups, record
+from prismlab.core import errors
+from prismlab.data.records import record
+from prismlab.data.video import container, decode, encode, frames, h264_groups
 
 LIMITS = container.Limits()
 WHOLE = (None, None)
@@ -45,7 +46,7 @@ def same_as_the_whole(video: bytes, indices: list[int]) -> None:
 @given(gop=st.integers(1, 25), indices=st.lists(st.integers(0, len(CLIP) - 1), min_size=1, max_size=6))
 def test_any_choice_equals_the_whole(gop: int, indices: list[int]) -> None:
     video = encode.encode(CLIP, 8, gop=gop)
-    assert groups.chosen(video, set(indices), len(CLIP), WHOLE, LIMITS) is not None
+    assert h264_groups.chosen(video, set(indices), len(CLIP), WHOLE, LIMITS) is not None
     same_as_the_whole(video, indices)
 
 
@@ -56,7 +57,7 @@ def test_a_part_counts_from_its_beginning(gop: int, edges: tuple[int, int], data
     part, video = (first / 8, last / 8), encode.encode(CLIP, 8, gop=gop)
     whole = decode.decode(video)[first:last]
     index = data.draw(st.integers(0, len(whole) - 1))
-    assert groups.chosen(video, {index}, len(whole), part, LIMITS) is not None
+    assert h264_groups.chosen(video, {index}, len(whole), part, LIMITS) is not None
     found = decode.decode_frames(video, [index], start=part[0], end=part[1], count=len(whole))
     np.testing.assert_array_equal(found, whole[[index]])
 
@@ -65,7 +66,7 @@ def test_a_part_counts_from_its_beginning(gop: int, edges: tuple[int, int], data
     ("wanted", "read"), [([5], [4, 5]), ([0], [0]), ([3, 9], [0, 1, 2, 3, 8, 9]), ([11], [8, 9, 10, 11])]
 )
 def test_groups_without_a_wanted_frame_are_left_out(wanted: list[int], read: list[int]) -> None:
-    assert list(groups._needed(list(range(12)), [0, 4, 8], wanted)) == read  # type: ignore[arg-type]
+    assert list(h264_groups._needed(list(range(12)), [0, 4, 8], wanted)) == read  # type: ignore[arg-type]
 
 
 def test_only_needed_packets_reach_the_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,8 +77,8 @@ def test_only_needed_packets_reach_the_decoder(monkeypatch: pytest.MonkeyPatch) 
         sent.extend(needed(packets, starts, wanted))
         return sent
 
-    needed = groups._needed
-    monkeypatch.setattr(groups, "_needed", noted)
+    needed = h264_groups._needed
+    monkeypatch.setattr(h264_groups, "_needed", noted)
     video = encode.encode(CLIP, 8, gop=5)
     frames.decode(record.Record("clip", video, "a caption", frame_count=len(CLIP)), [6, 16])
     assert len(sent) == 4
@@ -97,7 +98,7 @@ def test_only_needed_packets_reach_the_decoder(monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_what_does_not_qualify_is_read_from_the_beginning(video: bytes) -> None:
-    assert groups.chosen(video, {7, 12}, len(CLIP), WHOLE, LIMITS) is None
+    assert h264_groups.chosen(video, {7, 12}, len(CLIP), WHOLE, LIMITS) is None
     same_as_the_whole(video, [12, 7, 7])
 
 
@@ -110,7 +111,7 @@ def test_a_key_frame_that_is_no_idr_picture_starts_no_group(kind: str) -> None:
     for index in range(len(CLIP)):
         same_as_the_whole(video, [index])
         # Entered at such a packet, the decoder would hand out nothing at first.
-        assert groups.chosen(video, {index}, len(CLIP), WHOLE, LIMITS) is not None
+        assert h264_groups.chosen(video, {index}, len(CLIP), WHOLE, LIMITS) is not None
 
 
 def test_an_edit_list_does_not_shift_a_part() -> None:
@@ -128,7 +129,7 @@ def test_an_edit_list_does_not_shift_a_part() -> None:
 def test_a_wrong_count_is_not_believed() -> None:
     video = encode.encode(CLIP, 8, gop=5)
     for count in (len(CLIP) - 1, len(CLIP) + 1):
-        assert groups.chosen(video, {7}, count, WHOLE, LIMITS) is None
+        assert h264_groups.chosen(video, {7}, count, WHOLE, LIMITS) is None
         np.testing.assert_array_equal(
             decode.decode_frames(video, [7], count=count), decode.decode(video)[7:8]
         )

@@ -2,7 +2,7 @@
 
 import os
 
-from data import listing
+from prismlab.data.video import listing
 
 
 def _folder(tmp_path):

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import errors
-from data import example, mixture
+from prismlab.core import errors
+from prismlab.data.loader import example, mixture
 
 quick = settings(max_examples=50, deadline=None)
 shares = st.lists(st.floats(0.05, 20.0), min_size=1, max_size=7).map(tuple)

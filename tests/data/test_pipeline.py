@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import errors, loop
-from data import clips, decode, pipeline, sampling, source, tokenizer, world
+from prismlab.core import errors
+from prismlab.core.train import loop
+from prismlab.data.loader import clip_cache, loader, source, tokenizer
+from prismlab.data.video import decode, sampling
+from prismlab.data.world import world
 
 quick = settings(max_examples=25, deadline=None)
 STEPS, BATCH = 9, 4
@@ -18,7 +21,7 @@ ONE = source.Rendered(world.World(clips=16, resolution=16, frames=4), workers=0)
 TWO = source.Rendered(world.World(clips=12, seed=1, resolution=16, frames=4, caption_noise=1.0), workers=0)
 OTHER = source.Rendered(world.World(clips=16, seed=2, resolution=16, frames=4), workers=0)
 TOKENIZER = tokenizer.Tokenizer((ONE,), vocabulary=64, length=8)
-LINE = pipeline.Line({"one": ONE, "two": TWO}, TOKENIZER, frames=2, resolution=16, threads=1)
+LINE = loader.Line({"one": ONE, "two": TWO}, TOKENIZER, frames=2, resolution=16, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +40,11 @@ def stream(cache):
 
 @pytest.fixture(scope="module")
 def sums(stream):
-    return [pipeline.checksum(stream.batch(step)) for step in range(STEPS)]
+    return [loader.checksum(stream.batch(step)) for step in range(STEPS)]
 
 
 def read(stream, start=0):
-    return [pipeline.checksum(batch) for batch in stream.read(start)]
+    return [loader.checksum(batch) for batch in stream.read(start)]
 
 
 def test_a_batch_has_the_documented_shapes(stream):
@@ -60,7 +63,7 @@ def test_a_batch_has_the_documented_shapes(stream):
 @quick
 @given(st.lists(st.integers(0, STEPS - 1), max_size=6))
 def test_batches_may_be_asked_for_in_any_order(stream, sums, order):
-    assert [pipeline.checksum(stream.batch(step)) for step in order] == [sums[step] for step in order]
+    assert [loader.checksum(stream.batch(step)) for step in order] == [sums[step] for step in order]
 
 
 @settings(max_examples=8, deadline=None)
@@ -98,7 +101,7 @@ def test_worker_processes_change_nothing(cache, sums):
 def test_clips_kept_in_memory_belong_to_their_source(cache):
     """Two stages may call different sources by one name; the second must not see the first one's clips."""
     for home in (ONE, OTHER):
-        plain = pipeline.Line({"same": home}, TOKENIZER, frames=2, resolution=16)
+        plain = loader.Line({"same": home}, TOKENIZER, frames=2, resolution=16)
         kept = dataclasses.replace(plain, cache_megabytes=5)
         assert read(opened(cache, kept)) == read(opened(cache, plain))
 
@@ -106,11 +109,11 @@ def test_clips_kept_in_memory_belong_to_their_source(cache):
 def test_memory_has_an_end(cache, sums, monkeypatch):
     decoded = []
     whole = decode.decode
-    monkeypatch.setattr(clips, "_decoded", {})
-    monkeypatch.setattr(clips, "_decoded_bytes", (1 << 20) - 2 * 4 * 16 * 16 * 3)  # room for two clips
+    monkeypatch.setattr(clip_cache, "_decoded", {})
+    monkeypatch.setattr(clip_cache, "_decoded_bytes", (1 << 20) - 2 * 4 * 16 * 16 * 3)  # room for two clips
     monkeypatch.setattr(decode, "decode", lambda *a, **k: decoded.append(1) or whole(*a, **k))
     assert read(opened(cache, dataclasses.replace(LINE, cache_megabytes=1))) == sums
-    assert len(clips._decoded) == 2
+    assert len(clip_cache._decoded) == 2
     assert len(decoded) >= STEPS * BATCH - 2 * 3
 
 
@@ -120,7 +123,7 @@ def key_of(video: np.ndarray) -> bytes:
 
 def test_no_clip_comes_twice_within_an_epoch(cache):
     # All frames are asked for and nothing is cropped, so that equal pixels mean the same clip.
-    line = pipeline.Line({"one": ONE}, TOKENIZER, frames=4, resolution=16)
+    line = loader.Line({"one": ONE}, TOKENIZER, frames=4, resolution=16)
     stream = opened(cache, line, steps=12)
     epochs = [
         [key_of(v) for step in range(e * 4, e * 4 + 4) for v in stream.batch(step)["video"]] for e in range(3)
@@ -131,12 +134,12 @@ def test_no_clip_comes_twice_within_an_epoch(cache):
 
 
 def test_every_batch_comes_from_one_source_in_the_shares_asked_for(cache):
-    line = pipeline.Line(
+    line = loader.Line(
         {"one": ONE, "two": TWO}, TOKENIZER, weights={"one": 2.0, "two": 1.0}, frames=4, resolution=16
     )
     clips = {}
     for name, home in (("one", ONE), ("two", TWO)):
-        alone = pipeline.Line({name: home}, TOKENIZER, frames=4, resolution=16)
+        alone = loader.Line({name: home}, TOKENIZER, frames=4, resolution=16)
         clips[name] = {key_of(v) for b in opened(cache, alone, steps=4).read(0) for v in b["video"]}
     stream = opened(cache, line)
     assert [stream.source_of_step.count(name) for name in ("one", "two")] == [6, 3]
@@ -146,7 +149,7 @@ def test_every_batch_comes_from_one_source_in_the_shares_asked_for(cache):
 
 def test_one_source_more_leaves_the_others_order(cache):
     """A source is shuffled by its own name, so what it gives does not depend on its neighbours."""
-    alone = pipeline.Line({"one": ONE}, TOKENIZER, frames=4, resolution=16)
+    alone = loader.Line({"one": ONE}, TOKENIZER, frames=4, resolution=16)
     both = dataclasses.replace(alone, sources={"one": ONE, "two": TWO})
     stream = opened(cache, both)
     shared = [b["video"] for n, b in zip(stream.source_of_step, stream.read(0)) if n == "one"]
@@ -155,7 +158,7 @@ def test_one_source_more_leaves_the_others_order(cache):
 
 
 def test_random_crops_repeat_with_the_step_and_differ_between_epochs(cache):
-    line = pipeline.Line({"one": ONE}, TOKENIZER, frames=1, resolution=16, crop=sampling.Crop(0.3, flip=True))
+    line = loader.Line({"one": ONE}, TOKENIZER, frames=1, resolution=16, crop=sampling.Crop(0.3, flip=True))
     stream = opened(cache, line, steps=8)
     first = {key_of(v) for step in range(4) for v in stream.batch(step)["video"]}
     second = {key_of(v) for step in range(4, 8) for v in stream.batch(step)["video"]}
@@ -204,7 +207,7 @@ def test_a_line_travels():
 
 
 def test_an_evaluation_reads_clips_in_order(cache):
-    videos, records = pipeline.read_all(ONE, cache, frames=4, resolution=16, limit=3)
+    videos, records = loader.read_all(ONE, cache, frames=4, resolution=16, limit=3)
     assert videos.shape == (3, 4, 16, 16, 3)
     whole = ONE.open(cache)
     for index in range(3):
@@ -212,14 +215,14 @@ def test_an_evaluation_reads_clips_in_order(cache):
         assert records[index].caption == whole[index].caption
         assert records[index].video == b""
     with pytest.raises(errors.UserError, match="asks for 17 clips, its source has 16"):
-        pipeline.read_all(ONE, cache, frames=4, resolution=16, limit=17)
+        loader.read_all(ONE, cache, frames=4, resolution=16, limit=17)
 
 
 def test_checksums_see_every_array_and_its_name(stream):
     batch = stream.batch(0)
-    base = pipeline.checksum(batch)
+    base = loader.checksum(batch)
     for name in batch:
         changed = {**batch, name: batch[name].copy()}
         changed[name].flat[0] += 1
-        assert pipeline.checksum(changed) != base
-    assert pipeline.checksum({**batch, "a": batch["weight"]}) != base
+        assert loader.checksum(changed) != base
+    assert loader.checksum({**batch, "a": batch["weight"]}) != base

@@ -11,12 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import errors
-from data import encoding, finish, frames, prepare, remote, render, shard_file, shards, source, world
-from data.inputs import media, table
+from prismlab.core import errors
+from prismlab.core.io import urls
+from prismlab.data.corpus import clip_encoding, finish, prepare_corpus
+from prismlab.data.corpus.inputs import media, table
+from prismlab.data.loader import source
+from prismlab.data.records import shard_file, shards
+from prismlab.data.video import frames
+from prismlab.data.world import render, world
 
 WORLD = world.World(clips=14, resolution=16, frames=3, fps=4)
-SHORT = encoding.H264(short_side=16)
+SHORT = clip_encoding.H264(short_side=16)
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +40,10 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="module")
-def corpus(raw: pathlib.Path) -> prepare.Corpus:
-    return prepare.Corpus(table.Table(str(raw / "clips.csv"), rows_per_shard=4), SHORT, max_rejected=0.1)
+def corpus(raw: pathlib.Path) -> prepare_corpus.Corpus:
+    return prepare_corpus.Corpus(
+        table.Table(str(raw / "clips.csv"), rows_per_shard=4), SHORT, max_rejected=0.1
+    )
 
 
 def files_of(folder: pathlib.Path) -> dict[str, str]:
@@ -49,14 +56,14 @@ def files_of(folder: pathlib.Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def whole(corpus: prepare.Corpus, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def whole(corpus: prepare_corpus.Corpus, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     out = tmp_path_factory.mktemp("whole")
-    assert prepare.prepare(corpus, str(out)) is not None
+    assert prepare_corpus.prepare(corpus, str(out)) is not None
     return files_of(out)
 
 
-def test_what_it_writes_is_read_by_the_source(corpus: prepare.Corpus, tmp_path: pathlib.Path) -> None:
-    manifest = prepare.prepare(corpus, str(tmp_path / "out"), text="the spec", progress=None)
+def test_what_it_writes_is_read_by_the_source(corpus: prepare_corpus.Corpus, tmp_path: pathlib.Path) -> None:
+    manifest = prepare_corpus.prepare(corpus, str(tmp_path / "out"), text="the spec", progress=None)
     assert manifest is not None
     records = source.Shards(str(tmp_path / "out")).open(tmp_path)
     assert len(records) == 13 == manifest["records"]
@@ -79,7 +86,7 @@ def test_what_it_writes_is_read_by_the_source(corpus: prepare.Corpus, tmp_path: 
 def test_any_parts_in_any_order_give_the_same_files(corpus, whole, tmp_path_factory, parts, data) -> None:
     out = tmp_path_factory.mktemp("parts")
     order = data.draw(st.permutations(range(1, parts + 1)))
-    results = [prepare.prepare(corpus, str(out), part=(each, parts)) for each in order]
+    results = [prepare_corpus.prepare(corpus, str(out), part=(each, parts)) for each in order]
     assert results[-1] is not None
     # There are four units: of five parts one has nothing to write, and may be the last to come.
     assert parts == 5 or not any(results[:-1])
@@ -109,48 +116,48 @@ def test_killed_anywhere_and_resumed_gives_the_same_files(corpus, whole, tmp_pat
     with pytest.MonkeyPatch.context() as patch:
         # Before and after every write there is a moment to be killed in.
         for home, name in (
-            (remote, "write"),
-            (remote, "upload"),
+            (urls, "write"),
+            (urls, "upload"),
             (shard_file.Writer, "write"),
             (shard_file, "measure"),
             (finish, "complete"),
         ):
             patch.setattr(home, name, counted(getattr(home, name)))
         try:
-            prepare.prepare(corpus, str(out))
+            prepare_corpus.prepare(corpus, str(out))
         except Killed:
             assert not shards.finished(out) or stop > 20
-    prepare.prepare(corpus, str(out))
+    prepare_corpus.prepare(corpus, str(out))
     assert files_of(out) == whole
 
 
 def test_workers_write_the_same_files(corpus, whole, tmp_path) -> None:
-    prepare.prepare(corpus, str(tmp_path), processes=1)
+    prepare_corpus.prepare(corpus, str(tmp_path), processes=1)
     assert files_of(tmp_path) == whole
 
 
 def test_a_finished_folder_is_not_written_again(corpus, whole, tmp_path) -> None:
-    prepare.prepare(corpus, str(tmp_path))
+    prepare_corpus.prepare(corpus, str(tmp_path))
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("shard-*")}
     time.sleep(0.01)
-    assert prepare.prepare(corpus, str(tmp_path)) is not None
+    assert prepare_corpus.prepare(corpus, str(tmp_path)) is not None
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("shard-*")} == before
 
 
 def test_another_spec_is_refused(corpus, whole, tmp_path) -> None:
-    prepare.prepare(corpus, str(tmp_path), part=(1, 2))
-    other = dataclasses.replace(corpus, encoding=encoding.Jpeg(short_side=16))
+    prepare_corpus.prepare(corpus, str(tmp_path), part=(1, 2))
+    other = dataclasses.replace(corpus, encoding=clip_encoding.Jpeg(short_side=16))
     with pytest.raises(errors.UserError, match="differs in encoding; choose another directory"):
-        prepare.prepare(other, str(tmp_path))
+        prepare_corpus.prepare(other, str(tmp_path))
     # How many may be bad decides on no byte.
-    assert prepare.prepare(dataclasses.replace(corpus, max_rejected=0.5), str(tmp_path)) is not None
+    assert prepare_corpus.prepare(dataclasses.replace(corpus, max_rejected=0.5), str(tmp_path)) is not None
     assert files_of(tmp_path) == whole
 
 
 def test_too_many_bad_clips_stop_the_run_and_shards_stay(corpus, tmp_path) -> None:
     strict = dataclasses.replace(corpus, max_rejected=0.0)
     with pytest.raises(errors.UserError, match=r"at most 0\.0% bad clips, got 1 of 14.*shards stay"):
-        prepare.prepare(strict, str(tmp_path))
+        prepare_corpus.prepare(strict, str(tmp_path))
     assert len(list(tmp_path.glob("shard-*.array_record"))) == 4
     assert not shards.finished(tmp_path)
 
@@ -166,10 +173,10 @@ def test_an_input_that_changes_underneath_is_noticed(corpus, raw, tmp_path) -> N
             own.write_bytes(rows + b"videos/000000.mp4,again,me\n")
 
     with pytest.raises(errors.UserError, match="the input changed while it was read"):
-        prepare.prepare(growing, str(tmp_path), progress=grow)
+        prepare_corpus.prepare(growing, str(tmp_path), progress=grow)
     own.write_bytes(rows.replace(b"caption, 2", b"another, 2"))
     with pytest.raises(errors.UserError, match=r"parts/000000.json: .*the input has changed"):
-        prepare.prepare(growing, str(tmp_path))
+        prepare_corpus.prepare(growing, str(tmp_path))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,19 +194,21 @@ def test_a_video_that_changes_while_it_is_read_stops_the_run(corpus, tmp_path) -
     (tmp_path / "clips.csv").write_text("path,text\nvideos/000000.mp4,one two three\n")
     home = table.Table(str(tmp_path / "clips.csv"))
     with pytest.raises(media.Stop, match=r"000000\.mp4: changed while it was read"):
-        prepare.prepare(dataclasses.replace(corpus, source=home, encoding=Touching()), str(tmp_path / "out"))
+        prepare_corpus.prepare(
+            dataclasses.replace(corpus, source=home, encoding=Touching()), str(tmp_path / "out")
+        )
 
 
 def test_a_second_run_of_one_part_is_refused(corpus, tmp_path) -> None:
     def again(done: int, total: int) -> None:
         with pytest.raises(errors.UserError, match="another run writes this part"):
-            prepare.prepare(corpus, str(tmp_path))
+            prepare_corpus.prepare(corpus, str(tmp_path))
 
-    prepare.prepare(corpus, str(tmp_path), progress=again)
+    prepare_corpus.prepare(corpus, str(tmp_path), progress=again)
 
 
 def test_nothing_but_faults_is_no_corpus(corpus, tmp_path) -> None:
     (tmp_path / "none.csv").write_text("path,text\nmissing.mp4,a caption\n")
     bad = dataclasses.replace(corpus, source=table.Table(str(tmp_path / "none.csv")), max_rejected=0.99)
     with pytest.raises(media.Stop, match="1 of 1"):
-        prepare.prepare(bad, str(tmp_path / "out"))
+        prepare_corpus.prepare(bad, str(tmp_path / "out"))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import errors
-from data import record
+from prismlab.core import errors
+from prismlab.data.records import record
 
 FEW = settings(max_examples=40, deadline=None)
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: text.strip())

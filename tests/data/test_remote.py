@@ -8,9 +8,13 @@ import pathlib
 import fsspec
 import pytest
 
-from core import errors
-from data import encoding, frames, prepare, remote, render, source, world
-from data.inputs import table
+from prismlab.core import errors
+from prismlab.core.io import urls
+from prismlab.data.corpus import clip_encoding, prepare_corpus
+from prismlab.data.corpus.inputs import table
+from prismlab.data.loader import source
+from prismlab.data.video import frames
+from prismlab.data.world import render, world
 
 WORLD = world.World(clips=5, resolution=16, frames=3, fps=4)
 
@@ -29,10 +33,13 @@ def bucket(tmp_path: pathlib.Path) -> str:
 
 
 def test_a_corpus_behind_a_url_is_that_of_local_files(bucket, tmp_path) -> None:
-    (tmp_path / "raw/clips.csv").write_bytes(remote.read(f"{bucket}/raw/clips.csv", 1 << 20))
+    (tmp_path / "raw/clips.csv").write_bytes(urls.read(f"{bucket}/raw/clips.csv", 1 << 20))
     manifests = [
-        prepare.prepare(
-            prepare.Corpus(table.Table(f"{home}/raw/clips.csv", rows_per_shard=2), encoding.H264(16)), out
+        prepare_corpus.prepare(
+            prepare_corpus.Corpus(
+                table.Table(f"{home}/raw/clips.csv", rows_per_shard=2), clip_encoding.H264(16)
+            ),
+            out,
         )
         for home, out in ((bucket, f"{bucket}/out"), (str(tmp_path), str(tmp_path / "out")))
     ]
@@ -47,44 +54,46 @@ def test_a_corpus_behind_a_url_is_that_of_local_files(bucket, tmp_path) -> None:
 
 
 def test_a_shard_that_changed_behind_its_url_is_refused(bucket, tmp_path) -> None:
-    spec = prepare.Corpus(table.Table(f"{bucket}/raw/clips.csv"), encoding.H264(16))
-    prepare.prepare(spec, f"{bucket}/out")
+    spec = prepare_corpus.Corpus(table.Table(f"{bucket}/raw/clips.csv"), clip_encoding.H264(16))
+    prepare_corpus.prepare(spec, f"{bucket}/out")
     records = source.Shards(f"{bucket}/out").open(tmp_path)
     name = f"{bucket}/out/shard-000000.array_record"
-    whole = remote.read(name, 1 << 24)
-    remote.write(name, whole[:-1] + b"x")
+    whole = urls.read(name, 1 << 24)
+    urls.write(name, whole[:-1] + b"x")
     with pytest.raises(errors.UserError, match="wanted the sha256 of the manifest"):
         records[0]
-    remote.write(name, whole[:-1])
+    urls.write(name, whole[:-1])
     with pytest.raises(errors.UserError, match=f"wanted {len(whole)} bytes"):
         source.Shards(f"{bucket}/out").open(tmp_path)
 
 
 def test_an_unknown_file_system_and_a_missing_file(bucket) -> None:
     with pytest.raises(errors.UserError, match="that fsspec knows"):
-        remote.what("nowhere://bucket/a")
+        urls.what("nowhere://bucket/a")
     with pytest.raises(errors.UserError, match="wanted a file, found none"):
-        remote.read(f"{bucket}/none", 10)
+        urls.read(f"{bucket}/none", 10)
     with pytest.raises(errors.UserError, match="at most 3 bytes"):
-        remote.read(f"{bucket}/raw/clips.csv", 3)
+        urls.read(f"{bucket}/raw/clips.csv", 3)
 
 
 def test_a_full_disk_is_one_line_and_finished_shards_stay(bucket, tmp_path, monkeypatch) -> None:
     render.render(WORLD, tmp_path / "raw", workers=0)
-    (tmp_path / "raw/clips.csv").write_bytes(remote.read(f"{bucket}/raw/clips.csv", 1 << 20))
-    spec = prepare.Corpus(table.Table(str(tmp_path / "raw/clips.csv"), rows_per_shard=2), encoding.H264(16))
-    real, calls = remote.upload, []
+    (tmp_path / "raw/clips.csv").write_bytes(urls.read(f"{bucket}/raw/clips.csv", 1 << 20))
+    spec = prepare_corpus.Corpus(
+        table.Table(str(tmp_path / "raw/clips.csv"), rows_per_shard=2), clip_encoding.H264(16)
+    )
+    real, calls = urls.upload, []
 
     def full(local: pathlib.Path, path: str) -> None:
         calls.append(path)
         if len(calls) > 1:
-            with remote._told(path):
+            with urls._told(path):
                 raise OSError(errno.ENOSPC, "No space left on device")
         real(local, path)
 
-    monkeypatch.setattr(remote, "upload", full)
+    monkeypatch.setattr(urls, "upload", full)
     with pytest.raises(errors.UserError, match="the disk or the quota is full: free some space"):
-        prepare.prepare(spec, str(tmp_path / "out"))
+        prepare_corpus.prepare(spec, str(tmp_path / "out"))
     assert (tmp_path / "out/shard-000000.array_record").is_file()
     monkeypatch.undo()
-    assert prepare.prepare(spec, str(tmp_path / "out")) is not None
+    assert prepare_corpus.prepare(spec, str(tmp_path / "out")) is not None

@@ -6,8 +6,9 @@ import pathlib
 import numpy as np
 import pytest
 
-from core import errors
-from data import decode, folder, render, world
+from prismlab.core import errors
+from prismlab.data.video import decode, folder
+from prismlab.data.world import render, world
 
 WORLD = world.World(clips=5, resolution=16, motion_captions=0.5)
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import errors
-from data import sampling
+from prismlab.core import errors
+from prismlab.data.video import sampling
 
 quick = settings(max_examples=50, deadline=None)
 lengths = st.integers(1, 400).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n)))

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import errors
-from data import record, shards
+from prismlab.core import errors
+from prismlab.data.records import record, shards
 
 
 def _records(count: int) -> Iterator[record.Record]:

@@ -10,8 +10,11 @@ import shutil
 
 import pytest
 
-from core import errors
-from data import folder, shards, source, world
+from prismlab.core import errors
+from prismlab.data.loader import source
+from prismlab.data.records import shards
+from prismlab.data.video import folder
+from prismlab.data.world import world
 
 WORLD = world.World(clips=5, resolution=16, frames=3, fps=4)
 RENDERED = source.Rendered(WORLD, records_per_shard=2, workers=0)

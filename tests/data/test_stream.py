@@ -9,8 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import errors, loop
-from data import example, ledger, mixture, pipeline, record, sampling, source, tokenizer, world
+from prismlab.core import errors
+from prismlab.core.train import loop
+from prismlab.data.loader import bad_clips, example, loader, mixture, source, tokenizer
+from prismlab.data.records import record
+from prismlab.data.video import sampling
+from prismlab.data.world import world
 
 few = settings(max_examples=12, deadline=None)
 STEPS, BATCH = 6, 8
@@ -18,7 +22,7 @@ ONE = source.Rendered(world.World(clips=16, resolution=16, frames=4), workers=0)
 TWO = source.Rendered(world.World(clips=12, seed=1, resolution=16, frames=4, caption_noise=1.0), workers=0)
 TOKENIZER = tokenizer.Tokenizer((ONE,), vocabulary=64, length=8)
 CROP = sampling.Crop(0.5, flip=True)
-LINE = pipeline.Line({"one": ONE, "two": TWO}, TOKENIZER, frames=2, resolution=16, threads=1, crop=CROP)
+LINE = loader.Line({"one": ONE, "two": TWO}, TOKENIZER, frames=2, resolution=16, threads=1, crop=CROP)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +98,7 @@ def test_any_number_of_hosts_sees_the_same_batches(cache, variant):
         streams = [opened(cache, line, host=host, hosts=hosts) for host in range(hosts)]
         for step, (batch, origin) in enumerate(whole):
             parts = [each.seen(step) for each in streams]
-            assert pipeline.checksum(union([part for part, _ in parts])) == pipeline.checksum(batch)
+            assert loader.checksum(union([part for part, _ in parts])) == loader.checksum(batch)
             assert np.concatenate([each.clips for _, each in parts]).tolist() == origin.clips.tolist()
             assert np.array_equal(np.concatenate([each.boxes for _, each in parts]), origin.boxes)
             assert {each.source for _, each in parts} == {origin.source}
@@ -111,8 +115,8 @@ def test_views_of_a_clip_come_from_one_decode_and_stay_together_on_any_host(cach
     views = {batch["video"][view].tobytes() for view in range(4)}
     assert len(views) == 4
     parts = [opened(cache, line, host=host, hosts=2).batch(1) for host in range(2)]
-    assert pipeline.checksum(union(parts)) == pipeline.checksum(batch)
-    assert pipeline.checksum(opened(cache, line).batch(1)) == pipeline.checksum(batch)
+    assert loader.checksum(union(parts)) == loader.checksum(batch)
+    assert loader.checksum(opened(cache, line).batch(1)) == loader.checksum(batch)
 
 
 @pytest.mark.parametrize(("batch", "hosts", "views"), [(6, 4, 1), (8, 2, 3), (2, 4, 1)])
@@ -140,10 +144,10 @@ def test_going_on_reads_no_record_of_an_earlier_step(cache, start):
 def test_workers_go_on_exactly_with_everything_at_once(cache, tmp_path, start):
     line = dataclasses.replace(VARIANTS["bad"], frames_of={"two": 1})
     stream = opened(cache, line)
-    sums = [pipeline.checksum(stream.batch(step)) for step in range(STEPS)]
+    sums = [loader.checksum(stream.batch(step)) for step in range(STEPS)]
     spawned = opened(cache, dataclasses.replace(line, workers=2))
-    noted = ledger.Ledger(tmp_path / "bad.jsonl", spawned.clips, 0.5)
-    assert [pipeline.checksum(batch) for batch in spawned.read(start, noted)] == sums[start:]
+    noted = bad_clips.Ledger(tmp_path / "bad.jsonl", spawned.clips, 0.5)
+    assert [loader.checksum(batch) for batch in spawned.read(start, noted)] == sums[start:]
     wanted = {
         (origin.source, clip)
         for step in range(start, STEPS)
@@ -184,10 +188,10 @@ def test_the_ledger_is_complete_and_tells_once_whatever_stops_it(cache, tmp_path
     path = tmp_path / "bad.jsonl"
     for start, steps in ((0, 1), (0, 3), (2, STEPS), (0, STEPS)):
         stream = opened(cache, line, steps=steps)
-        list(stream.read(start, ledger.Ledger(path, stream.clips, 0.2)))
+        list(stream.read(start, bad_clips.Ledger(path, stream.clips, 0.2)))
         with path.open("ab") as file:
             file.write(b'{"source": "one", "cl')  # the machine stopped here
-    assert ledger.Ledger(path, {"one": 16}, 0.2).counts() == {"one": 3}
+    assert bad_clips.Ledger(path, {"one": 16}, 0.2).counts() == {"one": 3}
     assert entries(path) == [("one", 3), ("one", 4), ("one", 7)]
 
 
@@ -195,7 +199,7 @@ def test_too_many_bad_clips_stop_the_run_with_one_line(cache, tmp_path):
     line = dataclasses.replace(LINE, sources={"one": Damaged(ONE, (3, 5, 8))}, max_bad_share=0.13)
     stream = opened(cache, line)
     with pytest.raises(errors.UserError, match=r"3 of 16 clips are bad.*0.13 allows 2.*bad.jsonl") as told:
-        list(loop.batches_of(stream.read(0, ledger.Ledger(tmp_path / "bad.jsonl", stream.clips, 0.13))))
+        list(loop.batches_of(stream.read(0, bad_clips.Ledger(tmp_path / "bad.jsonl", stream.clips, 0.13))))
     assert "\n" not in str(told.value)
     assert len(entries(tmp_path / "bad.jsonl")) == 3
     strict = dataclasses.replace(line, max_bad_share=0.0)

@@ -9,8 +9,10 @@ import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import errors
-from data import folder, source, tokenizer, world
+from prismlab.core import errors
+from prismlab.data.loader import source, tokenizer
+from prismlab.data.video import folder
+from prismlab.data.world import world
 
 quick = settings(max_examples=50, deadline=None)
 

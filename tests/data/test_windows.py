@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from core import errors
-from data import container, decode, encode, windows
+from prismlab.core import errors
+from prismlab.data.video import container, decode, encode, windows
 
 
 def _clip(frames=24, height=32, width=48):

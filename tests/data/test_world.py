@@ -8,8 +8,8 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import errors
-from data import captions, sprites, truth, world
+from prismlab.core import errors
+from prismlab.data.world import captions, sprites, truth, world
 
 FEW = settings(max_examples=15, deadline=None)
 INDEX = st.integers(0, 10_000)

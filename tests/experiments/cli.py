@@ -30,7 +30,7 @@ def environment(devices: int = 1, **more: str) -> dict[str, str]:
 def start(*words: object, **more: object) -> subprocess.Popen:
     """Start `prismlab`, or the module that stands in for it, with its output caught."""
     env = more.pop("env", None) or environment()
-    command = [sys.executable, "-m", str(more.pop("module", "experiments.main")), *map(str, words)]
+    command = [sys.executable, "-m", str(more.pop("module", "prismlab.experiments.main")), *map(str, words)]
     return subprocess.Popen(
         command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more
     )  # type: ignore[call-overload]
@@ -50,9 +50,9 @@ def train(workdir: pathlib.Path, *bindings: str, **more: object) -> subprocess.C
 
 def digest(workdir: pathlib.Path) -> list[str]:
     """Return the lines of `prismlab digest`, from this process."""
-    from experiments import storage
+    from prismlab.experiments.run import work_directory
 
-    return [f"{name} {at} {sha}" for name, at, sha in storage.digests(workdir)]
+    return [f"{name} {at} {sha}" for name, at, sha in work_directory.digests(workdir)]
 
 
 def one_fault(done: subprocess.CompletedProcess, *told: str) -> str:

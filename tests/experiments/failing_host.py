@@ -4,8 +4,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from core import errors
-from experiments import feed, main
+from prismlab.core import errors
+from prismlab.experiments import main
+from prismlab.experiments.run import feed
 
 batches = feed.batches
 

@@ -5,8 +5,8 @@ import pathlib
 import gin_parts as parts
 import pytest
 
-from core import errors
-from experiments import strict
+from prismlab.core import errors
+from prismlab.experiments.gin_strict import strict
 
 HEAD = "from __gin__ import dynamic_registration\nimport gin_parts as parts\n"
 GOOD = "parts.Experiment.stages = (@parts.Stage(),)\n"  # line 3

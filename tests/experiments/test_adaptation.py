@@ -10,9 +10,14 @@ import numpy as np
 import pytest
 import tiny
 
-from core import errors, keys, layers, mixing, names, optim, presets, video
-from data import record, source, world
-from experiments.tasks import adapter, finetune, mlap, tuning
+from prismlab.core import errors, keys, trees
+from prismlab.core.nn import layers
+from prismlab.core.towers import presets, video
+from prismlab.core.train import optim
+from prismlab.data.loader import source
+from prismlab.data.records import record
+from prismlab.data.world import world
+from prismlab.experiments.tasks import adapter, finetune, mixup, mlap, tuning
 
 SIZE = presets.Size(dim=8, heads=2, mlp_dim=8, spatial_layers=2, temporal_layers=2, text_layers=1)
 TOWER = video.VideoTower(
@@ -30,7 +35,7 @@ def test_untrained_adapters_change_nothing_and_trained_ones_leave_the_encoder_al
     encoder = TOWER.encoder
     changed, moving = adapter.adapted(encoder, 3, key=jax.random.key(0))
     np.testing.assert_array_equal(changed(FLOATS).x, encoder(FLOATS).x)
-    paths = names.flatten(eqx.filter(changed, moving))
+    paths = trees.flatten(eqx.filter(changed, moving))
     assert {path.rsplit("feed/", 1)[1] for path in paths} == {
         "down/kernel", "down/bias", "up/kernel", "up/bias", "scale",
     }  # fmt: skip
@@ -40,7 +45,7 @@ def test_untrained_adapters_change_nothing_and_trained_ones_leave_the_encoder_al
     )
     moves = eqx.tree_at(lambda m: m.encoder, jax.tree.map(eqx.is_inexact_array, model), moving)
     trained = tuning.fit(model, moves, CLIPS, np.arange(6) % 2, SETUP, key=jax.random.key(3))
-    before, after = names.flatten(changed), names.flatten(trained.encoder)
+    before, after = trees.flatten(changed), trees.flatten(trained.encoder)
     differ = {name for name in before if not np.array_equal(before[name], after[name])}
     assert differ
     assert differ <= set(paths)
@@ -84,7 +89,7 @@ def test_fitting_learns_what_can_be_learnt_and_is_the_same_twice():
     first, second = (
         tuning.fit(model, moving, clips, bright, setup, key=keys.seeded(0, "a")) for _ in range(2)
     )
-    assert names.digest(names.flatten(first)) == names.digest(names.flatten(second))
+    assert trees.digest(trees.flatten(first)) == trees.digest(trees.flatten(second))
     assert (first(jnp.asarray(clips, jnp.float32) / 255.0).argmax(1) == bright).all()
 
 
@@ -112,7 +117,7 @@ def test_mixes_reach_clips_and_targets():
 
 def test_each_mix_has_its_turn():
     targets = jnp.eye(6)
-    ways = (mixing.Mixup(), Relabelled())
+    ways = (mixup.Mixup(), Relabelled())
     drawn = [tuning._mixed(ways, FLOATS, targets, jax.random.key(seed)) for seed in range(8)]
     kept = [bool(jnp.array_equal(clips, FLOATS)) for clips, _ in drawn]
     assert 0 < sum(kept) < 8

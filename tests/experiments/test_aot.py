@@ -7,8 +7,8 @@ that needs more than a small chip's memory is told as such, with the bytes: an a
 
 import pytest
 
-from experiments import strict
-from experiments.plan import choices, compiled
+from prismlab.experiments.gin_strict import strict
+from prismlab.experiments.plan import choices, compiled
 
 FILES = ("videoprism_base.gin", "videoprism_giant.gin", "ablation_fig4.gin")
 SLICES = (("v5p:4x4x4", True), ("v6e:16x16", False), ("v5e:16x16", False))

@@ -10,8 +10,9 @@ import subprocess
 import cli
 import pytest
 
-from data import source, world
-from experiments import main
+from prismlab.data.loader import source
+from prismlab.data.world import world
+from prismlab.experiments import main
 
 RENDERED = source.Rendered(world.World(clips=16, resolution=16, frames=2), workers=0)
 

@@ -7,7 +7,7 @@ import pytest
 import rich.console
 from hypothesis import strategies as st
 
-from experiments import console
+from prismlab.experiments import console
 
 
 def stream(encoding="utf-8"):

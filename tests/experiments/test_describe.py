@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import errors
-from experiments import describe
+from prismlab.core import errors
+from prismlab.experiments.recipe import describe
 
 ADDRESS = """
 import test_describe
-from experiments import describe
+from prismlab.experiments.recipe import describe
 print(describe.address(describe.describe(test_describe.rich())))
 """
 

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 import small_models
 
-from core import errors, released
-from data import encode, tokenizer, windows
-from experiments import embedding, embeddings, main, released_weights, search_page
+from prismlab.core import errors
+from prismlab.core.weights import released
+from prismlab.data.loader import tokenizer
+from prismlab.data.video import encode, windows
+from prismlab.experiments import main
+from prismlab.experiments.released import embedding, embedding_archive, released_weights, search_html
 
 
 def _clip(seed: int, frames: int = 12) -> bytes:
@@ -46,7 +49,7 @@ def test_one_result_whichever_way_a_clip_is_passed(clips, tmp_path, capsys):
         folder.mkdir()
         code, out = _run(folder, *words)
         assert code == (0 if number == 0 else 3)
-        results.append(embeddings.read(out))
+        results.append(embedding_archive.read(out))
     first = results[0]
     assert [pathlib.Path(path).name for path in first.path] == ["a.mp4", "b<i>.mp4"]
     for each in results[1:]:
@@ -61,7 +64,7 @@ def test_one_result_whichever_way_a_clip_is_passed(clips, tmp_path, capsys):
 def test_the_vectors_are_those_of_the_released_model(clips, tmp_path):
     code, out = _run(tmp_path, clips / "a.mp4", "--stride-seconds", 2, "--tokens")
     assert code == 0
-    found = embeddings.read(out)
+    found = embedding_archive.read(out)
     assert found.start.tolist() == [0, 2]
     assert found.end.tolist() == [2, 3]
     assert found.frames.tolist() == [8, 4]
@@ -80,7 +83,7 @@ def test_a_model_without_a_pooler_says_which_vector_it_gives(clips, tmp_path, ca
     code, out = _run(tmp_path, clips / "a.mp4", "--frames", 2, "--resolution", 12, kind="video_encoder")
     assert code == 0
     assert "mean of the encoder's tokens" in capsys.readouterr().out
-    found = embeddings.read(out)
+    found = embedding_archive.read(out)
     assert "mean of the encoder's tokens" in found.vector
     assert found.frame_times.shape == (1, 2)
 
@@ -110,7 +113,7 @@ def test_nothing_found_is_a_mistake(tmp_path, capsys):
 def test_a_failed_run_leaves_an_older_file_alone(tmp_path):
     out = tmp_path / "emb.npz"
     out.write_bytes(b"older")
-    with pytest.raises(RuntimeError, match="stop"), embeddings.writing(out):
+    with pytest.raises(RuntimeError, match="stop"), embedding_archive.writing(out):
         raise RuntimeError("stop")
     assert out.read_bytes() == b"older"
     assert list(tmp_path.iterdir()) == [out]
@@ -120,9 +123,9 @@ def test_a_failed_run_leaves_an_older_file_alone(tmp_path):
 def test_a_file_that_is_no_embedding_is_refused(content, tmp_path):
     (tmp_path / "e.npz").write_bytes(content)
     with pytest.raises(errors.UserError, match=r"e\.npz"):
-        embeddings.read(tmp_path / "e.npz")
+        embedding_archive.read(tmp_path / "e.npz")
     with pytest.raises(errors.UserError, match="no such file"):
-        embeddings.read(tmp_path / "none.npz")
+        embedding_archive.read(tmp_path / "none.npz")
 
 
 def test_search_ranks_videos_and_its_page_holds_everything(clips, tmp_path, capsys):
@@ -138,7 +141,7 @@ def test_search_ranks_videos_and_its_page_holds_everything(clips, tmp_path, caps
     assert printed.count("a.mp4") == printed.count("b<i>.mp4") == 2
     scores = [float(found) for found in re.findall(r"\d\. +(-?\d\.\d{4})", printed)]
     assert scores[0] >= scores[1]
-    found = embeddings.read(out)
+    found = embedding_archive.read(out)
     encode_text = tokenizer.Tokenizer(model=str(spm)).prepare(tmp_path)
     ids, paddings = map(np.stack, zip(*map(encode_text, (query, "red"))))
     texts = embedding.texts(released_weights.load(model, weights), ids, paddings)
@@ -159,11 +162,11 @@ def test_search_ranks_videos_and_its_page_holds_everything(clips, tmp_path, caps
 
 
 def test_time_stamps_are_readable():
-    found = embeddings.Embeddings(
+    found = embedding_archive.Embeddings(
         np.zeros((1, 2)), ["a"], np.array([62.0]), np.array([63.5]), np.array([1]), np.zeros((1, 1)),
         np.zeros((1, 96, 96, 3), np.uint8), [], [], "m", "w", "v",
     )  # fmt: skip
-    assert search_page.span(found, 0) == "1:02-1:04"
+    assert search_html.span(found, 0) == "1:02-1:04"
 
 
 def _real_clips() -> list[pathlib.Path]:
@@ -198,7 +201,7 @@ def test_real_clips(model, tmp_path):
     for words in (sorted(map(str, folder.iterdir())), [str(folder)], [f"{folder}/*.mp4"]):
         out = tmp_path / "e.npz"
         assert main.main(["embed", *words, "--model", model, "--random-weights", "--out", str(out)]) == 0
-        found.append(embeddings.read(out))
+        found.append(embedding_archive.read(out))
     assert len(found[0].path) == 3
     assert found[0].frames.tolist() == [132, 250, 120]
     assert np.isfinite(found[0].vectors).all()

@@ -12,9 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import errors, names
-from experiments import console, describe, engine, recipe, storage, strict
-from experiments.tasks import task
+from prismlab.core import errors, trees
+from prismlab.experiments import console
+from prismlab.experiments.gin_strict import strict
+from prismlab.experiments.recipe import describe, recipe
+from prismlab.experiments.run import engine, work_directory
+from prismlab.experiments.tasks import task
 
 BASE = strict.load(cli.TINY).root
 
@@ -121,7 +124,7 @@ def _wider(tower):
 
 
 def hold(workdir: pathlib.Path, root, text: str = "text"):
-    return storage.claimed(workdir, root, text)
+    return work_directory.claimed(workdir, root, text)
 
 
 def test_a_work_directory_keeps_its_configuration(tmp_path):
@@ -223,30 +226,30 @@ def test_a_vocabulary_that_does_not_fit_is_refused():
 
 
 def test_digests_are_of_the_parameters(whole):
-    found = storage.digests(whole)
+    found = work_directory.digests(whole)
     assert [(name.partition("-")[0], at) for name, at, _ in found] == [("stage1", 8), ("stage2", 8)]
     for name, _, sha in found:
         done = json.loads((whole / "stages" / name / "done.json").read_text())
         assert done == {"step": 8, "digest": sha}
     with pytest.raises(errors.UserError, match="holds no saved stage"):
-        storage.digests(whole / "nothing")
+        work_directory.digests(whole / "nothing")
 
 
 def test_a_single_changed_byte_of_a_finished_stage_is_found(whole, tmp_path):
     stage = pathlib.Path(shutil.copytree(next(whole.glob("stages/stage1-*")), tmp_path / "stage"))
-    at, arrays = storage.read_stage(stage)
-    assert (at, names.digest(arrays)) == (8, json.loads((stage / "done.json").read_text())["digest"])
+    at, arrays = work_directory.read_stage(stage)
+    assert (at, trees.digest(arrays)) == (8, json.loads((stage / "done.json").read_text())["digest"])
     data = max((stage / "checkpoints/8/learner").rglob("d/*"), key=lambda path: path.stat().st_size)
     kept = data.read_bytes()
     damaged = 0
     for place in range(0, len(kept), len(kept) // 16):
         data.write_bytes(kept[:place] + bytes([kept[place] ^ 4]) + kept[place + 1 :])
         try:
-            found = names.digest(storage.read_stage(stage)[1])
+            found = trees.digest(work_directory.read_stage(stage)[1])
         except errors.UserError:
             damaged += 1
         else:  # a byte in which no array of the learner lies
-            assert found == names.digest(arrays)
+            assert found == trees.digest(arrays)
     assert damaged > 4
 
 
@@ -257,7 +260,7 @@ def test_a_stage_of_no_steps_keeps_what_it_starts_from(whole, tmp_path):
     runner = engine.Engine(tmp_path, cli.CACHE, console.make_console())
     for _ in range(2):
         runner.train(planned)
-        ((_, at, sha),) = storage.digests(tmp_path)
+        ((_, at, sha),) = work_directory.digests(tmp_path)
         assert at == 0
-        assert sha == storage.digests(whole)[0][2]
+        assert sha == work_directory.digests(whole)[0][2]
         (tmp_path / "stages" / planned.folder / "done.json").unlink()  # as if killed just before its end

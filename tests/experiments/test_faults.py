@@ -5,8 +5,8 @@ import pathlib
 import gin_help
 import pytest
 
-from core import errors
-from experiments import parse, strict
+from prismlab.core import errors
+from prismlab.experiments.gin_strict import parse, strict
 
 
 @pytest.fixture(autouse=True)
@@ -49,11 +49,11 @@ FAULTS = {
         "from core import erors\n" + STAGE,
         (),
         "a.gin:3: no module core.erors",
-        "'core.errors'",
+        "'prismlab.core.errors'",
     ),
     "unknown package": ("import nosuchpackage\n" + STAGE, (), "a.gin:3: no module nosuchpackage"),
     "import of a name": (
-        "from core.errors import UserError\n" + STAGE,
+        "from prismlab.core.errors import UserError\n" + STAGE,
         (),
         "a.gin:3: ",
         "`from core import errors`",

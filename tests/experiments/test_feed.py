@@ -9,9 +9,12 @@ import subprocess
 import cli
 import pytest
 
-from core import events
-from data import record, shards, source, world
-from experiments import feed, main
+from prismlab.core.train import event_log
+from prismlab.data.loader import source
+from prismlab.data.records import record, shards
+from prismlab.data.world import world
+from prismlab.experiments import main
+from prismlab.experiments.run import feed
 
 RENDERED = source.Rendered(world.World(clips=16, resolution=16, frames=2), workers=0)
 
@@ -33,7 +36,7 @@ def call(
 ) -> subprocess.CompletedProcess:
     text = pathlib.Path(cli.TINY).read_text()
     if lines:
-        text = text.replace("pipeline.Line.sources = {'clean': %SOURCE}\n", "")
+        text = text.replace("loader.Line.sources = {'clean': %SOURCE}\n", "")
         text = text.replace(
             "from data import pipeline", "from data import mixture\nfrom data import pipeline"
         )
@@ -48,14 +51,14 @@ def call(
 
 
 def test_bad_clips_are_named_in_the_ledger_and_counted_in_the_log(bad_shards, tmp_path):
-    done = call(bad_shards, tmp_path / "w", "pipeline.Line.max_bad_share=0.2")
+    done = call(bad_shards, tmp_path / "w", "loader.Line.max_bad_share=0.2")
     assert done.returncode == 0, done.stderr
     (stage,) = (tmp_path / "w" / "stages").iterdir()
     rows = [json.loads(line) for line in (stage / feed.LEDGER).read_text().splitlines()]
     assert sorted((row["source"], row["clip"]) for row in rows) == [("clean", 3), ("clean", 7)]
     assert "wanted a readable video" in next(row["reason"] for row in rows if row["clip"] == 3)
     assert "asks for 2" in next(row["reason"] for row in rows if row["clip"] == 7)
-    last = [each for each in events.read(stage / "events.jsonl") if each["kind"] == "mixture"][-1]
+    last = [each for each in event_log.read(stage / "events.jsonl") if each["kind"] == "mixture"][-1]
     # Four batches of four: every clip once, so the ledger is complete after the last step.
     assert {name: last[name] for name in last if "/" in name} == {
         "declared/clean": 4.0, "batches/clean": 4.0, "repeats/clean": 1.0, "bad/clean": 2.0,
@@ -63,17 +66,17 @@ def test_bad_clips_are_named_in_the_ledger_and_counted_in_the_log(bad_shards, tm
 
 
 def test_too_many_bad_clips_end_the_run_with_one_line(bad_shards, tmp_path):
-    done = call(bad_shards, tmp_path / "w", "pipeline.Line.max_bad_share=0.1")
+    done = call(bad_shards, tmp_path / "w", "loader.Line.max_bad_share=0.1")
     cli.one_fault(done, "source 'clean'", "2 of 16 clips are bad", "allows 1", feed.LEDGER)
 
 
 MIXED = """
-pipeline.Line.sources = {'clean': %SOURCE, 'still': %SOURCE}
-pipeline.Line.frames_of = {'still': 1}
-pipeline.Line.phases = (@last/mixture.Phase(),)
+loader.Line.sources = {'clean': %SOURCE, 'still': %SOURCE}
+loader.Line.frames_of = {'still': 1}
+loader.Line.phases = (@last/mixture.Phase(),)
 last/mixture.Phase.start = 4
 last/mixture.Phase.weights = {'clean': 1.0}
-pipeline.Line.unique = ('clips',)
+loader.Line.unique = ('clips',)
 """
 
 
@@ -84,7 +87,7 @@ def test_sources_of_two_lengths_train_by_turns_and_the_last_steps_on_one(tmp_pat
     assert done.returncode == 0, done.stderr
     assert "step 2: source 'still' has 1 frames; a step for it is compiled now" in done.stdout
     (stage,) = (tmp_path / "w" / "stages").iterdir()
-    last = [each for each in events.read(stage / "events.jsonl") if each["kind"] == "mixture"][-1]
+    last = [each for each in event_log.read(stage / "events.jsonl") if each["kind"] == "mixture"][-1]
     assert (last["batches/clean"], last["batches/still"]) == (4.0, 2.0)
     assert (last["declared/clean"], last["declared/still"]) == (4.0, 2.0)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments import fit
+from prismlab.experiments.gin_strict import check_types
 
 
 class Speaks(Protocol):
@@ -53,19 +53,19 @@ BAD = [
 
 @pytest.mark.parametrize(("value", "hint"), GOOD)
 def test_fits(value, hint):
-    assert fit.fit(value, hint) == value
-    assert type(fit.fit(value, hint)) is type(value)
+    assert check_types.fit(value, hint) == value
+    assert type(check_types.fit(value, hint)) is type(value)
 
 
 @pytest.mark.parametrize(("value", "hint"), BAD)
 def test_does_not_fit(value, hint):
-    with pytest.raises(fit.Mismatch):
-        fit.fit(value, hint)
+    with pytest.raises(check_types.Mismatch):
+        check_types.fit(value, hint)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(-1000, 1000)).map(tuple))
 def test_whole_numbers_become_floats_where_floats_are_wanted(numbers):
-    got = fit.fit(numbers, tuple[float, ...])
+    got = check_types.fit(numbers, tuple[float, ...])
     assert got == numbers
     assert all(type(each) is float for each in got)

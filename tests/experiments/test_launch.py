@@ -11,13 +11,17 @@ import cli
 import pytest
 import yaml
 
-from core import errors, places
-from experiments import console, describe, engine, storage, strict
-from experiments.launch import claims, command, gke, launch, local, slurm, units, worker
+from prismlab.core import errors
+from prismlab.core.io import filesystem
+from prismlab.experiments import console
+from prismlab.experiments.gin_strict import strict
+from prismlab.experiments.launch import gke, launch, local, slurm, units, worker, worker_command
+from prismlab.experiments.recipe import describe
+from prismlab.experiments.run import engine, leases, work_directory
 
 ABLATION = "smoke.gin"
 FAST = {"beat": 0.05, "stale": 0.5}
-RUN = places.place("gs://bucket/run")
+RUN = filesystem.place("gs://bucket/run")
 
 
 def test_a_unit_is_claimed_once_by_many_at_the_same_time(somewhere):
@@ -26,7 +30,7 @@ def test_a_unit_is_claimed_once_by_many_at_the_same_time(somewhere):
 
     def one():
         gate.wait()
-        if (held := claims.claim(somewhere, "unit")) is not None:
+        if (held := leases.claim(somewhere, "unit")) is not None:
             won.append(held)
 
     threads = [threading.Thread(target=one) for _ in range(8)]
@@ -35,23 +39,23 @@ def test_a_unit_is_claimed_once_by_many_at_the_same_time(somewhere):
     for thread in threads:
         thread.join()
     assert len(won) == 1
-    assert list(claims.living(somewhere)) == ["unit"]
-    assert claims.claim(somewhere, "unit") is None
+    assert list(leases.living(somewhere)) == ["unit"]
+    assert leases.claim(somewhere, "unit") is None
     won[0].release()
-    assert not claims.living(somewhere)
-    again = claims.claim(somewhere, "unit")
+    assert not leases.living(somewhere)
+    again = leases.claim(somewhere, "unit")
     assert again is not None
     again.release()
 
 
 def test_a_claim_without_a_sign_of_life_is_void_and_a_living_one_is_not(somewhere):
-    held = claims.claim(somewhere, "unit", **FAST)
+    held = leases.claim(somewhere, "unit", **FAST)
     time.sleep(1.0)
-    assert claims.claim(somewhere, "unit", **FAST) is None
-    assert claims.outlast(somewhere, "unit", **FAST) is None
+    assert leases.claim(somewhere, "unit", **FAST) is None
+    assert leases.outlast(somewhere, "unit", **FAST) is None
     held._ended.set()  # as if its process were gone
     held._thread.join()
-    taken = claims.outlast(somewhere, "unit", **FAST)
+    taken = leases.outlast(somewhere, "unit", **FAST)
     assert taken is not None
     assert held.lost
     assert not taken.lost
@@ -60,17 +64,17 @@ def test_a_claim_without_a_sign_of_life_is_void_and_a_living_one_is_not(somewher
 
 def test_a_claim_whose_answer_was_lost_is_ours(bucket, monkeypatch):
     """gcsfs asks again where no answer came, and then meets what it wrote itself."""
-    create = places.create
+    create = filesystem.create
 
     def without_answer(path, data):
         create(path, data)
         raise FileExistsError(path)
 
-    monkeypatch.setattr(places, "create", without_answer)
-    held = claims.claim(RUN, "unit")
+    monkeypatch.setattr(filesystem, "create", without_answer)
+    held = leases.claim(RUN, "unit")
     assert held is not None
-    monkeypatch.setattr(places, "create", create)
-    assert claims.claim(RUN, "unit") is None
+    monkeypatch.setattr(filesystem, "create", create)
+    assert leases.claim(RUN, "unit") is None
     held.release()
 
 
@@ -82,30 +86,30 @@ def test_who_cannot_show_life_ends_before_others_take_over(somewhere, monkeypatc
         held._ended.set()
 
     monkeypatch.setattr(os, "_exit", leave)
-    monkeypatch.setattr(places, "renew", lambda path, data: 1 // 0)
-    held = claims.claim(somewhere, "unit", beat=0.05, stale=0.3)
+    monkeypatch.setattr(filesystem, "renew", lambda path, data: 1 // 0)
+    held = leases.claim(somewhere, "unit", beat=0.05, stale=0.3)
     assert held is not None
     assert not ended.wait(0.2)
     assert ended.wait(5)
 
 
 def test_a_bucket_that_is_away_fails_no_unit(ablation, tmp_path, monkeypatch):
-    storage.record(tmp_path / "config.json", describe.describe(ablation))
+    work_directory.record(tmp_path / "config.json", describe.describe(ablation))
 
     def away(self, planned):
-        raise places.Unreachable("away")
+        raise filesystem.Unreachable("away")
 
     monkeypatch.setattr(engine.Engine, "train", away)
-    with pytest.raises(places.Unreachable):
+    with pytest.raises(filesystem.Unreachable):
         worker.work(tmp_path, tmp_path / "cache", ablation, console.silent())
-    assert not claims.failures(tmp_path)
-    assert not claims.living(tmp_path)
+    assert not leases.failures(tmp_path)
+    assert not leases.living(tmp_path)
 
 
 def test_a_name_that_begins_like_another_is_its_own_unit(tmp_path):
-    held = claims.claim(tmp_path, "score-1")
-    assert claims.claim(tmp_path, "score-1.2") is not None
-    assert claims.claim(tmp_path, "score-1") is None
+    held = leases.claim(tmp_path, "score-1")
+    assert leases.claim(tmp_path, "score-1.2") is not None
+    assert leases.claim(tmp_path, "score-1") is None
     held.release()
 
 
@@ -126,7 +130,7 @@ def ablation():
 
 
 def order(tmp_path, **settings):
-    return command.Order("smoke.gin", ("recipe.Ablation.seeds=(0, 1)",), tmp_path, 3, settings)
+    return worker_command.Order("smoke.gin", ("recipe.Ablation.seeds=(0, 1)",), tmp_path, 3, settings)
 
 
 @pytest.mark.parametrize(
@@ -182,31 +186,31 @@ def test_gpus_are_dealt_out(tmp_path, monkeypatch):
 
 def test_a_bucket_needs_no_disk_in_the_manifest(bucket):
     asked = {"image": "x", "topology": "v5e:2x2", "service_account": "lab"}
-    (read,) = yaml.safe_load_all(gke.preview(command.Order("x.gin", (), RUN, 1, asked)))
+    (read,) = yaml.safe_load_all(gke.preview(worker_command.Order("x.gin", (), RUN, 1, asked)))
     pod = read["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
     assert pod["serviceAccountName"] == "lab"
     assert "volumes" not in pod
     assert pod["containers"][0]["command"][-1] == "gs://bucket/run"
     with pytest.raises(errors.UserError, match="claim is of no use"):
-        gke.preview(command.Order("x.gin", (), RUN, 1, {**asked, "claim": "results"}))
+        gke.preview(worker_command.Order("x.gin", (), RUN, 1, {**asked, "claim": "results"}))
 
 
 def test_the_manifest_is_written_where_the_results_go(somewhere, capsys):
     asked = {"image": "x", "topology": "v5e:2x2"}
-    asked |= {} if places.is_remote(somewhere) else {"claim": "results"}
-    gke.run(command.Order("x.gin", (), somewhere, 1, asked))
+    asked |= {} if filesystem.is_remote(somewhere) else {"claim": "results"}
+    gke.run(worker_command.Order("x.gin", (), somewhere, 1, asked))
     assert yaml.safe_load((somewhere / "jobset.yaml").read_text())["kind"] == "JobSet"
-    assert ("gcloud storage cat gs://bucket" in capsys.readouterr().out) == places.is_remote(somewhere)
+    assert ("gcloud storage cat gs://bucket" in capsys.readouterr().out) == filesystem.is_remote(somewhere)
 
 
 def test_submitit_keeps_its_files_on_a_disk(tmp_path, bucket, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert slurm._folder(command.Order("x.gin", (), RUN, 1, {})) == tmp_path / "slurm"
+    assert slurm._folder(worker_command.Order("x.gin", (), RUN, 1, {})) == tmp_path / "slurm"
     assert slurm._folder(order(tmp_path / "w")) == tmp_path / "w/slurm"
 
 
 def test_a_dry_run_is_refused_where_the_run_would_be(ablation, tmp_path):
-    storage.record(tmp_path / "config.json", {})
+    work_directory.record(tmp_path / "config.json", {})
     (tmp_path / "stages/stage1-s0-0/checkpoints/2").mkdir(parents=True)
     options = argparse.Namespace(
         file="x.gin", bindings=[], workdir=tmp_path, jobs=1, setting=[], launcher="local", dry_run=True

@@ -9,7 +9,7 @@ import shutil
 import cli
 import pytest
 
-from experiments import main
+from prismlab.experiments import main
 
 # smoke.gin, made smaller still.
 SMALL = (

@@ -28,6 +28,7 @@ def copy(tmp_path_factory) -> pathlib.Path:
         shutil.copytree(
             cli.REPOSITORY / room, place / room, ignore=shutil.ignore_patterns("__pycache__", "records")
         )
+    shutil.copytree(cli.REPOSITORY / "prismlab", place / "prismlab", symlinks=True)
     for name in ("pyproject.toml", "WORKSPACE.md"):
         shutil.copy(cli.REPOSITORY / name, place)
     (place / "objectives" / "unit_length.py").write_text(OBJECTIVE)
@@ -37,8 +38,8 @@ def copy(tmp_path_factory) -> pathlib.Path:
 def test_it_trains(copy, tmp_path):
     text = (copy / "tests/experiments/tiny.gin").read_text()
     text = text.replace(
-        "from objectives import masked\n",
-        "from objectives import masked\nfrom objectives import unit_length\n",
+        "from prismlab.objectives import masked\n",
+        "from prismlab.objectives import masked\nfrom prismlab.objectives import unit_length\n",
     )
     file = copy / "mine.gin"
     file.write_text(text.replace(BEFORE, LINE))

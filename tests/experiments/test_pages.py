@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from core import errors, events
-from experiments import pages, report
+from prismlab.core import errors
+from prismlab.core.train import event_log
+from prismlab.experiments.report import html_report, results_table
 
 HOSTILE = '<script>alert("1")</script>$\\frac$|`x`\x00\ud800'
 
@@ -38,27 +39,27 @@ def make(folder, label="stage 2"):
         logs.append({"label": row, "seed": 0, "stage": label, "events": "shared/events.jsonl"})
     logs.append({"label": label, "seed": 0, "stage": "second", "events": "own/events.jsonl"})
     for name in ("shared", "own"):
-        with events.EventLog(folder / name / "events.jsonl") as log:
+        with event_log.EventLog(folder / name / "events.jsonl") as log:
             for step in range(5):
                 log.write(step, "train", {"loss": 1.0 / (1 + step), "loss/masked": step, "speed": 3.0})
             log.write(5, "train", {"loss": float("nan")})
             log.write(5, "eval", {"loss": 9.0})
-    table = report.build_table(results, reference=["stage 1"], logs=logs, config=label, command=label)
-    report.write_table(table, folder / "table.json")
+    table = results_table.build_table(results, reference=["stage 1"], logs=logs, config=label, command=label)
+    results_table.write_table(table, folder / "table.json")
 
 
 def test_files_give_the_same_bytes_twice(tmp_path):
     make(tmp_path)
-    first = report.read_table(tmp_path / "table.json")
-    assert pages.rebuild(tmp_path) == first
+    first = results_table.read_table(tmp_path / "table.json")
+    assert html_report.rebuild(tmp_path) == first
     before = [(tmp_path / name).read_bytes() for name in ("report.html", "report.md")]
-    pages.rebuild(tmp_path)
+    html_report.rebuild(tmp_path)
     assert [(tmp_path / name).read_bytes() for name in ("report.html", "report.md")] == before
 
 
 def test_hostile_words_stay_words(tmp_path):
     make(tmp_path, label=HOSTILE)
-    pages.rebuild(tmp_path)
+    html_report.rebuild(tmp_path)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     tags = Tags()
     tags.feed(page)
@@ -74,7 +75,7 @@ def test_hostile_words_stay_words(tmp_path):
 
 def test_the_page_holds_numbers_protocols_and_configuration(tmp_path):
     make(tmp_path)
-    pages.rebuild(tmp_path)
+    html_report.rebuild(tmp_path)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "0.550 [-0.09, 1.19]" in page
     assert "chance 0.125" in page
@@ -84,7 +85,7 @@ def test_the_page_holds_numbers_protocols_and_configuration(tmp_path):
 
 def test_a_shared_log_is_read_once_and_odd_values_are_left_out(tmp_path):
     make(tmp_path)
-    curves = pages.read_curves(tmp_path, report.read_table(tmp_path / "table.json"))
+    curves = html_report.read_curves(tmp_path, results_table.read_table(tmp_path / "table.json"))
     assert [(curve.label, curve.stage, curve.term) for curve in curves] == [
         ("stage 1 (shared by 2 rows)", "stage 2", "loss"),
         ("stage 1 (shared by 2 rows)", "stage 2", "loss/masked"),
@@ -98,16 +99,16 @@ def test_without_named_logs_the_folder_is_searched(tmp_path):
     make(tmp_path)
     table = json.loads((tmp_path / "table.json").read_text())
     del table["logs"]
-    curves = pages.read_curves(tmp_path, table)
+    curves = html_report.read_curves(tmp_path, table)
     assert {curve.label for curve in curves} == {"own", "shared"}
 
 
 def test_missing_files_are_named(tmp_path):
     with pytest.raises(errors.UserError, match="no such file"):
-        pages.rebuild(tmp_path)
+        html_report.rebuild(tmp_path)
     with pytest.raises(errors.UserError, match="folder of an ablation"):
-        pages.rebuild(tmp_path / "nowhere")
+        html_report.rebuild(tmp_path / "nowhere")
     make(tmp_path)
     (tmp_path / "own" / "events.jsonl").unlink()
     with pytest.raises(errors.UserError, match=r"own.*no such file"):
-        pages.rebuild(tmp_path)
+        html_report.rebuild(tmp_path)

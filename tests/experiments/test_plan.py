@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from core import errors, stack
-from experiments import main
-from experiments.plan import chips, compiled, flops, hlo, memory, roofline, topology
+from prismlab.core import errors
+from prismlab.core.nn import transformer_stack
+from prismlab.experiments import main
+from prismlab.experiments.cost import chips, flops, peak_memory, roofline
+from prismlab.experiments.plan import compiled, hlo, topology
 
 
 def test_topologies_are_read_and_swept():
@@ -35,7 +37,7 @@ def test_unknown_topologies_are_told_all_at_once_with_the_list():
 
 
 def _stack(remat: str):
-    make = lambda key: stack.Stack(3, 16, 2, 64, remat=remat, key=key)
+    make = lambda key: transformer_stack.Stack(3, 16, 2, 64, remat=remat, key=key)
     tree = eqx.filter_eval_shape(make, jax.random.key(0))
     arrays, static = eqx.partition(tree, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
     call = lambda arrays, x: jnp.sum(eqx.combine(arrays, static)(x))
@@ -57,7 +59,7 @@ def test_recomputation_costs_operations_and_saves_memory():
     for remat in ("none", "nothing_saveable"):
         call, arrays, x = _stack(remat)
         graph = jax.make_jaxpr(jax.grad(call))(arrays, x)
-        found[remat] = sum(flops.products(graph).values()), memory.peak(graph)
+        found[remat] = sum(flops.products(graph).values()), peak_memory.peak(graph)
     assert 1.15 < found["nothing_saveable"][0] / found["none"][0] <= 4 / 3
     assert found["nothing_saveable"][1] < found["none"][1]
 
@@ -70,7 +72,7 @@ def test_peak_holds_what_is_alive_and_no_more():
 
     graph = jax.make_jaxpr(chain)(jax.ShapeDtypeStruct((64, 64), jnp.float32))
     one = 64 * 64 * 4
-    assert 3 * one <= memory.peak(graph) < 3.1 * one
+    assert 3 * one <= peak_memory.peak(graph) < 3.1 * one
 
 
 def test_the_roofline_is_its_slowest_resource():

@@ -12,9 +12,10 @@ import cli
 import numpy as np
 import pytest
 
-from core import checkpoint, events, places
-from experiments import storage, strict
-from experiments.launch import claims
+from prismlab.core.io import filesystem
+from prismlab.core.train import checkpoint, event_log
+from prismlab.experiments.gin_strict import strict
+from prismlab.experiments.run import leases, work_directory
 
 pytestmark = pytest.mark.slow
 SMOKE = "smoke.gin"
@@ -56,7 +57,7 @@ def losses(workdir: pathlib.Path) -> np.ndarray:
     """Return the loss of every step of every stage."""
     logs = sorted(workdir.glob("stages/*/events.jsonl"))
     return np.asarray(
-        [[line["loss"] for line in events.read(log) if line["kind"] == "train"] for log in logs]
+        [[line["loss"] for line in event_log.read(log) if line["kind"] == "train"] for log in logs]
     )
 
 
@@ -106,7 +107,7 @@ def test_two_processes_train_as_one_does(alone, pair):
 
 def test_two_processes_train_in_a_bucket_as_one_does_on_a_disk(alone, bucket):
     """The second is killed; both start again when the claim of the first has grown stale."""
-    workdir = places.place("gs://bucket/run")
+    workdir = filesystem.place("gs://bucket/run")
     first, second = started(workdir, 2, 2)
     wait_for_a_checkpoint(workdir, first, second)
     second.send_signal(signal.SIGKILL)
@@ -126,7 +127,7 @@ def test_a_killed_process_ends_the_run_and_one_process_goes_on(alone, tmp_path):
     assert "start all of them again" in err
     assert "Traceback" not in err
     second.communicate()
-    assert storage.digests(tmp_path)[0][1] < 8
+    assert work_directory.digests(tmp_path)[0][1] < 8
     ((code, err),) = finished(started(tmp_path, 1, 4))
     assert code == 0, err
     near(tmp_path, alone)
@@ -172,7 +173,7 @@ def test_a_host_whose_data_fail_ends_the_run_with_its_reason(tmp_path):
 def made_ready(workdir: pathlib.Path) -> pathlib.Path:
     """Make a work directory ready for workers, as a launcher does."""
     loaded = strict.load(SMOKE)
-    with storage.claimed(workdir, loaded.root, loaded.text):
+    with work_directory.claimed(workdir, loaded.root, loaded.text):
         return workdir
 
 
@@ -213,7 +214,7 @@ def test_a_unit_that_one_host_cannot_do_is_noted_and_left_out_by_the_next_worker
         [cli.start(*words, env=first), cli.start(*words, env=second, **modules)]
     )
     assert (code, failed) == (75, 2), err + why
-    assert len(claims.failures(shared)) == 1
+    assert len(leases.failures(shared)) == 1
     for code, err in finished(workers(shared)):
         assert code == 4, err
     assert not any(shared.glob("stages/*/done.json"))

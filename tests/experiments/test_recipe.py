@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import errors, optim
-from data import pipeline, source, tokenizer, world
-from experiments import recipe
+from prismlab.core import errors
+from prismlab.core.train import optim
+from prismlab.data.loader import loader, source, tokenizer
+from prismlab.data.world import world
+from prismlab.experiments.recipe import recipe
 
 quick = settings(max_examples=25, deadline=None)
 
@@ -19,7 +21,7 @@ def tower(size: int, depth: int = 1, *, key=None):
 
 
 HOME = source.Rendered(world.World(clips=4, resolution=16, frames=2))
-LINE = pipeline.Line({"clean": HOME}, tokenizer.Tokenizer((HOME,)), frames=2, resolution=16)
+LINE = loader.Line({"clean": HOME}, tokenizer.Tokenizer((HOME,)), frames=2, resolution=16)
 STAGE1 = recipe.Stage(
     name="stage1", towers={"video": functools.partial(tower, size=8)},
     objectives={"a": functools.partial(tower)},

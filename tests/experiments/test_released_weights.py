@@ -5,8 +5,14 @@ import numpy as np
 import pytest
 import small_models
 
-from core import checkpoint, errors, names, released
-from experiments import check, engine, main, released_weights, strict
+from prismlab.core import errors, trees
+from prismlab.core.train import checkpoint
+from prismlab.core.weights import released
+from prismlab.experiments import main
+from prismlab.experiments.gin_strict import strict
+from prismlab.experiments.recipe import check
+from prismlab.experiments.released import released_weights
+from prismlab.experiments.run import engine
 
 WORKED = [
     "adapt_frozen.gin",
@@ -76,7 +82,7 @@ def test_the_address_is_of_the_weights_and_not_of_their_place(tmp_path):
     other = tmp_path / "elsewhere.npz"
     other.write_bytes(small_models.GOLDEN.joinpath("video_encoder_params.npz").read_bytes())
     one, two = (released_weights.Released(model, str(path)) for path in (weights, other))
-    assert one.digest() == two.digest() == names.digest(one.arrays())
+    assert one.digest() == two.digest() == trees.digest(one.arrays())
     changed = dict(np.load(other))
     changed["params/spatial_ln/bias"] = changed["params/spatial_ln/bias"] + 1
     np.savez(other, **changed)
@@ -120,7 +126,7 @@ def test_towers_of_each_kind(tmp_path):
 
 def test_random_weights_are_the_same_each_time(tmp_path):
     model, _ = small_models.named(tmp_path, "video_encoder")
-    one, two = (names.digest(names.flatten(released_weights.load(model, None))) for _ in range(2))
+    one, two = (trees.digest(trees.flatten(released_weights.load(model, None))) for _ in range(2))
     assert one == two
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(errors.UserError, match="JSON object"):

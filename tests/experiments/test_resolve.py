@@ -9,7 +9,7 @@ import gin_parts as parts
 import hypothesis
 from hypothesis import strategies as st
 
-from experiments import parse, reach, resolve, sheet
+from prismlab.experiments.gin_strict import binding_table, parse, resolve, unused
 
 HEAD = "from __gin__ import dynamic_registration\nimport gin_parts as parts\n"
 NAMES = ("root", "first", "second", "third")
@@ -44,17 +44,17 @@ def configs(draw: st.DrawFn) -> list[str]:
     return [f"{left} = {right}" for left, right in lines.items()]
 
 
-def read(lines: list[str]) -> tuple[parse.Reader, sheet.Target]:
+def read(lines: list[str]) -> tuple[parse.Reader, binding_table.Target]:
     reader = parse.Reader()
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "a.gin"
         path.write_text(HEAD + "\n".join(lines))
         reader.file(path, "a.gin", "a.gin")
     assert not reader.faults.lines
-    return reader, sheet.Target(parts.root, "gin_parts", "root")
+    return reader, binding_table.Target(parts.root, "gin_parts", "root")
 
 
-def build(reader: parse.Reader, target: sheet.Target) -> object:
+def build(reader: parse.Reader, target: binding_table.Target) -> object:
     return resolve.Builder(reader.sheet, reader.faults).make(target, (), True, "x", "root")
 
 
@@ -76,7 +76,7 @@ def test_agrees_with_gin(lines):
 def test_a_binding_is_reached_exactly_when_changing_it_changes_the_result(lines):
     reader, target = read(lines)
     before = build(reader, target)
-    reached = reach.Reached(reader.sheet, target, 0).entries
+    reached = unused.Reached(reader.sheet, target, 0).entries
     for key, history in list(reader.sheet.history.items()):
         entry = history[-1]
         reader.sheet.history[key] = [dataclasses.replace(entry, value="changed")]

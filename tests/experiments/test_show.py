@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core import keys, masking
-from data import pipeline
-from experiments import main, show, storage, strict
+from prismlab.core import keys
+from prismlab.core.train import masking
+from prismlab.data.loader import loader
+from prismlab.experiments import main
+from prismlab.experiments.gin_strict import strict
+from prismlab.experiments.run import step_picture, work_directory
 
 
 def call(*words: object) -> tuple[int, str, str]:
@@ -27,13 +30,15 @@ def test_a_step_is_drawn_with_frames_masks_and_origin(tmp_path):
     experiment = strict.load(cli.TINY, []).root
     stage = next(each for each in experiment.stages if each.name == "stage2")
     stream = stage.data.open(
-        stage.batch_size, stage.steps, experiment.seed, "stage2", storage.default_cache()
+        stage.batch_size, stage.steps, experiment.seed, "stage2", work_directory.default_cache()
     )
-    assert found["checksum"] == pipeline.checksum(stream.batch(3))
+    assert found["checksum"] == loader.checksum(stream.batch(3))
     assert found["checksum"] in told
     assert [each["clip"] for each in found["examples"]] == stream.seen(3)[1].clips.tolist()
     picture = Image.open(tmp_path / "step-3.png")
-    assert picture.size[1] > stage.batch_size * 2 * show.SIDE  # a row of frames and one of masks an example
+    assert (
+        picture.size[1] > stage.batch_size * 2 * step_picture.SIDE
+    )  # a row of frames and one of masks an example
     (hidden,) = found["examples"][0]["visible"].values()
     assert len(hidden) < found["frames"] * found["patches"]
 
@@ -44,8 +49,8 @@ def test_masks_are_those_of_the_training_step(monkeypatch):
 
     import tiny
 
-    from core import learner, optim, step
-    from objectives import contrastive
+    from prismlab.core.train import learner, optim, step
+    from prismlab.objectives import contrastive
 
     plain = masking.sample_batch
 
@@ -59,7 +64,7 @@ def test_masks_are_those_of_the_training_step(monkeypatch):
     built = learner.build(
         {"video": tiny.video_tower, "text": tiny.text_tower}, made, None, key=keys.seeded(0)
     )
-    drawn = show.masks_of(
+    drawn = step_picture.masks_of(
         built.views(), stage="stage1", seed=5, step=2, batch=4, frames=tiny.FRAMES, patches=tiny.PATCHES
     )
     optimizer = optim.AdamW(optim.Schedule(1e-3, 1)).build(4)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from scipy import stats as reference
 
-from experiments import stats
+from prismlab.experiments.report import stats
 
 few = hypothesis.settings(max_examples=50, deadline=None)
 number = st.floats(-1e3, 1e3, allow_subnormal=False)

@@ -7,8 +7,9 @@ import gin_help
 import gin_parts as parts
 import pytest
 
-from core import errors
-from experiments import describe, parse, strict
+from prismlab.core import errors
+from prismlab.experiments.gin_strict import parse, strict
+from prismlab.experiments.recipe import describe
 
 
 @pytest.fixture(autouse=True)

@@ -16,10 +16,11 @@ import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import optim
-from data import pipeline, source, tokenizer, world
-from experiments import tasks
-from experiments.tasks import adapter, finetune, mlap, probe, retrieval, tuning
+from prismlab.core.train import optim
+from prismlab.data.loader import loader, source, tokenizer
+from prismlab.data.world import world
+from prismlab.experiments import tasks
+from prismlab.experiments.tasks import adapter, finetune, mlap, probe, retrieval, tuning
 
 quick = settings(max_examples=25, deadline=None)
 HOME = source.Rendered(world.World(clips=160, resolution=16, frames=2), workers=0)
@@ -141,7 +142,7 @@ def planted():
 
         class Drawn(probe.AttentiveProbe):
             def _features(self, tower, home, clips, cache):
-                _, records = pipeline.read_all(home, cache, frames=2, resolution=16, limit=clips)
+                _, records = loader.read_all(home, cache, frames=2, resolution=16, limit=clips)
                 labels = {label: probe._classes(records, label) for label in self.labels}
                 tokens = rng.normal(size=(clips, 4, 24)).astype(np.float32)
                 for start, label in ((0, "species"), (12, "motion")):

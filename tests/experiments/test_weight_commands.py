@@ -7,8 +7,8 @@ import pathlib
 import numpy as np
 import pytest
 
-from core import released
-from experiments import main
+from prismlab.core.weights import released
+from prismlab.experiments import main
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 ENCODER = {

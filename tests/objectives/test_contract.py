@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import tiny
 
-import objectives
-from core import learner, names, objective, types
+from prismlab import objectives
+from prismlab.core import trees, types
+from prismlab.core.train import learner, objective
 
 KEY = jax.random.key(3)
 SMALL = {"dim": 8, "depth": 1, "heads": 2, "mlp_dim": 16, "pooler_heads": 2, "remat": "none"}
@@ -25,7 +26,7 @@ WITHOUT_EFFECT = "attention/key/b"
 
 def _discover():
     found = []
-    for module in pkgutil.walk_packages(objectives.__path__, "objectives."):
+    for module in pkgutil.walk_packages(objectives.__path__, "prismlab.objectives."):
         for value in vars(importlib.import_module(module.name)).values():
             is_one = isinstance(value, type) and issubclass(value, objective.AbstractObjective)
             if is_one and value.__module__ == module.name:
@@ -97,11 +98,11 @@ def case(request):
 
 def _values(result):
     (loss, named), gradients = result
-    return {"loss": loss, **{k: m.value for k, m in named.items()}, **names.flatten(gradients)}
+    return {"loss": loss, **{k: m.value for k, m in named.items()}, **trees.flatten(gradients)}
 
 
 def test_the_walk_finds_every_file_of_the_package():
-    files = {module.name for module in pkgutil.walk_packages(objectives.__path__, "objectives.")}
+    files = {module.name for module in pkgutil.walk_packages(objectives.__path__, "prismlab.objectives.")}
     assert {kind.__module__ for kind, _ in FOUND} == files
 
 
@@ -126,14 +127,14 @@ def test_loss_and_metrics_are_finite_float32_scalars(case):
 
 def test_gradient_reaches_each_own_array_and_none_of_the_teacher(case):
     _, (student, teacher) = case.score((case.tree, case.teacher), case.batch)
-    own = names.flatten(student.objectives["it"])
-    assert own.keys() == names.flatten(case.own).keys()
+    own = trees.flatten(student.objectives["it"])
+    assert own.keys() == trees.flatten(case.own).keys()
     for name, gradient in own.items():
         assert jnp.isfinite(gradient).all(), name
         assert name.endswith(WITHOUT_EFFECT) or (gradient != 0).any(), name
-    for name, gradient in names.flatten(teacher).items():
+    for name, gradient in trees.flatten(teacher).items():
         np.testing.assert_array_equal(gradient, 0.0, err_msg=name)
-    encoder = names.flatten(student.towers["video"].encoder)
+    encoder = trees.flatten(student.towers["video"].encoder)
     assert any((gradient != 0).any() for gradient in encoder.values()), "the student learns nothing"
 
 
@@ -163,7 +164,7 @@ def test_only_placeholders_give_zero_and_no_gradient(case):
     empty = eqx.tree_at(lambda batch: batch.weight, case.batch, jnp.zeros(4))
     (loss, _), gradients = case.score((case.tree, case.teacher), empty)
     assert float(loss) == 0.0
-    for name, gradient in names.flatten(gradients).items():
+    for name, gradient in trees.flatten(gradients).items():
         np.testing.assert_array_equal(gradient, 0.0, err_msg=name)
 
 

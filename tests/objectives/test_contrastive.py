@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import errors, objective, types
-from objectives import contrastive
+from prismlab.core import errors, types
+from prismlab.core.train import objective
+from prismlab.objectives import contrastive
 
 DIMS = types.Dims(frames=1, patches=1, patch_values=3, video_dim=6, teacher_dim=6, text_dim=6)
 

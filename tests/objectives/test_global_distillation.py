@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tiny
 
-from core import masking, objective, types
-from objectives import global_distillation
+from prismlab.core import types
+from prismlab.core.train import masking, objective
+from prismlab.objectives import global_distillation
 
 DIMS = types.Dims(tiny.FRAMES, tiny.PATCHES, 12, 8, 6)
 KEY = jax.random.key(0)

@@ -10,8 +10,10 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import masking, objective, types, video
-from objectives import masked
+from prismlab.core import types
+from prismlab.core.towers import video
+from prismlab.core.train import masking, objective
+from prismlab.objectives import masked
 
 DIMS = types.Dims(tiny.FRAMES, tiny.PATCHES, 12, 8, 6)
 KEY = jax.random.key(0)

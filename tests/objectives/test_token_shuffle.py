@@ -8,8 +8,9 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import masking, objective, types
-from objectives import masked, token_shuffle
+from prismlab.core import types
+from prismlab.core.train import masking, objective
+from prismlab.objectives import masked, token_shuffle
 
 DIMS = types.Dims(tiny.FRAMES, tiny.PATCHES, 12, 8, 6)
 KEY = jax.random.key(0)

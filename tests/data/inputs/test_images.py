@@ -5,16 +5,17 @@ import pathlib
 import numpy as np
 import pytest
 
-from core import errors
-from data import container, encoding, frames
-from data.inputs import images, media
+from prismlab.core import errors
+from prismlab.data.corpus import clip_encoding
+from prismlab.data.corpus.inputs import images, media
+from prismlab.data.video import container, frames
 
 LIMITS = container.Limits()
 
 
 def picture(path: pathlib.Path, level: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encoding.jpeg(np.full((24, 32, 3), level, np.uint8), 90))
+    path.write_bytes(clip_encoding.jpeg(np.full((24, 32, 3), level, np.uint8), 90))
 
 
 def made(home, encode) -> list:
@@ -27,7 +28,7 @@ def test_images(tmp_path) -> None:
     picture(tmp_path / "b/c.jpg", 200)
     (tmp_path / "b/c.json").write_text('{"caption": "two hundred", "n": 1}')
     picture(tmp_path / "d.jpg", 0)
-    (one, first), (_, second), (last, fault) = made(images.Images(str(tmp_path)), encoding.Jpeg(16))
+    (one, first), (_, second), (last, fault) = made(images.Images(str(tmp_path)), clip_encoding.Jpeg(16))
     assert (one.key, first.record.kind, first.record.caption) == ("a.jpg", "image", "ten")
     assert frames.decode(first.record).shape == (1, 16, 21, 3)
     assert (second.record.labels, second.seconds) == ({"n": 1}, 0.0)
@@ -35,7 +36,9 @@ def test_images(tmp_path) -> None:
     assert "wanted a caption beside it, d.txt or .json" in last.fault
 
 
-@pytest.mark.parametrize("encode", [encoding.H264(16), encoding.Jpeg(16), encoding.Untouched()])
+@pytest.mark.parametrize(
+    "encode", [clip_encoding.H264(16), clip_encoding.Jpeg(16), clip_encoding.Untouched()]
+)
 def test_frame_folders_in_the_order_a_person_counts(tmp_path, encode) -> None:
     for number in (1, 2, 10):
         picture(tmp_path / f"clip/frame_{number}.jpg", 20 * number)

@@ -5,8 +5,8 @@ import pathlib
 
 import pytest
 
-from core import errors
-from data.inputs import clock, media, table
+from prismlab.core import errors
+from prismlab.data.corpus.inputs import media, table, timestamps
 
 ROWS = [
     ("a.mp4", 'one, "two"\nthree', 0.5, None),
@@ -110,9 +110,9 @@ def test_a_wrong_time_is_a_fault_of_its_clip(tmp_path, text, told) -> None:
     [(1, 1.0), ("2.5", 2.5), ("1:02", 62.0), ("01:00:00,5", 3600.5), (None, None), (" ", None)],
 )
 def test_clock(value, seconds) -> None:
-    assert clock.seconds(value) == seconds
+    assert timestamps.seconds(value) == seconds
     with pytest.raises(ValueError):
-        clock.seconds(True)
+        timestamps.seconds(True)
 
 
 @pytest.mark.parametrize("wrong", [{"rows_per_shard": 0}, {"fps": 0.0}])

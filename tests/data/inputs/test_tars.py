@@ -6,7 +6,7 @@ import tarfile
 
 import pytest
 
-from data.inputs import media, tars
+from prismlab.data.corpus.inputs import media, tars
 
 
 def tar(path: pathlib.Path, members: dict[str, bytes], *more: tarfile.TarInfo, mode: str = "w") -> tars.Tars:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import errors
-from data.inputs import media, subtitles, transcripts
+from prismlab.core import errors
+from prismlab.data.corpus.inputs import media, subtitles, transcripts
 
 VTT = """WEBVTT
 

@@ -1,0 +1,1 @@
+"""File systems: local paths, gs:// and other URLs behind the same calls."""

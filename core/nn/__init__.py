@@ -1,0 +1,1 @@
+"""Neural network layers that every tower and decoder shares."""

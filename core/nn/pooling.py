@@ -1,0 +1,65 @@
+"""One vector from many tokens: attention with a learned query."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from prismlab.core import keys
+from prismlab.core.nn import layers, transformer_stack
+
+
+class AttentionPooler(eqx.Module):
+    """A learned query looks at all tokens; then a layer norm. No feed-forward, no skip, no logit cap.
+
+    Source: VideoPrism section 2.3.1 and appendix C.1 (MAP head); public release, layers.py.
+    """
+
+    query: Float[Array, "1 d"]
+    attention: layers.Attention
+    norm: layers.LayerNorm
+
+    def __init__(self, dim: int, heads: int, hidden_dim: int | None = None, *, key: PRNGKeyArray):
+        """Draw the pooler.
+
+        Args:
+            dim: width of the tokens and of the result.
+            heads: attention heads; must divide hidden_dim.
+            hidden_dim: width of all heads together, 4 * dim if None (contrastive); classifiers use dim.
+            key: a typed JAX key.
+        """
+        self.query = layers.lecun_normal(keys.fold(key, "query"), (1, dim), 1)
+        self.attention = layers.Attention(
+            dim,
+            heads,
+            hidden_dim=4 * dim if hidden_dim is None else hidden_dim,
+            logit_cap=0.0,
+            per_dimension_scale=True,
+            key=keys.fold(key, "attention"),
+        )
+        self.norm = layers.LayerNorm(dim)
+
+    def __call__(
+        self, x: Float[Array, "b m d"], paddings: Float[Array, "b m"] | None = None
+    ) -> Float[Array, "b d"]:
+        """Pool tokens into one vector.
+
+        Args:
+            x: float [b, m, d].
+            paddings: 1.0 where a token must not be looked at; None means look at all.
+
+        Returns:
+            float [b, d], not normalised to unit length.
+        """
+        # With one query, q·(W x) = (W' q)·x and sum_s p_s (W x_s) = W (sum_s p_s x_s): keys and values,
+        # which would be 4 * d wide for every token, are never formed. The key's bias adds the same to
+        # every logit, which the softmax ignores.
+        attention = self.attention
+        query = attention.scaled(attention.query(self.query.astype(x.dtype)))[0]
+        probe = jnp.einsum("dhk,hk->dh", attention.key.w.astype(x.dtype), query)
+        logits = jnp.swapaxes(layers.rows_times(x, probe), 1, 2).astype(jnp.float32)
+        if paddings is not None:
+            logits = jnp.where(transformer_stack.key_padding(paddings)[:, :, 0], logits, layers.MASKED_LOGIT)
+        mixed = jax.nn.softmax(logits, axis=-1).astype(x.dtype) @ x
+        value = jnp.einsum("bhd,dhk->bhk", mixed, attention.value.w.astype(x.dtype))
+        return self.norm(attention.post(value + attention.value.b.astype(x.dtype)))

@@ -1,0 +1,74 @@
+"""Positions: learnable tables that stretch to other lengths, and fixed sines for text."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from prismlab.core.nn import layers
+
+
+class PositionTable(eqx.Module):
+    """A learnable vector for every place of a line (time) or of a plane (space).
+
+    Source: VideoPrism appendix B (learnable, decoupled in space and time, interpolated to other lengths).
+    """
+
+    table: Float[Array, "places d"]
+    shape: tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(self, shape: tuple[int, ...], dim: int, *, std: float | None = None, key: PRNGKeyArray):
+        """Draw the table.
+
+        Args:
+            shape: (frames,) or (rows, columns).
+            dim: width of the tokens.
+            std: standard deviation of the first values; None means lecun-normal, 1 / sqrt(places).
+            key: a typed JAX key.
+        """
+        places = math.prod(shape)
+        if std is None:
+            self.table = layers.lecun_normal(key, (places, dim), places)
+        else:
+            self.table = std * jax.random.normal(key, (places, dim))
+        self.shape = shape
+
+    def __call__(self, shape: tuple[int, ...] | None = None) -> Float[Array, "wanted d"]:
+        """Return one vector a place, stretched bilinearly if the wanted shape differs from the table's.
+
+        Args:
+            shape: (frames,) or (rows, columns); None means the table's own.
+
+        Returns:
+            float32 [prod(shape), d].
+        """
+        if shape is None or shape == self.shape:
+            return self.table
+        assert len(shape) == len(self.shape)
+        dim = self.table.shape[-1]
+        plane = self.table.reshape(*self.shape, dim)
+        return jax.image.resize(plane, (*shape, dim), method="bilinear").reshape(-1, dim)
+
+
+def sinusoids(length: int, dim: int, last_included: bool = True) -> Float[Array, "length d"]:
+    """Return the fixed positions of the text tower: all sines, then all cosines.
+
+    Args:
+        length: number of places.
+        dim: width; an odd one ends in a zero.
+        last_included: whether the longest wavelength is one of the steps, as in the release, or the
+            step after the last, as in transformers.
+
+    Returns:
+        float32 [length, dim], wavelengths from 2π to 2π * 10,000 in geometric steps.
+
+    Source: public release, encoders.py.
+    """
+    scales = dim // 2
+    step = math.log(10_000.0) / max(scales - last_included, 1)
+    frequencies = jnp.exp(-step * jnp.arange(scales, dtype=jnp.float32))
+    angles = jnp.arange(length, dtype=jnp.float32)[:, None] * frequencies[None, :]
+    waves = jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+    return jnp.pad(waves, ((0, 0), (0, dim % 2)))

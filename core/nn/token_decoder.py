@@ -1,0 +1,83 @@
+"""The decoder over a whole clip that masked modelling and token shuffling share."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from prismlab.core import keys, types
+from prismlab.core.nn import layers, transformer_stack
+
+
+class TokenDecoder(eqx.Module):
+    """Visible tokens -> width of the decoder -> filled with mask tokens -> Transformer -> head.
+
+    Sequence: project, fill the hidden slots with one learnable mask token, optionally permute the
+    whole sequence, add the learnable position table in natural order, decode, predict.
+
+    Args (constructor):
+        video_dim: width of the student's tokens.
+        out_dim: numbers to predict for each token.
+        tokens: s, tokens of a whole clip.
+        dim: width of the decoder.
+        depth: Transformer layers.
+        heads: attention heads.
+        mlp_dim: hidden width of the feed-forward layers.
+        remat: what the backward pass recomputes, see prismlab.core.nn.transformer_stack.
+        key: initial weights.
+
+    Source: VideoPrism 2.3.2, C.2, Table 11 (D -> 512, 4 layers, MLP 2048, -> teacher width), Algorithm 1.
+    Mask token and positions at decoder width follow MAE; the paper leaves it open.
+    """
+
+    project: layers.Linear
+    mask_token: Float[Array, " w"]
+    position: Float[Array, "s w"]
+    transformer: transformer_stack.Stack
+    norm: layers.LayerNorm
+    head: layers.Linear
+
+    def __init__(
+        self,
+        video_dim: int,
+        out_dim: int,
+        tokens: int,
+        *,
+        dim: int,
+        depth: int,
+        heads: int,
+        mlp_dim: int,
+        remat: str,
+        key: PRNGKeyArray,
+    ):
+        self.project = layers.Linear(video_dim, dim, key=keys.fold(key, "project"))
+        self.mask_token = 0.02 * jax.random.normal(keys.fold(key, "mask_token"), (dim,))
+        # As strong as a table of sines: much weaker, and the decoder learns late where a token stands.
+        self.position = 0.5 * jax.random.normal(keys.fold(key, "position"), (tokens, dim))
+        self.transformer = transformer_stack.Stack(
+            depth, dim, heads, mlp_dim, remat=remat, key=keys.fold(key, "transformer")
+        )
+        self.norm = layers.LayerNorm(dim)
+        self.head = layers.Linear(dim, out_dim, key=keys.fold(key, "head"))
+
+    def __call__(
+        self, seen: types.Tokens, permutation: Int[Array, "b s"] | None = None
+    ) -> Float[Array, "b s o"]:
+        """Predict every token of the clip from the visible ones.
+
+        Args:
+            seen: the student's visible tokens and their places.
+            permutation: int32 [b, s], slot i receives token permutation[i]; None keeps natural order.
+
+        Returns:
+            [b, s, out_dim], slot i predicts token i of the intact clip.
+        """
+        visible = self.project(seen.x)
+        batch, tokens, dim = visible.shape[0], *self.position.shape
+        rows = jnp.arange(batch)[:, None]
+        filled = jnp.broadcast_to(self.mask_token.astype(visible.dtype), (batch, tokens, dim))
+        filled = filled.at[rows, seen.place].set(visible)
+        if permutation is not None:
+            filled = jnp.take_along_axis(filled, permutation[:, :, None], axis=1)
+        decoded = self.transformer(filled + self.position.astype(visible.dtype))
+        return self.head(self.norm(decoded))

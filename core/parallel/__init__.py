@@ -1,0 +1,1 @@
+"""Devices and processes: the mesh, sharding rules, multi-host start-up and heartbeat."""

@@ -1,0 +1,1 @@
+"""Encoders: the video tower, the text tower and their preset sizes."""

@@ -1,0 +1,251 @@
+"""The factorised space-time video encoder, dense or on visible tokens only."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from prismlab.core import errors, keys, types
+from prismlab.core.nn import layers, packing, positions, transformer_stack
+from prismlab.core.parallel import mesh
+from prismlab.core.towers import presets
+
+
+def patchify(video: Float[Array, "b t height width 3"], patch: int) -> Float[Array, "b t n v"]:
+    """Cut every frame into square patches.
+
+    Args:
+        video: float [b, t, height, width, 3].
+        patch: side of a patch in pixels; must divide height and width.
+
+    Returns:
+        float [b, t, n, patch * patch * 3]; patches row by row, inside one: row, column, channel.
+
+    Raises:
+        UserError: if a frame is not square or not a whole number of patches.
+    """
+    b, t, height, width, channels = video.shape
+    if height != width or height % patch:
+        raise errors.UserError(
+            f"a frame must be square with a side divisible by the patch, {patch}; got {height} x {width}. "
+            "Change the resolution or the patch."
+        )
+    side = height // patch
+    tiles = video.reshape(b, t, side, patch, side, patch, channels)
+    return tiles.transpose(0, 1, 2, 4, 3, 5, 6).reshape(b, t, side * side, patch * patch * channels)
+
+
+def _take(x: Array, index: Array) -> Array:
+    # x [b, s, ...], index [b, m] -> [b, m, ...]; an index outside gives NaN, which nobody overlooks.
+    return jax.vmap(lambda row, chosen: row.at[chosen].get(mode="fill", fill_value=jnp.nan))(x, index)
+
+
+class FactorizedVideoEncoder(eqx.Module):
+    """Patches, then attention inside each frame, then attention along time at each location.
+
+    Source: VideoPrism section 2.2 and appendix B (ViViT's factorised encoder without the spatial
+    pooling); public release, encoders.py. Masked inputs (section 2.3.2): the encoder sees only the
+    visible tokens, and what it computes for them equals a dense pass in which the others are padding.
+    """
+
+    patch_projection: layers.Linear
+    spatial_positions: positions.PositionTable
+    spatial: transformer_stack.Stack
+    spatial_norm: layers.LayerNorm
+    temporal_positions: positions.PositionTable
+    temporal: transformer_stack.Stack
+    temporal_norm: layers.LayerNorm
+    patch: int = eqx.field(static=True)
+    dtype: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        size: presets.Size,
+        frames: int,
+        resolution: int,
+        patch: int,
+        *,
+        atten_logit_cap: float = 50.0,
+        norm_policy: str = "pre",
+        scan: bool = True,
+        remat: str = "nothing_saveable",
+        position_std: float | None = None,
+        patch_gain: float | None = None,
+        spatial_residual_scale: float = 1.0,
+        temporal_residual_scale: float = 1.0,
+        dtype: str = "float32",
+        key: PRNGKeyArray,
+    ):
+        """Draw the encoder.
+
+        Args:
+            size: dim, heads, mlp_dim, spatial_layers and temporal_layers are used.
+            frames: length of the temporal position table; other lengths are interpolated.
+            resolution: side of a frame in pixels, for the spatial table; others are interpolated.
+            patch: side of a patch in pixels; must divide resolution.
+            atten_logit_cap: see `layers.attend`.
+            norm_policy: see `transformer_stack.Block`.
+            scan: loop over layers instead of unrolling them.
+            remat: what the backward pass keeps, see `transformer_stack.REMAT_POLICIES`.
+            position_std: first deviation of both position tables; None means lecun-normal.
+            patch_gain: initial factor on the patch projection, whose bias then maps mid-grey to zero; small
+                towers learn shapes much sooner with 16. None keeps the release's plain initial weights.
+            spatial_residual_scale: initial factor on what spatial layers add.
+            temporal_residual_scale: initial factor on what temporal layers add; 0.05 starts near identity.
+            dtype: of activations, "float32" or "bfloat16"; parameters stay float32.
+            key: a typed JAX key.
+
+        Raises:
+            UserError: if patch does not divide resolution, or from the layers' own checks.
+        """
+        if resolution % patch:
+            raise errors.UserError(
+                f"patch must divide resolution; got patch {patch}, resolution {resolution}."
+            )
+        side = resolution // patch
+        shared: dict[str, Any] = {
+            "atten_logit_cap": atten_logit_cap,
+            "norm_policy": norm_policy,
+            "scan": scan,
+            "remat": remat,
+        }
+        self.patch_projection = layers.Linear(
+            patch * patch * 3, size.dim, key=keys.fold(key, "patch_projection")
+        )
+        if patch_gain is not None:
+            kernel = patch_gain * self.patch_projection.kernel
+            start = (kernel, -0.5 * jnp.sum(kernel, axis=0))
+            self.patch_projection = eqx.tree_at(lambda p: (p.kernel, p.bias), self.patch_projection, start)
+        self.spatial_positions = positions.PositionTable(
+            (side, side), size.dim, std=position_std, key=keys.fold(key, "spatial_positions")
+        )
+        self.spatial = transformer_stack.Stack(
+            size.spatial_layers,
+            size.dim,
+            size.heads,
+            size.mlp_dim,
+            residual_scale=spatial_residual_scale,
+            **shared,
+            key=keys.fold(key, "spatial"),
+        )
+        self.spatial_norm = layers.LayerNorm(size.dim)
+        self.temporal_positions = positions.PositionTable(
+            (frames,), size.dim, std=position_std, key=keys.fold(key, "temporal_positions")
+        )
+        self.temporal = transformer_stack.Stack(
+            size.temporal_layers,
+            size.dim,
+            size.heads,
+            size.mlp_dim,
+            residual_scale=temporal_residual_scale,
+            **shared,
+            key=keys.fold(key, "temporal"),
+        )
+        self.temporal_norm = layers.LayerNorm(size.dim)
+        self.patch = patch
+        self.dtype = dtype
+
+    def __call__(
+        self,
+        video: Float[Array, "b t height width 3"],
+        place: Int[Array, "b m"] | None = None,
+        frame_paddings: Float[Array, "b t"] | None = None,
+        *,
+        tube: bool = False,
+    ) -> types.Tokens:
+        """Encode clips; arguments as in `features`, whose first result this is."""
+        return self.features(video, place, frame_paddings, tube=tube)[0]
+
+    def features(
+        self,
+        video: Float[Array, "b t height width 3"],
+        place: Int[Array, "b m"] | None = None,
+        frame_paddings: Float[Array, "b t"] | None = None,
+        *,
+        tube: bool = False,
+    ) -> tuple[types.Tokens, Float[Array, "b m d"]]:
+        """Encode clips and return the tokens of both halves.
+
+        Args:
+            video: float [b, t, height, width, 3] in [0, 1]; height equals width.
+            place: int32 [b, m], ascending indices (frame * n + patch) of the visible tokens, each in
+                [0, t * n); hidden pixels never enter the computation. None means all are visible.
+            frame_paddings: float [b, t], 1.0 where a frame is padding; what is returned for tokens of
+                such a frame has no meaning.
+            tube: promise that place holds the same patches in every frame (static).
+
+        Returns:
+            Tokens after the temporal half, and float [b, m, d] after the spatial half and its norm.
+
+        Raises:
+            UserError: for frames of a wrong shape, or a tube whose tokens are not a multiple of t.
+        """
+        patches = patchify(video, self.patch).astype(self.dtype)
+        b, t, n, values = patches.shape
+        if place is None:
+            place = jnp.broadcast_to(jnp.arange(t * n, dtype=jnp.int32), (b, t * n))
+            x, spatial = self._rectangular(patches, self._spatial_table(n)[None, None], frame_paddings)
+        elif tube:
+            if place.shape[1] % t:
+                raise errors.UserError(
+                    f"a tube mask keeps the same patches in all {t} frames; got {place.shape[1]} visible "
+                    "tokens, which is not a multiple. Use tube=False or another mask."
+                )
+            chosen = place[:, : place.shape[1] // t]
+            kept = _take(patches.transpose(0, 2, 1, 3), chosen).transpose(0, 2, 1, 3)
+            x, spatial = self._rectangular(kept, self._spatial_table(n)[chosen][:, None], frame_paddings)
+        else:
+            x, spatial = self._packed(
+                _take(patches.reshape(b, t * n, values), place), place, t, n, frame_paddings
+            )
+        return types.Tokens(x=x, place=place), spatial
+
+    def _spatial_table(self, n: int) -> Float[Array, "n d"]:
+        side = round(n**0.5)
+        return mesh.everywhere(self.spatial_positions((side, side)).astype(self.dtype))
+
+    def _temporal_table(self, t: int) -> Float[Array, "t d"]:
+        return mesh.everywhere(self.temporal_positions((t,)).astype(self.dtype))
+
+    def _rectangular(
+        self,
+        patches: Float[Array, "b t c v"],
+        where: Float[Array, "#b 1 c d"],
+        frame_paddings: Float[Array, "b t"] | None,
+    ) -> tuple[Float[Array, "b m d"], Float[Array, "b m d"]]:
+        # c patches in every frame: rows of attention are whole frames, then whole locations.
+        b, t, c, _ = patches.shape
+        x = self.patch_projection(patches) + where
+        by_frame = by_place = None
+        if frame_paddings is not None:
+            paddings = jnp.broadcast_to(frame_paddings[:, :, None], (b, t, c))
+            by_frame = paddings.reshape(b * t, c)
+            by_place = paddings.swapaxes(1, 2).reshape(b * c, t)
+        x = self.spatial_norm(self.spatial(x.reshape(b * t, c, -1), by_frame)).reshape(b, t, c, -1)
+        spatial = x.reshape(b, t * c, -1)
+        x = x.swapaxes(1, 2) + self._temporal_table(t)
+        x = self.temporal_norm(self.temporal(x.reshape(b * c, t, -1), by_place))
+        return x.reshape(b, c, t, -1).swapaxes(1, 2).reshape(b, t * c, -1), spatial
+
+    def _packed(
+        self,
+        patches: Float[Array, "b m v"],
+        place: Int[Array, "b m"],
+        t: int,
+        n: int,
+        frame_paddings: Float[Array, "b t"] | None,
+    ) -> tuple[Float[Array, "b m d"], Float[Array, "b m d"]]:
+        # Any set of places: token-wise work on m tokens, attention products on a frame x location grid.
+        frame, patch = place // n, place % n
+        paddings = present = None
+        if frame_paddings is not None:
+            paddings = jnp.take_along_axis(frame_paddings, frame, axis=1)
+            present = paddings < 0.5
+        x = self.patch_projection(patches) + self._spatial_table(n)[patch]
+        frames_grid = packing.Grid(place, rows=t, columns=n, present=present)
+        spatial = self.spatial_norm(self.spatial(x, paddings, layout=frames_grid))
+        x = spatial + self._temporal_table(t)[frame]
+        places_grid = packing.Grid(patch * t + frame, rows=n, columns=t, present=present)
+        return self.temporal_norm(self.temporal(x, paddings, layout=places_grid)), spatial

@@ -1,0 +1,1 @@
+"""Training: the Objective interface, masks, optimizer, training step, loop, checkpoints and logs."""

@@ -1,0 +1,149 @@
+"""Gradients of a batch that is too large to be encoded at once: parts in turn, the same loss exactly.
+
+Losses of single examples: totals of the parts are divided by the counts of the whole batch, so a part with
+more placeholders weighs less. Losses in which pooled vectors meet (contrastive): all vectors are computed
+first and kept, then the loss of the whole batch and its slope towards each vector, and then each part is
+encoded again and its slope carried into the parameters. What is random for an example follows its place
+in the batch; so parts draw as the whole would.
+
+Source: Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup".
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from prismlab.core import errors, types
+from prismlab.core.parallel import mesh
+from prismlab.core.train import learner, metrics, objective
+
+Named = dict[str, metrics.Mean]
+Vectors = list[Float[Array, "b d"]]  # one array a view
+
+
+def check(tree: learner.Learner, batch_size: int, parts: int) -> None:
+    """Refuse what cannot be accumulated.
+
+    Args:
+        tree: the learner.
+        batch_size: global batch size.
+        parts: recipe.Stage.accumulate.
+
+    Raises:
+        UserError: naming the objective or the number, and what to do.
+    """
+    if parts == 1:
+        return
+    if batch_size % parts:
+        fits = " or ".join(map(str, mesh.nearest(parts, batch_size)))
+        raise errors.UserError(
+            f"recipe.Stage.accumulate={parts} does not divide batch_size={batch_size}; use {fits}"
+        )
+    for name, each in tree.objectives.items():
+        if each.coupling() == "tokens":
+            raise errors.UserError(
+                f"objective {name!r} couples the tokens of all examples (whiten_targets), which cannot be "
+                f"accumulated over {parts} parts; set recipe.Stage.accumulate=1 or whiten_targets=False"
+            )
+
+
+def gradients(
+    moving: learner.Learner,
+    still: learner.Learner,
+    host: Any,
+    scaled: Any,
+    teacher: learner.Towers | None,
+    *,
+    parts: int,
+    key: PRNGKeyArray,
+) -> tuple[Float[Array, ""], Named, learner.Learner]:
+    """Return loss, metrics and gradient of a global batch, encoding a part of it at a time.
+
+    Args:
+        moving: the trainable part of the learner; None elsewhere.
+        still: the rest of it.
+        host: the global batch as the loader gives it.
+        scaled: host batch -> types.Batch.
+        teacher: frozen towers, or None.
+        parts: how many; divides the batch.
+        key: randomness of this step.
+    """
+    size = host.weight.shape[0]
+    # Part k holds rows k, k + parts, ...: the split axis stays the leading one, every device has a share.
+    dealt = lambda x: x.reshape(size // parts, parts, *x.shape[1:]).swapaxes(0, 1)
+    collected = lambda x: x.swapaxes(0, 1).reshape(size, *x.shape[2:])
+    dealt_host, dealt_index = jax.tree.map(dealt, host), dealt(jnp.arange(size, dtype=jnp.int32))
+    joined: Mapping[str, objective.AbstractObjective] = {
+        name: each for name, each in still.objectives.items() if each.coupling() == "pooled"
+    }
+    vectors_of = sorted({view for each in joined.values() for view in each.views()}, key=repr)
+
+    def part_of(host: Any, index: Array) -> types.Batch:
+        batch = scaled(jax.tree.map(mesh.held, host))
+        return types.Batch(batch.video, batch.text_ids, batch.text_paddings, batch.weight, index)
+
+    def alone(tree: learner.Learner) -> learner.Learner:
+        rest = {name: each for name, each in tree.objectives.items() if name not in joined}
+        return learner.Learner(tree.towers, rest)
+
+    def one_pass(tree: learner.Learner, batch: types.Batch) -> tuple[Named, Vectors]:
+        # Views that both kinds of losses ask for are encoded once.
+        views = sorted({*alone(tree).views(), *vectors_of}, key=repr)
+        seen = {view: tree.encode(view, batch, teacher, key=key) for view in views}
+        _, named = alone(tree).losses(seen, batch, key=key)
+        return named, [objective.pooled(seen, view) for view in vectors_of]
+
+    # First pass, no gradient. The compiler drops the towers from what is only a count of examples.
+    def first(_: None, part: tuple[Any, Array]) -> tuple[None, tuple[dict[str, Array], Vectors]]:
+        named, vectors = one_pass(eqx.combine(moving, still), part_of(*part))
+        counts = {name: mean.count for name, mean in named.items()}
+        return None, (counts, vectors)
+
+    _, (counted, kept) = jax.lax.scan(first, None, (dealt_host, dealt_index))
+    counts = {name: jnp.sum(each) for name, each in counted.items()}
+    vectors = [mesh.held(collected(each)) for each in kept]
+
+    # The losses of the whole batch in which vectors meet; the video itself is no longer needed.
+    whole = scaled(host)
+
+    def together(moving: learner.Learner, vectors: Vectors) -> tuple[Array, Named]:
+        tree = eqx.combine(moving, still)
+        seen = {view: types.Encoded(None, each) for view, each in zip(vectors_of, vectors)}
+        return learner.Learner({}, {name: tree.objectives[name] for name in joined}).losses(
+            seen, whole, key=key
+        )
+
+    (loss, named), (gradient, slopes) = jax.value_and_grad(together, argnums=(0, 1), has_aux=True)(
+        moving, vectors
+    )
+
+    # Second pass: each part's share of the loss, and its vectors times their slopes.
+    def second(carry: tuple[Any, Named], part: tuple[Any, Array, Vectors]) -> tuple[tuple[Any, Named], None]:
+        total, named = carry
+        host, index, slopes = part
+
+        def share(moving: learner.Learner) -> tuple[Array, Named]:
+            tree = eqx.combine(moving, still)
+            own, vectors = one_pass(tree, part_of(host, index))
+            loss = jnp.zeros(())
+            for name, each in alone(tree).objectives.items():
+                count = counts[f"loss/{name}"]
+                loss += each.weight * own[f"loss/{name}"].total / jnp.where(count > 0, count, 1.0)
+            for vector, slope in zip(vectors, slopes):
+                loss += jnp.sum(vector.astype(jnp.float32) * slope.astype(jnp.float32))
+            return loss, own
+
+        gradient, own = jax.grad(share, has_aux=True)(moving)
+        merged = {name: named[name].merge(mean) for name, mean in own.items()}
+        return (jax.tree.map(jnp.add, total, gradient), merged), None
+
+    nothing = {name: metrics.Mean(jnp.zeros(()), jnp.zeros(())) for name in counts}
+    parted = [dealt(each) for each in slopes]
+    (gradient, own), _ = jax.lax.scan(second, (gradient, nothing), (dealt_host, dealt_index, parted))
+    for name, each in alone(still).objectives.items():
+        loss += each.weight * own[f"loss/{name}"].value
+    return loss, {**named, **own}, gradient

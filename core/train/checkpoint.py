@@ -1,0 +1,261 @@
+"""Checkpoints of a stage: Orbax on TensorStore, asynchronous, committed whole or not at all.
+
+A checkpoint has three items: `learner` (what others start from), `optimizer` (what only this stage
+needs to go on) and `meta` (JSON: step, configuration address, shapes). Orbax writes to a temporary
+folder and renames it (in a bucket it writes a mark last), so a killed save leaves the previous checkpoint
+untouched.
+"""
+
+import logging
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from flax import traverse_util
+from jax.sharding import Mesh, NamedSharding
+
+from prismlab.core import errors, trees
+from prismlab.core.io import filesystem
+from prismlab.core.parallel import sharding
+from prismlab.core.train import step
+
+# Orbax warns of metadata that an item of a step never has of its own; a user cannot do anything about it.
+# A failed write is told once, by Checkpoints; Orbax's threads would tell it again, traceback and all.
+logging.getLogger("absl").addFilter(
+    lambda note: (
+        "Metadata file does not exist" not in str(note.msg)
+        and not (note.exc_info and "orbax" in note.pathname)
+    )
+)
+# Nobody but Orbax runs asyncio here; a task of its that failed beside the one that was reported.
+logging.getLogger("asyncio").addFilter(lambda note: not note.exc_info)
+
+
+def _nested(arrays: dict[str, Any]) -> dict[str, Any]:
+    return traverse_util.unflatten_dict(arrays, sep="/")
+
+
+def _flat(tree: dict[str, Any]) -> dict[str, Any]:
+    return traverse_util.flatten_dict(tree, sep="/")
+
+
+def _alone() -> dict[str, Any]:
+    """Return what lets one process of several read without waiting for the others."""
+    if jax.process_count() == 1:
+        return {}
+    own = jax.process_index()
+    options = ocp.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"alone{own}"
+    )
+    return {"multiprocessing_options": options}
+
+
+class Checkpoints:
+    """The checkpoints of one stage directory.
+
+    Args:
+        directory: where they live; made if absent.
+        keep: how many of the latest to keep.
+    """
+
+    def __init__(self, directory: filesystem.Place, keep: int = 2):
+        self.directory = filesystem.absolute(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, enable_async_checkpointing=True)
+        self._manager = ocp.CheckpointManager(self.directory, options=options)
+
+    def latest(self) -> int | None:
+        """Return the step of the newest finished checkpoint, or None."""
+        return self._manager.latest_step()
+
+    def save(self, state: step.TrainState, meta: dict[str, Any]) -> None:
+        """Start to save a state; the arrays are copied before this returns, the files follow.
+
+        Args:
+            state: the state; it may be donated to the next step afterwards.
+            meta: plain values stored beside it.
+
+        Raises:
+            UserError: this or an earlier save could not be written (disk full, no permission).
+        """
+        rest = {"opt_state": state.opt_state, "key": jax.random.key_data(state.key), "step": state.step}
+        at = int(state.step)
+        try:
+            self._manager.save(
+                at,
+                args=ocp.args.Composite(
+                    learner=ocp.args.StandardSave(_nested(trees.flatten(state.learner))),
+                    optimizer=ocp.args.StandardSave(_nested(trees.flatten(rest))),
+                    meta=ocp.args.JsonSave({"step": at, **meta}),
+                ),
+            )
+        except (OSError, ValueError) as error:
+            raise self._failed(error) from error
+
+    def wait(self) -> None:
+        """Wait until every save is on disk.
+
+        Raises:
+            UserError: a save could not be written.
+        """
+        try:
+            self._manager.wait_until_finished()
+            self._manager.check_for_errors()
+        except (OSError, ValueError) as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> errors.UserError:
+        reason = " ".join(str(error).split())[:300]
+        if filesystem.is_remote(self.directory):
+            return filesystem.Unreachable(
+                f"could not save a checkpoint under {self.directory}: {reason}; when the bucket can be "
+                "written again, run the same command to go on from the last finished one"
+            )
+        return errors.UserError(
+            f"could not save a checkpoint under {self.directory}: {reason}; the last finished one is step "
+            f"{self.latest()}; free some space and run the same command again"
+        )
+
+    def restore(
+        self, like: step.TrainState, mesh: Mesh | None = None, rules: sharding.Rules | None = None
+    ) -> tuple[step.TrainState, dict[str, Any]]:
+        """Return the newest checkpoint as a state with the types of another.
+
+        A run may go on with other devices, another mesh or another number of processes than it was saved
+        with; each device reads its own part.
+
+        Args:
+            like: a state of the same structure, such as step.init gives.
+            mesh: devices to restore on; None takes the shardings of `like`.
+            rules: how the state is split over them; the default ones if None.
+
+        Returns:
+            The state, and the plain values stored beside it.
+
+        Raises:
+            UserError: no finished checkpoint, or one that does not fit.
+        """
+        at = self.latest()
+        if at is None:
+            raise errors.UserError(f"no finished checkpoint under {self.directory}")
+        rest = {"opt_state": like.opt_state, "key": jax.random.key_data(like.key), "step": like.step}
+        wanted = {"learner": trees.flatten(like.learner), "optimizer": trees.flatten(rest)}
+        specs = {} if mesh is None else sharding.specs(like, dict(mesh.shape), rules or sharding.Rules())
+
+        def struct(item: str, name: str, leaf: Any) -> jax.ShapeDtypeStruct:
+            path = f"learner/{name}" if item == "learner" else name
+            where = leaf.sharding if mesh is None else NamedSharding(mesh, specs[path])
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
+
+        abstract = lambda item, arrays: _nested(
+            {name: struct(item, name, leaf) for name, leaf in arrays.items()}
+        )
+        try:
+            found = self._manager.restore(
+                at,
+                args=ocp.args.Composite(
+                    **{
+                        item: ocp.args.StandardRestore(abstract(item, arrays))
+                        for item, arrays in wanted.items()
+                    },
+                    meta=ocp.args.JsonRestore(),
+                ),
+            )
+        except Exception as error:
+            raise unreadable(self.directory / str(at), error) from error
+        tree = trees.replace(like.learner, _flat(found["learner"]))
+        rest = trees.replace(rest, _flat(found["optimizer"]))
+        key = jax.random.wrap_key_data(rest["key"])
+        return step.TrainState(rest["step"], tree, rest["opt_state"], key), dict(found["meta"])
+
+    def close(self) -> None:
+        """Release the threads of the manager."""
+        self._manager.close()
+
+
+def unreadable(path: filesystem.Place, error: Exception) -> errors.UserError:
+    """Return the one-line error for a checkpoint that is damaged or of another shape."""
+    reason = " ".join(str(error).split())[:300]
+    if filesystem.is_remote(path):
+        return filesystem.Unreachable(
+            f"checkpoint {path} cannot be read ({reason}); try again, and if it stays so it is damaged or "
+            "was written for other shapes"
+        )
+    return errors.UserError(
+        f"checkpoint {path} cannot be read: it is damaged or was written for other shapes ({reason}); "
+        "delete that folder to fall back on the one before it, or use the configuration that wrote it"
+    )
+
+
+def newest(directory: filesystem.Place) -> int | None:
+    """Return the step of the newest finished checkpoint under a directory, without opening it."""
+    steps = [int(p.name) for p in directory.glob("*") if p.name.isdigit()]
+    finished = [
+        s for s in steps if ocp.path.step.is_checkpoint_finalized(filesystem.absolute(directory) / str(s))
+    ]
+    return max(finished, default=None)
+
+
+def read_learner(directory: filesystem.Place) -> tuple[int, dict[str, np.ndarray]]:
+    """Read the learner of the newest finished checkpoint as plain named arrays.
+
+    Args:
+        directory: a stage's checkpoint directory.
+
+    Returns:
+        Its step, and path -> array.
+
+    Raises:
+        UserError: absent, half-written or damaged.
+    """
+    at = newest(directory)
+    if at is None:
+        raise errors.UserError(
+            f"no finished checkpoint under {directory}; train the stage that writes it first"
+        )
+    path = filesystem.absolute(directory) / str(at) / "learner"
+    try:
+        with ocp.StandardCheckpointer(**_alone()) as reader:
+            shapes = reader.metadata(path).item_metadata.tree
+            on_host = jax.tree.map(
+                lambda m: jax.ShapeDtypeStruct(
+                    m.shape, m.dtype, sharding=jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+                ),
+                shapes,
+            )
+            tree = reader.restore(path, on_host)
+    except Exception as error:
+        raise unreadable(path, error) from error
+    return at, {name: np.asarray(value) for name, value in _flat(tree).items()}
+
+
+def adopt(tree: Any, arrays: dict[str, np.ndarray], source: str) -> tuple[Any, int]:
+    """Return a tree with every array that the source has too; the rest stays as it was.
+
+    Args:
+        tree: a learner, or a dictionary of towers.
+        arrays: path -> array, from read_learner.
+        source: what the arrays are called in messages.
+
+    Returns:
+        The tree, and how many of its arrays were taken over.
+
+    Raises:
+        UserError: nothing fits, or an array of the same name has another shape.
+    """
+    own = {name: leaf for name, leaf in trees.flatten(tree).items() if eqx.is_array(leaf)}
+    shared = sorted(own.keys() & arrays.keys())
+    wrong = [
+        f"{n}: wanted {own[n].shape}, found {arrays[n].shape}"
+        for n in shared
+        if own[n].shape != arrays[n].shape
+    ]
+    if wrong:
+        listed = "; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else "")
+        raise errors.UserError(f"{source} has other shapes: {listed}; use the same sizes in both stages")
+    if not any(name.startswith("towers/") for name in shared):
+        raise errors.UserError(f"{source} holds no tower that this stage has; it would start from nothing")
+    taken = {name: jax.numpy.asarray(arrays[name], own[name].dtype) for name in shared}
+    return trees.replace(tree, taken), len(shared)

@@ -1,0 +1,1 @@
+"""Released weights: model presets, weight formats, and loading and saving them."""

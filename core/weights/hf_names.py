@@ -1,0 +1,166 @@
+"""Which array of the Hugging Face layout is which field of ours, and the config.json that goes with it.
+
+Source: transformers 5.24, modeling_videoprism.py and configuration_videoprism.py. Its layer norms store
+their scale zero-centred and apply 1 + scale, as the release and we do, so no number changes on the way.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from prismlab.core.weights import arrangement as arrange
+
+# Name in transformers -> (our field, how the array lies there). `{}` stands for the layer's number: a stack's
+# arrays have the layer on axis 0 with us and are one array a layer there.
+Names = dict[str, tuple[str, arrange.Arrangement]]
+
+_ATTENTION: Names = {
+    "q_proj.weight": ("query.w", arrange.HEADS_IN),
+    "q_proj.bias": ("query.b", arrange.FLAT),
+    "k_proj.weight": ("key.w", arrange.HEADS_IN),
+    "k_proj.bias": ("key.b", arrange.FLAT),
+    "v_proj.weight": ("value.w", arrange.HEADS_IN),
+    "v_proj.bias": ("value.b", arrange.FLAT),
+    "o_proj.weight": ("post.w", arrange.HEADS_OUT),
+    "o_proj.bias": ("post.b", arrange.SAME),
+}
+_NORM: Names = {"weight": ("scale", arrange.SAME), "bias": ("bias", arrange.SAME)}
+_LINEAR: Names = {"weight": ("kernel", arrange.TRANSPOSED), "bias": ("bias", arrange.SAME)}
+
+
+def _under(theirs: str, ours: str, names: Names) -> Names:
+    return {f"{theirs}{a}": (f"{ours}{b}", how) for a, (b, how) in names.items()}
+
+
+_BLOCK: Names = {
+    **_under("layernorm_before.", "attention_norm.", _NORM),
+    **_under("attention.", "attention.", _ATTENTION),
+    **_under("layernorm_after.", "feed_norm.", _NORM),
+    **_under("mlp.fc1.", "feed.inner.", _LINEAR),
+    **_under("mlp.fc2.", "feed.outer.", _LINEAR),
+}
+# transformers has no norm after a branch (the giant's text tower has); these two names are ours.
+_HYBRID_BLOCK: Names = {
+    **_BLOCK,
+    **_under("layernorm_before_post.", "attention_post_norm.", _NORM),
+    **_under("layernorm_after_post.", "feed_post_norm.", _NORM),
+}
+_ENCODER: Names = {
+    "spatial_embeddings.patch_embeddings.projection.weight": ("patch_projection.kernel", arrange.PATCHES),
+    "spatial_embeddings.patch_embeddings.projection.bias": ("patch_projection.bias", arrange.SAME),
+    "spatial_embeddings.position_embeddings": ("spatial_positions.table", arrange.LEADING_ONE),
+    "temporal_embeddings.position_embeddings": ("temporal_positions.table", arrange.LEADING_ONE),
+    **_under("layernorm1.", "spatial_norm.", _NORM),
+    **_under("layernorm2.", "temporal_norm.", _NORM),
+}
+_POOLER: Names = {
+    "head.pooling_attention_query": ("query", arrange.LEADING_ONE),
+    "head.per_dim_scale": ("attention.dimension_scale", arrange.SAME),
+    **_under("head.", "attention.", _ATTENTION),
+    **_under("head_layernorm.", "norm.", _NORM),
+}
+_TEXT_TOWER: Names = {
+    "embeddings.cls_emb": ("class_token", arrange.SAME),
+    "embeddings.token_embedding.weight": ("token_table", arrange.SAME),
+    **_under("layernorm.", "norm.", _NORM),
+}
+# Buffers beside the text tower's arrays: computed from their shape, stored all the same.
+POSITIONS = "text_model.embeddings.position_embedding"
+POSITION_IDS = "text_model.embeddings.position_ids"
+LONGEST_TEXT = 64
+
+
+def _block(norm_policy: str) -> Names:
+    return _HYBRID_BLOCK if norm_policy == "primer_hybrid" else _BLOCK
+
+
+def _encoder(norm_policy: str) -> Names:
+    return {
+        **_ENCODER,
+        **_under("spatial_layers.{}.", "spatial.blocks.", _block(norm_policy)),
+        **_under("temporal_layers.{}.", "temporal.blocks.", _block(norm_policy)),
+    }
+
+
+def names(config: Mapping[str, Any]) -> Names:
+    """Return the table of one model.
+
+    Args:
+        config: from `release_config.checked`.
+    """
+    policy = config["norm_policy"]
+    if config["kind"] == "video_encoder":
+        return _encoder(policy)
+    if config["kind"] == "video_classifier":
+        return {
+            **_under("vision_model.", "video.encoder.", _encoder(policy)),
+            **_under("", "video.pooler.", _POOLER),
+            **_under("classifier.", "projection.", _LINEAR),
+        }
+    table = {
+        **_under("video_model.vision_model.", "video.encoder.", _encoder("pre")),
+        **_under("video_model.", "video.pooler.", _POOLER),
+        **_under("text_model.", "text.", _TEXT_TOWER),
+        **_under("text_model.layers.{}.", "text.transformer.blocks.", _block(policy)),
+    }
+    if config["num_auxiliary_layers"]:
+        table |= _under("video_model.auxiliary_layers.{}.", "video.auxiliary.blocks.", _BLOCK)
+    return table
+
+
+def config_json(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what transformers reads beside the weights to build the same model.
+
+    Args:
+        config: from `release_config.checked`.
+    """
+    frames, side, _ = config["pos_emb_shape"]
+    patch = config["patch_size"]
+    shared = {
+        "hidden_size": config["model_dim"],
+        "num_attention_heads": config["num_heads"],
+        # No cap is a cap so wide that it changes no digit: transformers divides by it and has no other way.
+        "attn_logit_softcapping": float(config["atten_logit_cap"] or 1e6),
+        "layer_norm_eps": 1e-6,
+        "qkv_bias": True,
+    }
+    vision = {
+        **shared,
+        "model_type": "videoprism_vision_model",
+        "image_size": side * patch,
+        "num_frames": frames,
+        "tubelet_size": [1, patch, patch],
+        "num_channels": 3,
+        "intermediate_size": config["mlp_dim"],
+        "num_spatial_layers": config["num_spatial_layers"],
+        "num_temporal_layers": config["num_temporal_layers"],
+        "num_auxiliary_layers": config.get("num_auxiliary_layers", 0),
+        "hidden_act": "gelu_python",
+    }
+    if config["kind"] == "video_encoder":
+        return {"architectures": ["VideoPrismVisionModel"], "dtype": "float32", **vision}
+    if config["kind"] == "video_classifier":
+        labels = {f"LABEL_{index}": index for index in range(config["num_classes"])}
+        return {
+            "architectures": ["VideoPrismForVideoClassification"],
+            "dtype": "float32",
+            "id2label": {str(index): label for label, index in labels.items()},
+            "label2id": labels,
+            **vision,
+        }
+    spoken = {
+        **shared,
+        "model_type": "videoprism_text_model",
+        "intermediate_size": 4 * config["model_dim"],
+        "num_hidden_layers": config["num_unimodal_layers"],
+        "vocab_size": config["vocabulary_size"],
+        "max_position_embeddings": LONGEST_TEXT,
+        "hidden_act": "relu",
+        "pad_token_id": 0,
+    }
+    return {
+        "architectures": ["VideoPrismClipModel"],
+        "model_type": "videoprism",
+        "dtype": "float32",
+        "vision_config": vision,
+        "text_config": spoken,
+    }

@@ -1,0 +1,118 @@
+"""The public models as modules: built from a configuration of the release, and described as one again."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import PRNGKeyArray
+
+from prismlab.core import keys
+from prismlab.core.nn import layers
+from prismlab.core.towers import presets, text, video, video_encoder
+from prismlab.core.weights import release_config
+
+
+class VideoText(eqx.Module):
+    """The public video-text model: both towers."""
+
+    video: video.VideoTower
+    text: text.TextTower
+
+
+class VideoClassifier(eqx.Module):
+    """The public classifier: a tower whose pooler has the encoder's width, then one linear map."""
+
+    video: video.VideoTower
+    projection: layers.Linear
+
+
+Model = video_encoder.FactorizedVideoEncoder | VideoText | VideoClassifier
+
+
+def build(
+    name_or_config: str | Mapping[str, Any],
+    key: PRNGKeyArray,
+    *,
+    dtype: str = "float32",
+    remat: str = "nothing_saveable",
+) -> Model:
+    """Build a public model with fresh weights; see `released.build`."""
+    full = release_config.checked(name_or_config)
+    kind = full["kind"]
+    frames, side, _ = full["pos_emb_shape"]
+    size = presets.Size(
+        dim=full["model_dim"],
+        heads=full["num_heads"],
+        mlp_dim=full["mlp_dim"],
+        spatial_layers=full["num_spatial_layers"],
+        temporal_layers=full["num_temporal_layers"],
+        text_layers=full.get("num_unimodal_layers", 0),
+    )
+    shared = {"atten_logit_cap": full["atten_logit_cap"], "scan": full["scan"], "dtype": dtype}
+    shared |= {"remat": remat}
+    place = (size, frames, side * full["patch_size"], full["patch_size"])
+    policy = full["norm_policy"]
+    video_key = keys.fold(key, "video")
+    if kind == "video_encoder":
+        return video_encoder.FactorizedVideoEncoder(*place, norm_policy=policy, **shared, key=video_key)
+    if kind == "video_classifier":
+        tower = video.VideoTower(*place, norm_policy=policy, pooler_dim=size.dim, **shared, key=video_key)
+        return VideoClassifier(
+            tower, layers.Linear(size.dim, full["num_classes"], key=keys.fold(key, "projection"))
+        )
+    text_tower: Any = text.TextTower if full["text_sines"] == "release" else text.EvenSinesTextTower
+    return VideoText(
+        video.VideoTower(
+            *place, auxiliary_layers=full["num_auxiliary_layers"], norm_policy="pre", **shared, key=video_key
+        ),
+        text_tower(
+            size,
+            full["vocabulary_size"],
+            norm_policy=policy,
+            causal=full["enable_causal_atten"],
+            **shared,
+            key=keys.fold(key, "text"),
+        ),
+    )
+
+
+def encoder_of(model: Model) -> video_encoder.FactorizedVideoEncoder:
+    """Return the video encoder of any public model."""
+    return model if isinstance(model, video_encoder.FactorizedVideoEncoder) else model.video.encoder
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """Return the configuration that builds a model of these shapes.
+
+    Args:
+        model: any public model.
+    """
+    own = encoder_of(model)
+    block = own.spatial.blocks
+    config: dict[str, Any] = {
+        "kind": "video_encoder",
+        "patch_size": own.patch,
+        "pos_emb_shape": (own.temporal_positions.shape[0], *own.spatial_positions.shape),
+        "model_dim": own.patch_projection.bias.shape[-1],
+        "num_spatial_layers": own.spatial.count,
+        "num_temporal_layers": own.temporal.count,
+        "num_heads": block.attention.query.b.shape[-2],
+        "mlp_dim": block.feed.inner.bias.shape[-1],
+        "atten_logit_cap": block.attention.logit_cap,
+        "norm_policy": block.norm_policy,
+        "scan": own.spatial.scan,
+    }
+    if isinstance(model, VideoClassifier):
+        config |= {"kind": "video_classifier", "num_classes": model.projection.bias.shape[-1]}
+    if isinstance(model, VideoText):
+        auxiliary, spoken = model.video.auxiliary, model.text
+        config |= {
+            "kind": "video_text",
+            "vocabulary_size": spoken.vocabulary,
+            "num_unimodal_layers": spoken.transformer.count,
+            "num_auxiliary_layers": 0 if auxiliary is None else auxiliary.count,
+            "norm_policy": spoken.transformer.blocks.norm_policy,
+            "enable_causal_atten": spoken.causal,
+            "text_sines": "transformers" if isinstance(spoken, text.EvenSinesTextTower) else "release",
+        }
+    return config

@@ -1,0 +1,152 @@
+"""The layouts that weights lie in: for each array of a file, the field of ours it fills and how.
+
+`release_table` and `hugging_face` hold the names; here they become one list that loading, saving, converting
+and inspecting all read.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from prismlab.core import trees
+from prismlab.core.nn import positions
+from prismlab.core.weights import arrangement, hf_names, npz_names, release_models
+
+RELEASE, HUGGING_FACE, BUNDLE = "release", "hugging_face", "bundle"
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One array of a file.
+
+    Args:
+        field: dotted path of the field of ours.
+        layer: which layer of a stacked field, or None for the whole field.
+        how: how the array lies in the file.
+        own: our shape (of that layer).
+    """
+
+    field: str
+    layer: int | None
+    how: arrangement.Arrangement
+    own: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array in the file."""
+        return self.how.shape(self.own)
+
+
+def field(model: Any, dotted: str) -> Any:
+    """Return the field of a module by its dotted path."""
+    return functools.reduce(getattr, dotted.split("."), model)
+
+
+def abstract(config: Mapping[str, Any], dtype: str = "float32") -> Any:
+    """Return the model of a configuration with shapes in place of arrays."""
+    return eqx.filter_eval_shape(lambda: release_models.build(config, key=jax.random.key(0), dtype=dtype))
+
+
+def entries(layout: str, config: Mapping[str, Any], empty: Any) -> dict[str, Entry]:
+    """Return every array that a file of this layout must hold, by its name there.
+
+    Args:
+        layout: RELEASE, HUGGING_FACE or BUNDLE.
+        config: from `release_config.checked`.
+        empty: the model, or `abstract` of the configuration.
+    """
+    table: dict[str, Entry] = {}
+    if layout == HUGGING_FACE:
+        for theirs, (ours, how) in hf_names.names(config).items():
+            shape = field(empty, ours).shape
+            if "{}" in theirs:
+                for layer in range(shape[0]):
+                    table[theirs.format(layer)] = Entry(ours, layer, how, shape[1:])
+            else:
+                table[theirs] = Entry(ours, None, how, shape)
+    else:
+        kind, auxiliary = config["kind"], bool(config.get("num_auxiliary_layers"))
+        for theirs, ours in npz_names.names(kind, config["norm_policy"], auxiliary).items():
+            name = theirs if layout == RELEASE else bundle_name(kind, ours)
+            table[name] = Entry(ours, None, arrangement.SAME, field(empty, ours).shape)
+    filled = {entry.field for entry in table.values()}
+    assert len(filled) == len(trees.flatten(empty)), "a field of the model is in no table"
+    return table
+
+
+def bundle_name(kind: str, ours: str) -> str:
+    """Return the name of a field in a checkpoint of a training run, whose towers are "video" and "text".
+
+    Args:
+        kind: of the model.
+        ours: dotted path of the field.
+    """
+    dotted = f"video.encoder.{ours}" if kind == "video_encoder" else ours
+    return "towers/" + dotted.replace(".", "/")
+
+
+def computed(layout: str, config: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return the arrays that a file holds although no field of ours does: the text positions of transformers.
+
+    Args:
+        layout: of the file.
+        config: from `release_config.checked`.
+    """
+    if layout != HUGGING_FACE or config["kind"] != "video_text":
+        return {}
+    length = hf_names.LONGEST_TEXT
+    sines = positions.sinusoids(length, config["model_dim"], config["text_sines"] == "release")
+    return {
+        hf_names.POSITIONS: np.asarray(sines),
+        hf_names.POSITION_IDS: np.arange(length, dtype=np.int64)[None],
+    }
+
+
+def arrays(layout: str, config: Mapping[str, Any], model: Any) -> dict[str, np.ndarray]:
+    """Return a model's arrays as a file of this layout holds them.
+
+    Args:
+        layout: of the file.
+        config: `release_models.describe(model)`, checked.
+        model: a public model.
+    """
+    host: dict[str, np.ndarray] = {}
+    out: dict[str, np.ndarray] = {}
+    for name, entry in entries(layout, config, model).items():
+        if entry.field not in host:
+            host[entry.field] = np.asarray(field(model, entry.field))
+        own = host[entry.field] if entry.layer is None else host[entry.field][entry.layer]
+        out[name] = np.ascontiguousarray(entry.how.there(own)).reshape(entry.shape)
+    return out | computed(layout, config)
+
+
+def fill(
+    empty: Any, table: Mapping[str, Entry], read: Callable[[Iterable[str]], Mapping[str, np.ndarray]]
+) -> Any:
+    """Return the model with every field taken from a file's arrays, as float32.
+
+    One field is asked for at a time, so that a file's arrays never lie in memory beside the whole model.
+
+    Args:
+        empty: from `abstract`.
+        table: from `entries`.
+        read: names -> arrays, each of its entry's shape.
+    """
+    fields: dict[str, dict[int | None, str]] = {}
+    for name, entry in table.items():
+        fields.setdefault(entry.field, {})[entry.layer] = name
+    values = []
+    for ours, layers in fields.items():
+        found = read(layers.values())
+        own = np.empty(field(empty, ours).shape, np.float32)
+        for layer, name in layers.items():
+            entry = table[name]
+            own[... if layer is None else layer] = entry.how.back(found[name], entry.own)
+        values.append(jnp.asarray(own))
+    return eqx.tree_at(lambda model: [field(model, ours) for ours in fields], empty, values)

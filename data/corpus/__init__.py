@@ -1,0 +1,1 @@
+"""Corpus preparation: raw files to shards, with a manifest and quality checks."""

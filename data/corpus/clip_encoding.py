@@ -1,0 +1,235 @@
+"""What a clip becomes in a shard: H.264 with close key frames, JPEG frames, or its own bytes.
+
+An encoding is a frozen dataclass; its repr is its identity. Equal input gives equal bytes with equal versions
+of av and pillow (their codecs are theirs).
+"""
+
+import dataclasses
+import io
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from prismlab.core import errors
+from prismlab.core.io import urls
+from prismlab.data.corpus import cutting
+from prismlab.data.corpus.inputs import media
+from prismlab.data.records import record
+from prismlab.data.video import container, encode
+
+_UNKNOWN_RATE = 25.0  # of frames whose rate nobody told, as FFmpeg has it
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """A finished record with what statistics want to know of it.
+
+    Args:
+        record: what is written.
+        seconds: length; 0 for an image.
+        frames: frames of the clip.
+        short_side: pixels.
+        variable: the video's frames came at a variable rate.
+        still: no frame differs visibly from the first.
+    """
+
+    record: record.Record
+    seconds: float
+    frames: int
+    short_side: int
+    variable: bool = False
+    still: bool = False
+
+
+Outcome = tuple[media.Cut, Made | errors.UserError]
+
+
+class Encoding(Protocol):
+    """Turns media into records."""
+
+    def __call__(self, medium: media.Medium, limits: container.Limits) -> Iterator[Outcome]:
+        """Yield each clip of a medium with its record or its fault, in the order of the cuts."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class H264:
+    """Clips cut, shrunk and encoded anew; images become JPEG of the same short side.
+
+    Args:
+        short_side: pixels of the shorter side; smaller videos keep their size; None keeps every size.
+        fps: constant frames per second; None keeps all frames at their mean rate.
+        gop: frames from one key frame to the next; short ones make seeking cheap.
+        crf: x264's constant rate factor, 0 (lossless) to 51.
+        preset: x264's preset.
+        quality: of JPEG images, 1 to 95.
+    """
+
+    short_side: int | None = 288
+    fps: float | None = None
+    gop: int = 8
+    crf: int = 20
+    preset: str = "veryfast"
+    quality: int = 90
+
+    def __post_init__(self) -> None:
+        _check(self.short_side, self.fps, self.quality)
+        if self.gop < 1 or not 0 <= self.crf <= 51:
+            raise errors.UserError(f"H264 wants gop >= 1 and crf from 0 to 51, got {self.gop} and {self.crf}")
+
+    def __call__(self, medium: media.Medium, limits: container.Limits) -> Iterator[Outcome]:
+        """Yield each clip of a medium with its record or its fault."""
+        for cut, pixels in _pixels(medium, self.short_side, self.fps, limits):
+            if isinstance(pixels, errors.UserError):
+                yield cut, pixels
+            elif medium.kind == "image":
+                yield cut, _image(cut, pixels, self.quality)
+            else:
+                height, width = (side - side % 2 for side in pixels.frames.shape[1:3])
+                if min(height, width) < 2:
+                    yield cut, errors.UserError(f"{medium.name}: wanted frames of 2x2 pixels or more")
+                    continue
+                even = pixels.frames[:, :height, :width]
+                rate = self.fps or pixels.fps or medium.fps or _UNKNOWN_RATE
+                exact = Fraction(rate).limit_denominator(1001)
+                data = encode.encode(even, exact, crf=self.crf, preset=self.preset, gop=self.gop)
+                packed = record.Record(cut.key, data, cut.caption, labels=_labels(cut), frame_count=len(even))
+                yield cut, _made(packed, pixels, rate)
+
+
+@dataclasses.dataclass(frozen=True)
+class Jpeg:
+    """Clips cut, shrunk and stored as one JPEG a frame: several times the bytes of H.264, fast to read apart.
+
+    Args:
+        short_side: as in H264.
+        fps: as in H264.
+        quality: 1 to 95.
+    """
+
+    short_side: int | None = 288
+    fps: float | None = None
+    quality: int = 90
+
+    def __post_init__(self) -> None:
+        _check(self.short_side, self.fps, self.quality)
+
+    def __call__(self, medium: media.Medium, limits: container.Limits) -> Iterator[Outcome]:
+        """Yield each clip of a medium with its record or its fault."""
+        for cut, pixels in _pixels(medium, self.short_side, self.fps, limits):
+            if isinstance(pixels, errors.UserError):
+                yield cut, pixels
+            elif medium.kind == "image":
+                yield cut, _image(cut, pixels, self.quality)
+            else:
+                rate = self.fps or pixels.fps or medium.fps
+                pictures = [jpeg(frame, self.quality) for frame in pixels.frames]
+                packed = record.of_frames(cut.key, pictures, cut.caption, fps=rate, labels=_labels(cut))
+                yield cut, _made(packed, pixels, rate or _UNKNOWN_RATE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Untouched:
+    """The files' own bytes, decoded to check and count them; each clip of a video holds all of it."""
+
+    def __call__(self, medium: media.Medium, limits: container.Limits) -> Iterator[Outcome]:
+        """Yield each clip of a medium with its record or its fault."""
+        own = None
+        for cut, pixels in _pixels(medium, None, None, limits):
+            if isinstance(pixels, errors.UserError):
+                yield cut, pixels
+                continue
+            own = _bytes(medium, limits) if own is None else own
+            rate = pixels.fps or medium.fps
+            if medium.kind == "frames":
+                # What start and end leave out is left out of the record: frames have no times of their own.
+                step = 1 / (medium.fps or _UNKNOWN_RATE)
+                first = round(pixels.times[0] / step)
+                kept = own[first : first + len(pixels.frames)]
+                packed = record.of_frames(cut.key, kept, cut.caption, fps=medium.fps, labels=_labels(cut))
+            elif medium.kind == "image":
+                packed = record.Record(
+                    cut.key, own[0], cut.caption, labels=_labels(cut), kind="image", frame_count=1
+                )
+            else:
+                packed = record.Record(
+                    cut.key,
+                    own[0],
+                    cut.caption,
+                    cut.start,
+                    cut.end,
+                    _labels(cut),
+                    frame_count=len(pixels.frames),
+                )
+            yield cut, _made(packed, pixels, rate or _UNKNOWN_RATE)
+
+
+def jpeg(pixels: UInt8[np.ndarray, "h w 3"], quality: int) -> bytes:
+    """Return one frame as a JPEG file; equal pixels give equal bytes."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def _check(short_side: int | None, fps: float | None, quality: int) -> None:
+    if short_side is not None and short_side < 16:
+        raise errors.UserError(f"short_side wants 16 pixels or more, or None, got {short_side}")
+    if fps is not None and not 0 < fps <= 240:
+        raise errors.UserError(f"fps wants a rate above 0, at most 240, or None, got {fps}")
+    if not 1 <= quality <= 95:
+        raise errors.UserError(f"quality wants 1 to 95, got {quality}")
+
+
+def _labels(cut: media.Cut) -> dict[str, Any]:
+    if cut.start is None and cut.end is None:
+        return cut.labels
+    return cut.labels | {"cut": [cut.start, cut.end]}
+
+
+def _bytes(medium: media.Medium, limits: container.Limits) -> list[bytes]:
+    if medium.read is not None:
+        return medium.read()
+    return [urls.read(medium.path, limits.max_bytes)]
+
+
+def _pixels(
+    medium: media.Medium, short_side: int | None, fps: float | None, limits: container.Limits
+) -> Iterator[tuple[media.Cut, cutting.Pixels | errors.UserError]]:
+    if medium.kind == "video":
+        stream = cutting.of_video(medium.path or _bytes(medium, limits)[0], medium.name, short_side, limits)
+    else:
+        rate = medium.fps or _UNKNOWN_RATE
+        stream = cutting.of_pictures(_bytes(medium, limits), medium.name, short_side, limits, rate)
+    for cut, pixels in zip(medium.cuts, cutting.cut(stream, medium.name, medium.cuts)):
+        if isinstance(pixels, cutting.Pixels) and fps is not None and medium.kind != "image":
+            pixels = cutting.resample(pixels, fps)
+        yield cut, pixels
+
+
+def _image(cut: media.Cut, pixels: cutting.Pixels, quality: int) -> Made:
+    data = jpeg(pixels.frames[0], quality)
+    packed = record.Record(cut.key, data, cut.caption, labels=_labels(cut), kind="image", frame_count=1)
+    return _made(packed, pixels, None)
+
+
+def _made(packed: record.Record, pixels: cutting.Pixels, rate: float | None) -> Made:
+    count = len(pixels.frames)
+    gaps = np.diff(pixels.times)
+    return Made(
+        packed,
+        seconds=count / rate if rate else 0.0,
+        frames=count,
+        short_side=min(pixels.frames.shape[1:3]),
+        variable=len(gaps) > 0 and bool(gaps.max() > 1.5 * np.median(gaps)),
+        still=count > 1 and bool(_moves(pixels.frames) < 1.0),
+    )
+
+
+def _moves(clip: UInt8[np.ndarray, "t h w 3"]) -> float:
+    """Return the largest mean difference of a few frames from the first, in levels, sampled coarsely."""
+    few = clip[np.linspace(0, len(clip) - 1, 5).astype(int), ::8, ::8].astype(np.float32)
+    return float(np.abs(few - few[0]).mean(axis=(1, 2, 3)).max())

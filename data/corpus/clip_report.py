@@ -1,0 +1,152 @@
+"""One clip looked at closely: what its container says, what decoding gives, what it looks like."""
+
+import dataclasses
+import io
+import time
+
+import av
+import numpy as np
+import scipy.fft
+from jaxtyping import UInt8
+from PIL import Image
+
+from prismlab.core import errors
+from prismlab.data.records import record
+from prismlab.data.video import container, frames, sampling
+
+_SIDE, _KEPT = 32, 8  # pixels of the picture that is hashed, and coefficients kept of it along each side
+
+
+@dataclasses.dataclass
+class Finding:
+    """What is known of one clip.
+
+    Args:
+        home: name of its corpus.
+        key: name of the clip.
+        captions: its texts.
+        kind: as in record.Record.
+        codec: name of the video's coding; empty for pictures.
+        size: width and height.
+        claimed: frames that the container promises; 0 where it promises none.
+        frames: frames that decoding gives.
+        key_distance: most frames from one key frame to the next.
+        variable: frames come at a variable rate.
+        rotation: degrees, counterclockwise, that the file asks for.
+        seconds: length.
+        cost: CPU seconds of decoding and resizing it once.
+        looks: three perceptual hashes, of the frames at 1/4, 1/2 and 3/4; empty for a blank clip.
+        fault: why it cannot be read, or empty.
+    """
+
+    home: str
+    key: str
+    captions: tuple[str, ...] = ()
+    kind: str = "video"
+    codec: str = ""
+    size: tuple[int, int] = (0, 0)
+    claimed: int = 0
+    frames: int = 0
+    key_distance: int = 0
+    variable: bool = False
+    rotation: int = 0
+    seconds: float = 0.0
+    cost: float = 0.0
+    looks: tuple[int, ...] = ()
+    fault: str = ""
+
+
+def probe(
+    home: str,
+    example: record.Record,
+    captions: tuple[str, ...],
+    *,
+    sampled: int,
+    resolution: int,
+    limits: container.Limits,
+) -> Finding:
+    """Look at one record; what is wrong with it becomes its fault.
+
+    Args:
+        home: name of its corpus.
+        example: the record.
+        captions: its texts.
+        sampled: frames that a training step would take of it.
+        resolution: side that they would be resized to.
+        limits: bounds on the file.
+    """
+    found = Finding(home, example.key, captions, example.kind)
+    try:
+        if example.kind == "video":
+            _container(found, example.video)
+        begun = time.thread_time()
+        pixels = frames.decode(example, limits=limits, name=example.key)
+        sampling.centre(pixels[np.linspace(0, len(pixels) - 1, sampled).astype(int)], resolution)
+        found.cost = time.thread_time() - begun
+    except errors.UserError as error:
+        found.fault = " ".join(str(error).split())
+        return found
+    found.frames, found.size = len(pixels), (pixels.shape[2], pixels.shape[1])
+    if example.kind == "frames" and example.fps:
+        found.seconds = len(pixels) / example.fps
+    looks = [look(pixels[len(pixels) * quarter // 4]) for quarter in (1, 2, 3)]
+    found.looks = tuple(each for each in looks if each is not None) if None not in looks else ()
+    return found
+
+
+def _container(found: Finding, video: bytes) -> None:
+    try:
+        with av.open(io.BytesIO(video), "r", metadata_errors="replace") as opened:
+            if not opened.streams.video:
+                raise errors.UserError(f"{found.key}: wanted a video stream, got none")
+            stream = opened.streams.video[0]
+            found.codec = stream.codec_context.name if stream.codec_context is not None else "unknown"
+            found.claimed = stream.frames
+            keys, times, number = [], [], 0
+            for packet in opened.demux(stream):
+                if packet.size:
+                    keys += [number] if packet.is_keyframe else []
+                    times += [] if packet.pts is None else [float(packet.pts * packet.time_base)]
+                    number += 1
+            found.key_distance = int(max(np.diff([*keys, number]), default=0))
+            gaps = np.diff(sorted(times))
+            found.variable = len(gaps) > 1 and bool(gaps.max() > 1.5 * np.median(gaps))
+            found.seconds = float(np.sum(gaps) + np.median(gaps)) if len(gaps) else 0.0
+        with av.open(io.BytesIO(video), "r", metadata_errors="replace") as opened:
+            found.rotation = next((round(frame.rotation) for frame in opened.decode(video=0)), 0)
+    except av.error.FFmpegError as error:
+        raise errors.UserError(f"{found.key}: wanted a readable video, got '{error.strerror}'") from error
+
+
+def look(frame: UInt8[np.ndarray, "h w 3"]) -> int | None:
+    """Return 64 bits that small changes of size, brightness and coding leave alone; None for a blank frame.
+
+    Args:
+        frame: uint8 [h, w, 3].
+
+    Source: the discrete cosine transform's low frequencies against their median (Zauner 2010, pHash).
+    """
+    grey = np.asarray(Image.fromarray(frame).convert("L").resize((_SIDE, _SIDE)), np.float64)
+    if grey.std() < 2.0:
+        return None
+    low = scipy.fft.dctn(grey, norm="ortho")[:_KEPT, :_KEPT]
+    bits = (low > np.median(low)).ravel()
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def alike(findings: list[Finding], apart: int = 8) -> list[tuple[Finding, Finding, int]]:
+    """Return the pairs of clips that look the same, nearest first; quadratic in their number.
+
+    Args:
+        findings: clips; blank ones are left out.
+        apart: bits by which each of the three pairs of hashes may differ.
+    """
+    seen = [each for each in findings if len(each.looks) == 3]
+    looks = np.array([each.looks for each in seen], np.uint64).reshape(-1, 3)
+    pairs = []
+    for index in range(len(seen) - 1):
+        distance = np.bitwise_count(looks[index + 1 :] ^ looks[index]).max(axis=1)
+        pairs += [
+            (seen[index], seen[index + 1 + j], int(distance[j])) for j in np.flatnonzero(distance <= apart)
+        ]
+    return sorted(pairs, key=lambda pair: pair[2])

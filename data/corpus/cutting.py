@@ -1,0 +1,156 @@
+"""All the clips of one medium in one pass: decoded once, from the beginning, no further than the last."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from prismlab.core import errors
+from prismlab.data.corpus.inputs import media
+from prismlab.data.video import container, decode
+from prismlab.data.video import frames as frames_module
+
+# A caption's end may miss the video's by a rounding; more means that the times belong to another file.
+_OVERHANG = 0.5
+MOST_BYTES = 2 << 30  # pixels of one clip
+
+
+@dataclasses.dataclass(frozen=True)
+class Pixels:
+    """The frames of one clip.
+
+    Args:
+        frames: uint8 [t, h, w, 3], upright RGB, t of 1 or more.
+        times: float64 [t], seconds since the first frame of the video.
+    """
+
+    frames: UInt8[np.ndarray, "t h w 3"]
+    times: Float[np.ndarray, " t"]
+
+    @property
+    def fps(self) -> float | None:
+        """Mean frames per second, or None for a single frame."""
+        span = float(self.times[-1] - self.times[0])
+        return (len(self.times) - 1) / span if span > 0 else None
+
+
+Frames = Iterator[tuple[Callable[[], np.ndarray], float]]
+
+
+def of_video(video: container.Video, name: str, short_side: int | None, limits: container.Limits) -> Frames:
+    """Yield (what gives the pixels, seconds) of each frame of a video.
+
+    Args:
+        video: bytes of a video file, or its path.
+        name: how messages call it.
+        short_side: a larger video is shrunk to it; a smaller one keeps its size.
+        limits: bounds on the file.
+    """
+    convert = decode.Converter(short_side, name, enlarge=False)
+    for frame, seconds in container.decoded(video, limits, name):
+        yield functools.partial(convert, frame), seconds
+
+
+def of_pictures(
+    pictures: Sequence[bytes], name: str, short_side: int | None, limits: container.Limits, fps: float
+) -> Frames:
+    """Yield (what gives the pixels, seconds) of each picture file, as `of_video` does of frames."""
+    if len(pictures) > limits.max_frames:
+        raise errors.UserError(f"{name}: wanted at most {limits.max_frames} frames, got {len(pictures)}")
+    for index, data in enumerate(pictures):
+        label = f"{name}, frame {index}" if len(pictures) > 1 else name
+        yield (
+            functools.partial(
+                frames_module.picture, data, short_side=short_side, limits=limits, name=label, enlarge=False
+            ),
+            index / fps,
+        )
+
+
+def cut(stream: Frames, name: str, cuts: Sequence[media.Cut]) -> list[Pixels | errors.UserError]:
+    """Return the frames of each clip, or why there are none.
+
+    Where a medium is damaged, the clips that ended before the damage are kept.
+
+    Args:
+        stream: frames with their seconds; read no further than needed.
+        name: how messages call the medium.
+        cuts: clips, in any order; they may overlap. A cut with a fault keeps it.
+    """
+    found: list[Pixels | errors.UserError | None] = [
+        errors.UserError(f"{name}: {each.fault}") if each.fault else _span_fault(name, each) for each in cuts
+    ]
+    waiting = {index for index, each in enumerate(found) if each is None}
+    frames: dict[int, list[np.ndarray]] = {index: [] for index in waiting}
+    times: dict[int, list[float]] = {index: [] for index in waiting}
+    last = gap = 0.0
+    try:
+        for convert, seconds in stream if waiting else ():
+            gap, last = (seconds - last) or gap, seconds
+            pixels = None
+            for index in sorted(waiting):
+                if seconds >= _end(cuts[index]) - container.SLACK:
+                    found[index] = _made(name, cuts[index], frames.pop(index), times.pop(index), seconds)
+                    waiting.discard(index)
+                elif seconds >= (cuts[index].start or 0.0) - container.SLACK:
+                    pixels = convert() if pixels is None else pixels
+                    if frames[index] and frames[index][0].shape != pixels.shape:
+                        raise errors.UserError(f"{name}: wanted frames of one size, got several")
+                    if (len(frames[index]) + 1) * pixels.nbytes > MOST_BYTES:
+                        found[index] = errors.UserError(
+                            f"{name}: wanted a clip of at most {MOST_BYTES >> 20} MiB of pixels, got more; "
+                            "cut it shorter or lower short_side"
+                        )
+                        frames.pop(index)
+                        waiting.discard(index)
+                        continue
+                    frames[index].append(pixels)
+                    times[index].append(seconds)
+            if not waiting:
+                break
+    except errors.UserError as error:
+        return [error if each is None else each for each in found]
+    for index in sorted(waiting):
+        found[index] = _made(name, cuts[index], frames[index], times[index], last + gap)
+    assert all(each is not None for each in found)
+    return [each for each in found if each is not None]
+
+
+def _end(each: media.Cut) -> float:
+    return float("inf") if each.end is None else each.end
+
+
+def _span_fault(name: str, each: media.Cut) -> errors.UserError | None:
+    if _end(each) <= (each.start or 0.0):
+        return errors.UserError(f"{name}: wanted the end after the start, got {each.start} to {each.end} s")
+    return None
+
+
+def _made(
+    name: str, each: media.Cut, frames: list[np.ndarray], times: list[float], length: float
+) -> Pixels | errors.UserError:
+    if (each.end is not None and each.end > length + _OVERHANG) or not frames:
+        end = "the end" if each.end is None else f"{each.end:g} s"
+        return errors.UserError(
+            f"{name}: wanted frames from {each.start or 0.0:g} s to {end}, the video has {length:.2f} s; "
+            "correct the times"
+        )
+    return Pixels(np.stack(frames), np.asarray(times, np.float64))
+
+
+def resample(pixels: Pixels, fps: float) -> Pixels:
+    """Return a clip at a constant rate: at each tick the frame that is shown then, as a player would do.
+
+    Args:
+        pixels: a clip, of variable rate perhaps.
+        fps: frames per second wanted.
+    """
+    rate = pixels.fps
+    if rate is None:
+        return pixels
+    span = float(pixels.times[-1] - pixels.times[0]) + 1 / rate
+    ticks = pixels.times[0] + np.arange(max(1, round(span * fps))) / fps
+    index = np.searchsorted(pixels.times, ticks + container.SLACK, side="right") - 1
+    return Pixels(pixels.frames[index], ticks)

@@ -1,0 +1,60 @@
+"""Raw files of three kinds from the rendered world, to try a preparation with: clips, talks and images."""
+
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+
+from prismlab.data.corpus import clip_encoding
+from prismlab.data.video import encode
+from prismlab.data.world import render
+from prismlab.data.world import world as world_module
+
+CLIPS_A_TALK = 10
+
+
+def render_raw(
+    directory: pathlib.Path, clips: int, progress: Callable[[int, int], None] | None = None
+) -> dict[str, int]:
+    """Write `clean/` (a table and short clips), `talks/` (videos with WebVTT) and `images/` (with texts).
+
+    Args:
+        directory: made if absent.
+        clips: clips of all three together, 40 or more: half clean, three tenths spoken, the rest images.
+        progress: told (clips done, clips in all).
+
+    Returns:
+        The number of clips of each kind.
+    """
+    talks = max(1, round(0.3 * clips / CLIPS_A_TALK))
+    count = {"clean": clips // 2, "talks": talks * CLIPS_A_TALK}
+    count["images"] = clips - sum(count.values())
+    told = progress or (lambda done, total: None)
+    render.render(
+        world_module.World(clips=count["clean"]),
+        directory / "clean",
+        workers=0,
+        progress=lambda done, total: told(done, clips),
+    )
+    spoken = world_module.World(clips=count["talks"], seed=1, caption_noise=1.0)
+    (directory / "talks").mkdir(exist_ok=True)
+    for talk in range(talks):
+        indices = range(talk * CLIPS_A_TALK, (talk + 1) * CLIPS_A_TALK)
+        seconds = spoken.frames / spoken.fps
+        cues = ["WEBVTT"]
+        for number, index in enumerate(indices):
+            times = (f"00:{number * seconds + part * seconds:06.3f}" for part in (0, 1))
+            cues.append(f"{' --> '.join(times)}\n{spoken.caption(index)}.")
+        name = directory / "talks" / f"{talk:05d}"
+        frames = np.concatenate([spoken.video(index) for index in indices])
+        name.with_suffix(".mp4").write_bytes(encode.encode(frames, spoken.fps))
+        name.with_suffix(".vtt").write_text("\n\n".join(cues) + "\n", "utf-8")
+        told(count["clean"] + indices[-1] + 1, clips)
+    shown = world_module.World(clips=count["images"], seed=2)
+    (directory / "images").mkdir(exist_ok=True)
+    for index in range(count["images"]):
+        name = directory / "images" / f"{index:05d}"
+        name.with_suffix(".jpg").write_bytes(clip_encoding.jpeg(shown.video(index)[0], 95))
+        name.with_suffix(".txt").write_text(shown.caption(index) + "\n", "utf-8")
+    told(clips, clips)
+    return count

@@ -1,0 +1,161 @@
+"""A corpus examined before it is trained on: files, captions, duplicates, and the cost of decoding."""
+
+import collections
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from prismlab.core import errors
+from prismlab.core.io import urls
+from prismlab.data.corpus import clip_report, prepare_corpus
+from prismlab.data.corpus.inputs import media
+from prismlab.data.records import record, shards
+from prismlab.data.video import container
+
+_LIMITS = container.Limits(seconds=60.0)
+_EXAMPLES = 5
+CAPTION_FAULTS: dict[str, Any] = {
+    "empty": lambda text: not text.strip(),
+    "fewer than 3 words": lambda text: 0 < len(text.split()) < 3,
+    "more than 64 words": lambda text: len(text.split()) > 64,
+    "wrongly decoded (such as Ã© for é)": lambda text: re.search(r"Ã[\x80-\xbf©¨¼]|â€|�", text) is not None,
+    "a web address": lambda text: re.search(r"https?://|www\.", text) is not None,
+    "markup": lambda text: re.search(r"<[a-zA-Z/][^>]*>|&[a-z]+;", text) is not None,
+    "capitals only": lambda text: len(text) > 8 and text.isupper(),
+    "a word three times in a row": lambda text: re.search(r"\b(\w+)( \1\b){2}", text.lower()) is not None,
+    "control characters": lambda text: re.search(r"[\x00-\x08\x0b-\x1f\x7f]", text) is not None,
+}
+
+
+Seen = tuple[str, record.Record | errors.UserError, tuple[str, ...]]
+
+
+def records_of(home: str | prepare_corpus.Corpus, sample: int) -> Iterator[Seen]:
+    """Yield (key, record or its fault, captions) of clips spread evenly over shards or raw files.
+
+    Args:
+        home: folder or URL of finished shards, or a corpus not yet prepared (there, one record a file).
+        sample: how many; 0 for all.
+    """
+    if isinstance(home, str):
+        reader = shards.ShardReader(home, None)
+        count = len(reader) if not sample else min(sample, len(reader))
+        for index in np.linspace(0, len(reader) - 1, count).astype(int):
+            try:
+                example = reader[int(index)]
+            except errors.UserError as fault:
+                yield f"record {index}", fault, ()
+            else:
+                yield example.key, example, (example.caption,)
+        return
+    total = sum(1 for _ in home.source.units())
+    each = math.ceil(sample / max(1, total)) if sample else 0
+    for unit in home.source.units():
+        for number, medium in enumerate(home.source.read(unit)):
+            if each and number >= each:
+                break
+            captions = tuple(cut.caption for cut in medium.cuts)
+            try:
+                yield medium.name, _record(medium), captions
+            except errors.UserError as fault:
+                yield medium.name, fault, captions
+
+
+def _record(medium: media.Medium) -> record.Record:
+    if medium.read is None:
+        return record.Record(medium.name, urls.read(medium.path, _LIMITS.max_bytes), "unread")
+    data = medium.read()
+    if medium.kind == "frames":
+        return record.of_frames(medium.name, data, "unread", fps=medium.fps)
+    return record.Record(medium.name, data[0], "unread", kind=medium.kind)
+
+
+def examine(
+    homes: dict[str, str | prepare_corpus.Corpus], sample: int, *, sampled: int = 8, resolution: int = 288
+) -> list[clip_report.Finding]:
+    """Return what is found of every clip looked at.
+
+    Args:
+        homes: name -> folder of shards, or corpus.
+        sample: clips of each; 0 for all.
+        sampled: frames that a training step takes of a clip.
+        resolution: side that they are resized to.
+    """
+    found = []
+    for name, home in homes.items():
+        for key, example, captions in records_of(home, sample):
+            if isinstance(example, errors.UserError):
+                found.append(clip_report.Finding(name, key, captions, fault=" ".join(str(example).split())))
+                continue
+            found.append(
+                clip_report.probe(
+                    name, example, captions, sampled=sampled, resolution=resolution, limits=_LIMITS
+                )
+            )
+    return found
+
+
+def report(findings: list[clip_report.Finding], need: float | None) -> dict[str, Any]:
+    """Return the findings as plain values, ready for JSON.
+
+    Args:
+        findings: of all corpora.
+        need: clips a second that the training step takes, or None.
+    """
+    sound = [each for each in findings if not each.fault]
+    videos = [each for each in sound if each.kind == "video"]
+    captions = [(each, text) for each in findings for text in each.captions]
+    texts = collections.Counter(text for _, text in captions)
+    problems = {
+        "cannot be read": [each for each in findings if each.fault],
+        "container promises another number of frames": [
+            each for each in videos if each.claimed and each.claimed != each.frames
+        ],
+        "container promises no number of frames": [each for each in videos if not each.claimed],
+        "variable frame rate": [each for each in videos if each.variable],
+        "turned (rotation in the file)": [each for each in videos if each.rotation % 360],
+        "more than 60 frames between key frames": [each for each in videos if each.key_distance > 60],
+        "blank": [each for each in sound if not each.looks],
+    }
+    cost = sum(each.cost for each in sound)
+    rate = len(sound) / cost if cost else 0.0
+    return {
+        "clips": len(findings),
+        "corpora": dict(collections.Counter(each.home for each in findings)),
+        "kinds": dict(collections.Counter(each.kind for each in findings)),
+        "codecs": dict(collections.Counter(each.codec for each in videos)),
+        "key_distance": _spread([each.key_distance for each in videos]),
+        "frames": _spread([each.frames for each in sound]),
+        "short_side": _spread([min(each.size) for each in sound]),
+        "problems": {name: _listed(each) for name, each in problems.items()},
+        "captions": {
+            **{
+                name: _listed([each for each, text in captions if wrong(text)])
+                for name, wrong in CAPTION_FAULTS.items()
+            },
+            "said of several clips": _listed([each for each, text in captions if texts[text] > 1]),
+        },
+        "duplicates": [
+            {"one": f"{a.home}: {a.key}", "other": f"{b.home}: {b.key}", "bits_apart": apart}
+            for a, b, apart in clip_report.alike(sound)
+        ],
+        "roofline": {
+            "clips_per_second_per_core": rate,
+            "need_clips_per_second": need,
+            "workers": math.ceil(need / rate) if need and rate else None,
+        },
+    }
+
+
+def _listed(findings: list[clip_report.Finding]) -> dict[str, Any]:
+    examples = [f"{each.home}: {each.key}" + (f": {each.fault}" if each.fault else "") for each in findings]
+    return {"clips": len(findings), "examples": examples[:_EXAMPLES]}
+
+
+def _spread(values: list[int]) -> dict[str, float]:
+    if not values:
+        return {}
+    return {"least": int(min(values)), "median": float(np.median(values)), "most": int(max(values))}

@@ -1,0 +1,1 @@
+"""Readers of raw files for corpus preparation, one kind a file."""

@@ -1,0 +1,66 @@
+"""What a path leads to: a video, an image, or a folder of frames."""
+
+import posixpath
+import re
+
+from prismlab.core import errors
+from prismlab.core.io import urls
+from prismlab.data.corpus.inputs import media
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+VIDEOS = (
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".webm",
+    ".mkv",
+    ".avi",
+    ".mpg",
+    ".mpeg",
+    ".ogv",
+    ".ts",
+    ".flv",
+    ".wmv",
+    ".gif",
+)
+_MOST_PICTURE_BYTES = 256 << 20
+
+
+def suffix(name: str) -> str:
+    """Return the lower-case ending of a name, dot included."""
+    return posixpath.splitext(name)[1].lower()
+
+
+def medium(path: str, name: str, cuts: tuple[media.Cut, ...], fps: float | None = None) -> media.Medium:
+    """Return the medium at a path, of the kind that stands there; a missing file is a fault of its clips.
+
+    Args:
+        path: path or URL, already known to lie below the root.
+        name: how messages call it.
+        cuts: clips wanted from it.
+        fps: frames per second, for a folder of frames.
+    """
+    kind = urls.what(path)
+    if kind == "file" and suffix(path) in PICTURES:
+        return media.Medium(name, "image", cuts, read=lambda: [urls.read(path, _MOST_PICTURE_BYTES)])
+    if kind == "folder":
+        return media.Medium(name, "frames", cuts, read=lambda: frames_of(path), fps=fps)
+    return media.Medium(name, "video", cuts, path=path)
+
+
+def frames_of(folder: str) -> list[bytes]:
+    """Return the picture files of a folder, in the order in which a person counts: frame_2 before frame_10.
+
+    Raises:
+        UserError: no picture in it.
+    """
+    names = sorted((name for name in urls.listing(folder) if suffix(name) in PICTURES), key=natural)
+    if not names:
+        raise errors.UserError(f"{folder}: wanted a folder of {', '.join(PICTURES)} files, found none in it")
+    return [urls.read(urls.join(folder, name), _MOST_PICTURE_BYTES) for name in names]
+
+
+def natural(name: str) -> tuple:
+    """Return a key that sorts numbers inside names by their value."""
+    parts = re.split(r"(\d+)", name)
+    return tuple((int(part), part) if index % 2 else (0, part) for index, part in enumerate(parts))

@@ -1,0 +1,128 @@
+"""Folders of images with captions: one-frame videos; and folders of frames: videos taken apart."""
+
+import dataclasses
+import json
+import posixpath
+from collections.abc import Iterator
+from typing import Any
+
+from prismlab.core import errors
+from prismlab.core.io import urls
+from prismlab.data.corpus.inputs import file_kinds, media
+
+_MOST_TEXT_BYTES = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """A folder in which `a.jpg` lies beside `a.txt` or `a.json` (with "caption" or "text").
+
+    Args:
+        root: folder or URL; folders inside it are read too.
+        images_per_shard: images that become one shard.
+    """
+
+    root: str
+    images_per_shard: int = 5000
+
+    def __post_init__(self) -> None:
+        if self.images_per_shard < 1:
+            raise errors.UserError(f"Images.images_per_shard wants 1 or more, got {self.images_per_shard}")
+
+    def units(self) -> Iterator[media.Unit]:
+        """Yield groups of names.
+
+        Raises:
+            UserError: no such folder, or no image in it.
+        """
+        return media.grouped(_some(self.root, self._names()), self.images_per_shard)
+
+    def _names(self) -> Iterator[str]:
+        return (name for name in urls.listing(self.root) if file_kinds.suffix(name) in file_kinds.PICTURES)
+
+    def read(self, unit: media.Unit) -> Iterator[media.Medium]:
+        """Yield each image with its caption."""
+        for name in unit.entries:
+            stem = urls.join(self.root, posixpath.splitext(name)[0])
+            yield file_kinds.medium(urls.join(self.root, name), name, (caption_beside(stem, name),))
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameFolders:
+    """A folder of folders, each with the frames of one clip and its `caption.txt` or `caption.json`.
+
+    Frames are ordered as a person counts: frame_2.jpg before frame_10.jpg.
+
+    Args:
+        root: folder or URL.
+        fps: frames per second; None leaves it open.
+        clips_per_shard: clips that become one shard.
+    """
+
+    root: str
+    fps: float | None = None
+    clips_per_shard: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.clips_per_shard < 1:
+            raise errors.UserError(
+                f"FrameFolders.clips_per_shard wants 1 or more, got {self.clips_per_shard}"
+            )
+        if self.fps is not None and not self.fps > 0:
+            raise errors.UserError(f"FrameFolders.fps wants more than 0, got {self.fps}")
+
+    def units(self) -> Iterator[media.Unit]:
+        """Yield groups of folders.
+
+        Raises:
+            UserError: no such folder, or no folder of frames in it.
+        """
+        return media.grouped(_some(self.root, self._folders()), self.clips_per_shard)
+
+    def _folders(self) -> Iterator[str]:
+        before = ""
+        for name in urls.listing(self.root):
+            folder = posixpath.dirname(name)
+            if folder and folder != before and file_kinds.suffix(name) in file_kinds.PICTURES:
+                before = folder
+                yield folder
+
+    def read(self, unit: media.Unit) -> Iterator[media.Medium]:
+        """Yield each folder with its caption."""
+        for name in unit.entries:
+            path = urls.join(self.root, name)
+            yield file_kinds.medium(path, name, (caption_beside(urls.join(path, "caption"), name),), self.fps)
+
+
+def caption_beside(stem: str, key: str) -> media.Cut:
+    """Return the clip whose caption stands in `stem.txt` or `stem.json`; without one it has a fault.
+
+    Args:
+        stem: path or URL without its ending.
+        key: name of the clip.
+    """
+    try:
+        if urls.what(stem + ".txt") == "file":
+            return media.Cut(key, urls.read(stem + ".txt", _MOST_TEXT_BYTES).decode("utf-8-sig").strip())
+        if urls.what(stem + ".json") == "file":
+            labels: Any = json.loads(urls.read(stem + ".json", _MOST_TEXT_BYTES).decode("utf-8-sig"))
+            if not isinstance(labels, dict):
+                raise ValueError("JSON that is no object")
+            found = [labels.pop(name) for name in ("caption", "text") if name in labels]
+            return media.Cut(key, str(found[0]) if found else "", labels=labels)
+        return media.Cut(
+            key, "", fault=f"wanted a caption beside it, {posixpath.basename(stem)}.txt or .json"
+        )
+    except (errors.UserError, ValueError, RecursionError) as error:
+        return media.Cut(key, "", fault=f"wanted a caption in UTF-8, got '{error}'")
+
+
+def _some(root: str, names: Iterator[str]) -> Iterator[str]:
+    found = False
+    for name in names:
+        found = True
+        yield name
+    if not found:
+        raise media.Stop(
+            f"{root}: wanted a folder of {', '.join(file_kinds.PICTURES)} files, found none in it"
+        )

@@ -1,0 +1,130 @@
+"""The rows of a table file, read one at a time: CSV, TSV, JSON lines or Parquet."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from prismlab.core.io import urls
+from prismlab.data.corpus.inputs import file_kinds, media
+
+_MOST_SIGNS = 1 << 22  # in one field or line
+FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
+
+
+def read(path: str, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (number from 1, row) of a table; values that JSON does not know become texts.
+
+    Args:
+        path: path or URL; its ending tells the format.
+        wanted: columns that must exist.
+
+    Raises:
+        Stop: another format, no such file, text that is not UTF-8, a column that is missing, a row with too
+            many or too few fields, or a Parquet file without pyarrow to read it.
+    """
+    ending = file_kinds.suffix(path)
+    if ending not in FORMATS:
+        raise media.Stop(f"{path}: wanted a table that ends in {', '.join(FORMATS)}; rename or convert it")
+    if urls.what(path) != "file":
+        raise media.Stop(f"{path}: wanted a table, found no such file; correct the path")
+    found = {".jsonl": _json, ".parquet": _parquet}.get(ending, _separated)(path, wanted)
+    for number, row in enumerate(found, 1):
+        yield number, {str(name): _plain(value) for name, value in row.items()}
+
+
+def _separated(path: str, wanted: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    csv.field_size_limit(_MOST_SIGNS)
+    with io.TextIOWrapper(urls.open_binary(path), "utf-8-sig", newline="") as text:
+        reader = csv.reader(text, delimiter="\t" if path.lower().endswith(".tsv") else ",", strict=True)
+        line = 1
+        try:
+            header = next(reader, [])
+            _columns(path, header, wanted)
+            line = reader.line_num + 1
+            for fields in reader:
+                if not fields:
+                    line = reader.line_num + 1
+                    continue
+                if len(fields) != len(header):
+                    raise media.Stop(
+                        f"{path}, line {line}: wanted {len(header)} fields as in the first line, got "
+                        f"{len(fields)}; put a text that holds separators or newlines into quotes"
+                    )
+                line = reader.line_num + 1
+                yield dict(zip(header, fields))
+        except UnicodeDecodeError as error:
+            raise _encoding(path, line, error) from error
+        except csv.Error as error:
+            raise media.Stop(f"{path}, line {line}: wanted a row of a table, got '{error}'") from error
+
+
+def _json(path: str, wanted: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    with urls.open_binary(path) as file:
+        number = 0
+        while line := file.readline(_MOST_SIGNS):
+            number += 1
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+            except UnicodeDecodeError as error:
+                raise _encoding(path, number, error) from error
+            except (ValueError, RecursionError) as error:
+                raise media.Stop(f"{path}, line {number}: wanted one JSON object, got '{error}'") from error
+            if not isinstance(row, dict):
+                raise media.Stop(f"{path}, line {number}: wanted one JSON object, got {str(row)[:60]}")
+            _columns(f"{path}, line {number}", list(row), wanted)
+            yield row
+
+
+def _parquet(path: str, wanted: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise media.Stop(
+            f"{path}: reading Parquet wants pyarrow: pip install 'prismlab[parquet]', or convert to .csv"
+        ) from error
+    with urls.open_binary(path) as file:
+        try:
+            table = pyarrow.parquet.ParquetFile(file)
+            _columns(path, table.schema_arrow.names, wanted)
+            for batch in table.iter_batches(1024):
+                yield from batch.to_pylist()
+        except (pyarrow.ArrowException, OSError) as error:
+            raise media.Stop(f"{path}: wanted a Parquet file, got '{str(error).splitlines()[0]}'") from error
+
+
+def _columns(path: str, found: list[str], wanted: tuple[str, ...]) -> None:
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        got = ", ".join(map(repr, found[:20])) or "none"
+        raise media.Stop(
+            f"{path}: wanted columns {', '.join(wanted)}, got {got}; add {', '.join(missing)}, or name the "
+            "right ones in the spec (Table.path_column, Table.text_column)"
+        )
+    twice = sorted({name for name in found if found.count(name) > 1})
+    if twice:
+        raise media.Stop(f"{path}: wanted columns of different names, got {', '.join(twice)} twice")
+
+
+def _encoding(path: str, line: int, error: UnicodeDecodeError) -> media.Stop:
+    byte = error.object[error.start]
+    return media.Stop(
+        f"{path}, at or after line {line}: wanted UTF-8, got the byte 0x{byte:02x}; save the table as UTF-8"
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return {str(name): _plain(each) for name, each in value.items()}
+    return str(value)

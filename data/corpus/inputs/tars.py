@@ -1,0 +1,136 @@
+"""WebDataset tars: files of one name and several endings are one sample."""
+
+import dataclasses
+import json
+import posixpath
+import tarfile
+from collections.abc import Iterator
+from typing import Any
+
+from prismlab.core.io import urls
+from prismlab.data.corpus.inputs import file_kinds, media
+
+_TEXTS = (".txt", ".caption", ".json")
+_MOST_TEXT_BYTES = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Tars:
+    """Tars of samples such as `0001.mp4`, `0001.txt`, `0001.json`; nothing is ever unpacked to disk.
+
+    The caption is the .txt file, or a text of the .json file, whose other values become labels. Each tar
+    becomes one shard. Compressed tars (.tar.gz) are read too.
+
+    Args:
+        pattern: paths or URLs, such as "corpora/tars/*.tar" or "gs://bucket/tars/*.tar".
+        text_keys: where the caption may stand in the .json file; the first that is there counts.
+        max_member_bytes: size of one file inside a tar.
+    """
+
+    pattern: str
+    text_keys: tuple[str, ...] = ("caption", "text")
+    max_member_bytes: int = 1 << 30
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text_keys", tuple(self.text_keys))
+
+    def units(self) -> Iterator[media.Unit]:
+        """Yield the tars, in the order of their names.
+
+        Raises:
+            UserError: no file matches the pattern.
+        """
+        found = urls.glob(self.pattern)
+        if not found:
+            raise media.Stop(f"{self.pattern}: wanted tars, found no such file; correct Tars.pattern")
+        for number, path in enumerate(found):
+            # Size and time stand for the content: a changed tar is noticed on resume.
+            yield media.Unit(number, (path, urls.state(path)[0]))
+
+    def read(self, unit: media.Unit) -> Iterator[media.Medium]:
+        """Yield the samples of one tar.
+
+        Raises:
+            UserError: a damaged tar, or a member that is a link, has an absolute name or is too large.
+        """
+        path = unit.entries[0]
+        sample: dict[str, bytes] = {}
+        name = ""
+        for member, data in self._members(path):
+            stem, ending = _split(member)
+            if stem != name and sample:
+                yield from self._medium(path, name, sample)
+                sample = {}
+            name = stem
+            if ending in sample:
+                raise media.Stop(f"{path}: wanted each file once, got {member!r} twice; write the tar again")
+            sample[ending] = data
+        if sample:
+            yield from self._medium(path, name, sample)
+
+    def _members(self, path: str) -> Iterator[tuple[str, bytes]]:
+        try:
+            with urls.open_binary(path) as file, tarfile.open(fileobj=file, mode="r|*") as tar:
+                for member in tar:
+                    if member.isdir():
+                        continue
+                    self._refuse(path, member)
+                    stream = tar.extractfile(member)
+                    assert stream is not None, "a regular file"
+                    data = stream.read(member.size)
+                    if len(data) < member.size:
+                        raise tarfile.ReadError("unexpected end of data")
+                    yield member.name, data
+        except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+            if isinstance(error, media.Stop):
+                raise
+            raise media.Stop(f"{path}: wanted a sound tar, got '{error}'; copy it again") from error
+
+    def _refuse(self, path: str, member: tarfile.TarInfo) -> None:
+        what = ""
+        if not member.isreg() or member.issparse():
+            what = "a link, a device or a sparse file"
+        elif posixpath.isabs(member.name) or ".." in member.name.split("/") or "\0" in member.name:
+            what = "a name that leads elsewhere"
+        elif member.size > self.max_member_bytes:
+            what = f"{member.size} bytes (Tars.max_member_bytes is {self.max_member_bytes})"
+        if what:
+            raise media.Stop(f"{path}: wanted plain files with relative names, got {what}: {member.name!r}")
+
+    def _medium(self, path: str, name: str, sample: dict[str, bytes]) -> Iterator[media.Medium]:
+        key = f"{posixpath.basename(path)}:{name}"
+        pixels = [ending for ending in sample if ending in file_kinds.VIDEOS + file_kinds.PICTURES]
+        fault, caption, labels = "", "", dict[str, Any]()
+        try:
+            caption, labels = self._text(sample)
+        except (ValueError, RecursionError) as error:
+            fault = f"wanted a caption in UTF-8 and JSON, got '{error}'"
+        if len(pixels) != 1:
+            fault = fault or f"wanted one video or image, got the files {', '.join(sorted(sample))}"
+        data = [sample[pixels[0]]] if pixels else [b""]
+        kind = "image" if pixels and pixels[0] in file_kinds.PICTURES else "video"
+        yield media.Medium(
+            key, kind, (media.Cut(key, caption, labels=labels, fault=fault),), read=lambda: data
+        )
+
+    def _text(self, sample: dict[str, bytes]) -> tuple[str, dict[str, Any]]:
+        labels = {}
+        for ending in _TEXTS:
+            if len(sample.get(ending, b"")) > _MOST_TEXT_BYTES:
+                raise ValueError(f"{ending} of more than {_MOST_TEXT_BYTES} bytes")
+        if ".json" in sample:
+            labels = json.loads(sample[".json"].decode("utf-8-sig"))
+            if not isinstance(labels, dict):
+                raise ValueError("JSON that is no object")
+        inside = [labels.pop(key) for key in self.text_keys if key in labels]
+        for ending in (".txt", ".caption"):
+            if ending in sample:
+                return sample[ending].decode("utf-8-sig").strip(), labels
+        return next((each for each in inside if isinstance(each, str)), ""), labels
+
+
+def _split(name: str) -> tuple[str, str]:
+    # As WebDataset has it: the ending begins at the first dot of the last part.
+    folder, base = posixpath.split(name.removeprefix("./"))
+    stem, dot, ending = base.partition(".")
+    return posixpath.join(folder, stem), (dot + ending).lower()

@@ -1,0 +1,247 @@
+"""Raw files to shards: units of an input are written one by one, by any number of processes and hosts.
+
+A unit becomes one shard and one sheet beside it (`parts/000000.json`), each whole or absent. What a unit
+holds depends on the input alone, so a killed run goes on with the units that lack a sheet, and ends in the
+same bytes. Whoever finds every sheet writes list of rejected clips, card and manifest.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import functools
+import hashlib
+import json
+import pathlib
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from prismlab.core import errors
+from prismlab.core.io import urls
+from prismlab.data import process_pool
+from prismlab.data.corpus import clip_encoding as encoding_module
+from prismlab.data.corpus import corpus_statistics, finish
+from prismlab.data.corpus.inputs import media
+from prismlab.data.records import shard_file, shards
+from prismlab.data.video import container
+
+FORMAT = 1  # raise it when the same spec would give other shards
+_RATE_FROM = 200  # clips after which the share of rejected ones is judged while the run goes on
+# Whole recordings are read here, an hour and more, not the short clips of training.
+LIMITS = container.Limits(max_bytes=8 << 30, max_frames=500_000, seconds=3600.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """What `prismlab data prepare` makes: an input, an encoding, and how much may be bad.
+
+    Args:
+        source: the raw files, one of `prismlab.data.corpus.inputs`.
+        encoding: what each clip becomes.
+        about: a line for the card: where the data comes from, under which licence.
+        max_rejected: share of bad clips, in [0, 1), above which the run stops.
+        limits: bounds on each file; seconds is wall-clock time, so keep it far above what files need.
+    """
+
+    source: media.Input
+    encoding: encoding_module.Encoding = dataclasses.field(default_factory=encoding_module.H264)
+    about: str = ""
+    max_rejected: float = 0.05
+    limits: container.Limits = LIMITS
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_rejected < 1:
+            raise errors.UserError(f"Corpus.max_rejected wants a share in [0, 1), got {self.max_rejected}")
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What decides on the bytes of the shards."""
+        parts = {"source": self.source, "encoding": self.encoding, "limits": self.limits}
+        return {"format": str(FORMAT), **{name: repr(value) for name, value in parts.items()}}
+
+
+Progress = Callable[[int, int], None]
+
+
+def prepare(
+    corpus: Corpus,
+    out: str,
+    *,
+    part: tuple[int, int] = (1, 1),
+    processes: int = 0,
+    text: str = "",
+    progress: Progress | None = None,
+) -> dict[str, Any] | None:
+    """Write the shards of a corpus, or go on where an earlier run stopped.
+
+    Args:
+        corpus: what to write.
+        out: folder or URL.
+        part: (i, n): this run writes every n-th unit, from the i-th (1 to n); n runs share `out` alone.
+        processes: worker processes; 0 works in this one.
+        text: the spec, for the card.
+        progress: told (units done, units in all).
+
+    Returns:
+        The manifest, once every part is written; None while others are still to come.
+
+    Raises:
+        UserError: a fault of the input, another corpus in `out`, too many bad clips, a full disk.
+    """
+    with _alone(out, part):
+        _claim(corpus, out)
+        total, listed = _count(corpus.source)
+        if progress is not None:
+            progress(0, _share(total, part))
+        tally, again = corpus_statistics.empty(), hashlib.sha256()
+        sheets = process_pool.each(
+            functools.partial(write_unit, corpus, out), _mine(corpus.source, part, again), processes
+        )
+        for done, sheet in enumerate(sheets, 1):
+            tally = corpus_statistics.merged([tally, sheet["statistics"]])
+            if tally["clips"] + tally["rejected"] >= _RATE_FROM:
+                _judge(corpus, tally, sheet["rejected"])
+            if progress is not None:
+                progress(done, _share(total, part))
+        if again.hexdigest() != listed:
+            raise media.Stop("the input changed while it was read; run again when nobody writes to it")
+        if not finish.complete(out, total):
+            return None
+        found = finish.sheets(out, total)
+        tally = corpus_statistics.merged(sheet["statistics"] for sheet in finish.sheets(out, total))
+        _judge(corpus, tally, next((sheet["rejected"] for sheet in found if sheet["rejected"]), []))
+        return finish.write(out, total, corpus.about, text, tally)
+
+
+def write_unit(corpus: Corpus, out: str, unit: media.Unit) -> dict[str, Any]:
+    """Write the shard and the sheet of one unit, unless they are there.
+
+    Returns:
+        The sheet: file, records, bytes, sha256, statistics, rejected clips.
+    """
+    place = urls.join(out, finish.sheet_name(unit.number))
+    if urls.what(place) == "file":
+        sheet = finish.read_sheet(out, unit.number)
+        if sheet["unit"] != unit.identity:
+            raise media.Stop(
+                f"{place}: wanted the sheet of the same clips, got another: the input has changed since this "
+                "shard was written; choose another directory or delete this one"
+            )
+        return sheet
+    tally, rejected = corpus_statistics.empty(), []
+    name = f"shard-{unit.number:06d}.array_record"
+    with _workspace(out) as folder:
+        local = folder / f"{name}.tmp"
+        with shard_file.Writer(local) as writer:
+            for cut, made in _clips(corpus, unit):
+                try:
+                    if isinstance(made, errors.UserError):
+                        raise made
+                    writer.write(made.record)
+                except errors.UserError as fault:
+                    tally["rejected"] += 1
+                    rejected.append({"key": cut.key, "why": " ".join(str(fault).split())})
+                else:
+                    corpus_statistics.add(tally, made)
+        sheet = {"unit": unit.identity, "number": unit.number, "statistics": tally, "rejected": rejected}
+        sheet |= {"file": "", "records": 0, "bytes": 0, "sha256": ""}
+        if tally["clips"]:
+            sheet |= {"file": name, "records": tally["clips"], **shard_file.measure(local)}
+            urls.upload(local, urls.join(out, name))
+        else:
+            local.unlink()
+    urls.write(place, json.dumps(sheet, indent=1, sort_keys=True, ensure_ascii=False).encode())
+    return sheet
+
+
+def _clips(corpus: Corpus, unit: media.Unit) -> Iterator[encoding_module.Outcome]:
+    for medium in corpus.source.read(unit):
+        path = medium.path
+        before = urls.state(path) if path and urls.what(path) == "file" else None
+        with contextlib.ExitStack() as stack:
+            if before is not None and urls.is_remote(path):
+                medium = dataclasses.replace(medium, path=stack.enter_context(urls.local(path)))
+            try:
+                outcomes = list(corpus.encoding(medium, corpus.limits))
+            except media.Stop:
+                raise
+            except errors.UserError as fault:
+                outcomes = [(cut, fault) for cut in medium.cuts]
+        if before is not None and urls.state(path) != before:
+            raise media.Stop(f"{path}: changed while it was read; run again when nobody writes to it")
+        yield from outcomes
+
+
+def _count(source: media.Input) -> tuple[int, str]:
+    """Return the number of units and a sum over all of them, in one pass that keeps none."""
+    total, seen = 0, hashlib.sha256()
+    for unit in source.units():
+        total += 1
+        seen.update(unit.identity.encode())
+    return total, seen.hexdigest()
+
+
+def _share(total: int, part: tuple[int, int]) -> int:
+    return len(range(part[0] - 1, total, part[1]))
+
+
+def _mine(source: media.Input, part: tuple[int, int], seen: Any) -> Iterator[media.Unit]:
+    for unit in source.units():
+        seen.update(unit.identity.encode())
+        if unit.number % part[1] == part[0] - 1:
+            yield unit
+
+
+def _judge(corpus: Corpus, tally: dict[str, Any], rejected: list[dict[str, str]]) -> None:
+    bad, seen = tally["rejected"], tally["clips"] + tally["rejected"]
+    if bad > corpus.max_rejected * seen:
+        example = f" (one of them: {rejected[0]['why']})" if rejected else ""
+        raise media.Stop(
+            f"wanted at most {corpus.max_rejected:.1%} bad clips, got {bad} of {seen}{example}; "
+            "see parts/*.json, correct the input or raise prepare_corpus.Corpus.max_rejected; shards stay"
+        )
+
+
+def _claim(corpus: Corpus, out: str) -> None:
+    """Leave in the folder what it is for, or refuse a folder that is for something else."""
+    place = urls.join(out, "prepare.json")
+    if urls.what(place) == "file":
+        found = json.loads(urls.read(place, 1 << 20))
+        mine = corpus.identity
+        differ = sorted(name for name in mine | found if mine.get(name) != found.get(name))
+        if differ:
+            raise media.Stop(
+                f"{out}: wanted an empty folder or one of the same spec, got one that differs in "
+                f"{', '.join(differ)}; choose another directory or delete this one"
+            )
+    elif urls.what(urls.join(out, shards.MANIFEST)) == "file":
+        raise media.Stop(f"{out}: wanted an empty folder, found other shards; choose another directory")
+    else:
+        urls.write(place, json.dumps(corpus.identity, indent=1, sort_keys=True).encode())
+
+
+@contextlib.contextmanager
+def _workspace(out: str) -> Iterator[pathlib.Path]:
+    """Yield a local folder for a shard in the making: the place itself, or one to upload from."""
+    if not urls.is_remote(out):
+        yield pathlib.Path(out)
+        return
+    with tempfile.TemporaryDirectory(prefix="prismlab-") as folder:
+        yield pathlib.Path(folder)
+
+
+@contextlib.contextmanager
+def _alone(out: str, part: tuple[int, int]) -> Iterator[None]:
+    """Refuse a second run of the same part on this machine."""
+    if urls.is_remote(out):
+        yield
+        return
+    pathlib.Path(out).mkdir(parents=True, exist_ok=True)
+    with open(pathlib.Path(out) / f".part-{part[0]}-of-{part[1]}.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise media.Stop(
+                f"{out}: another run writes this part just now; wait for it or stop it"
+            ) from error
+        yield

@@ -1,0 +1,1 @@
+"""The training loader: sources, mixture, tokenizer, augmentation and batches by step."""

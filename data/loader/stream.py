@@ -1,0 +1,231 @@
+"""The batches of a stage, addressed by step, whole or shared out over hosts.
+
+`Stream.batch(step)` is a pure function of (configuration, seed, step); the state of the whole loader
+is therefore the step.
+"""
+
+import dataclasses
+import hashlib
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import grain
+import numpy as np
+from absl import flags
+
+from prismlab.core import errors
+from prismlab.data.loader import bad_clips as ledger_module
+from prismlab.data.loader import example, mixture
+
+if TYPE_CHECKING:
+    from prismlab.data.loader import loader
+
+HostArrays = example.HostArrays
+
+
+class _Unique(grain.transforms.MapWithIndex):
+    """Give weight 0 to what comes a second time within a global batch, whatever host reads it."""
+
+    def __init__(self, captions: Callable[[int], list[int]], views: int):
+        self._captions, self._views = captions, views
+
+    def map_with_index(self, index: int, batch: HostArrays) -> HostArrays:
+        """Return the batch with weights of its own; index is the step."""
+        seen, weight = set(self._captions(index)), batch["weight"].copy()
+        for place in range(0, len(weight), self._views):
+            caption = int(batch["caption"][place])
+            if caption in seen:
+                weight[place : place + self._views] = 0.0
+            elif caption != example.UNREAD:
+                seen.add(caption)
+        return batch | {"weight": weight}
+
+
+class _Captions:
+    """The captions that the hosts before this one have in a step, read (never decoded) from their records."""
+
+    def __init__(self, homes: Sequence[Any], chosen: mixture.Alternate, place: example.HostPlace):
+        self._homes, self._chosen, self._place = homes, chosen, place
+
+    def __call__(self, step: int) -> list[int]:
+        first = step * self._place.groups
+        found = []
+        for group in range(first, first + self._place.host * self._place.own):
+            source, item = self._chosen.item(group)
+            record = self._homes[source][item].record
+            if record is not None:
+                found.append(example.caption_hash(record.caption))
+        return found
+
+
+def _seed_of(seed: int, *names: str) -> int:
+    return int.from_bytes(hashlib.sha256("/".join([str(seed), *names]).encode()).digest()[:8], "big") >> 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Where the examples of a batch come from.
+
+    Args:
+        source: name of the source of the whole batch.
+        clips: int64 [b], number of the clip in its source.
+        frames: int32 [b, t], frames seen; -1 in a placeholder.
+        boxes: int32 [b, 5], top, left, height, width and whether mirrored; -1 in a placeholder.
+        reasons: why an example is a placeholder; empty for a good one.
+    """
+
+    source: str
+    clips: np.ndarray
+    frames: np.ndarray
+    boxes: np.ndarray
+    reasons: list[str]
+
+
+class Stream:
+    """The batches of one stage, addressed by step.
+
+    Args (constructor): see Line.open.
+    """
+
+    def __init__(
+        self, line: "loader.Line", batch_size: int, steps: int, seed: int, name: str, cache: pathlib.Path,
+        host: int = 0, hosts: int = 1,
+    ):  # fmt: skip
+        names = sorted(line.sources)
+        self._place = place = _place_of(line, batch_size, host, hosts)
+        encode = line.tokenizer.prepare(cache)
+        datasets = []
+        self.clips: dict[str, int] = {}
+        for each in names:
+            records = line.sources[each].open(cache)
+            if not len(records):
+                raise errors.UserError(f"source {each!r} is empty; give it clips or leave it out")
+            if "clips" in line.unique and len(records) < place.groups:
+                raise errors.UserError(
+                    f"source {each!r} has {len(records)} clips, a batch of {place.groups} different ones "
+                    "cannot be made: lower recipe.Stage.batch_size, or leave 'clips' out of "
+                    "loader.Line.unique"
+                )
+            self.clips[each] = len(records)
+            named = example.Named(each, records, strict=line.max_bad_share == 0)
+            shuffled = grain.MapDataset.source(named).seed(_seed_of(seed, name, each) % 2**32)
+            datasets.append(shuffled.shuffle().repeat())
+        self._plan = line.plan()
+        totals = [self.clips[each] for each in names] if "clips" in line.unique else None
+        chosen = mixture.Alternate(self._plan, place, max(1, steps), totals)
+        stream = grain.MapDataset.select_from_datasets(datasets, chosen)
+        prepare = example.Prepare(line, encode, _seed_of(seed, name, "example"), place)
+        items = stream.batch(place.own, drop_remainder=True, batch_fn=list)
+        batches = items.map_with_index(prepare)
+        if "captions" in line.unique:
+            batches = batches.map_with_index(_Unique(_Captions(datasets, chosen, place), line.num_views))
+        self._batches = batches
+        self._line, self._words = line, encode.length
+        self.vocabulary, self.steps, self.batch_size = encode.vocabulary, steps, batch_size
+        self.source_of_step = [names[i] for i in self._plan.schedule(steps)[0]]
+        self.bytes_in_flight = self._check_budget()
+
+    def _check_budget(self) -> int:
+        """Return the most bytes of finished batches that are held at once, with kept clips."""
+        line = self._line
+        frames = max(line.frames_of_source(each) for each in line.sources)
+        clip = frames * line.resolution**2 * 3 + self._words * 8 + 4
+        batch = clip * self._place.own * line.num_views
+        # A worker holds what its threads have made and what waits for the training process.
+        batches = line.workers * 2 * line.prefetch if line.workers else line.prefetch
+        total = (batches + 1) * batch + max(1, line.workers) * (line.cache_megabytes << 20)
+        if line.budget_megabytes is not None and total > line.budget_megabytes << 20:
+            ways = f"{line.workers} workers x 2 x {line.prefetch}" if line.workers else f"{line.prefetch}"
+            raise errors.UserError(
+                f"the loader would hold {total / 2**20:.0f} MiB: ({ways} + 1) batches of "
+                f"{self._place.own * line.num_views} clips of {clip / 2**20:.2f} MiB, and "
+                f"{max(1, line.workers)} x {line.cache_megabytes} MiB of kept clips; "
+                f"loader.Line.budget_megabytes={line.budget_megabytes} allows less: lower workers, "
+                "prefetch or cache_megabytes, or raise it"
+            )
+        return total
+
+    def batch(self, step: int) -> HostArrays:
+        """Return this host's part of the global batch of a step, whatever was read before.
+
+        Args:
+            step: from 0.
+
+        Returns:
+            video uint8 [b, t, r, r, 3]; text_ids int32 [b, l]; text_paddings and weight float32.
+        """
+        return example.take_apart(self._batches[step])[0]
+
+    def seen(self, step: int) -> tuple[HostArrays, Origin]:
+        """Return this host's part of the batch of a step, and where its examples come from."""
+        return self._apart(step, self._batches[step])
+
+    def _apart(self, step: int, whole: HostArrays) -> tuple[HostArrays, Origin]:
+        batch, origin = example.take_apart(whole)
+        reasons = example.reasons(origin["fault"])
+        home = self.source_of_step[step]
+        return batch, Origin(home, origin["clip"], origin["frames"], origin["box"], reasons)
+
+    def mixture(self, step: int) -> dict[str, float]:
+        """Return what the sources have given in the first `step` steps, for the log.
+
+        Returns:
+            For each source: "declared/<source>" batches that its weights ask for, "batches/<source>" that it
+            gave, and "repeats/<source>", examples drawn for each of its clips.
+        """
+        found: dict[str, float] = {}
+        for home, declared in zip(self._plan.names, self._plan.declared(step)):
+            batches = self.source_of_step[:step].count(home)
+            found[f"declared/{home}"] = float(declared)
+            found[f"batches/{home}"] = float(batches)
+            found[f"repeats/{home}"] = batches * self.batch_size / self.clips[home]
+        return found
+
+    def read(self, start: int, ledger: ledger_module.Ledger | None = None) -> Iterator[HostArrays]:
+        """Iterate over the batches from a step to the stage's last, read ahead by threads or workers.
+
+        Args:
+            start: first step; earlier ones cost nothing.
+            ledger: where bad clips are noted, before the batch that they are missing from is handed on.
+
+        Raises:
+            UserError: a bad clip where none is allowed, or more of them than are.
+        """
+        if start >= self.steps:
+            return iter(())
+        return self._noted(start, iter(self._ahead(start)), ledger)
+
+    def _noted(
+        self, start: int, ahead: Iterator[HostArrays], ledger: ledger_module.Ledger | None
+    ) -> Iterator[HostArrays]:
+        for step, whole in enumerate(ahead, start):
+            batch, origin = self._apart(step, whole)
+            if ledger is not None:
+                ledger.note(step, origin.source, origin.clips.tolist(), origin.reasons)
+            yield batch
+
+    def _ahead(self, start: int) -> Any:
+        line = self._line
+        options = grain.ReadOptions(num_threads=line.threads, prefetch_buffer_size=line.prefetch)
+        ahead: Any = self._batches[start : self.steps].to_iter_dataset(options)
+        if line.workers:
+            if not flags.FLAGS.is_parsed():
+                flags.FLAGS.mark_as_parsed()  # Grain's workers read absl flags, which nobody parsed
+            ahead = ahead.mp_prefetch(
+                grain.MultiprocessingOptions(num_workers=line.workers, per_worker_buffer_size=line.prefetch)
+            )
+        return ahead
+
+
+def _place_of(line: "loader.Line", batch_size: int, host: int, hosts: int) -> example.HostPlace:
+    assert 0 <= host < hosts, (host, hosts)
+    parts = hosts * line.num_views
+    if batch_size < 1 or batch_size % parts:
+        below = batch_size // parts * parts
+        fits = " or ".join(str(size) for size in (below, below + parts) if size > 0)
+        raise errors.UserError(
+            f"recipe.Stage.batch_size={batch_size} cannot be split over {hosts} hosts with "
+            f"loader.Line.num_views={line.num_views}; use {fits}"
+        )
+    return example.HostPlace(batch_size // line.num_views, host, hosts)

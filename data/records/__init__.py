@@ -1,0 +1,1 @@
+"""Stored examples: the record format and ArrayRecord shards."""

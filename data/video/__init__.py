@@ -1,0 +1,1 @@
+"""Video files to pixels: containers, decoding, frame sampling, crops."""

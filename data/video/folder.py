@@ -1,0 +1,156 @@
+"""A user's own data: a folder with captions.jsonl and the videos that it names.
+
+Each line of captions.jsonl is {"path": "videos/a.mp4", "caption": "...", "start": 0.0, "end": 2.5}; start and
+end (seconds) may be left out. A truth.jsonl beside it may give labels: {"path": ..., any JSON}.
+"""
+
+import collections
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from prismlab.core import errors
+from prismlab.data.records import record as record_module
+from prismlab.data.video import container, decode
+
+VIDEOS = "videos"
+CAPTIONS = "captions.jsonl"
+TRUTH = "truth.jsonl"
+_FIELDS = {"path", "caption", "start", "end"}
+_MOST_FAULTS = 20
+
+
+def read_folder(
+    directory: str | os.PathLike[str],
+    *,
+    min_frames: int = 1,
+    limits: decode.Limits = decode.DEFAULT_LIMITS,
+) -> Iterator[record_module.Record]:
+    """Read and check every row of a folder.
+
+    All rows are checked before the first record comes, except for the videos' content, which is decoded
+    row by row.
+
+    Args:
+        directory: holds captions.jsonl.
+        min_frames: least number of frames between start and end, 1 or more.
+        limits: bounds on each video.
+
+    Yields:
+        One record a row, in the order of captions.jsonl; its key is the row's path, with "#line" where
+        one file gives several clips.
+
+    Raises:
+        errors.UserError: naming file and line: text that is not UTF-8 or JSON, unknown or missing fields, an
+            empty caption, a path outside the folder, a missing, empty, unreadable or cut video, a clip of
+            fewer than min_frames frames.
+    """
+    directory = pathlib.Path(directory)
+    rows = _checked_rows(directory)
+    labels = _labels(directory)
+    counts = collections.Counter(row["path"] for _, row in rows)
+    several = {path for path, count in counts.items() if count > 1}
+    return _records(directory, rows, labels, several, min_frames, limits)
+
+
+def _records(
+    directory: pathlib.Path,
+    rows: list[tuple[int, dict[str, Any]]],
+    labels: dict[str, dict[str, Any]],
+    several: set[str],
+    min_frames: int,
+    limits: decode.Limits,
+) -> Iterator[record_module.Record]:
+    for line, row in rows:
+        path, start, end = row["path"], row.get("start"), row.get("end")
+        where = f"{directory / CAPTIONS}, line {line}: {path}"
+        size = (directory / path).stat().st_size
+        if size > limits.max_bytes:
+            raise errors.UserError(
+                f"{where}: wanted at most {limits.max_bytes} bytes, got {size}; cut the video"
+            )
+        video = (directory / path).read_bytes()
+        times = decode.frame_times(video, limits=limits, name=where)
+        first, last = container.inside(times, start, end)
+        if last - first < min_frames:
+            raise errors.UserError(
+                f"{where}: wanted {min_frames} frames or more, got {last - first}; "
+                "leave the clip out, lengthen it, or ask for fewer frames"
+            )
+        yield record_module.Record(
+            key=f"{path}#{line}" if path in several else path,
+            video=video,
+            caption=row["caption"],
+            start=start,
+            end=end,
+            labels=labels.get(path, {}),
+            frame_count=last - first,
+        )
+
+
+def _lines(path: pathlib.Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line.decode("utf-8"))
+            except ValueError as error:
+                raise errors.UserError(
+                    f"{path}, line {number}: wanted one JSON object in UTF-8, got '{error}'; correct the line"
+                ) from error
+            if not isinstance(row, dict) or not isinstance(row.get("path"), str):
+                raise errors.UserError(
+                    f'{path}, line {number}: wanted a JSON object with a "path", got {str(row)[:60]}; '
+                    "correct the line"
+                )
+            yield number, row
+
+
+def _checked_rows(directory: pathlib.Path) -> list[tuple[int, dict[str, Any]]]:
+    path = directory / CAPTIONS
+    if not path.is_file():
+        raise errors.UserError(
+            f"{path}: wanted a line of JSON a clip, found no such file; correct the folder"
+        )
+    rows, faults = list(_lines(path)), []
+    for line, row in rows:
+        fault = _fault(directory, row)
+        if fault is not None:
+            faults.append(f"{path}, line {line}: {fault}")
+    if not rows:
+        faults.append(f"{path}: wanted at least one line, got an empty file; add clips")
+    if len(faults) > _MOST_FAULTS:
+        faults = [*faults[:_MOST_FAULTS], f"{path}: and {len(faults) - _MOST_FAULTS} faults more"]
+    if faults:
+        raise errors.UserError("\n".join(faults))
+    return rows
+
+
+def _fault(directory: pathlib.Path, row: dict[str, Any]) -> str | None:
+    unknown = sorted(set(row) - _FIELDS)
+    if unknown:
+        return f"wanted only {sorted(_FIELDS)}, got {unknown}; move other values to {TRUTH}"
+    path = row["path"]
+    if "\0" in path or not (directory / path).resolve().is_relative_to(directory.resolve()):
+        return f"wanted a path inside the folder, got {path!r}; move the video into the folder"
+    if not (directory / path).is_file():
+        return f"wanted the video {path!r}, found none; add it or remove the line"
+    # A stand-in for the video: everything but its content is checked here.
+    try:
+        record_module.check(
+            record_module.Record(path, b"video", row.get("caption", ""), row.get("start"), row.get("end"))
+        )
+        row["caption"].encode()
+    except (errors.UserError, UnicodeEncodeError) as error:
+        return f"{error}; correct the line".replace("\n", " and ")
+    return None
+
+
+def _labels(directory: pathlib.Path) -> dict[str, dict[str, Any]]:
+    path = directory / TRUTH
+    if not path.exists():
+        return {}
+    return {row.pop("path"): row for _, row in _lines(path)}

@@ -1,0 +1,1 @@
+"""The rendered video world: synthetic clips with captions and ground truth."""

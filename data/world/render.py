@@ -1,0 +1,122 @@
+"""A rendered world as a folder of MP4 files with captions: the same layout that a user's own folder has."""
+
+import concurrent.futures
+import dataclasses
+import json
+import multiprocessing
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+
+from prismlab.core import errors
+from prismlab.data import process_pool as workers_module
+from prismlab.data.video import encode
+from prismlab.data.video import folder as folder_module
+from prismlab.data.world import world as world_module
+
+WORLD = "world.json"
+_CLIPS_A_TASK = 32
+
+
+def render(
+    world: world_module.World,
+    directory: str | os.PathLike[str],
+    *,
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write videos/000000.mp4 ..., captions.jsonl and truth.jsonl.
+
+    Files appear under their name only when complete, captions.jsonl last, so an interrupted run can be
+    repeated: it keeps the finished videos. Processes are spawned, so a script must call this under
+    `if __name__ == "__main__"`.
+
+    Args:
+        world: what to render.
+        directory: made if absent; must be empty or hold (part of) the same world.
+        workers: processes; 0 works in this one.
+        progress: called with (clips done, clips in all) as work goes on.
+
+    Raises:
+        errors.UserError: where the directory holds another world.
+    """
+    directory = pathlib.Path(directory)
+    (directory / folder_module.VIDEOS).mkdir(parents=True, exist_ok=True)
+    _claim(world, directory)
+    tasks = [
+        range(start, min(start + _CLIPS_A_TASK, len(world))) for start in range(0, len(world), _CLIPS_A_TASK)
+    ]
+    names = (folder_module.CAPTIONS, folder_module.TRUTH)
+    captions, truths = (directory / (name + ".tmp") for name in names)
+    with (
+        captions.open("w", encoding="utf-8") as caption_file,
+        truths.open("w", encoding="utf-8") as truth_file,
+    ):
+        done = 0
+        for rows in _results(world, directory, tasks, workers):
+            for caption_row, truth_row in rows:
+                caption_file.write(caption_row + "\n")
+                truth_file.write(truth_row + "\n")
+            done += len(rows)
+            if progress is not None:
+                progress(done, len(world))
+    os.replace(truths, directory / folder_module.TRUTH)
+    os.replace(captions, directory / folder_module.CAPTIONS)
+
+
+def _results(
+    world: world_module.World, directory: pathlib.Path, tasks: list[range], workers: int
+) -> Iterator[list[tuple[str, str]]]:
+    if workers == 0:
+        for task in tasks:
+            yield _render_some(world, directory, task)
+        return
+    # Spawned, not forked: the caller may already run threads (JAX does).
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(
+        min(workers, len(tasks)), mp_context=context, initializer=workers_module.end_with_parent
+    ) as pool:
+        futures = [pool.submit(_render_some, world, directory, task) for task in tasks]
+        try:
+            for future in futures:
+                yield future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _render_some(world: world_module.World, directory: pathlib.Path, indices: range) -> list[tuple[str, str]]:
+    rows = []
+    for index in indices:
+        name = f"{folder_module.VIDEOS}/{index:06d}.mp4"
+        path = directory / name
+        if not path.exists():
+            unfinished = path.with_suffix(".tmp")
+            unfinished.write_bytes(encode.encode(world.video(index), world.fps))
+            os.replace(unfinished, path)
+        truth, seconds = world.truth(index), world.frames * world.segments / world.fps
+        caption = {"path": name, "caption": world.caption(index), "start": 0.0, "end": seconds}
+        rows.append((json.dumps(caption), json.dumps({"path": name, **truth.labels()})))
+    return rows
+
+
+def _claim(world: world_module.World, directory: pathlib.Path) -> None:
+    """Leave the world's numbers in the folder, or refuse a folder that holds other ones."""
+    path = directory / WORLD
+    fields = json.loads(json.dumps(dataclasses.asdict(world)))
+    if path.exists():
+        found = json.loads(path.read_bytes())
+        if found == fields:
+            return
+        differ = sorted(name for name in fields | found if fields.get(name) != found.get(name))
+        raise errors.UserError(
+            f"{directory}: wanted an empty folder or the same world, found one that differs in "
+            f"{', '.join(differ)}; choose another folder or delete this one"
+        )
+    if any((directory / folder_module.VIDEOS).iterdir()) or (directory / folder_module.CAPTIONS).exists():
+        raise errors.UserError(
+            f"{directory}: wanted an empty folder, found other videos; choose another folder"
+        )
+    unfinished = path.with_suffix(".tmp")
+    unfinished.write_text(json.dumps(fields, indent=2), encoding="utf-8")
+    os.replace(unfinished, path)

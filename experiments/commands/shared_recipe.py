@@ -1,0 +1,159 @@
+"""What `check`, `train` and `ablate` share: a gin file with bindings, and running what it describes."""
+
+import argparse
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from prismlab.core import errors
+from prismlab.experiments.commands import path_arguments
+
+if TYPE_CHECKING:
+    from prismlab.core.io import filesystem
+
+DIVERGED, INTERRUPTED = 4, 75
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Name the gin file and its bindings."""
+    parser.add_argument("file", metavar="FILE.gin", help="a gin file, or the name of a shipped one")
+    parser.add_argument("bindings", nargs="*", metavar="BINDING", help="such as recipe.Stage.steps=10")
+
+
+def workdir(parser: argparse.ArgumentParser) -> None:
+    """Name the directory that results go to."""
+    parser.add_argument(
+        "--workdir",
+        required=True,
+        type=path_arguments.place,
+        help="where results go: a directory, or gs://bucket/folder",
+    )
+
+
+def execute(
+    workdir: "filesystem.Place",
+    root: Any,
+    text: str,
+    rows: Mapping[str, Any],
+    seeds: tuple[int, ...],
+    compare_with: tuple[str, ...],
+) -> int:
+    """Train and score every row with every seed, then print the table.
+
+    Args:
+        workdir: where results go, or where an earlier run left off.
+        root: the Experiment or Ablation.
+        text: the configuration as flat gin.
+        rows: label -> experiment.
+        seeds: each row is run with each.
+        compare_with: labels of rows that the others are compared with.
+
+    Returns:
+        The exit code.
+    """
+    from prismlab.core.parallel import distributed
+    from prismlab.experiments import console
+    from prismlab.experiments.report import results_table
+    from prismlab.experiments.run import engine, gather, warm_up, work_directory
+
+    def work() -> int:
+        main, cache = distributed.is_main(), work_directory.default_cache()
+        out = console.make_console() if main else console.silent()
+        with contextlib.ExitStack() as held:
+            distributed.decide(lambda: held.enter_context(work_directory.claimed(workdir, root, text)))
+            distributed.decide(lambda: warm_up.everything(rows, cache, out))
+            if not main:  # where the cache is not shared, this host makes its own
+                warm_up.everything(rows, cache, out)
+            engine.Engine(workdir, cache, out).run(rows, seeds)
+            if main:
+                table = gather.tables(workdir, title=root.name, reference=compare_with)
+                results_table.print_table(table, out)
+                console.say(out, f"written: {workdir / 'table.json'}, report.md, report.html")
+        return 0
+
+    return together(root, work)
+
+
+def together(root: Any, work: Callable[[], int]) -> int:
+    """Join the other processes of this run, work, and end in order with them.
+
+    Args:
+        root: the Experiment or Ablation, the same in all processes.
+        work: what to do; gives the exit code.
+
+    Returns:
+        The exit code, INTERRUPTED or DIVERGED where work was stopped so.
+
+    Raises:
+        UserError: the processes were not started alike, or what work raises.
+    """
+    from prismlab.core.parallel import distributed, rendezvous
+    from prismlab.core.train import loop
+    from prismlab.experiments.run import host_agreement
+
+    rendezvous.start(lost_here)
+    distributed.check_same(lambda: host_agreement.facts(root))
+    before = {number: signal.signal(number, stop_here) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with distributed.watched(lost_here) as beat:
+            try:
+                return work()
+            except loop.Lost as stopped:
+                lost_here(beat.failure() or str(stopped))
+            except (loop.Interrupted, loop.Diverged, KeyboardInterrupt):
+                raise  # all processes see these
+            except Exception as error:
+                if not beat.fail(" ".join(str(error).split())[:300]):
+                    failed_here(error)
+                raise
+    except loop.Interrupted as stopped:
+        print(f"prismlab: {stopped}", file=sys.stderr)
+        return INTERRUPTED
+    except KeyboardInterrupt:  # a second Ctrl-C, which does not wait for the save
+        print("prismlab: stopped without saving; run the same command to go on", file=sys.stderr)
+        return INTERRUPTED
+    except loop.Diverged as stopped:
+        print(f"prismlab: {stopped}; the last good checkpoint was kept", file=sys.stderr)
+        return DIVERGED
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def lost_here(reason: str) -> NoReturn:
+    """End the process because another of this run is gone: an orderly end would wait for that one."""
+    mend = "start all of them again with the same command to go on from the last checkpoint"
+    os.write(2, f"prismlab: {reason}; {mend}\n".encode())
+    _leave(INTERRUPTED)
+
+
+def failed_here(error: Exception) -> NoReturn:
+    """End the process because of a fault that it alone has: an orderly end would wait for the others."""
+    code = 1
+    if isinstance(error, errors.UserError):
+        errors.tell(error)
+        code = 2
+    else:
+        traceback.print_exception(error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    _leave(code)
+
+
+def stop_here(number: int, frame: object) -> None:
+    """End the process on a signal, with one line and its exit code."""
+    # Where no loop waits for the signal (rendering, compiling, judging) nothing needs saving, and files are
+    # whole or absent. An exception could come up inside a callback that swallows it, so the process ends.
+    os.write(2, b"prismlab: stopped; what was saved is kept, run the same command to go on\n")
+    _leave(INTERRUPTED)
+
+
+def _leave(code: int) -> NoReturn:
+    for worker in multiprocessing.active_children():
+        worker.terminate()
+    os._exit(code)

@@ -1,0 +1,1 @@
+"""Strict gin: parse files, resolve bindings and report every fault with its line."""

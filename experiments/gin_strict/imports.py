@@ -1,0 +1,137 @@
+"""The names that a gin file has imported, and what they lead to."""
+
+import importlib
+import pkgutil
+import sys
+import types
+from collections.abc import Iterable
+
+from prismlab.experiments.gin_strict import binding_table
+
+
+class Table:
+    """Imports of one file, by the name they are bound to."""
+
+    def __init__(self) -> None:
+        self.modules: dict[str, types.ModuleType] = {}
+        self.paths: dict[str, list[str]] = {}
+        self.broken: set[str] = set()
+        self.ambiguous: set[str] = set()
+        self.dynamic = False
+
+    @staticmethod
+    def union(tables: Iterable["Table"]) -> "Table":
+        """Join the imports of several files; the first file decides on a name that two of them use."""
+        joined = Table()
+        for table in tables:
+            for name, module in table.modules.items():
+                if name not in joined.modules:
+                    joined.modules[name] = module
+                elif joined.modules[name] is not module:
+                    joined.ambiguous.add(name)
+                joined.paths.setdefault(name, []).extend(table.paths[name])
+            joined.broken |= table.broken
+        first = next(iter(tables), None)
+        joined.ambiguous -= set(first.modules) if first else set()
+        return joined
+
+    def bring(self, statement) -> str:
+        """Import a module.
+
+        Args:
+            statement: gin's ImportStatement.
+
+        Returns:
+            What is wrong, or an empty text.
+        """
+        module, name = statement.module, statement.bound_name()
+        if module.startswith("__gin__."):
+            if module != "__gin__.dynamic_registration":
+                return f"wanted `from __gin__ import dynamic_registration`, got `{statement.format()}`"
+            self.dynamic = True
+            return ""
+        if not self.dynamic:
+            self.dynamic = True  # said once
+            return "wanted `from __gin__ import dynamic_registration` above the first import"
+        if name == "gin":
+            return "the name gin is taken; import it `as` something else"
+        try:
+            found = importlib.import_module(module)
+        except Exception as error:  # a user's module may fail in any way, and all of it is one line here
+            self.broken.add(name)
+            return why(module, error)
+        whole = statement.is_from or statement.alias
+        self.modules[name] = found if whole else sys.modules[name]
+        self.paths.setdefault(name, []).append(name if whole else module)
+        return ""
+
+    def find(self, selector: str) -> binding_table.Target | str:
+        """Follow a selector.
+
+        Args:
+            selector: for example `video.VideoTower`.
+
+        Returns:
+            The class or function; or a sentence saying what is wrong; or an empty text when the import was
+            already reported.
+        """
+        first, *rest = selector.split(".")
+        if first in self.broken:
+            return ""
+        if first == "gin":
+            return f"{selector} is not needed here: a macro used twice is one shared object already"
+        if first in self.ambiguous:
+            return f"the name '{first}' is two modules in the included files; import it in your own file"
+        if first not in self.modules:
+            return f"'{first}' is not imported in this file (wanted for {selector}){self._meant(selector)}"
+        module: types.ModuleType = self.modules[first]
+        thing, attributes = module, []
+        for name in rest:
+            if not hasattr(thing, name):
+                return f"no class or function {selector}{self._meant(selector)}"
+            thing = getattr(thing, name)
+            attributes.append(name)
+            if isinstance(thing, types.ModuleType):
+                module, attributes = thing, []
+        if isinstance(thing, types.ModuleType) or not callable(thing):
+            kind = "module" if isinstance(thing, types.ModuleType) else type(thing).__name__
+            return f"wanted a class or function, {selector} is a {kind}{self._meant(selector)}"
+        return binding_table.Target(thing, module.__name__, ".".join(attributes))
+
+    def _meant(self, selector: str) -> str:
+        known = {}
+        for name, paths in self.paths.items():
+            for path in paths:
+                module: object = self.modules[name]
+                for part in path.split(".")[1:]:
+                    module = getattr(module, part)
+                known.update({f"{path}.{each}": each for each in public(module)})
+        # The right name in the wrong module is nearer than a similar spelling.
+        last = selector.rsplit(".", 1)[-1]
+        same = sorted(whole for whole, each in known.items() if each == last)
+        return f"; did you mean '{same[0]}'?" if same else binding_table.meant(selector, known)
+
+
+def public(module: object) -> list[str]:
+    """Names of the public classes and functions of a module."""
+    return [
+        name
+        for name, thing in vars(module).items()
+        if not name.startswith("_") and callable(thing) and not isinstance(thing, types.ModuleType)
+    ]
+
+
+def why(module: str, error: Exception) -> str:
+    """Say in one sentence why an import failed."""
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if missing is None or not (module == missing or module.startswith(missing + ".")):
+        return f"importing {module} failed: {type(error).__name__}: {error}"
+    parent, _, last = module.rpartition(".")
+    above = sys.modules.get(parent)
+    if above is not None and hasattr(above, last):
+        outer, _, inner = parent.rpartition(".")
+        advice = f"from {outer} import {inner}" if outer else f"import {inner}"
+        return f"{module} is not a module; import modules, not names: `{advice}`, then {inner}.{last}"
+    folder = importlib.import_module(parent) if parent in sys.modules else None
+    known = [f"{parent}.{each.name}" for each in pkgutil.iter_modules(getattr(folder, "__path__", []))]
+    return f"no module {module}{binding_table.meant(module, known)}"

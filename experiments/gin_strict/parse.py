@@ -1,0 +1,255 @@
+"""Reading gin files and command-line bindings into a `Sheet`, with the line of everything.
+
+gin is used for its grammar alone: none of its registry, its global configuration or its wrappers.
+"""
+
+import pathlib
+import tokenize
+from collections.abc import Sequence
+
+from gin import config_parser
+
+from prismlab.experiments.gin_strict import binding_table, imports
+
+SHIPPED = pathlib.Path(__file__).parents[1] / "gin"
+
+
+class Delegate(config_parser.ParserDelegate):
+    """Makes our references and macros while gin's grammar reads; never raises.
+
+    Args:
+        scope: names that the file may use.
+        reader: where unknown names are noted.
+        lines: text of the file, to find the line on which a reference stands.
+        place: what stands for the file (for a binding of the command line: the whole place).
+    """
+
+    def __init__(
+        self, table: imports.Table, reader: "Reader", lines: Sequence[str], file: str | None, place: str
+    ):
+        self.table, self.reader, self.lines, self.file, self.place = table, reader, lines, file, place
+        self.parser: config_parser.ConfigParser | None = None
+        self.blamed: tuple[str, str] | None = None
+
+    def _place(self, text: str) -> str:
+        if self.file is None:
+            return self.place
+        assert self.parser is not None
+        # The parser has already moved on, past newlines in a bracket: go back to the line with the words.
+        line = self.parser.current_token.start[0]
+        while line > 1 and (line > len(self.lines) or text not in self.lines[line - 1]):
+            line -= 1
+        return f"{self.file}:{line}"
+
+    def configurable_reference(
+        self, scoped_configurable_name: str, evaluate: bool
+    ) -> binding_table.Reference:
+        """Look the name up at once, so that an unknown one is reported at its own line."""
+        *scope, selector = scoped_configurable_name.split("/")
+        place = self._place("@" + scoped_configurable_name)
+        target = self.reader.look_up(self.table, selector, place)
+        return binding_table.Reference(tuple(scope), scoped_configurable_name, evaluate, target, place)
+
+    def macro(self, macro_name: str) -> binding_table.Macro:
+        """Keep the name; macros are looked up once everything was read."""
+        return binding_table.Macro(macro_name, self._place("%" + macro_name))
+
+
+class Reader:
+    """Reads files, their includes and bindings, in gin's order: later wins."""
+
+    def __init__(self) -> None:
+        self.sheet = binding_table.Sheet()
+        self.faults = binding_table.Faults()
+        self.finished = 0
+        self.tables: list[imports.Table] = []
+        self.seen: dict[pathlib.Path, binding_table.Source] = {}
+
+    def look_up(self, table: imports.Table, selector: str, place: str) -> binding_table.Target | None:
+        """Return what a selector names, or note why not and return None."""
+        found = table.find(selector)
+        if isinstance(found, binding_table.Target):
+            return found
+        self.sheet.complete = False
+        if found:
+            self.faults.add(place, found)
+        return None
+
+    def file(self, path: pathlib.Path, shown: str, asked_at: str) -> None:
+        """Read one file; a file that two includes reach is read once.
+
+        Args:
+            path: an existing file.
+            shown: how messages call it.
+            asked_at: place of the include, or the file itself.
+        """
+        real = path.resolve()
+        if real in self.seen:
+            if self.seen[real].rank is None:
+                self.faults.add(asked_at, f"{shown} includes itself; take this include away")
+            return
+        source = self.seen[real] = binding_table.Source(shown)
+        table = imports.Table()
+        self.tables.append(table)
+        try:
+            text = path.read_bytes().decode("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            self._broken(asked_at, f"could not read {shown} as UTF-8 text: {error}")
+        else:
+            delegate = Delegate(table, self, text.splitlines(), shown, shown)
+            self._statements(text, delegate, source, path)
+        self._finish(source)
+
+    def _finish(self, source: binding_table.Source) -> None:
+        source.rank = self.finished
+        self.finished += 1
+
+    def _broken(self, place: str, message: str) -> None:
+        self.faults.add(place, message)
+        self.sheet.complete = False
+
+    def bindings(self, bindings: Sequence[str]) -> None:
+        """Read the command line's bindings; they may use what any file read before has imported."""
+        source = binding_table.Source("command line")
+        table = imports.Table.union(self.tables)
+        for text in bindings:
+            delegate = Delegate(table, self, (), None, f"binding '{text}'")
+            self._statements(text, delegate, source, None)
+        self._finish(source)
+
+    def _statements(
+        self, text: str, delegate: Delegate, source: binding_table.Source, path: pathlib.Path | None
+    ) -> None:
+        line = 1
+        try:
+            parser = config_parser.ConfigParser(text, delegate)
+            delegate.parser = parser
+            while True:
+                line = parser.current_token.start[0]
+                statement = parser.parse_statement()
+                if statement is None:
+                    return
+                line = statement.location.line_num
+                place = delegate.place if path is None else f"{delegate.file}:{line}"
+                self._statement(statement, delegate, source, path, place)
+        except (SyntaxError, tokenize.TokenError, ValueError) as error:
+            message, line = explain(error, line)
+            place = delegate.place if path is None else f"{delegate.file}:{line}"
+            self._broken(place, message)
+
+    def _statement(
+        self, statement, delegate: Delegate, source: binding_table.Source, path, place: str
+    ) -> None:
+        blamed, delegate.blamed = delegate.blamed, None
+        if isinstance(statement, config_parser.BindingStatement):
+            if statement[:2] == blamed:
+                delegate.blamed = blamed
+            else:
+                self._bind(statement, delegate.table, source, place)
+        elif path is None:
+            self.faults.add(place, "wanted name=value or module.Name.parameter=value on the command line")
+        elif isinstance(statement, config_parser.ImportStatement):
+            fault = delegate.table.bring(statement)
+            if fault:
+                self._broken(place, fault)
+        elif isinstance(statement, config_parser.IncludeStatement):
+            found = find(statement.filename, path.parent)
+            if isinstance(found, str):
+                self._broken(place, found)
+            else:
+                self.file(found, show(found), place)
+        else:  # a block's first line
+            target = self.look_up(delegate.table, statement.selector, place)
+            if target is None:  # said once, not again for each line of the block
+                delegate.blamed = statement[:2]
+
+    def _bind(self, statement, table: imports.Table, source: binding_table.Source, place: str) -> None:
+        scope = tuple(statement.scope.split("/")) if statement.scope else ()
+        left = "/".join((*scope, statement.selector))
+        if not statement.arg_name:
+            self._add(binding_table.Entry((), None, left, statement.value, left, place, source))
+            return
+        shown = f"{left}.{statement.arg_name}"
+        target = self.look_up(table, statement.selector, place)
+        if target is None:
+            return
+        if not scope:
+            self.sheet.roots.append((target.name, place))
+        if statement.arg_name not in target.parameters:
+            near = binding_table.meant(statement.arg_name, target.parameters)
+            near = near or f"; it has: {', '.join(target.parameters) or 'none'}"
+            self.faults.add(place, f"{statement.selector} has no parameter '{statement.arg_name}'{near}")
+            self.sheet.doubtful.add(target.name)
+            # What this value refers to would else look unused.
+            self.sheet.complete &= not any(binding_table.parts(statement.value))
+            return
+        self._add(
+            binding_table.Entry(scope, target, statement.arg_name, statement.value, shown, place, source)
+        )
+
+    def _add(self, entry: binding_table.Entry) -> None:
+        before = self.sheet.history.get(entry.key, [])
+        if before and before[-1].source is entry.source:
+            self.faults.add(
+                entry.place, f"{entry.shown} is bound twice; first at {before[-1].place}; keep one"
+            )
+        elif before and before[-1].source.rank is None:
+            first = before[-1]
+            self.faults.add(
+                first.place,
+                f"{first.shown} would be undone by a later include, {entry.place}; move the include above it",
+            )
+        self.sheet.add(entry)
+
+
+def explain(error: Exception, line: int) -> tuple[str, int]:
+    """Turn a parser's complaint into one sentence and the line at which it stands."""
+    message = str(error.args[0]) if error.args else str(error)
+    if isinstance(error, SyntaxError):
+        details = error.args[1] if len(error.args) > 1 else None
+        line = details[1] if details else line
+    elif isinstance(error, tokenize.TokenError) and len(error.args) > 1:
+        # The tokenizer reports the end of the file; the statement that is left open says more.
+        message = f"{message}: a bracket or a text is left open"
+    if "Failed to parse token" in message:
+        word = message.rsplit("token", 1)[1].strip().strip("'")
+        message = f"could not read the value {word}; a text needs quotes of its own: '{word}'"
+    elif "Unable to parse value" in message:
+        message = "could not read the value (a literal, @reference or %macro; a text needs quotes of its own)"
+    elif "Expected newline" in message:
+        message = "wanted the end of the line after the value (gin knows no arithmetic)"
+    elif "Couldn't parse statement" in message:
+        message = "wanted NAME = value, module.Name.parameter = value, an import or an include"
+    return f"not gin: {message}", line
+
+
+def find(name: str, folder: pathlib.Path) -> pathlib.Path | str:
+    """Find a gin file beside another one, then among the shipped ones.
+
+    Args:
+        name: path as written.
+        folder: folder that a relative path starts from.
+
+    Returns:
+        The path, or a sentence saying what is wrong.
+    """
+    for path in (folder / name, SHIPPED / name):
+        if path.is_dir():
+            return f"wanted a gin file, {name} is a folder"
+        if path.exists():
+            return path
+    shipped = sorted(each.relative_to(SHIPPED).as_posix() for each in SHIPPED.rglob("*.gin"))
+    near = binding_table.meant(name, [*shipped, *(each.name for each in folder.glob("*.gin"))])
+    return f"no file {name}{near or ';'} shipped with the package: {', '.join(shipped) or 'none'}"
+
+
+def show(path: pathlib.Path) -> str:
+    """Name a file briefly: from the working folder, or from the package, or as it is."""
+    real = path.resolve()
+    for base, prefix in (
+        (pathlib.Path.cwd(), pathlib.Path()),
+        (SHIPPED.resolve(), pathlib.Path("experiments/gin")),
+    ):
+        if real.is_relative_to(base):
+            return (prefix / real.relative_to(base)).as_posix()
+    return path.as_posix()

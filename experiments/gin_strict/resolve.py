@@ -1,0 +1,179 @@
+"""Building Python objects from a `Sheet`: `@x.Y()` is Y(...), `@x.Y` is functools.partial(Y, ...)."""
+
+import functools
+import inspect
+import re
+from typing import Any
+
+from prismlab.core import errors
+from prismlab.experiments.gin_strict import binding_table, check_types
+
+Scope = tuple[str, ...]
+
+
+class Broken:
+    """Stands for a value whose fault is noted already, so that one fault is one line."""
+
+
+BROKEN = Broken()
+
+
+class Builder:
+    """Walks from the root and builds everything that it meets; faults are noted, not raised.
+
+    Scopes are gin's: the scope of a reference replaces the one around it; a reference without scope keeps
+    it; each prefix of the scope counts, the longest wins; a macro is evaluated in the scope of its name.
+    One departure: a macro is evaluated once, so `%TOWER` used twice is one shared object.
+    """
+
+    def __init__(self, bindings: binding_table.Sheet, faults: binding_table.Faults):
+        self.sheet = bindings
+        self.faults = faults
+        self.making: list[tuple[str, Scope]] = []
+        self.reading: list[str] = []
+        self.shared: dict[str, Any] = {}
+
+    def make(self, target: binding_table.Target, scope: Scope, evaluate: bool, place: str, shown: str) -> Any:
+        """Build a target in a scope.
+
+        Args:
+            target: class or function.
+            scope: active scope.
+            evaluate: call it, instead of binding its arguments.
+            place: file:line of the reference.
+            shown: name as written.
+
+        Returns:
+            The object, the partial, or BROKEN.
+        """
+        node = (target.name, scope)
+        if node in self.making:
+            self.faults.add(place, f"{shown} is needed to build itself; break the circle with a scope")
+            return BROKEN
+        self.making.append(node)
+        arguments, lines = self._arguments(target, scope, evaluate, place, shown)
+        self.making.pop()
+        if broken(arguments):
+            return BROKEN
+        if not evaluate:
+            return functools.partial(target.call, **arguments)
+        try:
+            return target.call(**arguments)
+        except (errors.UserError, ValueError, TypeError, OSError) as error:
+            # A message that names one of our bindings is about the line of that binding.
+            words = re.findall(r"\w+", str(error))
+            where = next((lines[word] for word in words if word in lines), place)
+            for line in str(error).splitlines() or [type(error).__name__]:
+                self.faults.add(where, f"{shown}: {line}")
+            return BROKEN
+
+    def _arguments(
+        self, target: binding_table.Target, scope: Scope, evaluate: bool, place: str, shown: str
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        parameters, hints = target.parameters, target.annotations
+        arguments: dict[str, Any] = {}
+        lines = {}
+        for name, entry in self.sheet.bound(target, scope).items():
+            source = self._source(entry)
+            lines[name] = source.place
+            if binding_table.supplied_by_code(parameters[name]):
+                self.faults.add(entry.place, f"{entry.shown} is given by the code; take this line away")
+                arguments[name] = BROKEN
+                continue
+            value = self.value(entry.value, scope, entry)
+            hint = hints.get(name, parameters[name].annotation)
+            if not broken(value):
+                try:
+                    value = check_types.fit(value, hint)
+                except check_types.Mismatch as mismatch:
+                    by = f", by %{source.name}" if source is not entry else ""
+                    self.faults.add(
+                        source.place, f"{entry.shown} wants {check_types.words(hint)}, got {mismatch}{by}"
+                    )
+                    value = BROKEN
+            arguments[name] = value
+        by_code = [
+            each for each, parameter in parameters.items() if binding_table.supplied_by_code(parameter)
+        ]
+        if evaluate and by_code:
+            self.faults.add(place, f"{shown} gets {' and '.join(by_code)} from the code: write it without ()")
+            arguments[by_code[0]] = BROKEN
+        for name, parameter in parameters.items():
+            if name in by_code:
+                continue
+            if name in arguments or parameter.default is not inspect.Parameter.empty:
+                continue
+            if (
+                not evaluate
+                and not inspect.isclass(target.call)
+                and parameter.kind is not parameter.KEYWORD_ONLY
+            ):
+                continue  # a function that code calls with its own positional arguments
+            if target.name not in self.sheet.doubtful:
+                inside = f" (in scope {'/'.join(scope)})" if scope else ""
+                self.faults.add(place, f"{shown} needs a value for '{name}'{inside}; bind {shown}.{name}")
+            arguments[name] = BROKEN
+        return arguments, lines
+
+    def _source(self, entry: binding_table.Entry) -> binding_table.Entry:
+        """Follow macros to the line that really says the value."""
+        seen: set[str] = set()
+        while isinstance(entry.value, binding_table.Macro) and entry.value.name not in seen:
+            seen.add(entry.value.name)
+            entry = self.sheet.macro(entry.value.name) or entry
+        return entry
+
+    def value(self, value: Any, scope: Scope, entry: binding_table.Entry) -> Any:
+        """Resolve a parsed value.
+
+        Args:
+            value: literal, container, reference or macro.
+            scope: active scope.
+            entry: binding that holds it.
+        """
+        if isinstance(value, binding_table.Macro):
+            return self._macro(value, entry)
+        if isinstance(value, binding_table.Reference):
+            if value.target is None:
+                return BROKEN
+            return self.make(value.target, value.scope or scope, value.evaluate, value.place, value.shown)
+        if isinstance(value, dict):
+            return {
+                self.value(key, scope, entry): self.value(item, scope, entry) for key, item in value.items()
+            }
+        if isinstance(value, (list, tuple)):
+            return type(value)(self.value(item, scope, entry) for item in value)
+        return value
+
+    def _macro(self, macro: binding_table.Macro, entry: binding_table.Entry) -> Any:
+        name = macro.name
+        if name == binding_table.REQUIRED:
+            self.faults.add(
+                entry.place,
+                f"{entry.shown} is required: give it a value in your file or by {entry.shown}=...",
+            )
+            return BROKEN
+        if name in self.shared:
+            return self.shared[name]
+        found = self.sheet.macro(name)
+        if found is None:
+            self.sheet.complete = False
+            self.faults.add(macro.place, f"no macro %{name}{binding_table.meant(name, self.sheet.macros())}")
+            return BROKEN
+        if name in self.reading:
+            circle = " -> ".join([*self.reading[self.reading.index(name) :], name])
+            self.faults.add(found.place, f"macros refer to each other in a circle: {circle}")
+            return BROKEN
+        self.reading.append(name)
+        self.shared[name] = self.value(found.value, tuple(name.split("/")), found)
+        self.reading.pop()
+        return self.shared[name]
+
+
+def broken(value: Any) -> bool:
+    """Tell whether a fault hides anywhere in a value."""
+    if isinstance(value, dict):
+        return any(broken(key) or broken(item) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return any(broken(item) for item in value)
+    return isinstance(value, Broken)

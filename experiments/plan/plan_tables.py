@@ -1,0 +1,151 @@
+"""A plan in words: tables for the terminal, a page, and plain data."""
+
+import dataclasses
+import html
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import rich.box
+import rich.console
+import rich.table
+
+from prismlab.core.io import atomic
+from prismlab.experiments.plan import stage_plan
+
+HEADS = (
+    "topology", "stage", "chips", "clips/chip", "fits", "GiB/chip", "parameters", "optimizer", "teacher",
+    "activations", "batch", "largest", "TFLOP", "step s >=", "limit", "MFU <=", "chip hours", "cost $",
+)  # fmt: skip
+
+
+def line(entry: stage_plan.Entry) -> list[str]:
+    """Return one stage on one machine as words, in the order of HEADS."""
+    gib = lambda name: f"{entry.groups[name] / 2**30:.2f}"
+    fits = {True: "yes", False: "no", None: "unknown"}[entry.fits]
+    mark = "" if entry.source == "compiled" else "~"
+    return [
+        entry.topology, entry.stage, str(entry.chips), str(entry.clips), fits,
+        f"{mark}{entry.bytes / 2**30:.2f}",
+        gib("parameters"), gib("optimizer"), gib("teacher"), mark + gib("activations"), gib("batch"),
+        "-" if entry.largest is None else str(entry.largest),
+        f"{entry.operations[0] / 1e12:.3g}/{entry.operations[1] / 1e12:.3g}",
+        f"{entry.roof.seconds:.3g}", entry.roof.limit, f"{entry.roof.mfu:.2f}", f"{entry.hours:,.0f}",
+        "-" if entry.cost is None else f"{entry.cost:,.0f}",
+    ]  # fmt: skip
+
+
+def collective_lines(entry: stage_plan.Entry) -> list[list[str]]:
+    """Return the collectives of a stage: kind, times, gigabytes that a chip sends in a step."""
+    return [
+        [entry.topology, entry.stage, kind, f"{times:,}", f"{sent / 1e9:.2f}"]
+        for kind, (times, sent) in entry.collectives.items()
+    ]
+
+
+def choice_lines(entry: stage_plan.Entry) -> list[list[str]]:
+    """Return the settings compared for a stage."""
+    return [
+        [
+            entry.topology, entry.stage, each["remat"] + (" *" if each["configured"] else ""),
+            str(each["accumulate"]), f"~{each['gib']:.2f}", "yes" if each["fits"] else "no",
+            f"{each['seconds']:.3g}", each["limit"], f"{each['mfu']:.2f}",
+        ]
+        for each in entry.choices
+    ]  # fmt: skip
+
+
+COLLECTIVE_HEADS = ("topology", "stage", "collective", "times a step", "GB sent a chip")
+CHOICE_HEADS = ("topology", "stage", "remat", "accumulate", "GiB", "fits", "step s >=", "limit", "MFU <=")
+NOTE = (
+    "~ estimated from the step's graph, without ~ reported by the compiler. TFLOP: one step on one chip, of "
+    "the model / with recomputation. Step, hours and cost are bounds at published peaks; a real run needs "
+    "more. * the configured setting."
+)
+
+
+def totals(entries: Sequence[stage_plan.Entry]) -> list[str]:
+    """Return one line a machine: whether every stage fits, and what all of it takes at least."""
+    told = []
+    for where in dict.fromkeys(entry.topology for entry in entries):
+        mine = [entry for entry in entries if entry.topology == where]
+        costs = [entry.cost for entry in mine]
+        cost = "no price" if None in costs else f"${sum(c for c in costs if c is not None):,.0f}"
+        days = sum(entry.hours / entry.chips for entry in mine) / 24
+        fits = "fits" if all(entry.fits for entry in mine) else "does not fit"
+        told.append(
+            f"{where}: {fits}; {len(mine)} stages, at least {sum(e.hours for e in mine):,.0f} chip hours, "
+            f"{cost}, {days:.1f} days"
+        )
+    return told
+
+
+def tables(entries: Sequence[stage_plan.Entry]) -> list[tuple[str, Sequence[str], list[list[str]]]]:
+    """Return (title, heads, lines) of every table that has lines."""
+    found = [
+        ("stages", HEADS, [line(entry) for entry in entries]),
+        ("collectives", COLLECTIVE_HEADS, [x for entry in entries for x in collective_lines(entry)]),
+        ("remat and accumulation", CHOICE_HEADS, [x for entry in entries for x in choice_lines(entry)]),
+    ]
+    return [each for each in found if each[2]]
+
+
+def show(entries: Sequence[stage_plan.Entry], faults: Sequence[str], out: rich.console.Console) -> None:
+    """Print tables, totals and what stands in the way.
+
+    Args:
+        entries: what was planned.
+        faults: one line for each stage and machine that could not be planned.
+        out: where to print.
+    """
+    if not out.is_terminal:
+        out = rich.console.Console(file=out.file, width=240)
+    for _, heads, lines in tables(entries):
+        table = rich.table.Table(*heads, box=rich.box.SIMPLE)
+        for each in lines:
+            table.add_row(*each)
+        out.print(table)
+    for told in [*totals(entries), *problems(entries), *faults, NOTE]:
+        out.print(told, highlight=False, markup=False, soft_wrap=True)
+
+
+def problems(entries: Sequence[stage_plan.Entry]) -> list[str]:
+    """Return one line for each stage that has a problem."""
+    return [f"{entry.topology}, {entry.stage}: {entry.problem}" for entry in entries if entry.problem]
+
+
+def write_json(entries: Sequence[stage_plan.Entry], faults: Sequence[str], path: pathlib.Path) -> None:
+    """Write everything as plain data."""
+    plain: list[dict[str, Any]] = []
+    for entry in entries:
+        roof = entry.roof
+        bounds = {"seconds": roof.seconds, "mfu": roof.mfu, "limit": roof.limit}
+        plain.append({**dataclasses.asdict(entry), "bound": bounds})
+    text = json.dumps({"entries": plain, "faults": list(faults), "note": NOTE}, indent=1)
+    atomic.write_atomic(path, (text + "\n").encode())
+
+
+def write_html(
+    entries: Sequence[stage_plan.Entry], faults: Sequence[str], title: str, path: pathlib.Path
+) -> None:
+    """Write one page that loads nothing from elsewhere."""
+    escape = lambda text: html.escape(str(text), quote=True)
+    parts = [
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
+        f"<title>plan: {escape(title)}</title>",
+        "<style>body{font:14px system-ui;margin:2rem}table{border-collapse:collapse;margin:1rem 0}"
+        "td,th{padding:.2rem .6rem;border-bottom:1px solid #ccc;text-align:right}"
+        "td:nth-child(-n+2),th:nth-child(-n+2){text-align:left}</style></head><body>",
+        f"<h1>{escape(title)}</h1>",
+        *(f"<p>{escape(told)}</p>" for told in [*totals(entries), *problems(entries), *faults, NOTE]),
+    ]
+    for name, heads, lines in tables(entries):
+        row = lambda cells, tag: "<tr>" + "".join(f"<{tag}>{escape(c)}</{tag}>" for c in cells) + "</tr>"
+        parts += [
+            f"<h2>{escape(name)}</h2><table>",
+            row(heads, "th"),
+            *(row(x, "td") for x in lines),
+            "</table>",
+        ]
+    atomic.write_atomic(path, ("\n".join(parts) + "\n</body></html>\n").encode())

@@ -1,0 +1,237 @@
+"""A recipe on a machine: does each stage fit, how long is a step at least, what will it cost at least."""
+
+import dataclasses
+import math
+import pathlib
+from typing import Any
+
+from prismlab.core import errors
+from prismlab.experiments.cost import estimate, roofline
+from prismlab.experiments.plan import choices, compiled, topology
+from prismlab.experiments.recipe import recipe
+
+# Room that the runtime keeps for itself, as a share of the memory.
+RESERVED = 0.02
+ACCUMULATE = (1, 2, 4)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How to plan.
+
+    Args:
+        file: the gin file.
+        bindings: bindings of the command line.
+        compile: whether TPU steps are compiled; otherwise everything is estimated.
+        search: whether the largest batch is confirmed by compiling it.
+        limit: seconds for one compilation.
+        prices: chip -> dollars an hour.
+        cache: where answers of the compiler are kept, or None.
+    """
+
+    file: str
+    bindings: tuple[str, ...]
+    compile: bool
+    search: bool
+    limit: float
+    prices: dict[str, float]
+    cache: pathlib.Path | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One stage on one machine.
+
+    Args:
+        topology, stage, rows, chips, batch, clips: what was planned; clips are those of one chip.
+        fits: whether it fits; None if that is unknown.
+        source: "compiled" or "estimated".
+        groups: bytes on one chip by group.
+        bytes: all of them.
+        largest: most clips a chip that fit; None if unknown.
+        roof: the roofline.
+        operations: of one step on one chip, of the model and with recomputation.
+        collectives: kind -> (times, bytes sent); empty where nothing was compiled.
+        choices: settings compared, one dictionary each.
+        steps: all steps of the recipe or the ablation.
+        hours: chip hours at the bound.
+        cost: dollars at the bound, or None without a price.
+        problem: one line, or "".
+    """
+
+    topology: str
+    stage: str
+    rows: tuple[str, ...]
+    chips: int
+    batch: int
+    clips: int
+    fits: bool | None
+    source: str
+    groups: dict[str, float]
+    bytes: float
+    largest: int | None
+    roof: roofline.Roofline
+    operations: tuple[float, float]
+    collectives: dict[str, tuple[int, float]]
+    choices: list[dict[str, Any]]
+    steps: int
+    hours: float
+    cost: float | None
+    problem: str
+
+
+def entry(job: choices.Job, built: Any, where: topology.Topology, options: Options) -> Entry:
+    """Plan one stage on one machine.
+
+    Args:
+        job: the stage.
+        built: learners of its experiment by shape.
+        where: the machine.
+        options: how.
+
+    Raises:
+        UserError: the batch or the layout does not fit so many chips.
+    """
+    stage = job.stage
+    shards = check(stage, where)
+    clips = stage.batch_size // shards
+    found = estimate.of(stage, built, where.count, clips, accumulate=stage.accumulate)
+    answer = None
+    if where.compiles and options.compile:
+        answer = compiled.run(request(job, where, options), options.limit, options.cache)
+    capacity = where.chip.memory * (1 - RESERVED)
+    held = sum(found.groups[name] for name in ("parameters", "optimizer", "teacher", "batch"))
+    groups, source = dict(found.groups), "estimated"
+    scale = 1.0
+    if answer is not None and answer.bytes is not None:
+        groups["activations"], source = max(0.0, answer.bytes - held), "compiled"
+        scale = groups["activations"] / max(found.groups["activations"], 1.0)
+    total = sum(groups.values())
+    fits: bool | None = total <= capacity
+    if answer is not None:
+        fits = answer.fits and total <= capacity if answer.bytes is not None else None
+    told = answer.told if answer is not None else {}
+    collectives = {kind: (int(n), float(sent)) for kind, (n, sent) in told.get("collectives", {}).items()}
+    roof = roofline.of(
+        where.chip,
+        found.products,
+        found.model_products,
+        told.get("memory_bytes", found.memory_bytes),
+        sum(sent for _, sent in collectives.values()) if collectives else found.sent,
+    )
+    problem = answer.problem if answer is not None else ""
+    if not problem and fits is False:
+        problem = too_large(total, capacity)
+    hours = job.steps * roof.seconds * where.count / 3600
+    price = options.prices.get(where.chip.name)
+    return Entry(
+        topology=where.text, stage=stage.name, rows=job.rows, chips=where.count, batch=stage.batch_size,
+        clips=clips, fits=fits, source=source, groups=groups, bytes=total,
+        largest=largest(job, groups, clips, capacity, shards, where, options),
+        roof=roof, operations=(sum(found.model_products.values()), sum(found.products.values())),
+        collectives=collectives,
+        choices=compare(stage, built, where, clips, scale, capacity),
+        steps=job.steps, hours=hours, cost=None if price is None else hours * price,
+        problem=problem,
+    )  # fmt: skip
+
+
+def check(stage: recipe.Stage, where: topology.Topology) -> int:
+    """Return into how many parts the batch is split.
+
+    Raises:
+        UserError: the layout does not divide the chips, or the chips the batch; with the nearest that do.
+    """
+    replica, data, _ = stage.layout.sizes(where.count)
+    shards = replica * data
+    whole = shards * stage.accumulate
+    if stage.batch_size % whole:
+        below = stage.batch_size // whole * whole
+        fits = " or ".join(str(size) for size in (below, below + whole) if size)
+        parts = f" in {stage.accumulate} parts" if stage.accumulate > 1 else ""
+        raise errors.UserError(
+            f"recipe.Stage.batch_size={stage.batch_size} cannot be split over {shards} groups of chips of "
+            f"{where.text} (replica x data){parts}; use {fits}"
+        )
+    return shards
+
+
+def request(job: choices.Job, where: topology.Topology, options: Options, clips: int = 0) -> compiled.Request:
+    """Return what to compile for a stage, with its own batch or so many clips in all."""
+    return compiled.Request(
+        options.file, options.bindings, job.row, job.stage.name, where.text, clips or job.stage.batch_size
+    )
+
+
+def too_large(needed: float, capacity: float) -> str:
+    """Say what to change about a step that does not fit."""
+    return (
+        f"needs {needed / 2**30:.1f} GiB a chip of {capacity / 2**30:.1f} GiB; take more chips, a smaller "
+        "batch, gradient accumulation, or remat='nothing_saveable'"
+    )
+
+
+def largest(
+    job: choices.Job, groups: dict[str, float], clips: int, capacity: float,
+    shards: int, where: topology.Topology, options: Options,
+) -> int | None:  # fmt: skip
+    """Return the most clips a chip that fit; None if not even one does.
+
+    Memory is affine in the clips: the first guess follows from one point and from what does not grow. With
+    options.search each guess is compiled, and the next one follows from what the compiler said.
+    """
+    fixed = groups["parameters"] * 2 + groups["optimizer"] + groups["teacher"]
+    total = sum(groups.values())
+    guess = _affine(fixed, total, clips, capacity)
+    if not (options.search and options.compile and where.compiles):
+        return guess or None
+    low, high = 0, None
+    for _ in range(4):
+        if guess <= low or (high is not None and guess >= high):
+            break
+        answer = compiled.run(request(job, where, options, guess * shards), options.limit, options.cache)
+        if answer.fits:
+            low = guess
+        elif answer.bytes is None:
+            break
+        else:
+            high = guess
+        if answer.bytes is not None:
+            guess = _affine(fixed, answer.bytes, guess, capacity)
+    return low or None
+
+
+def _affine(fixed: float, total: float, clips: int, capacity: float) -> int:
+    slope = max(total - fixed, 1.0) / clips
+    return max(0, math.floor((capacity - fixed) / slope))
+
+
+def compare(
+    stage: recipe.Stage, built: Any, where: topology.Topology, clips: int, scale: float, capacity: float
+) -> list[dict[str, Any]]:
+    """Compare what the backward pass keeps, and accumulation, by estimate.
+
+    Args:
+        stage: the configuration.
+        built: learners by shape.
+        where: the machine.
+        clips: of one chip.
+        scale: compiled over estimated activations of the configured setting.
+        capacity: bytes.
+    """
+    found = []
+    for remat in choices.REMATS:
+        for parts in sorted({*ACCUMULATE, stage.accumulate}):
+            if clips % parts:
+                continue
+            each = estimate.of(stage, built, where.count, clips, remat, parts)
+            needed = each.bytes + (scale - 1.0) * each.groups["activations"]
+            roof = roofline.of(where.chip, each.products, each.model_products, each.memory_bytes, each.sent)
+            found.append(
+                {
+                    "remat": remat, "accumulate": parts, "gib": needed / 2**30, "fits": needed <= capacity,
+                    "seconds": roof.seconds, "mfu": roof.mfu, "limit": roof.limit,
+                    "configured": remat == choices.remat_of(stage) and parts == stage.accumulate,
+                }
+            )  # fmt: skip
+    return found

@@ -1,0 +1,1 @@
+"""Stage, Experiment and Ablation: what a gin file describes, and checks without a device."""

@@ -1,0 +1,203 @@
+"""`prismlab check`: everything that can be known about a configuration without a device or a clip."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import rich.box
+import rich.console
+import rich.table
+
+from prismlab.core import errors, keys, trees, types
+from prismlab.core.parallel import mesh, sharding
+from prismlab.core.train import accumulate, learner
+from prismlab.experiments.recipe import recipe
+from prismlab.experiments.released import released_weights
+from prismlab.experiments.run import engine
+
+
+def abstract_stages(experiment: recipe.Experiment) -> dict[str, learner.Learner]:
+    """Build the learner of each stage by shape only, teachers included.
+
+    Args:
+        experiment: stages in order.
+
+    Returns:
+        stage name -> learner with shape structs for arrays.
+
+    Raises:
+        UserError: something does not fit, all stages together, one line each.
+    """
+    engine.plan(experiment, experiment.seed)
+    built: dict[str, learner.Learner] = {}
+    faults = []
+    for stage in experiment.stages:
+        try:
+            built[stage.name] = abstract_learner(stage, built)
+            devices = stage.layout.make()
+            mesh.check_batch(stage.batch_size, devices, stage.accumulate)
+            accumulate.check(built[stage.name], stage.batch_size, stage.accumulate)
+            sharding.of(built[stage.name], devices, stage.rules)
+            stage.optimizer.build(stage.steps)
+            check_shapes(stage, built[stage.name])
+            if stage.data.frames_of:
+                check_lengths(stage, built[stage.name], abstract_teacher(stage, built))
+            if isinstance(stage.init_from, released_weights.Released):
+                check_fit(stage, built[stage.name], {"towers": stage.init_from.abstract()})
+            elif stage.init_from in built:
+                check_fit(stage, built[stage.name], built[stage.init_from])
+        except (errors.UserError, ValueError, TypeError) as error:
+            faults.append(f"stage {stage.name!r}: {error}")
+            break  # later stages build on this one
+    if faults:
+        raise errors.UserError("\n".join(faults))
+    return built
+
+
+def abstract_teacher(stage: recipe.Stage, earlier: dict[str, learner.Learner]) -> learner.Towers | None:
+    """Return the towers of a stage's teacher by shape only, or None.
+
+    Args:
+        stage: the configuration.
+        earlier: learners of the stages before it.
+    """
+    if stage.teacher is None:
+        return None
+    if isinstance(stage.teacher, released_weights.Released):
+        return stage.teacher.abstract()
+    if stage.teacher in earlier:
+        return earlier[stage.teacher].towers
+    # A folder: towers built like this stage's own.
+    key = keys.seeded(0, "init")
+    return eqx.filter_eval_shape(lambda k: {name: make(key=k) for name, make in stage.towers.items()}, key)
+
+
+def abstract_learner(stage: recipe.Stage, earlier: dict[str, learner.Learner]) -> learner.Learner:
+    """Return the learner of a stage by shape only.
+
+    Args:
+        stage: the configuration.
+        earlier: learners of the stages before it.
+    """
+    teacher, key = abstract_teacher(stage, earlier), keys.seeded(0, "init")
+    return eqx.filter_eval_shape(lambda k: learner.build(stage.towers, stage.objectives, teacher, key=k), key)
+
+
+def check_shapes(stage: recipe.Stage, built: learner.Learner) -> None:
+    """Refuse a loader whose clips are not what the video tower was built for.
+
+    Raises:
+        UserError: with both numbers.
+    """
+    tower: Any = built.towers["video"]
+    for field in ("frames", "resolution"):
+        wanted, given = getattr(tower, field), getattr(stage.data, field)
+        if wanted != given:
+            raise errors.UserError(
+                f"video.VideoTower.{field}={wanted} but loader.Line.{field}={given}; set both to the same"
+            )
+    if "text" in built.towers and built.towers["text"].vocabulary < stage.data.tokenizer.vocabulary:
+        raise errors.UserError(
+            f"text.TextTower.vocabulary={built.towers['text'].vocabulary} is smaller than "
+            f"tokenizer.Tokenizer.vocabulary={stage.data.tokenizer.vocabulary}; set both to the same"
+        )
+
+
+def check_lengths(stage: recipe.Stage, built: learner.Learner, teacher: Any) -> None:
+    """Refuse a source whose number of frames an objective of the stage cannot take; nothing is computed.
+
+    Args:
+        stage: the configuration.
+        built: its learner, by shape.
+        teacher: its teacher's towers, by shape, or None.
+
+    Raises:
+        UserError: naming the source and its frames.
+    """
+    for home, frames in sorted((stage.data.frames_of or {}).items()):
+        side, words, b = stage.data.resolution, stage.data.tokenizer.length, stage.batch_size
+
+        def loss(own: learner.Learner, frozen: Any, *, b=b, frames=frames, side=side, words=words) -> Any:
+            video, text = jnp.zeros((b, frames, side, side, 3)), jnp.zeros((b, words), jnp.int32)
+            batch = types.Batch(video, text, jnp.zeros((b, words)), jnp.ones(b))
+            return own(batch, frozen, key=keys.seeded(0))
+
+        try:
+            eqx.filter_eval_shape(loss, built, teacher)
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise errors.UserError(
+                f"source {home!r} has {frames} frames, which the objectives {sorted(stage.objectives)} "
+                f"cannot take ({reason[:120]}); give it {stage.data.frames} or leave it out of this stage"
+            ) from error
+
+
+def check_fit(stage: recipe.Stage, own: learner.Learner, source: Any) -> None:
+    """Refuse an init_from whose arrays of the same name have other shapes.
+
+    Args:
+        stage: the configuration.
+        own: its learner by shape.
+        source: what it starts from: a learner by shape, or {"towers": towers by shape}.
+
+    Raises:
+        UserError: naming up to four arrays.
+    """
+    mine, theirs = trees.flatten(own), trees.flatten(source)
+    wrong = [name for name in mine.keys() & theirs.keys() if mine[name].shape != theirs[name].shape]
+    if wrong:
+        listed = ", ".join(f"{n} {theirs[n].shape} -> {mine[n].shape}" for n in sorted(wrong)[:4])
+        raise errors.UserError(f"init_from={str(stage.init_from)!r} has other shapes: {listed}")
+    if not any(name.startswith("towers/") for name in mine.keys() & theirs.keys()):
+        raise errors.UserError(f"init_from={str(stage.init_from)!r} holds no tower that this stage has")
+
+
+def show(root: recipe.Experiment | recipe.Ablation, out: rich.console.Console) -> None:
+    """Print stages, objectives, parameter counts, steps and sources of a configuration.
+
+    Args:
+        root: what a gin file describes.
+        out: where to print.
+
+    Raises:
+        UserError: something does not fit.
+    """
+    rows = root.experiments() if isinstance(root, recipe.Ablation) else {root.name: root}
+    table = rich.table.Table(box=rich.box.SIMPLE)
+    for heading in (
+        "row",
+        "stage",
+        "objectives",
+        "parameters",
+        "steps",
+        "batch",
+        "sources",
+        "from",
+        "teacher",
+    ):
+        table.add_column(heading, justify="right" if heading in ("parameters", "steps", "batch") else "left")
+    seen: set[str] = set()
+    for label, experiment in rows.items():
+        built = abstract_stages(experiment)
+        for planned in engine.plan(experiment, experiment.seed):
+            stage = planned.stage
+            shared = " (shared)" if planned.address in seen else ""
+            seen.add(planned.address)
+            table.add_row(
+                label, stage.name + shared, ", ".join(sorted(stage.objectives)),
+                f"{trees.count(built[stage.name]):,}", f"{stage.steps:,}", f"{stage.batch_size:,}",
+                ", ".join(sorted(stage.data.sources)), str(stage.init_from or "-"), str(stage.teacher or "-"),
+            )  # fmt: skip
+            label = ""
+    if not out.is_terminal:  # a pipe has no width, so nothing need be left out there
+        out = rich.console.Console(file=out.file, width=200)
+    out.print(table)
+    if isinstance(root, recipe.Ablation):
+        out.print(
+            f"{len(rows)} rows, seeds {root.seeds}, {len(seen)} different stages a seed", highlight=False
+        )
+    out.print(
+        f"devices: {len(jax.devices())} x {jax.devices()[0].device_kind}; nothing was trained",
+        highlight=False,
+    )

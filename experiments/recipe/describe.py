@@ -1,0 +1,151 @@
+"""An experiment as plain data: what it is made of, a short address for it, and what two of them differ in."""
+
+import dataclasses
+import enum
+import functools
+import hashlib
+import inspect
+import json
+import math
+from typing import Any
+
+from prismlab.core import errors
+from prismlab.experiments.gin_strict import binding_table
+
+Tree = Any  # dict with text keys, list, str, int, float, bool or None: what JSON knows
+
+_ABSENT = object()
+
+
+def describe(value: Any, path: str = "") -> Tree:
+    """Turn a configured value into plain data.
+
+    Args:
+        value: scalar, container, class, function, partial, enum member, frozen dataclass or eqx.Module.
+        path: where the value stands; told in errors.
+
+    Returns:
+        A tree for JSON. An instance is {"class": name, field: ...}; a partial is {"partial of": name,
+        argument: ...} with the defaults of its signature, without what code passes later (key, dims).
+
+    Raises:
+        UserError: naming the path of a value that has no plain description.
+    """
+    if value is None or (isinstance(value, (bool, int, str)) and not isinstance(value, enum.Enum)):
+        return value
+    if isinstance(value, float):
+        # JSON has no word for infinity; numpy's subclasses of float are plain here.
+        return float(value) if math.isfinite(value) else {"float": repr(float(value))}
+    if isinstance(value, enum.Enum):
+        return f"{_name(type(value), path)}.{value.name}"
+    if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
+        return [describe(item, f"{path}[{index}]") for index, item in enumerate(value)]
+    if type(value) is dict:
+        return _dictionary(value, path)
+    if isinstance(value, functools.partial):
+        return {"partial of": _name(value.func, path), **_arguments(value, path)}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type) and _frozen(value):
+        fields = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+        return {
+            "class": _name(type(value), path),
+            **{name: describe(item, _join(path, name)) for name, item in fields.items()},
+        }
+    return _name(value, path)
+
+
+def _dictionary(value: dict, path: str) -> Tree:
+    wrong = [key for key in value if not isinstance(key, str)]
+    if wrong:
+        raise errors.UserError(f"{path or 'value'}: wanted texts as keys of a dictionary, got {wrong[0]!r}")
+    return {key: describe(value[key], _join(path, key)) for key in sorted(value)}
+
+
+def _arguments(value: functools.partial, path: str) -> dict[str, Tree]:
+    signature = inspect.signature(value.func)
+    try:
+        bound = signature.bind_partial(*value.args, **value.keywords)
+    except TypeError as error:
+        raise errors.UserError(
+            f"{path or 'value'}: {_name(value.func, path)} cannot be bound: {error}"
+        ) from None
+    given = dict(bound.arguments)
+    for name, parameter in signature.parameters.items():
+        if (
+            name not in given
+            and parameter.default is not parameter.empty
+            and name not in binding_table.CODE_SUPPLIED
+        ):
+            given[name] = parameter.default
+    return {name: describe(item, _join(path, name)) for name, item in sorted(given.items())}
+
+
+def _name(value: Any, path: str) -> str:
+    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    owner = getattr(value, "__self__", None)
+    plain = owner is None or inspect.isclass(owner) or inspect.ismodule(owner)
+    if not (callable(value) and isinstance(name, str) and module and plain) or "<" in name:
+        raise errors.UserError(
+            f"{path or 'value'}: {type(value).__module__}.{type(value).__qualname__} has no plain "
+            f"description; give it a frozen dataclass, or a function with a name of its own"
+        )
+    return f"{module}.{name}"
+
+
+def _frozen(value: Any) -> bool:
+    # What can change after it was described has no address. Frozen dataclasses and Equinox's modules
+    # alike are told by a __setattr__ of their own.
+    return type(value).__setattr__ is not object.__setattr__
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def address(tree: Tree) -> str:
+    """Return 16 hexadecimal digits that stand for a tree: the start of the sha256 of its canonical JSON."""
+    canonical = json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def difference(tree_a: Tree, tree_b: Tree) -> list[str]:
+    """List what differs between two trees.
+
+    Args:
+        tree_a: the older one.
+        tree_b: the newer one.
+
+    Returns:
+        One line for each differing path, such as `stages[1].steps: 400 -> 300`; empty for equal trees.
+    """
+    return _difference(tree_a, tree_b, "")
+
+
+def _difference(a: Tree, b: Tree, path: str) -> list[str]:
+    if isinstance(a, dict) and isinstance(b, dict) and _kind(a) == _kind(b):
+        lines = []
+        for name in [*a, *(each for each in b if each not in a)]:
+            lines += _difference(a.get(name, _ABSENT), b.get(name, _ABSENT), _join(path, name))
+        return lines
+    if isinstance(a, list) and isinstance(b, list):
+        lines = []
+        for index in range(max(len(a), len(b))):
+            item_a, item_b = (each[index] if index < len(each) else _ABSENT for each in (a, b))
+            lines += _difference(item_a, item_b, f"{path}[{index}]")
+        return lines
+    # True == 1 == 1.0 in Python, not in an experiment.
+    if type(a) is type(b) and a == b:
+        return []
+    return [f"{path or 'value'}: {_short(a)} -> {_short(b)}"]
+
+
+def _kind(tree: dict) -> tuple:
+    return tree.get("class"), tree.get("partial of")
+
+
+def _short(tree: Tree) -> str:
+    if tree is _ABSENT:
+        return "absent"
+    if isinstance(tree, dict) and any(_kind(tree)):
+        return " ".join(str(each) for each in _kind(tree) if each)
+    written = json.dumps(tree)
+    return written if len(written) <= 80 else written[:77] + "..."

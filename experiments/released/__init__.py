@@ -1,0 +1,1 @@
+"""Released models applied to a user's own videos: initial weights, embeddings, search."""

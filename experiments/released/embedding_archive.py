@@ -1,0 +1,180 @@
+"""The file that `prismlab embed` writes and `prismlab search` reads: a plain .npz, nothing pickled.
+
+vectors       float32 [w, d]      one row a window (a whole video where no stride was asked for)
+path          text [w]            the video
+start, end    float64 [w]         the window, in seconds since the first frame
+frames        int64 [w]           frames of the video inside the window
+frame_times   float64 [w, t]      when the frames that stand for it are shown, in seconds
+thumbnails    uint8 [w, 96, 96, 3]  its middle frame, RGB
+failed_path, failed_reason  text [f]  files that gave nothing, and why
+model, weights_sha256, vector       text: what was run, and what kind of vector a row is
+tokens/000000 float32 [t * n, d]    on demand: the token features of window 0, 1, ...
+"""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from prismlab.core import errors
+from prismlab.core.io import atomic
+from prismlab.data.video import windows
+
+THUMBNAIL = 96
+_TEXTS = ("path", "failed_path", "failed_reason", "model", "weights_sha256", "vector")
+_NUMBERS = {"vectors": 2, "start": 1, "end": 1, "frames": 1, "frame_times": 2, "thumbnails": 4}
+
+
+@dataclasses.dataclass(frozen=True)
+class Embeddings:
+    """What a file holds, without its tokens; fields as above."""
+
+    vectors: np.ndarray
+    path: list[str]
+    start: np.ndarray
+    end: np.ndarray
+    frames: np.ndarray
+    frame_times: np.ndarray
+    thumbnails: np.ndarray
+    failed_path: list[str]
+    failed_reason: list[str]
+    model: str
+    weights_sha256: str
+    vector: str
+
+
+class Writer:
+    """Collects windows and writes the file; tokens go to disk as they come.
+
+    Args:
+        archive: an open zip file.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile):
+        self._archive = archive
+        self._rows: list[dict[str, Any]] = []
+        self._failed: list[tuple[str, str]] = []
+
+    @property
+    def rows(self) -> int:
+        """Windows so far."""
+        return len(self._rows)
+
+    def add(
+        self,
+        path: pathlib.Path,
+        window: windows.Window,
+        clip: np.ndarray,
+        vector: np.ndarray,
+        tokens: np.ndarray | None,
+    ) -> None:
+        """Add one window.
+
+        Args:
+            path: the video.
+            window: which part of it.
+            clip: uint8 [t, r, r, 3], its frames.
+            vector: float [d].
+            tokens: float [s, d], or None.
+        """
+        if tokens is not None:
+            self._write(f"tokens/{len(self._rows):06d}", np.asarray(tokens, np.float32))
+        middle = Image.fromarray(clip[len(clip) // 2])
+        small = middle.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+        self._rows.append(
+            {
+                "vectors": np.asarray(vector, np.float32), "path": _writable(path),
+                "start": window.start, "end": window.end, "frames": window.frames,
+                "frame_times": window.times, "thumbnails": np.asarray(small),
+            }
+        )  # fmt: skip
+
+    def fail(self, path: str | pathlib.Path, reason: str) -> None:
+        """List a file that gave nothing."""
+        self._failed.append((_writable(path), reason))
+
+    def finish(self, **about: str) -> None:
+        """Write all that is not written yet."""
+        for name in self._rows[0] if self._rows else ():
+            self._write(name, np.stack([row[name] for row in self._rows]))
+        self._write("failed_path", np.array([path for path, _ in self._failed], dtype=np.str_))
+        self._write("failed_reason", np.array([reason for _, reason in self._failed], dtype=np.str_))
+        for name, text in about.items():
+            self._write(name, np.array(text, dtype=np.str_))
+
+    def _write(self, name: str, array: np.ndarray) -> None:
+        # A date of its own would make two runs of one command differ.
+        entry = zipfile.ZipInfo(f"{name}.npy")
+        with self._archive.open(entry, "w", force_zip64=True) as file:
+            np.lib.format.write_array(file, array, allow_pickle=False)
+
+
+def _writable(path: str | pathlib.Path) -> str:
+    # A name that is no UTF-8 comes as half surrogates, which no other program could read back.
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+@contextlib.contextmanager
+def writing(path: pathlib.Path) -> Iterator[Writer]:
+    """Write a file of embeddings whole or not at all.
+
+    Args:
+        path: where the file shall stand; an older one is replaced when the block ends well.
+
+    Raises:
+        UserError: when the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file, zipfile.ZipFile(file, "w") as archive:
+            yield Writer(archive)
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
+    except BaseException as error:
+        pathlib.Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise atomic.disk_error(path, error) from error
+        raise
+
+
+def read(path: pathlib.Path) -> Embeddings:
+    """Read a file of embeddings.
+
+    Args:
+        path: what `prismlab embed` wrote.
+
+    Raises:
+        UserError: missing, damaged, or something else.
+    """
+    if not path.is_file():
+        raise errors.UserError(
+            f"embeddings {path}: no such file; make it with prismlab embed ... --out {path}"
+        )
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if "model" in archive.files and "vectors" not in archive.files:
+                raise errors.UserError(f"embeddings {path}: every video failed when it was made; embed again")
+            arrays = {name: archive[name] for name in (*_TEXTS, *_NUMBERS)}
+        # np.load is content with a single array as well, which has no such names.
+    except (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise errors.UserError(f"embeddings {path}: not what prismlab embed writes ({reason})") from error
+    rows = {arrays[name].shape[0] if arrays[name].ndim else -1 for name in (*_NUMBERS, "path")}
+    wrong = [n for n, axes in _NUMBERS.items() if arrays[n].ndim != axes or arrays[n].dtype.kind not in "iuf"]
+    wrong += [name for name in _TEXTS if arrays[name].dtype.kind != "U"]
+    if wrong or len(rows) != 1:
+        raise errors.UserError(
+            f"embeddings {path}: not what prismlab embed writes (wrong arrays: {wrong or 'their lengths'})"
+        )
+    texts = {name: arrays[name].tolist() for name in _TEXTS}
+    return Embeddings(**{name: arrays[name] for name in _NUMBERS}, **texts)

@@ -1,0 +1,1 @@
+"""The results table, its statistics and figures, and the HTML report."""

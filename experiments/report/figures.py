@@ -1,0 +1,188 @@
+"""Pictures of a report, as SVG text that is the same for the same numbers.
+
+Drawn for eyes that see no colour too: curves differ in dash and marker, bars carry their names and values.
+"""
+
+import contextlib
+import dataclasses
+import io
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import matplotlib.figure
+
+from prismlab.experiments.report import cells
+
+# Okabe and Ito's palette, told apart by most colour-blind people.
+_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#555555"]
+_DASHES = ["-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3))]
+_MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
+_MOST_POINTS = 80
+_STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "prismlab",
+    "svg.fonttype": "path",
+    "text.parse_math": False,
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "figure.facecolor": "white",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """One number over the steps of one stage.
+
+    Args:
+        label: the row, or the rows, that it belongs to.
+        stage: name of the stage.
+        seed: the seed of the run.
+        term: name of the number, such as "loss".
+        steps: steps at which it was logged, ascending.
+        values: the number at each of them.
+    """
+
+    label: str
+    stage: str
+    seed: int
+    term: str
+    steps: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+def _clean(text: str) -> str:
+    """Return a text that SVG can hold and a legend does not hide."""
+    shown = "".join(sign if sign.isprintable() else "?" for sign in text)
+    short = shown if len(shown) <= 48 else shown[:47] + "…"
+    return f" {short}" if short.startswith("_") else short
+
+
+@contextlib.contextmanager
+def _drawing() -> Iterator[None]:
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        warnings.filterwarnings("ignore", message="Glyph")  # a sign without a shape is drawn as a box
+        yield
+
+
+def _svg(figure: matplotlib.figure.Figure) -> str:
+    buffer = io.BytesIO()
+    # The date would make two pictures of the same numbers differ.
+    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue().decode("utf-8")
+
+
+def _thin(curve: Curve) -> tuple[list[float], list[float]]:
+    """Return the curve as at most `_MOST_POINTS` means of neighbouring points."""
+    width = -(-len(curve.steps) // _MOST_POINTS)
+    starts = range(0, len(curve.steps), width)
+    parts = [(curve.steps[i : i + width], curve.values[i : i + width]) for i in starts]
+    return [sum(x) / len(x) for x, _ in parts], [sum(y) / len(y) for _, y in parts]
+
+
+def curves_svg(curves: Sequence[Curve]) -> str:
+    """Draw the curves of one stage: one panel a term, one line a row and seed.
+
+    Args:
+        curves: curves of the same stage, each with at least one point.
+
+    Returns:
+        SVG text.
+    """
+    terms = list(dict.fromkeys(curve.term for curve in curves))
+    labels = list(dict.fromkeys(curve.label for curve in curves))
+    columns = min(2, len(terms))
+    lines = -(-len(terms) // columns)
+    with _drawing():
+        figure = matplotlib.figure.Figure(figsize=(4.6 * columns + 0.4, 2.6 * lines), layout="constrained")
+        panels = figure.subplots(lines, columns, squeeze=False).flatten()
+        handles: dict[str, Any] = {}
+        for panel, term in zip(panels, terms):
+            for curve in curves:
+                if curve.term != term:
+                    continue
+                index = labels.index(curve.label)
+                steps, values = _thin(curve)
+                (handles[curve.label],) = panel.plot(
+                    steps,
+                    values,
+                    color=_COLOURS[index % len(_COLOURS)],
+                    linestyle=_DASHES[index % len(_DASHES)],
+                    marker=_MARKERS[index % len(_MARKERS)],
+                    # Markers of different rows stand apart, so that they do not cover each other.
+                    markevery=(index * len(steps) // max(1, 6 * len(labels)), max(1, len(steps) // 6)),
+                    markersize=4,
+                    linewidth=1.3,
+                )
+            panel.set_title(_clean(term))
+            panel.set_xlabel("step")
+            panel.grid(alpha=0.25)
+        for panel in panels[len(terms) :]:
+            panel.set_visible(False)
+        figure.legend(
+            [handles[label] for label in labels],
+            [_clean(label) for label in labels],
+            loc="outside lower left",
+            ncols=min(3, len(labels)),
+            frameon=False,
+            handlelength=4,
+        )
+        return _svg(figure)
+
+
+def bars_svg(name: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    """Draw one metric: a horizontal bar a row, its interval, the seeds as dots, and the chance level.
+
+    Args:
+        name: the metric.
+        rows: row label and metric entry of table.json; entries without a finite mean are named, not drawn.
+
+    Returns:
+        SVG text.
+    """
+    chances = {metric["protocol"].get("chance") for _, metric in rows}
+    with _drawing():
+        figure = matplotlib.figure.Figure(figsize=(7.2, 0.7 + 0.36 * len(rows)), layout="constrained")
+        axes = figure.subplots()
+        ends = [0.0]
+        for place, (_, metric) in enumerate(rows):
+            mean = metric["mean"]
+            if mean is None:
+                axes.annotate("not finite", (0, place), (4, 0), textcoords="offset points", va="center")
+                continue
+            axes.barh(place, mean, height=0.62, color="#9DC3E0", edgecolor="#222222", linewidth=0.8)
+            low, high = metric["ci95"] or (mean, mean)
+            if metric["ci95"] is not None:
+                axes.errorbar(
+                    mean, place, xerr=[[mean - low], [high - mean]], color="#222222", capsize=3, linewidth=1.2
+                )
+            values = [value for value in metric["values"] if value is not None]
+            if len(values) > 1:
+                axes.plot(values, [place] * len(values), "o", color="white", markeredgecolor="#222222", ms=4)
+            right = max([high, mean, 0.0, *values])
+            axes.annotate(cells.cell(metric), (right, place), (6, 0), textcoords="offset points", va="center")
+            ends += [low, right, *values]
+        for chance in sorted(level for level in chances if isinstance(level, int | float)):
+            axes.axvline(chance, color="#222222", linestyle=":", linewidth=1.4, zorder=3)
+            axes.annotate(
+                f"chance {cells.number(chance)}",
+                (chance, -0.75),
+                (3, 0),
+                textcoords="offset points",
+                fontsize=8,
+                va="center",
+            )
+            ends.append(chance)
+        span = max(ends) - min(ends) or 1.0
+        axes.set_xlim(min(ends) - (0.02 * span if min(ends) < 0 else 0), max(ends) + 0.34 * span)
+        axes.set_ylim(len(rows) - 0.45, -1.05)
+        axes.set_yticks(range(len(rows)), [_clean(label) for label, _ in rows])
+        axes.tick_params(axis="y", length=0)
+        axes.set_title(_clean(name))
+        return _svg(figure)

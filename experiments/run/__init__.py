@@ -1,0 +1,1 @@
+"""Running an experiment: the engine, work directories, leases and input feed."""

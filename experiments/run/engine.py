@@ -1,0 +1,292 @@
+"""Runs recipes: identical stages once, whatever rows ask for them; everything is found again after a kill.
+
+A stage is addressed by its resolved configuration, its seed and the addresses of the stages it starts
+from or learns from. Two rows with equal addresses share one training run.
+
+    workdir/config.json                      what this directory holds, refused if another is run
+    workdir/stages/<name>-s<seed>-<address>/ checkpoints/ events.jsonl tensorboard/ stage.json done.json
+    workdir/scores/<address>.json            one evaluation of one stage
+    workdir/results.json                     label, seed and scores of every row finished so far
+"""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import jax
+import rich.console
+
+from prismlab.core import errors, keys, trees
+from prismlab.core.io import atomic, filesystem
+from prismlab.core.parallel import distributed, mesh
+from prismlab.core.train import accumulate, checkpoint, event_log, learner, loop, step
+from prismlab.experiments import console
+from prismlab.experiments.recipe import describe, recipe
+from prismlab.experiments.released import released_weights
+from prismlab.experiments.run import feed, host_memory, step_flops, work_directory
+
+# What a stage may start or learn from: a stage planned here, a stage's folder, released weights.
+Parent: TypeAlias = "Planned | filesystem.Place | released_weights.Released | None"
+# Fields that change how a stage is watched or where its arrays lie, never what it computes.
+BOOKKEEPING = ("checkpoint_every", "checkpoint_minutes", "log_every", "profile", *work_directory.PLACEMENT)
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """A stage of one experiment and seed, with everything that decides its result.
+
+    Args:
+        stage: the configuration.
+        seed: the experiment's seed.
+        address: 16 hex digits that stand for the result.
+        init_from: whose weights it starts from.
+        teacher: whose towers are the teacher.
+    """
+
+    stage: recipe.Stage
+    seed: int
+    address: str
+    init_from: Parent
+    teacher: Parent
+
+    @property
+    def folder(self) -> str:
+        """Name of its directory under workdir/stages."""
+        return f"{self.stage.name}-s{self.seed}-{self.address}"
+
+
+def plan(experiment: recipe.Experiment, seed: int) -> list[Planned]:
+    """Resolve the stages of an experiment, in order.
+
+    Raises:
+        UserError: a stage starts from or learns from something that is not there.
+    """
+    planned: dict[str, Planned] = {}
+    for stage in experiment.stages:
+        parents = {
+            field: _parent(getattr(stage, field), f"stage {stage.name!r}: {field}", planned)
+            for field in ("init_from", "teacher")
+        }
+        tree = describe.describe(stage)
+        tree = {name: value for name, value in tree.items() if name not in BOOKKEEPING}
+        tree |= {field: _identity(parent) for field, parent in parents.items()}
+        planned[stage.name] = Planned(stage, seed, describe.address([tree, seed]), **parents)
+    return list(planned.values())
+
+
+def _parent(
+    name: str | released_weights.Released | None, where: str, planned: Mapping[str, Planned]
+) -> Parent:
+    if name is None or isinstance(name, released_weights.Released):
+        return name
+    if name in planned:
+        return planned[name]
+    folder = filesystem.reach(filesystem.place(name)).expanduser()
+    if checkpoint.newest(folder / "checkpoints") is None:
+        raise errors.UserError(
+            f"{where}={name!r} is neither an earlier stage of this experiment {list(planned)} nor a folder "
+            "with finished checkpoints"
+        )
+    return folder
+
+
+def _identity(parent: Parent) -> str | None:
+    if isinstance(parent, released_weights.Released):
+        return parent.digest()
+    if isinstance(parent, filesystem.Place):
+        return trees.digest(checkpoint.read_learner(parent / "checkpoints")[1])
+    return parent.address if parent else None
+
+
+class Engine:
+    """Trains planned stages and scores them, each once.
+
+    Args:
+        workdir: a claimed work directory.
+        cache: directory shared by runs.
+        out: where progress is shown.
+    """
+
+    def __init__(self, workdir: filesystem.Place, cache: pathlib.Path, out: rich.console.Console):
+        self.workdir, self.cache, self.out = workdir, cache, out
+
+    def _folder(self, which: Planned | filesystem.Place) -> filesystem.Place:
+        return which if isinstance(which, filesystem.Place) else self.workdir / "stages" / which.folder
+
+    def towers(self, planned: Planned) -> learner.Towers:
+        """Return the trained towers of a stage, read from its last checkpoint."""
+        return self._towers(planned, planned, f"stage {planned.stage.name!r}")
+
+    def _teacher(self, planned: Planned) -> learner.Towers | None:
+        """Return the frozen teacher: towers built like the stage's own, or like the teacher stage's."""
+        if planned.teacher is None:
+            return None
+        if isinstance(planned.teacher, Planned):
+            return self.towers(planned.teacher)
+        if isinstance(planned.teacher, released_weights.Released):
+            return planned.teacher.towers()
+        return self._towers(planned, planned.teacher, f"teacher {planned.teacher}")
+
+    def _towers(self, like: Planned, which: Planned | filesystem.Place, what: str) -> learner.Towers:
+        """Build towers as a stage does and fill them from the last checkpoint of a stage or folder."""
+        _, arrays = work_directory.read_stage(self._folder(which))
+        key = keys.seeded(like.seed, "init")
+        built = {name: make(key=keys.fold(key, "tower", name)) for name, make in like.stage.towers.items()}
+        return checkpoint.adopt({"towers": built}, arrays, what)[0]["towers"]
+
+    def train(self, planned: Planned) -> None:
+        """Train a stage to its end, going on from its last checkpoint if there is one.
+
+        Raises:
+            UserError: something it needs is missing or does not fit.
+            loop.Diverged: the loss was not finite.
+            loop.Interrupted: a signal came; the state is on disk.
+        """
+        stage, folder = planned.stage, self._folder(planned)
+        if distributed.decide((folder / "done.json").exists):
+            console.say(self.out, f"{stage.name} (seed {planned.seed}): done before, reused")
+            return
+        devices = stage.layout.make()
+        mesh.check_batch(stage.batch_size, devices, stage.accumulate)
+        host, hosts = distributed.host_rows(devices)
+        stream = stage.data.open(
+            stage.batch_size, stage.steps, planned.seed, stage.name, self.cache, host=host, hosts=hosts
+        )
+        optimizer = stage.optimizer.build(stage.steps)
+        with host_memory.on_host():
+            teacher = learner.in_compute_dtype(self._teacher(planned))
+            key = keys.seeded(planned.seed, "init")
+            built = learner.build(stage.towers, stage.objectives, teacher, key=key)
+        accumulate.check(built, stage.batch_size, stage.accumulate)
+        check_vocabulary(built, stream.vocabulary)
+        origin = ""
+        if planned.init_from is not None:
+            if isinstance(planned.init_from, released_weights.Released):
+                arrays = planned.init_from.arrays()
+            else:
+                _, arrays = work_directory.read_stage(self._folder(planned.init_from))
+            with host_memory.on_host():
+                built, taken = checkpoint.adopt(built, arrays, f"init_from {stage.init_from!r}")
+            origin = f"initialised {taken} of {len(trees.flatten(built))} arrays from {stage.init_from}"
+        with host_memory.on_host():
+            key = keys.seeded(planned.seed, "train", stage.name)
+            state = step.init(built, optimizer, stage.frozen, key=key)
+        checkpoints = checkpoint.Checkpoints(folder / "checkpoints")
+        try:
+            if checkpoints.latest() is not None:
+                state, _ = checkpoints.restore(state, devices, stage.rules)
+                origin = f"resumed at step {int(state.step)}"
+            at = int(state.step)
+            work_directory.record(folder / "stage.json", self._facts(planned, built, stream, devices))
+            heading = f"{stage.name} (seed {planned.seed})"
+            console.say(self.out, f"{heading}: {origin or 'initial weights drawn'}")
+            with (
+                _log(folder, at) as log,
+                console.Progress(heading, stage.steps, start=at, console=self.out) as bar,
+            ):
+                fed = feed.batches(
+                    stream, at, folder, log, max_bad_share=stage.data.max_bad_share,
+                    every=stage.checkpoint_every, host=jax.process_index(),
+                    say=lambda line: console.say(self.out, f"{heading}: {line}"),
+                )  # fmt: skip
+                state = loop.run(
+                    state, loop.batches_of(fed), teacher, optimizer,
+                    stage.optimizer.schedule.build(stage.steps),
+                    steps=stage.steps, frozen=stage.frozen, checkpoints=checkpoints, log=log,
+                    meta={"address": planned.address, "stage": stage.name, "seed": planned.seed},
+                    checkpoint_every=stage.checkpoint_every, log_every=stage.log_every,
+                    layout=stage.layout, rules=stage.rules, accumulate=stage.accumulate,
+                    save_seconds=stage.checkpoint_minutes and stage.checkpoint_minutes * 60,
+                    profile=stage.profile, local=True, flops=step_flops.of_step(planned),
+                    show=lambda r: bar.update(r.step, r.loss, r.clips_per_second, r.data_wait),
+                )  # fmt: skip
+        except loop.Lost:
+            raise  # closing would wait for the process that is gone
+        except BaseException:
+            checkpoints.close()
+            raise
+        checkpoints.close()
+        work_directory.record(
+            folder / "done.json", {"step": stage.steps, "digest": host_memory.digest_of(state.learner)}
+        )
+
+    def _facts(self, planned: Planned, built: learner.Learner, stream: Any, devices: Any) -> dict[str, Any]:
+        return {
+            "name": planned.stage.name,
+            "seed": planned.seed,
+            "address": planned.address,
+            "parameters": trees.count(built),
+            "clips": stream.clips,
+            "megabytes_in_flight": round(stream.bytes_in_flight / 2**20, 1),
+            "devices": [str(device.device_kind) for device in jax.devices()],
+            "mesh": dict(devices.shape),
+            "processes": jax.process_count(),
+            "jax": jax.__version__,
+        }
+
+    def score(self, planned: Planned, tasks: Mapping[str, Any]) -> dict[str, Any]:
+        """Evaluate a trained stage with each task, each once; return {metric: score as plain data}."""
+        scores: dict[str, Any] = {}
+        towers = None
+        for name, each in tasks.items():
+            address = describe.address([planned.address, describe.describe(each)])
+            path = self.workdir / "scores" / f"{address}.json"
+            if not path.exists():
+                towers = towers or self.towers(planned)
+                console.say(self.out, f"{planned.stage.name} (seed {planned.seed}): {name}")
+                found = each(towers, seed=planned.seed, cache=self.cache)
+                atomic.write_atomic(
+                    path,
+                    work_directory.json_bytes({metric: dataclasses.asdict(s) for metric, s in found.items()}),
+                )
+            read = work_directory.read_json(path)
+            # Two tasks may measure by one name, such as two probes; the later one says whose it is.
+            scores |= {(f"{name}: {metric}" if metric in scores else metric): read[metric] for metric in read}
+        return scores
+
+    def run(self, rows: Mapping[str, recipe.Experiment], seeds: tuple[int, ...]) -> list[dict[str, Any]]:
+        """Train and score every row with every seed; shared stages are trained once.
+
+        Args:
+            rows: label -> experiment.
+            seeds: each row is run with each.
+
+        Returns:
+            One entry a row and seed: label, seed, metrics, stages (folder names).
+        """
+        planned = {(label, seed): plan(each, seed) for seed in seeds for label, each in rows.items()}
+        results: list[dict[str, Any]] = []
+        for (label, seed), stages in planned.items():
+            for each in stages:
+                self.train(each)
+            # Evaluations are small beside training: process 0 makes them, on its first device.
+            judge = functools.partial(self.score, stages[-1], rows[label].tasks)
+            entry = {"label": label, "seed": seed, "metrics": distributed.decide(judge)}
+            results.append({**entry, "stages": [each.folder for each in stages]})
+            work_directory.record(self.workdir / "results.json", results)
+        return results
+
+
+def check_vocabulary(built: learner.Learner, vocabulary: int) -> None:
+    """Refuse a text tower whose embedding table is smaller than the tokenizer's vocabulary.
+
+    Raises:
+        UserError: with both numbers.
+    """
+    if "text" in built.towers and built.towers["text"].vocabulary < vocabulary:
+        raise errors.UserError(
+            f"text.TextTower.vocabulary={built.towers['text'].vocabulary} is smaller than the tokenizer's "
+            f"{vocabulary} pieces; raise it or lower tokenizer.Tokenizer.vocabulary"
+        )
+
+
+def _log(folder: filesystem.Place, at: int) -> event_log.EventLog | event_log.Silent:
+    """Open the log of a stage, cut back to a step; only process 0 writes one."""
+    if not distributed.is_main():
+        return event_log.Silent()
+    # A mirror cannot be appended to in a bucket; what it shows is in the log.
+    remote = filesystem.is_remote(folder)
+    mirror = None if remote else event_log.TensorBoard(folder / "tensorboard", resume_step=at)
+    return event_log.EventLog(folder / "events.jsonl", resume_step=at, tensorboard=mirror)

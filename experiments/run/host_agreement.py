@@ -1,0 +1,42 @@
+"""What must be equal in all processes of a run: the configuration, the code and the libraries under it."""
+
+import hashlib
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from prismlab.experiments.recipe import describe
+
+ROOMS = ("core", "objectives", "data", "experiments")
+
+
+def facts(root: Any) -> dict[str, Any]:
+    """Return name -> plain data, to be compared by `distributed.check_same`.
+
+    Args:
+        root: the Experiment or Ablation.
+    """
+    found: dict[str, Any] = {"jax": jax.__version__, "numpy": np.__version__}
+    found |= {f"configuration {path}": value for path, value in leaves(describe.describe(root)).items()}
+    return found | code()
+
+
+def leaves(tree: Any, path: str = "") -> dict[str, Any]:
+    """Return the leaves of plain data by path, such as "stages[0].steps"."""
+    if isinstance(tree, dict):
+        inner = {f"{path}.{name}" if path else name: each for name, each in tree.items()}
+    elif isinstance(tree, list):
+        inner = {f"{path}[{index}]": each for index, each in enumerate(tree)}
+    else:
+        return {path: tree}
+    return {deep: leaf for name, each in inner.items() for deep, leaf in leaves(each, name).items()}
+
+
+def code() -> dict[str, str]:
+    """Return the start of the sha256 of each source file of ours."""
+    home = pathlib.Path(__file__).parents[2]
+    paths = sorted(path for room in ROOMS for path in (home / room).rglob("*.py"))
+    digest = lambda path: hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    return {f"code {path.relative_to(home)}": digest(path) for path in paths}

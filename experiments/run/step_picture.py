@@ -1,0 +1,174 @@
+"""What a step saw: its frames, masks, captions and where they come from, as a picture and as JSON.
+
+Nothing is recorded while training: batches, crops and masks are pure functions of configuration, seed and
+step, and are made again here by the same code.
+"""
+
+import pathlib
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, UInt8
+from PIL import Image, ImageDraw
+
+from prismlab.core import errors, keys
+from prismlab.core.io import atomic
+from prismlab.core.train import learner, masking, objective
+from prismlab.data.loader import loader
+from prismlab.experiments.recipe import recipe
+from prismlab.experiments.run import work_directory
+
+MOST_ROWS = 16
+SIDE = 96  # of a frame in the picture, at least, in pixels
+_LINE = 14  # height of a line of text
+
+
+def masks_of(
+    views: list[objective.View], *, stage: str, seed: int, step: int, batch: int, frames: int, patches: int
+) -> dict[str, np.ndarray]:
+    """Return which tokens the student sees in a step, for each masked view.
+
+    Args:
+        views: of the learner.
+        stage: its stage's name.
+        seed: of the experiment.
+        step: from 0.
+        batch: b, global batch size.
+        frames: t of this step's clips.
+        patches: n.
+
+    Returns:
+        text of the mask -> bool [b, t * n], True where visible.
+    """
+    key = keys.fold(keys.seeded(seed, "train", stage), "step", jnp.int32(step))
+    found = {}
+    for view in views:
+        if view.mask is not None:
+            place = masking.sample_batch(view.mask, batch, frames, patches, key=learner.mask_key(view, key))
+            found[f"{view.tower}: {view.mask!r}"] = np.asarray(masking.visible_grid(place, frames * patches))
+    return found
+
+
+def show(
+    stage: recipe.Stage, seed: int, step: int, cache: pathlib.Path, out: pathlib.Path, built: Any
+) -> dict[str, Any]:
+    """Write `step-<N>.png` and `step-<N>.json` into a folder.
+
+    Args:
+        stage: the configuration.
+        seed: of the experiment.
+        step: from 0, below stage.steps.
+        cache: directory shared by runs.
+        out: the folder, made if absent.
+        built: the stage's learner, perhaps abstract; its views and its video tower's sizes are read.
+
+    Returns:
+        What the JSON holds: stage, seed, step, source, checksum of the whole batch, and for each example its
+        clip's number, key and caption, frames, crop, token ids, weight and visible share.
+
+    Raises:
+        UserError: the stage has no such step, or a bad clip where none is allowed.
+    """
+    if not 0 <= step < stage.steps:
+        raise errors.UserError(f"--step {step}: stage {stage.name!r} has the steps 0 to {stage.steps - 1}")
+    stream = stage.data.open(stage.batch_size, stage.steps, seed, stage.name, cache)
+    batch, origin = stream.seen(step)
+    records = stage.data.sources[origin.source].open(cache)
+    tower = built.towers["video"]
+    frames = batch["video"].shape[1]
+    masks = masks_of(
+        built.views(), stage=stage.name, seed=seed, step=step, batch=stage.batch_size, frames=frames,
+        patches=tower.patches,
+    )  # fmt: skip
+    examples = []
+    for row, clip in enumerate(origin.clips.tolist()):
+        key, caption = _named(records, clip)
+        examples.append(
+            {
+                "clip": clip,
+                "key": key,
+                "caption": caption,
+                "frames": origin.frames[row].tolist(),
+                "crop": dict(zip(("top", "left", "height", "width", "mirrored"), origin.boxes[row].tolist())),
+                "text_ids": batch["text_ids"][row].tolist(),
+                "weight": float(batch["weight"][row]),
+                "bad": origin.reasons[row],
+                "visible": {name: np.flatnonzero(grid[row]).tolist() for name, grid in masks.items()},
+            }
+        )
+    told = {
+        "stage": stage.name,
+        "seed": seed,
+        "step": step,
+        "source": origin.source,
+        "checksum": loader.checksum(batch),
+        "frames": frames,
+        "patches": tower.patches,
+        "examples": examples,
+    }
+    atomic.write_atomic(out / f"step-{step}.json", work_directory.json_bytes(told))
+    picture = draw(batch["video"], masks, tower.patch, [_title(each) for each in examples])
+    target = out / f"step-{step}.png"
+    picture.save(target)
+    return told
+
+
+def _named(records: Any, clip: int) -> tuple[str | None, str | None]:
+    try:
+        found = records[clip]
+    except errors.UserError:  # the ledger says why
+        return None, None
+    return found.key, found.caption
+
+
+def _title(example: dict[str, Any]) -> str:
+    if example["bad"]:
+        return f"placeholder, weight 0: {example['bad']}"
+    crop = example["crop"]
+    return (
+        f"{example['key']}  weight {example['weight']:g}  frames {example['frames']}  "
+        f"crop {crop['width']}x{crop['height']}+{crop['left']}+{crop['top']}"
+        f"{' mirrored' if crop['mirrored'] else ''}  '{example['caption']}'"
+    )
+
+
+def draw(
+    video: UInt8[np.ndarray, "b t r r 3"],
+    masks: dict[str, Bool[np.ndarray, "b s"]],
+    patch: int,
+    titles: list[str],
+) -> Image.Image:
+    """Return one picture: a row of frames for each example, and one more below for each mask.
+
+    Args:
+        video: uint8 [b, t, r, r, 3]; at most MOST_ROWS examples are drawn.
+        masks: name -> bool [b, t * n]; hidden patches are greyed.
+        patch: side of a patch in pixels.
+        titles: one line an example.
+    """
+    shown = min(len(video), MOST_ROWS)
+    _, frames, side, _, _ = video.shape
+    zoom = max(1, -(-SIDE // side))
+    cell = side * zoom
+    height = shown * (_LINE + (1 + len(masks)) * (cell + 2)) + _LINE * (1 + len(masks))
+    picture = Image.new("RGB", (max(frames * (cell + 2), 900), height), "white")
+    pen = ImageDraw.Draw(picture)
+    for number, name in enumerate(masks):
+        pen.text((2, number * _LINE), f"row {number + 2}: visible to {name}"[:140], fill="black")
+    top = _LINE * (1 + len(masks))
+    grid = side // patch
+    for row in range(shown):
+        pen.text((2, top), titles[row][:140].encode("latin-1", "replace").decode("latin-1"), fill="black")
+        top += _LINE
+        rows = [video[row]]
+        for visible in masks.values():
+            small = visible[row].reshape(frames, grid, grid)
+            large = small.repeat(patch, 1).repeat(patch, 2)[..., None]
+            rows.append(np.where(large, video[row], 200 + video[row] // 8).astype(np.uint8))
+        for pictures in rows:
+            for place, frame in enumerate(pictures):
+                picture.paste(Image.fromarray(frame).resize((cell, cell), Image.Resampling.NEAREST),
+                              (place * (cell + 2), top))  # fmt: skip
+            top += cell + 2
+    return picture

@@ -1,0 +1,50 @@
+"""Before a device is busy: every row is built by shape, every source rendered, packed and opened."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import rich.console
+
+from prismlab.core import errors
+from prismlab.data.loader import source
+from prismlab.experiments import console
+from prismlab.experiments.recipe import check, recipe
+
+
+def everything(rows: Mapping[str, recipe.Experiment], cache: pathlib.Path, out: rich.console.Console) -> None:
+    """Refuse what cannot run, and make ready what every row will read.
+
+    Args:
+        rows: label -> experiment.
+        cache: directory shared by runs.
+        out: where progress is shown.
+
+    Raises:
+        UserError: a row does not fit together, or a source is missing, empty or damaged.
+    """
+    for experiment in rows.values():
+        check.abstract_stages(experiment)
+    for name, each in sources(rows).items():
+        if isinstance(each, source.Rendered) and not each.packed(cache):
+            with console.Progress(f"render {name}", len(each.world), console=out) as bar:
+                each.render(cache, lambda done, total: bar.update(done))
+        if not len(each.open(cache)):
+            raise errors.UserError(f"source {name!r} is empty; give it clips or leave it out")
+
+
+def sources(rows: Mapping[str, recipe.Experiment]) -> dict[str, Any]:
+    """Return every different source that stages and tasks of some row read, by a name for messages."""
+    found: dict[str, Any] = {}
+    for experiment in rows.values():
+        for stage in experiment.stages:
+            for name, each in stage.data.sources.items():
+                if each not in found.values():
+                    found[name if name not in found else f"{name} of {stage.name}"] = each
+        for name, task in experiment.tasks.items():
+            for field in dataclasses.fields(task):
+                each = getattr(task, field.name)
+                if hasattr(each, "open") and each not in found.values():
+                    found[f"{name}'s {field.name}"] = each
+    return found
