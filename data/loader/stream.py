@@ -7,8 +7,8 @@ is therefore the step.
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import grain
 import numpy as np
@@ -18,10 +18,36 @@ from prismlab.core import errors
 from prismlab.data.loader import bad_clips as ledger_module
 from prismlab.data.loader import example, mixture
 
-if TYPE_CHECKING:
-    from prismlab.data.loader import loader
-
 HostArrays = example.HostArrays
+
+
+class LoaderSettings(Protocol):
+    """What a stream needs of `loader.Line`, which documents each field."""
+
+    @property
+    def sources(self) -> Mapping[str, Any]: ...
+    @property
+    def tokenizer(self) -> Any: ...
+    @property
+    def resolution(self) -> int: ...
+    @property
+    def unique(self) -> Sequence[str]: ...
+    @property
+    def max_bad_share(self) -> float: ...
+    @property
+    def workers(self) -> int: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def prefetch(self) -> int: ...
+    @property
+    def cache_megabytes(self) -> int: ...
+    @property
+    def budget_megabytes(self) -> int | None: ...
+    @property
+    def num_views(self) -> int: ...
+    def plan(self) -> Any: ...
+    def frames_of_source(self, name: str) -> int: ...
 
 
 class _Unique(grain.transforms.MapWithIndex):
@@ -89,7 +115,7 @@ class Stream:
     """
 
     def __init__(
-        self, line: "loader.Line", batch_size: int, steps: int, seed: int, name: str, cache: pathlib.Path,
+        self, line: LoaderSettings, batch_size: int, steps: int, seed: int, name: str, cache: pathlib.Path,
         host: int = 0, hosts: int = 1,
     ):  # fmt: skip
         names = sorted(line.sources)
@@ -218,7 +244,7 @@ class Stream:
         return ahead
 
 
-def _place_of(line: "loader.Line", batch_size: int, host: int, hosts: int) -> example.HostPlace:
+def _place_of(line: LoaderSettings, batch_size: int, host: int, hosts: int) -> example.HostPlace:
     assert 0 <= host < hosts, (host, hosts)
     parts = hosts * line.num_views
     if batch_size < 1 or batch_size % parts:

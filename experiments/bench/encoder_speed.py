@@ -1,6 +1,6 @@
 """Ours against transformers' VideoPrism: time, memory and parity of one set of random weights, in one run.
 
-    python -m prismlab.experiments.bench.encoder_speed [--peer-python PYTHON] [--rounds 3] [--only encoder,text]
+    python -m prismlab.experiments.bench.encoder_speed [--peer-python PYTHON] [--rounds 3] [--only ...]
 
 Contestants are processes that take turns, so that a noisy machine slows all of them alike: read the ratios.
 Without torch and transformers (extra `peers`) at hand, ours run alone. transformers offers no `sdpa` for this

@@ -1,9 +1,9 @@
 """Time the loader against the bare decoder on the same clips, and what else the loader promises.
 
     python -m prismlab.experiments.bench.loader_speed  loader / bare decoder, MP4 and JPEG frames
-    python -m prismlab.experiments.bench.loader_speed --peer-python PATH  the same clips through PyTorch + decord2 as well
+    python -m prismlab.experiments.bench.loader_speed --peer-python PATH the same clips through decord2
     python -m prismlab.experiments.bench.loader_speed --memory 10000  resident memory over so many batches
-    python -m prismlab.experiments.bench.loader_speed --wait WORKDIR  share of the time that stages waited for data
+    python -m prismlab.experiments.bench.loader_speed --wait WORKDIR  time stages waited for data
 
 Ratios of one run; the ways take turns, so that a noisy machine slows all alike. Threads share caches and
 memory, so a loader of several is held against as many bare decoders; all else against one. Clips per second

@@ -11,12 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from prismlab.core import errors
+from prismlab.experiments import exits
 from prismlab.experiments.commands import path_arguments
 
 if TYPE_CHECKING:
     from prismlab.core.io import filesystem
-
-DIVERGED, INTERRUPTED = 4, 75
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +86,7 @@ def together(root: Any, work: Callable[[], int]) -> int:
         work: what to do; gives the exit code.
 
     Returns:
-        The exit code, INTERRUPTED or DIVERGED where work was stopped so.
+        The exit code, exits.INTERRUPTED or exits.DIVERGED where work was stopped so.
 
     Raises:
         UserError: the processes were not started alike, or what work raises.
@@ -113,13 +112,13 @@ def together(root: Any, work: Callable[[], int]) -> int:
                 raise
     except loop.Interrupted as stopped:
         print(f"prismlab: {stopped}", file=sys.stderr)
-        return INTERRUPTED
+        return exits.INTERRUPTED
     except KeyboardInterrupt:  # a second Ctrl-C, which does not wait for the save
         print("prismlab: stopped without saving; run the same command to go on", file=sys.stderr)
-        return INTERRUPTED
+        return exits.INTERRUPTED
     except loop.Diverged as stopped:
         print(f"prismlab: {stopped}; the last good checkpoint was kept", file=sys.stderr)
-        return DIVERGED
+        return exits.DIVERGED
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -129,7 +128,7 @@ def lost_here(reason: str) -> NoReturn:
     """End the process because another of this run is gone: an orderly end would wait for that one."""
     mend = "start all of them again with the same command to go on from the last checkpoint"
     os.write(2, f"prismlab: {reason}; {mend}\n".encode())
-    _leave(INTERRUPTED)
+    _leave(exits.INTERRUPTED)
 
 
 def failed_here(error: Exception) -> NoReturn:
@@ -150,7 +149,7 @@ def stop_here(number: int, frame: object) -> None:
     # Where no loop waits for the signal (rendering, compiling, judging) nothing needs saving, and files are
     # whole or absent. An exception could come up inside a callback that swallows it, so the process ends.
     os.write(2, b"prismlab: stopped; what was saved is kept, run the same command to go on\n")
-    _leave(INTERRUPTED)
+    _leave(exits.INTERRUPTED)
 
 
 def _leave(code: int) -> NoReturn:

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from prismlab.core import errors
+from prismlab.experiments import exits
 from prismlab.experiments.commands import shared_recipe
 
 NAME = "worker"
@@ -43,6 +44,6 @@ def run(options: argparse.Namespace) -> int:
         if main:
             for name, why in failed.items():
                 print(f"prismlab: {name}: {why}", file=sys.stderr)
-        return shared_recipe.DIVERGED if failed else 0
+        return exits.DIVERGED if failed else 0
 
     return shared_recipe.together(root, work)

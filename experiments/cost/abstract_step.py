@@ -9,14 +9,14 @@ from jax.interpreters import partial_eval
 
 from prismlab.core import keys, trees
 from prismlab.core.train import learner, step
-from prismlab.experiments.recipe import check, recipe
+from prismlab.experiments.recipe import recipe, shapes
 
 
 def learners(experiment: recipe.Experiment) -> dict[str, learner.Learner]:
     """Return the learner of every stage by shape only."""
     built: dict[str, learner.Learner] = {}
     for stage in experiment.stages:
-        built[stage.name] = check.abstract_learner(stage, built)
+        built[stage.name] = shapes.abstract_learner(stage, built)
     return built
 
 
@@ -35,7 +35,7 @@ def state_of(stage: recipe.Stage, built: dict[str, learner.Learner]) -> step.Tra
 
 def teacher_of(stage: recipe.Stage, built: dict[str, learner.Learner]) -> Any:
     """Return the frozen towers of a stage by shape, in the dtype that they compute in, or None."""
-    teacher = check.abstract_teacher(stage, built)
+    teacher = shapes.abstract_teacher(stage, built)
     return None if teacher is None else eqx.filter_eval_shape(learner.in_compute_dtype, teacher)
 
 

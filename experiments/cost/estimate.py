@@ -12,8 +12,7 @@ import jax
 
 from prismlab.core import trees
 from prismlab.core.parallel import mesh, sharding
-from prismlab.experiments.cost import abstract_step, flops, peak_memory, roofline
-from prismlab.experiments.plan import choices
+from prismlab.experiments.cost import abstract_step, flops, peak_memory, roofline, variants
 from prismlab.experiments.recipe import recipe
 
 
@@ -148,7 +147,7 @@ def measured(stage: recipe.Stage, remat: str | None, built: Any, clips: float) -
         built: learners by shape, as configured.
         clips: on one chip.
     """
-    low, high = (_traced(stage, remat or choices.remat_of(stage), built, size) for size in TRACED)
+    low, high = (_traced(stage, remat or variants.remat_of(stage), built, size) for size in TRACED)
     share = (clips - TRACED[0]) / (TRACED[1] - TRACED[0])
     between = lambda a, b: max(0.0, a + share * (b - a))
     return Measure(
@@ -169,7 +168,7 @@ def fewest(stage: recipe.Stage, built: Any, clips: float) -> dict[str, float]:
         built: learners by shape, as configured.
         clips: on one chip.
     """
-    found = [measured(stage, remat, built, clips).products for remat in choices.REMATS]
+    found = [measured(stage, remat, built, clips).products for remat in variants.REMATS]
     return {dtype: min(each.get(dtype, 0.0) for each in found) for dtype in found[0]}
 
 
@@ -177,9 +176,9 @@ def _traced(stage: recipe.Stage, remat: str, built: Any, clips: int) -> Measure:
     mark = (id(stage), remat, clips)
     if mark not in _MEASURES:
         changed = stage
-        if remat != choices.remat_of(stage):  # the towers themselves carry the policy
-            changed = choices.varied(stage, remat=remat)
-            built = {**built, stage.name: choices.rebuilt(changed, built)}
+        if remat != variants.remat_of(stage):  # the towers themselves carry the policy
+            changed = variants.varied(stage, remat=remat)
+            built = {**built, stage.name: variants.rebuilt(changed, built)}
         graph = abstract_step.traced(changed, built, clips)
         found = Measure(flops.products(graph), flops.product_bytes(graph), peak_memory.peak(graph))
         _MEASURES[mark] = (found, stage)  # the stage is kept beside it, so that its id stays its own

@@ -12,7 +12,7 @@ import shlex
 
 from prismlab.core import errors
 from prismlab.core.io import atomic, filesystem
-from prismlab.experiments.commands import shared_recipe
+from prismlab.experiments import exits
 from prismlab.experiments.launch import worker_command
 from prismlab.experiments.plan import topology
 
@@ -113,7 +113,7 @@ spec:
             onExitCodes:
               containerName: prismlab
               operator: In
-              values: [{shared_recipe.DIVERGED}]
+              values: [{exits.DIVERGED}]
         template:
           spec:
             restartPolicy: Never

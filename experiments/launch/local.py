@@ -6,9 +6,8 @@ import subprocess
 import time
 
 from prismlab.core import errors
+from prismlab.experiments import exits
 from prismlab.experiments.launch import worker_command
-
-INTERRUPTED = 75
 
 
 def environments(order: worker_command.Order) -> list[dict[str, str]]:
@@ -63,4 +62,6 @@ def run(order: worker_command.Order) -> int:
                 each.wait()
     # A worker that was killed is no failure if the others finished its work: the table tells.
     codes = [each.returncode for each in started if each.returncode]
-    return INTERRUPTED if INTERRUPTED in codes else (0 if len(codes) < len(started) else max(codes))
+    return (
+        exits.INTERRUPTED if exits.INTERRUPTED in codes else (0 if len(codes) < len(started) else max(codes))
+    )

@@ -6,8 +6,7 @@ Stages that others start from or learn from come first, those that most rows wai
 import dataclasses
 
 from prismlab.core.io import filesystem
-from prismlab.experiments.recipe import describe, recipe
-from prismlab.experiments.run import engine
+from prismlab.experiments.recipe import describe, recipe, stages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Unit:
     """
 
     name: str
-    planned: engine.Planned
+    planned: stages.Planned
     row: str
     rows: tuple[str, ...]
     needs: tuple[str, ...]
@@ -45,16 +44,16 @@ def units(root: recipe.Ablation) -> list[Unit]:
     Raises:
         UserError: a stage starts from something that is not there.
     """
-    stages: dict[str, Unit] = {}
+    training: dict[str, Unit] = {}
     scores: list[Unit] = []
     for seed in root.seeds:
         for label, experiment in root.experiments().items():
-            plan = engine.plan(experiment, seed)
+            plan = stages.plan(experiment, seed)
             before: tuple[str, ...] = ()
             for planned in plan:
-                own = stages.get(planned.folder)
+                own = training.get(planned.folder)
                 rows = (*own.rows, label) if own else (label,)
-                stages[planned.folder] = Unit(planned.folder, planned, "", rows, _parents(planned))
+                training[planned.folder] = Unit(planned.folder, planned, "", rows, _parents(planned))
                 before = (*before, planned.folder)
             mark = describe.address(
                 [label, seed, plan[-1].address, describe.describe(dict(experiment.tasks))]
@@ -62,15 +61,15 @@ def units(root: recipe.Ablation) -> list[Unit]:
             scores.append(Unit(f"score-{mark}", plan[-1], label, (label,), before))
 
     def depth(unit: Unit) -> int:
-        return 1 + max((depth(stages[name]) for name in unit.needs), default=0)
+        return 1 + max((depth(training[name]) for name in unit.needs), default=0)
 
-    ordered = sorted(stages.values(), key=lambda unit: (depth(unit), -len(unit.rows)))
+    ordered = sorted(training.values(), key=lambda unit: (depth(unit), -len(unit.rows)))
     return [*ordered, *scores]
 
 
-def _parents(planned: engine.Planned) -> tuple[str, ...]:
+def _parents(planned: stages.Planned) -> tuple[str, ...]:
     parents = (planned.init_from, planned.teacher)
-    return tuple(dict.fromkeys(each.folder for each in parents if isinstance(each, engine.Planned)))
+    return tuple(dict.fromkeys(each.folder for each in parents if isinstance(each, stages.Planned)))
 
 
 def is_done(unit: Unit, workdir: filesystem.Place, tasks: dict) -> bool:

@@ -1,19 +1,14 @@
 """Which stages a recipe has to plan, and the settings a plan may vary: batch and remat."""
 
 import dataclasses
-import functools
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from prismlab.core.train import learner
-from prismlab.experiments.cost import abstract_step
+from prismlab.experiments.cost import abstract_step, variants
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import check, describe, recipe
-from prismlab.experiments.run import engine
+from prismlab.experiments.recipe import describe, recipe, stages
 
-# From most to least recomputation; "none" keeps everything.
-REMATS = ("nothing_saveable", "dots_with_no_batch_dims_saveable", "dots_saveable", "none")
 # What decides how a step compiles; the rest (data, steps, names) does not.
 SHAPING = (
     "towers",
@@ -63,7 +58,7 @@ def jobs(root: Any) -> list[Job]:
     trained: set[str] = set()
     for label, experiment in rows_of(root).items():
         for seed in seeds:
-            for planned in engine.plan(experiment, seed):
+            for planned in stages.plan(experiment, seed):
                 stage = planned.stage
                 mark = shape_of(stage)
                 job = found.get(mark) or Job(label, experiment, stage, 0, ())
@@ -80,43 +75,6 @@ def shape_of(stage: recipe.Stage) -> str:
     return describe.address([tree[field] for field in SHAPING])
 
 
-def varied(stage: recipe.Stage, batch_size: int | None = None, remat: str | None = None) -> recipe.Stage:
-    """Return a stage with another batch or another remat policy everywhere.
-
-    Args:
-        stage: the configuration.
-        batch_size: clips, or None as configured.
-        remat: a name of prismlab.core.nn.transformer_stack.REMAT_POLICIES, or None as configured.
-    """
-    if batch_size is not None:
-        stage = dataclasses.replace(stage, batch_size=batch_size)
-    if remat is not None:
-        stage = dataclasses.replace(
-            stage, towers=_with_remat(stage.towers, remat), objectives=_with_remat(stage.objectives, remat)
-        )
-    return stage
-
-
-def remat_of(stage: recipe.Stage) -> str:
-    """Return the remat policy of the video tower."""
-    tower = stage.towers["video"]
-    if isinstance(tower, functools.partial) and "remat" in tower.keywords:
-        return str(tower.keywords["remat"])
-    return str(inspect.signature(tower).parameters["remat"].default)
-
-
-def _with_remat(parts: Mapping[str, Any], remat: str) -> dict[str, Any]:
-    takes = lambda part: "remat" in inspect.signature(part).parameters
-    return {
-        name: functools.partial(part, remat=remat) if takes(part) else part for name, part in parts.items()
-    }
-
-
-def rebuilt(stage: recipe.Stage, built: Mapping[str, learner.Learner]) -> learner.Learner:
-    """Return the learner of a changed stage by shape, beside those of the stages before it."""
-    return check.abstract_learner(stage, dict(built))
-
-
 def stage_of(asked: Mapping[str, Any]) -> tuple[recipe.Stage, dict[str, learner.Learner]]:
     """Return the stage that a request names, varied as it says, and the learners by shape.
 
@@ -126,7 +84,7 @@ def stage_of(asked: Mapping[str, Any]) -> tuple[recipe.Stage, dict[str, learner.
     root = strict.load(asked["file"], list(asked["bindings"])).root
     experiment = rows_of(root)[asked["row"]]
     changed = tuple(
-        varied(stage, asked["batch_size"], asked["remat"]) if stage.name == asked["stage"] else stage
+        variants.varied(stage, asked["batch_size"], asked["remat"]) if stage.name == asked["stage"] else stage
         for stage in experiment.stages
     )
     experiment = dataclasses.replace(experiment, stages=changed)

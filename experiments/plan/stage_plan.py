@@ -6,7 +6,7 @@ import pathlib
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.experiments.cost import estimate, roofline
+from prismlab.experiments.cost import estimate, roofline, variants
 from prismlab.experiments.plan import choices, compiled, topology
 from prismlab.experiments.recipe import recipe
 
@@ -220,7 +220,7 @@ def compare(
         capacity: bytes.
     """
     found = []
-    for remat in choices.REMATS:
+    for remat in variants.REMATS:
         for parts in sorted({*ACCUMULATE, stage.accumulate}):
             if clips % parts:
                 continue
@@ -231,7 +231,7 @@ def compare(
                 {
                     "remat": remat, "accumulate": parts, "gib": needed / 2**30, "fits": needed <= capacity,
                     "seconds": roof.seconds, "mfu": roof.mfu, "limit": roof.limit,
-                    "configured": remat == choices.remat_of(stage) and parts == stage.accumulate,
+                    "configured": remat == variants.remat_of(stage) and parts == stage.accumulate,
                 }
             )  # fmt: skip
     return found

@@ -12,9 +12,8 @@ import rich.table
 from prismlab.core import errors, keys, trees, types
 from prismlab.core.parallel import mesh, sharding
 from prismlab.core.train import accumulate, learner
-from prismlab.experiments.recipe import recipe
+from prismlab.experiments.recipe import recipe, shapes, stages
 from prismlab.experiments.released import released_weights
-from prismlab.experiments.run import engine
 
 
 def abstract_stages(experiment: recipe.Experiment) -> dict[str, learner.Learner]:
@@ -29,12 +28,12 @@ def abstract_stages(experiment: recipe.Experiment) -> dict[str, learner.Learner]
     Raises:
         UserError: something does not fit, all stages together, one line each.
     """
-    engine.plan(experiment, experiment.seed)
+    stages.plan(experiment, experiment.seed)
     built: dict[str, learner.Learner] = {}
     faults = []
     for stage in experiment.stages:
         try:
-            built[stage.name] = abstract_learner(stage, built)
+            built[stage.name] = shapes.abstract_learner(stage, built)
             devices = stage.layout.make()
             mesh.check_batch(stage.batch_size, devices, stage.accumulate)
             accumulate.check(built[stage.name], stage.batch_size, stage.accumulate)
@@ -42,7 +41,7 @@ def abstract_stages(experiment: recipe.Experiment) -> dict[str, learner.Learner]
             stage.optimizer.build(stage.steps)
             check_shapes(stage, built[stage.name])
             if stage.data.frames_of:
-                check_lengths(stage, built[stage.name], abstract_teacher(stage, built))
+                check_lengths(stage, built[stage.name], shapes.abstract_teacher(stage, built))
             if isinstance(stage.init_from, released_weights.Released):
                 check_fit(stage, built[stage.name], {"towers": stage.init_from.abstract()})
             elif stage.init_from in built:
@@ -53,35 +52,6 @@ def abstract_stages(experiment: recipe.Experiment) -> dict[str, learner.Learner]
     if faults:
         raise errors.UserError("\n".join(faults))
     return built
-
-
-def abstract_teacher(stage: recipe.Stage, earlier: dict[str, learner.Learner]) -> learner.Towers | None:
-    """Return the towers of a stage's teacher by shape only, or None.
-
-    Args:
-        stage: the configuration.
-        earlier: learners of the stages before it.
-    """
-    if stage.teacher is None:
-        return None
-    if isinstance(stage.teacher, released_weights.Released):
-        return stage.teacher.abstract()
-    if stage.teacher in earlier:
-        return earlier[stage.teacher].towers
-    # A folder: towers built like this stage's own.
-    key = keys.seeded(0, "init")
-    return eqx.filter_eval_shape(lambda k: {name: make(key=k) for name, make in stage.towers.items()}, key)
-
-
-def abstract_learner(stage: recipe.Stage, earlier: dict[str, learner.Learner]) -> learner.Learner:
-    """Return the learner of a stage by shape only.
-
-    Args:
-        stage: the configuration.
-        earlier: learners of the stages before it.
-    """
-    teacher, key = abstract_teacher(stage, earlier), keys.seeded(0, "init")
-    return eqx.filter_eval_shape(lambda k: learner.build(stage.towers, stage.objectives, teacher, key=k), key)
 
 
 def check_shapes(stage: recipe.Stage, built: learner.Learner) -> None:
@@ -180,7 +150,7 @@ def show(root: recipe.Experiment | recipe.Ablation, out: rich.console.Console) -
     seen: set[str] = set()
     for label, experiment in rows.items():
         built = abstract_stages(experiment)
-        for planned in engine.plan(experiment, experiment.seed):
+        for planned in stages.plan(experiment, experiment.seed):
             stage = planned.stage
             shared = " (shared)" if planned.address in seen else ""
             seen.add(planned.address)

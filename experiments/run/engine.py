@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import rich.console
@@ -23,81 +23,9 @@ from prismlab.core.io import atomic, filesystem
 from prismlab.core.parallel import distributed, mesh
 from prismlab.core.train import accumulate, checkpoint, event_log, learner, loop, step
 from prismlab.experiments import console
-from prismlab.experiments.recipe import describe, recipe
+from prismlab.experiments.recipe import describe, recipe, stages
 from prismlab.experiments.released import released_weights
 from prismlab.experiments.run import feed, host_memory, step_flops, work_directory
-
-# What a stage may start or learn from: a stage planned here, a stage's folder, released weights.
-Parent: TypeAlias = "Planned | filesystem.Place | released_weights.Released | None"
-# Fields that change how a stage is watched or where its arrays lie, never what it computes.
-BOOKKEEPING = ("checkpoint_every", "checkpoint_minutes", "log_every", "profile", *work_directory.PLACEMENT)
-
-
-@dataclasses.dataclass(frozen=True)
-class Planned:
-    """A stage of one experiment and seed, with everything that decides its result.
-
-    Args:
-        stage: the configuration.
-        seed: the experiment's seed.
-        address: 16 hex digits that stand for the result.
-        init_from: whose weights it starts from.
-        teacher: whose towers are the teacher.
-    """
-
-    stage: recipe.Stage
-    seed: int
-    address: str
-    init_from: Parent
-    teacher: Parent
-
-    @property
-    def folder(self) -> str:
-        """Name of its directory under workdir/stages."""
-        return f"{self.stage.name}-s{self.seed}-{self.address}"
-
-
-def plan(experiment: recipe.Experiment, seed: int) -> list[Planned]:
-    """Resolve the stages of an experiment, in order.
-
-    Raises:
-        UserError: a stage starts from or learns from something that is not there.
-    """
-    planned: dict[str, Planned] = {}
-    for stage in experiment.stages:
-        parents = {
-            field: _parent(getattr(stage, field), f"stage {stage.name!r}: {field}", planned)
-            for field in ("init_from", "teacher")
-        }
-        tree = describe.describe(stage)
-        tree = {name: value for name, value in tree.items() if name not in BOOKKEEPING}
-        tree |= {field: _identity(parent) for field, parent in parents.items()}
-        planned[stage.name] = Planned(stage, seed, describe.address([tree, seed]), **parents)
-    return list(planned.values())
-
-
-def _parent(
-    name: str | released_weights.Released | None, where: str, planned: Mapping[str, Planned]
-) -> Parent:
-    if name is None or isinstance(name, released_weights.Released):
-        return name
-    if name in planned:
-        return planned[name]
-    folder = filesystem.reach(filesystem.place(name)).expanduser()
-    if checkpoint.newest(folder / "checkpoints") is None:
-        raise errors.UserError(
-            f"{where}={name!r} is neither an earlier stage of this experiment {list(planned)} nor a folder "
-            "with finished checkpoints"
-        )
-    return folder
-
-
-def _identity(parent: Parent) -> str | None:
-    if isinstance(parent, released_weights.Released):
-        return parent.digest()
-    if isinstance(parent, filesystem.Place):
-        return trees.digest(checkpoint.read_learner(parent / "checkpoints")[1])
-    return parent.address if parent else None
 
 
 class Engine:
@@ -112,31 +40,33 @@ class Engine:
     def __init__(self, workdir: filesystem.Place, cache: pathlib.Path, out: rich.console.Console):
         self.workdir, self.cache, self.out = workdir, cache, out
 
-    def _folder(self, which: Planned | filesystem.Place) -> filesystem.Place:
+    def _folder(self, which: stages.Planned | filesystem.Place) -> filesystem.Place:
         return which if isinstance(which, filesystem.Place) else self.workdir / "stages" / which.folder
 
-    def towers(self, planned: Planned) -> learner.Towers:
+    def towers(self, planned: stages.Planned) -> learner.Towers:
         """Return the trained towers of a stage, read from its last checkpoint."""
         return self._towers(planned, planned, f"stage {planned.stage.name!r}")
 
-    def _teacher(self, planned: Planned) -> learner.Towers | None:
+    def _teacher(self, planned: stages.Planned) -> learner.Towers | None:
         """Return the frozen teacher: towers built like the stage's own, or like the teacher stage's."""
         if planned.teacher is None:
             return None
-        if isinstance(planned.teacher, Planned):
+        if isinstance(planned.teacher, stages.Planned):
             return self.towers(planned.teacher)
         if isinstance(planned.teacher, released_weights.Released):
             return planned.teacher.towers()
         return self._towers(planned, planned.teacher, f"teacher {planned.teacher}")
 
-    def _towers(self, like: Planned, which: Planned | filesystem.Place, what: str) -> learner.Towers:
+    def _towers(
+        self, like: stages.Planned, which: stages.Planned | filesystem.Place, what: str
+    ) -> learner.Towers:
         """Build towers as a stage does and fill them from the last checkpoint of a stage or folder."""
         _, arrays = work_directory.read_stage(self._folder(which))
         key = keys.seeded(like.seed, "init")
         built = {name: make(key=keys.fold(key, "tower", name)) for name, make in like.stage.towers.items()}
         return checkpoint.adopt({"towers": built}, arrays, what)[0]["towers"]
 
-    def train(self, planned: Planned) -> None:
+    def train(self, planned: stages.Planned) -> None:
         """Train a stage to its end, going on from its last checkpoint if there is one.
 
         Raises:
@@ -212,7 +142,9 @@ class Engine:
             folder / "done.json", {"step": stage.steps, "digest": host_memory.digest_of(state.learner)}
         )
 
-    def _facts(self, planned: Planned, built: learner.Learner, stream: Any, devices: Any) -> dict[str, Any]:
+    def _facts(
+        self, planned: stages.Planned, built: learner.Learner, stream: Any, devices: Any
+    ) -> dict[str, Any]:
         return {
             "name": planned.stage.name,
             "seed": planned.seed,
@@ -226,7 +158,7 @@ class Engine:
             "jax": jax.__version__,
         }
 
-    def score(self, planned: Planned, tasks: Mapping[str, Any]) -> dict[str, Any]:
+    def score(self, planned: stages.Planned, tasks: Mapping[str, Any]) -> dict[str, Any]:
         """Evaluate a trained stage with each task, each once; return {metric: score as plain data}."""
         scores: dict[str, Any] = {}
         towers = None
@@ -256,15 +188,15 @@ class Engine:
         Returns:
             One entry a row and seed: label, seed, metrics, stages (folder names).
         """
-        planned = {(label, seed): plan(each, seed) for seed in seeds for label, each in rows.items()}
+        planned = {(label, seed): stages.plan(each, seed) for seed in seeds for label, each in rows.items()}
         results: list[dict[str, Any]] = []
-        for (label, seed), stages in planned.items():
-            for each in stages:
+        for (label, seed), line in planned.items():
+            for each in line:
                 self.train(each)
             # Evaluations are small beside training: process 0 makes them, on its first device.
-            judge = functools.partial(self.score, stages[-1], rows[label].tasks)
+            judge = functools.partial(self.score, line[-1], rows[label].tasks)
             entry = {"label": label, "seed": seed, "metrics": distributed.decide(judge)}
-            results.append({**entry, "stages": [each.folder for each in stages]})
+            results.append({**entry, "stages": [each.folder for each in line]})
             work_directory.record(self.workdir / "results.json", results)
         return results
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import atomic, filesystem
+from prismlab.experiments import exits
 
 BEAT, STALE = 10.0, 90.0  # seconds between two signs of life; after so many without one, a claim is void
 
@@ -60,7 +61,7 @@ class Claim:
                 lost = time.monotonic() - seen > self._stale
             if lost:  # another one may write the same files by now
                 os.write(2, f"prismlab: {self.unit} was, or may be, taken over by another worker\n".encode())
-                os._exit(75)
+                os._exit(exits.INTERRUPTED)
 
     def release(self) -> None:
         """Give the unit back."""

@@ -14,11 +14,9 @@ from prismlab.core import errors, trees
 from prismlab.core.io import atomic, filesystem
 from prismlab.core.parallel import distributed
 from prismlab.core.train import checkpoint
-from prismlab.experiments.recipe import describe
+from prismlab.experiments.recipe import describe, stages
 from prismlab.experiments.run import leases
 
-# Fields of a stage that may change between two parts of a run: a checkpoint goes on on any devices.
-PLACEMENT = ("layout", "rules")
 BUSY = "another process is running in {}; wait for it or end it"
 
 
@@ -121,7 +119,7 @@ def placed_anywhere(tree: Any) -> Any:
     if isinstance(tree, list):
         return [placed_anywhere(each) for each in tree]
     if isinstance(tree, dict):
-        return {name: placed_anywhere(each) for name, each in tree.items() if name not in PLACEMENT}
+        return {name: placed_anywhere(each) for name, each in tree.items() if name not in stages.PLACEMENT}
     return tree
 
 

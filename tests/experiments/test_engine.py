@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from prismlab.core import errors, trees
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import describe, recipe
+from prismlab.experiments.recipe import describe, recipe, stages
 from prismlab.experiments.run import engine, work_directory
 from prismlab.experiments.tasks import task
 
@@ -29,7 +29,7 @@ def change(stage: int, **fields) -> recipe.Experiment:
 
 
 def addresses(experiment: recipe.Experiment, seed: int = 0) -> list[str]:
-    return [each.address for each in engine.plan(experiment, seed)]
+    return [each.address for each in stages.plan(experiment, seed)]
 
 
 def test_rows_that_differ_in_stage_2_share_stage_1():
@@ -77,7 +77,7 @@ def test_a_parent_that_is_nowhere_is_refused(field, tmp_path):
         with pytest.raises(
             errors.UserError, match=f"stage 'stage2': {field}='{name}' is neither an earlier stage"
         ):
-            engine.plan(change(1, **{field: name}), 0)
+            stages.plan(change(1, **{field: name}), 0)
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_half_written_parent_is_refused(field, parent):
     for path in data:
         path.unlink()
     with pytest.raises(errors.UserError, match="cannot be read: it is damaged"):
-        engine.plan(change(1, **{field: str(parent)}), 0)
+        stages.plan(change(1, **{field: str(parent)}), 0)
 
 
 def test_a_parent_of_another_shape_is_refused(parent, tmp_path):
@@ -112,10 +112,10 @@ def test_a_parent_of_another_shape_is_refused(parent, tmp_path):
     told = r"has other shapes: towers/video/\S+: wanted \(.*\), found \("
     taught = change(1, towers=wide, init_from=None, teacher=str(parent))
     with pytest.raises(errors.UserError, match=told):
-        runner.train(engine.plan(taught, 0)[1])
+        runner.train(stages.plan(taught, 0)[1])
     begun = recipe.Experiment("x", (dataclasses.replace(BASE.stages[0], towers=wide, init_from=str(parent)),))
     with pytest.raises(errors.UserError, match=told):
-        runner.train(engine.plan(begun, 0)[0])
+        runner.train(stages.plan(begun, 0)[0])
 
 
 def _wider(tower):
@@ -256,7 +256,7 @@ def test_a_single_changed_byte_of_a_finished_stage_is_found(whole, tmp_path):
 def test_a_stage_of_no_steps_keeps_what_it_starts_from(whole, tmp_path):
     (parent,) = whole.glob("stages/stage1-*")
     still = dataclasses.replace(BASE.stages[0], steps=0, init_from=str(parent))
-    (planned,) = engine.plan(recipe.Experiment("x", (still,)), 0)
+    (planned,) = stages.plan(recipe.Experiment("x", (still,)), 0)
     runner = engine.Engine(tmp_path, cli.CACHE, console.make_console())
     for _ in range(2):
         runner.train(planned)

@@ -6,12 +6,13 @@ from prismlab.core.train import telemetry
 from prismlab.experiments.cost import abstract_step, estimate
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.plan import choices
-from prismlab.experiments.run import engine, step_flops
+from prismlab.experiments.recipe import stages
+from prismlab.experiments.run import step_flops
 
 
 def test_a_run_counts_as_the_plan_does_and_only_where_a_peak_is_published(monkeypatch):
     experiment = strict.load(cli.TINY).root
-    stage2 = engine.plan(experiment, 0)[1]
+    stage2 = stages.plan(experiment, 0)[1]
     assert step_flops.of_step(stage2) is None  # a CPU
     monkeypatch.setattr(telemetry, "peak_of", lambda device: 1e12)
     monkeypatch.setattr(choices, "REMATS", ("none",))  # the others take as long each

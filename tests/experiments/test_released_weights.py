@@ -10,9 +10,8 @@ from prismlab.core.train import checkpoint
 from prismlab.core.weights import released
 from prismlab.experiments import main
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import check
+from prismlab.experiments.recipe import check, stages
 from prismlab.experiments.released import released_weights
-from prismlab.experiments.run import engine
 
 WORKED = [
     "adapt_frozen.gin",
@@ -69,7 +68,7 @@ def test_a_stage_starts_from_the_released_weights_bit_by_bit(tmp_path):
     name = "adapt_frozen.gin"
     root = strict.load(name, _bindings(tmp_path, name)).root
     assert main.main(["train", name, *_bindings(tmp_path, name), "--workdir", str(tmp_path / "w")]) == 0
-    (planned,) = engine.plan(root, 0)
+    (planned,) = stages.plan(root, 0)
     _, found = checkpoint.read_learner(tmp_path / "w/stages" / planned.folder / "checkpoints")
     with np.load(small_models.GOLDEN / "video_encoder_params.npz") as archive:
         wanted = archive["params/temporal_encoder/transformers_stack/x_layers/self_attention/query/w"]
