@@ -1,1 +1,1 @@
-"""Videos to batches: shards, decoding, the rendered world, the loader, corpus preparation; imports no jax."""
+"""Data pipeline: shards, video decoding, synthetic clips, loader, corpus preparation; imports no jax."""

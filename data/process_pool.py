@@ -1,4 +1,4 @@
-"""Work shared out among spawned processes, a bounded number of pieces at a time."""
+"""Parallel map over spawned processes with a bounded number of tasks in flight."""
 
 import concurrent.futures
 import multiprocessing
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def end_with_parent() -> None:
-    """End this worker when its parent is gone: a killed run leaves no process behind."""
+    """Exit this worker process when its parent exits, so that a killed run leaves no orphans."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -21,20 +21,20 @@ def end_with_parent() -> None:
 
 
 def each(work: Callable[[Any], Any], pieces: Iterable[Any], workers: int) -> Iterator[Any]:
-    """Yield the result of each piece as it is done, in no fixed order.
+    """Apply `work` to every item in parallel and yield results as they complete, in no fixed order.
 
     Args:
-        work: called with one piece; with workers, both must pickle.
-        pieces: read only a little ahead of the work.
-        workers: processes; 0 works in this one.
+        work: called with one item; if workers > 0, `work` and the items must be picklable.
+        pieces: input items; consumed lazily, at most 2 * workers + 1 ahead of the results.
+        workers: number of processes; 0 runs in the calling process.
 
     Raises:
-        Exception: what `work` raised; what was not begun is then left.
+        Exception: any exception raised by `work`; tasks that have not started are cancelled.
     """
     if workers == 0:
         yield from map(work, pieces)
         return
-    # Spawned, not forked: the caller may already run threads.
+    # Spawn rather than fork: the caller may already have threads.
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(
         workers, mp_context=context, initializer=end_with_parent

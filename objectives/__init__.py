@@ -1,1 +1,1 @@
-"""Training objectives, one a file."""
+"""Training objectives (losses), one per file."""

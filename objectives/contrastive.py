@@ -1,9 +1,9 @@
-"""Stage 1: match each clip with its caption within the global batch.
+"""Stage 1: contrastive video-text loss (CLIP) over the global batch.
 
     logits = v t' / temperature      loss = (CE(rows) + CE(columns)) / 2
 
 Source: VideoPrism 2.3.1, C.1 (symmetric cross-entropy; tube token dropping 0.5); CLIP for the learnable
-temperature, which the paper does not state.
+temperature, which the paper does not specify.
 """
 
 from collections.abc import Mapping
@@ -21,15 +21,15 @@ from prismlab.core.train import masking, metrics, objective
 def symmetric_cross_entropy(
     logits: Float[Array, "b b"], weight: Float[Array, " b"], left_out: Bool[Array, "b b"]
 ) -> Float[Array, " b"]:
-    """Return each pair's mean of video-to-text and text-to-video cross-entropy.
+    """Mean of video-to-text and text-to-video cross-entropy for each clip-caption pair.
 
     Args:
         logits: float32 [b, b], row = clip, column = caption.
-        weight: float32 [b]; an example with weight 0 is no candidate for anybody.
-        left_out: bool [b, b], pairs that are neither positive nor negative (never on the diagonal).
+        weight: float32 [b]; padding examples (weight 0) are never candidates.
+        left_out: bool [b, b], pairs to exclude as negatives (ignored on the diagonal).
 
     Returns:
-        float32 [b], in nats; rows with weight 0 hold finite values to be ignored.
+        float32 [b], in nats; padding examples have finite values, to be ignored.
     """
     present = weight > 0
     off_diagonal = ~jnp.eye(logits.shape[0], dtype=bool)
@@ -49,25 +49,25 @@ def one_way(
     ignore_same: bool,
     chunk: int,
 ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
-    """Return each query's cross-entropy towards all keys, and whether its best key is right.
+    """Memory-efficient one-directional contrastive loss and accuracy, computed in chunks of rows.
 
-    No matrix of b x b is ever held, in neither pass: `chunk` rows of it are made, used and forgotten. A
-    chunk takes every (b / chunk)-th row, so that each device has its share of every chunk.
+    The b x b similarity matrix is never materialized, in the forward or the backward pass. A chunk takes
+    every (b / chunk)-th row, so that every device has rows of each chunk.
 
     Args:
         queries: float32 [b, d], of unit length.
-        keys: float32 [b, d], of unit length; each device holds all of them.
+        keys: float32 [b, d], of unit length; replicated on all devices.
         scale: 1 / temperature.
-        text_ids: int32 [b, l]; equal captions count as right.
-        weight: float32 [b]; an example with weight 0 is no candidate for anybody.
-        ignore_same: leave out other examples with the same caption.
-        chunk: rows at a time; divides b.
+        text_ids: int32 [b, l]; a match with an equal caption counts as correct.
+        weight: float32 [b]; padding examples (weight 0) are never candidates.
+        ignore_same: exclude other examples with the same caption as negatives.
+        chunk: rows per chunk; must divide b.
 
     Returns:
-        float32 [b] in nats, and float32 [b], 1.0 where the best key has the query's caption.
+        Loss float32 [b] in nats, and accuracy float32 [b], 1.0 where the best key has the query's caption.
     """
     batch = queries.shape[0]
-    # Row r = i * (b / chunk) + k is row i of chunk k: the split axis stays the leading one.
+    # Row r = i * (b / chunk) + k is row i of chunk k: the sharded axis stays the leading axis.
     dealt = lambda x: x.reshape(chunk, batch // chunk, *x.shape[1:]).swapaxes(0, 1)
     collected = lambda x: x.swapaxes(0, 1).reshape(batch)
     present, columns = weight > 0, jnp.arange(batch)
@@ -90,18 +90,19 @@ def one_way(
 
 
 class Contrastive(objective.AbstractObjective):
-    """Symmetric cross-entropy between pooled clips and captions over the global batch.
+    """Contrastive loss: symmetric cross-entropy between pooled clips and captions over the global batch.
 
     Args:
-        weight: factor of this loss in the sum.
-        temperature: initial temperature, learnable; the logits are similarities / temperature.
-        drop: mask of the clip's tokens during training (the paper: Tube(0.5)); None keeps all.
-        ignore_same_caption: leave out off-diagonal pairs whose captions are equal, which would be
-            false negatives; off in the paper, useful where captions repeat.
-        chunk: rows of the similarity matrix held at a time, for large batches; must divide the batch
-            size, and is best a multiple of the devices. The same loss; None holds the whole matrix.
+        weight: weight of this loss in the sum.
+        temperature: initial value of the learnable temperature; logits are similarities / temperature.
+        drop: mask applied to the clip's tokens during training (the paper: Tube(0.5)); None keeps all.
+        ignore_same_caption: exclude off-diagonal pairs with equal captions, which would be false
+            negatives; off in the paper, useful if captions repeat.
+        chunk: rows of the similarity matrix in memory at a time, for large batches; must divide the batch
+            size, ideally a multiple of the number of devices. Does not change the loss; None computes
+            the full matrix.
         dims: sizes of the towers.
-        key: unused, nothing here is random at the start.
+        key: unused.
     """
 
     weight: float
@@ -141,23 +142,23 @@ class Contrastive(objective.AbstractObjective):
         return objective.View("text")
 
     def views(self) -> frozenset[objective.View]:
-        """Return the clip (perhaps with tokens dropped) and its caption."""
+        """Return the views of the clip (with token dropping, if set) and its caption."""
         return frozenset({self._clip, self._caption})
 
     def coupling(self) -> objective.Coupling:
-        """Return "pooled": clips and captions of all examples meet."""
+        """Return "pooled": the loss compares the pooled vectors of all examples."""
         return "pooled"
 
     def __call__(
         self, seen: Mapping[objective.View, types.Encoded], batch: types.Batch, *, key: PRNGKeyArray
     ) -> tuple[metrics.Mean, dict[str, metrics.Mean]]:
-        """Return the loss, in-batch accuracy both ways and the temperature."""
+        """Return the loss, and in-batch accuracy in both directions and the temperature as metrics."""
         del key
         clips, captions = objective.pooled(seen, self._clip), objective.pooled(seen, self._caption)
-        # At most 100, as in CLIP: beyond that a float32 softmax has nothing left to learn from.
+        # Clip the scale to 100, as in CLIP, for numerical stability.
         scale = jnp.exp(jnp.minimum(self.log_scale, jnp.log(100.0)))
         temperature = metrics.Mean(1.0 / scale, jnp.float32(1.0))
-        # Each device compares its own rows with all others; gathered once, small beside the activations.
+        # Each device compares its rows with all others; the gathered vectors are small next to activations.
         video, words = losses.normalise(mesh.held(clips)), losses.normalise(mesh.held(captions))
         if self.chunk is not None:
             loss, named = self._by_chunks(video, words, scale, batch)
@@ -166,7 +167,7 @@ class Contrastive(objective.AbstractObjective):
         same = jnp.all(batch.text_ids[:, None] == batch.text_ids[None], axis=-1)
         left_out = same & ~jnp.eye(logits.shape[0], dtype=bool) & self.ignore_same_caption
         loss = metrics.Mean.of(symmetric_cross_entropy(logits, batch.weight, left_out), batch.weight)
-        # A caption equal to the right one counts as right.
+        # A match with an equal caption counts as correct.
         present = jnp.where(batch.weight > 0, 0.0, -jnp.inf)
         rows = jnp.arange(logits.shape[0])
         to_text = same[rows, jnp.argmax(logits + present[None, :], axis=1)].astype(jnp.float32)

@@ -1,6 +1,6 @@
-"""Stage 2, global: predict the teacher's embedding of the whole clip from the visible tokens.
+"""Stage 2, global distillation: predict the teacher's clip embedding from the visible tokens.
 
-    loss = 1 - cos(pooler(decoder(visible)), teacher's pooled embedding of the intact clip)
+    loss = 1 - cos(pooler(decoder(visible)), teacher's pooled embedding of the unmasked clip)
 
 Source: VideoPrism 2.3.2, C.2, Table 11 (projector -> 4 layers -> projector -> attention pooler; no
 positions, no mask tokens, no shuffling).
@@ -17,16 +17,16 @@ from prismlab.core.train import masking, metrics, objective
 
 
 class GlobalDistillation(objective.AbstractObjective):
-    """Cosine distance between a pooled decoding of the visible tokens and the teacher's embedding.
+    """Global distillation loss: cosine distance between pooled student and teacher embedding.
 
     Args:
-        weight: factor of this loss in the sum.
-        mask: what the student sees; equal to the local objective's, so that both share one pass.
+        weight: weight of this loss in the sum.
+        mask: mask of the student's view; use the local objective's mask, so that both share one forward pass.
         dim, depth, heads, mlp_dim: size of the decoder (the paper's giant: 512, 4, unknown, 2048).
-        remat: what the backward pass of the decoder recomputes, see prismlab.core.nn.transformer_stack.
-        pooler_heads: heads of the pooler, at the teacher's width.
+        remat: rematerialization policy of the decoder, see prismlab.core.nn.transformer_stack.
+        pooler_heads: number of heads of the pooler, at the teacher's width.
         dims: sizes of the towers.
-        key: initial weights of the decoder and the pooler.
+        key: JAX key for the initial weights of the decoder and the pooler.
     """
 
     weight: float
@@ -63,13 +63,13 @@ class GlobalDistillation(objective.AbstractObjective):
         )
 
     def views(self) -> frozenset[objective.View]:
-        """Return the masked clip and the intact clip seen by the teacher."""
+        """Return the views of the masked clip (student) and the unmasked clip (teacher)."""
         return frozenset({objective.View("video", mask=self.mask), objective.View("video", teacher=True)})
 
     def __call__(
         self, seen: Mapping[objective.View, types.Encoded], batch: types.Batch, *, key: PRNGKeyArray
     ) -> tuple[metrics.Mean, dict[str, metrics.Mean]]:
-        """Return the loss, one value an example."""
+        """Return the loss, averaged over examples."""
         del key
         student = seen[objective.View("video", mask=self.mask)].tokens
         target = objective.pooled(seen, objective.View("video", teacher=True))

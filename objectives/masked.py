@@ -1,9 +1,9 @@
-"""Stage 2, local: predict the teacher's token at every place of the clip from the visible tokens.
+"""Stage 2, local distillation: predict the teacher's token at every position from the visible tokens.
 
     loss = mean over all tokens of 1 - cos(decoder(visible)[i], teacher[i])
 
-Source: VideoPrism 2.3.2, C.2, Table 11. The pixel target is the classical baseline (MAE, VideoMAE):
-squared error to the patch, scaled to mean 0 and variance 1, on hidden patches only.
+Source: VideoPrism 2.3.2, C.2, Table 11. The pixel target is the standard baseline (MAE, VideoMAE):
+squared error to the patch, normalized to mean 0 and variance 1, on masked patches only.
 """
 
 from collections.abc import Mapping
@@ -23,14 +23,14 @@ TARGETS = ("teacher", "pixels")
 def patch_error(
     prediction: Float[Array, "b s p"], patches: Float[Array, "b s p"], normalise: bool
 ) -> Float[Array, "b s"]:
-    """Return the mean squared error of each patch.
+    """Mean squared error of each patch, optionally with per-patch normalized targets.
 
     Args:
         prediction: float [b, s, p].
         patches: float32 [b, s, p], pixels in [0, 1].
-        normalise: scale every patch to mean 0 and variance 1 first.
+        normalise: normalize each target patch to mean 0 and variance 1.
 
-    Source: MAE (He et al. 2022), normalised pixel targets.
+    Source: MAE (He et al. 2022), normalized pixel targets.
     """
     if normalise:
         mean = jnp.mean(patches, axis=-1, keepdims=True)
@@ -39,19 +39,21 @@ def patch_error(
 
 
 class MaskedModeling(objective.AbstractObjective):
-    """Token-wise cosine distance to the frozen teacher's tokens, over visible and hidden places.
+    """Masked modeling loss: token-wise cosine distance to the frozen teacher's tokens, or pixel error (MAE).
+
+    With the teacher target the loss covers visible and masked positions; with pixels, masked patches only.
 
     Args:
-        weight: factor of this loss in the sum.
-        mask: what the student sees (the paper: BlockTube, 35% visible).
-        target: "teacher" (the paper) or "pixels" (the classical baseline, needs no teacher).
-        whiten_targets: whiten the teacher's tokens over the batch first (`losses.whiten`); off in the
-            paper. Teacher target only.
-        normalise_pixels: scale each target patch to mean 0 and variance 1; pixel target only.
+        weight: weight of this loss in the sum.
+        mask: mask of the student's view (the paper: BlockTube, 35% visible).
+        target: "teacher" (the paper) or "pixels" (the MAE baseline, without a teacher).
+        whiten_targets: whiten the teacher's tokens over the batch (`losses.whiten`); off in the paper.
+            Teacher target only.
+        normalise_pixels: normalize each target patch to mean 0 and variance 1; pixel target only.
         dim, depth, heads, mlp_dim: size of the decoder (the paper's giant: 512, 4, unknown, 2048).
-        remat: what the backward pass of the decoder recomputes, see prismlab.core.nn.transformer_stack.
+        remat: rematerialization policy of the decoder, see prismlab.core.nn.transformer_stack.
         dims: sizes of the towers.
-        key: initial weights of the decoder.
+        key: JAX key for the initial weights of the decoder.
     """
 
     weight: float
@@ -95,20 +97,20 @@ class MaskedModeling(objective.AbstractObjective):
         )
 
     def views(self) -> frozenset[objective.View]:
-        """Return the masked clip and, for the teacher's target, the intact clip seen by the teacher."""
+        """Return the views of the masked clip and, for the teacher target, the unmasked clip (teacher)."""
         masked = objective.View("video", mask=self.mask)
         return frozenset(
             {masked, objective.View("video", teacher=True)} if self.target == "teacher" else {masked}
         )
 
     def coupling(self) -> objective.Coupling:
-        """Return "tokens" where these are whitened over the batch, else "none"."""
+        """Return "tokens" if targets are whitened over the batch, else "none"."""
         return "tokens" if self.whiten_targets and self.target == "teacher" else "none"
 
     def __call__(
         self, seen: Mapping[objective.View, types.Encoded], batch: types.Batch, *, key: PRNGKeyArray
     ) -> tuple[metrics.Mean, dict[str, metrics.Mean]]:
-        """Return the loss and its parts on visible and on hidden places."""
+        """Return the loss, and its values on visible and on masked positions as metrics."""
         del key
         student = seen[objective.View("video", mask=self.mask)].tokens
         assert student is not None
@@ -124,7 +126,7 @@ class MaskedModeling(objective.AbstractObjective):
             side = round((prediction.shape[-1] // 3) ** 0.5)
             patches = video.patchify(batch.video, side).reshape(prediction.shape)
             error = patch_error(prediction, patches, self.normalise_pixels)
-            counted = 1.0 - visible  # a visible patch is no question
+            counted = 1.0 - visible  # pixel loss on masked patches only (MAE)
         weight = batch.weight[:, None]
         return metrics.Mean.of(error, counted * weight), {
             "visible": metrics.Mean.of(error, visible * weight),

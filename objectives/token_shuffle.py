@@ -1,9 +1,9 @@
-"""Stage 2, local with token shuffling: a jigsaw for visible tokens, inpainting for hidden ones.
+"""Stage 2, local distillation with token shuffling: predict the teacher's tokens from a shuffled sequence.
 
-    sequence = [visible tokens, mask tokens]; permute the whole sequence; add position i to slot i;
+    sequence = [visible tokens, mask tokens]; permute the sequence; add position embedding i at position i;
     loss = mean over i of 1 - cos(decoder(...)[i], teacher[i])      (targets in natural order)
 
-Source: VideoPrism 2.3.2, Algorithm 1, Figure 3. One permutation an example is our reading.
+Source: VideoPrism 2.3.2, Algorithm 1, Figure 3. One permutation per example is our interpretation.
 """
 
 from collections.abc import Mapping
@@ -20,33 +20,32 @@ from prismlab.core.train import masking, metrics, objective
 def permutations(
     batch: int, tokens: int, *, key: PRNGKeyArray, index: Int[Array, " b"] | None = None
 ) -> Int[Array, "b s"]:
-    """Draw one uniform permutation an example; example i depends on the key and on i alone.
+    """Sample one uniform permutation per example; example i depends only on the key and i.
 
     Args:
-        batch: examples.
-        tokens: s, length of a sequence.
-        key: randomness of this step.
-        index: int32 [b], places of the examples in the global batch; None means 0 .. b - 1.
+        batch: number of examples.
+        tokens: s, sequence length.
+        key: JAX key of this step.
+        index: int32 [b], indices of the examples in the global batch; None means 0 .. b - 1.
 
     Returns:
-        int32 [b, s], every row a permutation of 0 .. s - 1.
+        int32 [b, s], each row a permutation of 0 .. s - 1.
     """
     one = lambda i: jax.random.permutation(jax.random.fold_in(key, i), tokens)
     return jax.vmap(one)(jnp.arange(batch) if index is None else index)
 
 
 class TokenShuffle(objective.AbstractObjective):
-    """Masked modelling of the teacher's tokens from a sequence whose order was taken away.
+    """Token shuffling loss: cosine distance to the teacher's tokens, predicted from a permuted sequence.
 
     Args:
-        weight: factor of this loss in the sum.
-        mask: what the student sees (the paper: BlockTube, 35% visible).
-        whiten_targets: whiten the teacher's tokens over the batch first (`losses.whiten`); off in the
-            paper.
+        weight: weight of this loss in the sum.
+        mask: mask of the student's view (the paper: BlockTube, 35% visible).
+        whiten_targets: whiten the teacher's tokens over the batch (`losses.whiten`); off in the paper.
         dim, depth, heads, mlp_dim: size of the decoder (the paper's giant: 512, 4, unknown, 2048).
-        remat: what the backward pass of the decoder recomputes, see prismlab.core.nn.transformer_stack.
+        remat: rematerialization policy of the decoder, see prismlab.core.nn.transformer_stack.
         dims: sizes of the towers.
-        key: initial weights of the decoder.
+        key: JAX key for the initial weights of the decoder.
     """
 
     weight: float
@@ -82,17 +81,17 @@ class TokenShuffle(objective.AbstractObjective):
         )
 
     def views(self) -> frozenset[objective.View]:
-        """Return the masked clip and the intact clip seen by the teacher."""
+        """Return the views of the masked clip (student) and the unmasked clip (teacher)."""
         return frozenset({objective.View("video", mask=self.mask), objective.View("video", teacher=True)})
 
     def coupling(self) -> objective.Coupling:
-        """Return "tokens" where these are whitened over the batch, else "none"."""
+        """Return "tokens" if targets are whitened over the batch, else "none"."""
         return "tokens" if self.whiten_targets else "none"
 
     def __call__(
         self, seen: Mapping[objective.View, types.Encoded], batch: types.Batch, *, key: PRNGKeyArray
     ) -> tuple[metrics.Mean, dict[str, metrics.Mean]]:
-        """Return the loss over all places."""
+        """Return the loss over all positions."""
         student = seen[objective.View("video", mask=self.mask)].tokens
         teacher = seen[objective.View("video", teacher=True)].tokens
         assert student is not None

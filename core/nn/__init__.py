@@ -1,1 +1,1 @@
-"""Neural network layers that every tower and decoder shares."""
+"""Neural network layers shared by all towers and decoders."""

@@ -1,8 +1,8 @@
-"""The attention product: whole for short rows, in pieces or by a fused kernel for long ones.
+"""Scaled dot-product attention with logit capping: dense, memory-efficient (chunked) or a fused GPU kernel.
 
-The auxiliary layers of the video-text model look at all t * n tokens at once: 4096 * 4096 logits a head at 16
-frames, 805 MB an example in float32 before any copy. Long rows therefore never hold that matrix, forwards
-or backwards.
+The auxiliary layers of the video-text model attend over all t * n tokens: 4096 * 4096 logits per head at 16
+frames, 805 MB per example in float32. For long rows the full logit matrix is never materialized, in the
+forward or the backward pass.
 """
 
 import functools
@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-# A finite stand-in for minus infinity: a row with nothing to attend to gives a mean, never a NaN.
+# Logit of masked keys. Finite, so that a fully masked row returns the mean value instead of NaN.
 MASKED_LOGIT = -0.7 * float(jnp.finfo(jnp.float32).max)
-# Logits of one head, queries * keys, from which on the matrix is never formed whole (1024 * 1024).
+# Logits per head (queries * keys) from which the chunked or fused path is used (1024 * 1024).
 LONG = 2**20
-# Logits of all rows and heads together that one piece may hold: 64 MiB in float32.
+# Maximum logits per chunk, over all rows and heads: 64 MiB in float32.
 PIECE = 2**24
 FEWEST_QUERIES, MOST_QUERIES = 16, 512
 
@@ -28,20 +28,20 @@ def attend(
     allowed: Bool[Array, "#r 1 #i j"] | None,
     logit_cap: float,
 ) -> Float[Array, "r i h k"]:
-    """Return softmax(cap(query · key)) · value; the query arrives already scaled.
+    """Dot-product attention: softmax(cap(query · key)) · value, for a query that is already scaled.
 
-    How it is computed depends on the shapes alone (and, for long rows, on the machine): whole below LONG
-    logits a head; above, by tokamax's fused kernel on a GPU where that package is installed, else in pieces.
+    Below LONG logits per head the dense implementation is used. Above, tokamax's fused kernel is used on a
+    GPU if the package is installed, and the chunked implementation otherwise.
 
     Args:
-        query: rows of i places, heads, head width.
-        key: rows of j places.
-        value: rows of j places.
-        allowed: True where place i may look at place j; None allows all.
+        query: [rows, query positions, heads, head width], already scaled.
+        key: [rows, key positions, heads, head width].
+        value: [rows, key positions, heads, head width].
+        allowed: attention mask, True where query i may attend to key j; None allows all.
         logit_cap: logits become cap * tanh(logits / cap) before masking; 0 means no cap.
 
     Returns:
-        The attended values, in value's dtype.
+        The attention output, in value's dtype.
 
     Source: public release, layers.py; the cap is `atten_logit_cap` = 50.
     """
@@ -59,9 +59,9 @@ def attend_whole(
     allowed: Bool[Array, "#r 1 #i j"] | None,
     logit_cap: float,
 ) -> Float[Array, "r i h k"]:
-    """Return what `attend` does, with all logits in memory at once."""
-    # Heads before places: the same bits, and forwards in half to three quarters of the time on a CPU; with
-    # gradients short rows became slower (records, 2026-11-24).
+    """Dense attention: same result as `attend`, with all logits in memory at once."""
+    # Heads before positions: bitwise identical, and the forward pass takes half to three quarters of the time
+    # on a CPU. With gradients, short rows became slower (records, 2026-11-24).
     query, key, value = (part.swapaxes(1, 2) for part in (query, key, value))
     logits = jnp.einsum("rhik,rhjk->rhij", query, key)
     if logit_cap > 0.0:
@@ -74,7 +74,7 @@ def attend_whole(
 
 
 def queries_a_piece(rows: int, heads: int, keys: int) -> int:
-    """Return how many queries one piece holds, so that its logits fit PIECE where that is possible."""
+    """Return the number of queries per chunk, chosen so that a chunk has at most PIECE logits if possible."""
     return max(FEWEST_QUERIES, min(MOST_QUERIES, PIECE // (rows * heads * keys)))
 
 
@@ -86,23 +86,23 @@ def attend_in_pieces(
     logit_cap: float,
     size: int | None = None,
 ) -> Float[Array, "r i h k"]:
-    """Return what `attend` does, a few queries at a time; the backward pass computes their logits again.
+    """Memory-efficient attention: process queries in chunks and rematerialize logits in the backward pass.
 
-    Each query sees all its keys inside one piece, so the softmax is the plain one and no number changes
-    but by the rounding of matrix products of another height.
+    Each chunk sees all keys, so this is an ordinary softmax; results differ from `attend_whole` only by
+    floating-point rounding.
 
     Args:
-        query: as in `attend`, like the next four.
-        key: see there.
-        value: see there.
-        allowed: see there.
-        logit_cap: see there.
-        size: queries a piece; None chooses it by PIECE.
+        query: see `attend`.
+        key: see `attend`.
+        value: see `attend`.
+        allowed: see `attend`.
+        logit_cap: see `attend`.
+        size: queries per chunk; None derives it from PIECE.
     """
     rows, length, heads, width = query.shape
     size = min(length, size or queries_a_piece(rows, heads, key.shape[1]))
     count = -(-length // size)
-    # Queries beyond the end are zeros; what comes out for them is cut off.
+    # Pad the queries with zeros to whole chunks; their outputs are discarded.
     padded = jnp.pad(query, ((0, 0), (0, count * size - length), (0, 0), (0, 0)))
     pieces = padded.reshape(rows, count, size, heads, width).swapaxes(0, 1)
     own = None
@@ -110,7 +110,7 @@ def attend_in_pieces(
         filled = jnp.pad(allowed, ((0, 0), (0, 0), (0, count * size - length), (0, 0)))
         own = jnp.moveaxis(filled.reshape(filled.shape[0], 1, count, size, filled.shape[-1]), 2, 0)
 
-    # nothing_saveable and the scan around it: only queries, keys and values outlive a piece.
+    # Rematerialize each chunk inside the scan: only queries, keys and values are saved for the backward pass.
     @functools.partial(jax.checkpoint, prevent_cse=False)
     def one(piece: tuple[Array, Array | None]) -> Array:
         part, seen = piece
@@ -122,7 +122,7 @@ def attend_in_pieces(
 
 @functools.cache
 def fused_kernel_at_hand() -> bool:
-    """Return whether long rows go to tokamax: a GPU, and the package is installed (extra `gpu`)."""
+    """True if the backend is a GPU and tokamax is installed (extra `gpu`)."""
     return jax.default_backend() == "gpu" and importlib.util.find_spec("tokamax") is not None
 
 
@@ -133,14 +133,14 @@ def attend_fused(
     allowed: Bool[Array, "#r 1 #i j"] | None,
     logit_cap: float,
 ) -> Float[Array, "r i h k"]:
-    """Return what `attend` does, by a kernel of tokamax; never by its way that forms the matrix whole."""
-    import tokamax  # two seconds, paid only where it is used
+    """Fused attention with tokamax, excluding its implementation that materializes all logits."""
+    import tokamax  # slow import (two seconds)
 
     return tokamax.dot_product_attention(
         query,
         key,
         value,
-        scale=1.0,  # the query arrives scaled
+        scale=1.0,  # the query is already scaled
         mask=allowed,
         logits_soft_cap=logit_cap or None,
         implementation=("mosaic", "triton", "xla_chunked"),

@@ -1,9 +1,9 @@
-"""The layers every tower is made of: linear, layer norm, attention, feed-forward, transformer block.
+"""Basic layers of the towers: linear, layer norm, GELU, multi-head attention, feed-forward.
 
-Numbers follow the official release exactly: norms store their scale zero-centred, logits are capped
-before they are masked, the softmax runs in float32. Parameters are float32; each layer casts them to
-its input's dtype, so the dtype of activations is decided once, where a tower takes its input.
-Only leaves named `kernel` or `w` are matrices that weight decay may touch.
+Numerics match the official release: layer norms store a zero-centred scale, logits are capped before
+masking, and the softmax runs in float32. Parameters are float32; each layer casts them to its input's
+dtype, so the activation dtype is set once, at the input of a tower.
+Weight decay applies only to leaves named `kernel` or `w`.
 """
 
 import math
@@ -25,38 +25,38 @@ MASKED_LOGIT = attention.MASKED_LOGIT
 def lecun_normal(
     key: PRNGKeyArray, shape: tuple[int, ...], fan_in: int, scale: float = 1.0
 ) -> Float[Array, "..."]:
-    """Draw a truncated normal of variance scale² / fan_in.
+    """LeCun normal initializer: a truncated normal of variance scale² / fan_in.
 
     Args:
         key: a typed JAX key.
         shape: shape of the parameter.
-        fan_in: how many inputs are summed into one output.
+        fan_in: number of inputs summed into one output.
         scale: factor on the standard deviation.
 
     Returns:
         float32 array of that shape.
     """
-    # Cutting a unit normal at two deviations leaves this deviation, so divide by it.
+    # Standard deviation of a unit normal truncated at two standard deviations.
     return jax.random.truncated_normal(key, -2.0, 2.0, shape) * (
         scale / math.sqrt(fan_in) / 0.8796256610342398
     )
 
 
 def rows_times(x: Float[Array, "*rows i"], kernel: Float[Array, "i o"]) -> Float[Array, "*rows o"]:
-    """Return x @ kernel in x's dtype, as one product of two matrices.
+    """Matrix product over the last axis, x @ kernel in x's dtype, with the leading axes flattened.
 
-    XLA's CPU backend takes its fast path, forwards and backwards, only for plain matrices: with the
-    leading axes merged a training step of a small tower costs half.
+    XLA's CPU backend has a fast path for plain 2D matrix products only; flattening the leading axes
+    halves the training step time of a small tower.
     """
     return (x.reshape(-1, x.shape[-1]) @ kernel.astype(x.dtype)).reshape(*x.shape[:-1], kernel.shape[-1])
 
 
 @jax.custom_jvp
 def gelu(x: Float[Array, "*rows d"]) -> Float[Array, "*rows d"]:
-    """Return the exact (erf) GELU.
+    """Exact (erf) GELU activation with a custom derivative.
 
-    Its slope is computed beside its value, so the backward pass is one product; deriving jax.nn.gelu
-    (by way of erfc) costs three times as much on a CPU. Same numbers to float32's last digits.
+    The derivative is computed with the value, so the backward pass is one multiplication; differentiating
+    jax.nn.gelu (which uses erfc) costs three times as much on a CPU. Equal up to float32 rounding.
 
     Source: Hendrycks & Gimpel 2016; public release, layers.py.
     """
@@ -71,13 +71,13 @@ def _gelu_slope(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, A
 
 
 class Linear(eqx.Module):
-    """An affine map of the last axis."""
+    """Linear layer (affine map) over the last axis."""
 
     kernel: Float[Array, "i o"]
     bias: Float[Array, " o"]
 
     def __init__(self, inputs: int, outputs: int, *, scale: float = 1.0, key: PRNGKeyArray):
-        """Draw the kernel (lecun-normal, times scale) and set the bias to zero."""
+        """Initialize the kernel with LeCun normal times scale, and the bias with zeros."""
         self.kernel = lecun_normal(key, (inputs, outputs), inputs, scale)
         self.bias = jnp.zeros(outputs)
 
@@ -87,18 +87,18 @@ class Linear(eqx.Module):
 
 
 class LayerNorm(eqx.Module):
-    """Layer norm whose scale is stored zero-centred and applied as 1 + scale."""
+    """Layer normalization with a zero-centred scale, applied as 1 + scale."""
 
     scale: Float[Array, " d"]
     bias: Float[Array, " d"]
 
     def __init__(self, dim: int):
-        """Start as the plain normalisation."""
+        """Initialize scale and bias with zeros, which is plain normalization."""
         self.scale = jnp.zeros(dim)
         self.bias = jnp.zeros(dim)
 
     def __call__(self, x: Float[Array, "*rows d"]) -> Float[Array, "*rows d"]:
-        """Normalise the last axis (epsilon 1e-6, reductions in x's dtype as in the release)."""
+        """Normalize the last axis (epsilon 1e-6, reductions in x's dtype as in the release)."""
         centred = x - jnp.mean(x, axis=-1, keepdims=True)
         variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
         return centred * jax.lax.rsqrt(variance + 1e-6) * (
@@ -107,35 +107,35 @@ class LayerNorm(eqx.Module):
 
 
 class HeadsIn(eqx.Module):
-    """A biased map from tokens to heads."""
+    """Linear projection with bias from tokens to attention heads."""
 
     w: Float[Array, "d h k"]
     b: Float[Array, "h k"]
 
     def __init__(self, dim: int, heads: int, head_dim: int, *, key: PRNGKeyArray):
-        """Draw w with fan-in dim."""
+        """Initialize w with LeCun normal, fan-in dim."""
         self.w = lecun_normal(key, (dim, heads, head_dim), dim)
         self.b = jnp.zeros((heads, head_dim))
 
     def __call__(self, x: Float[Array, "*rows d"]) -> Float[Array, "*rows h k"]:
-        """Return the heads of every token."""
+        """Project tokens [..., d] to heads [..., h, k]."""
         heads = rows_times(x, self.w.reshape(self.w.shape[0], -1))
         return heads.reshape(*x.shape[:-1], *self.b.shape) + self.b.astype(x.dtype)
 
 
 class HeadsOut(eqx.Module):
-    """A biased map from heads back to tokens; its matrix is stored [d, h, k] like the others."""
+    """Linear projection with bias from attention heads back to tokens; w is stored as [d, h, k]."""
 
     w: Float[Array, "d h k"]
     b: Float[Array, " d"]
 
     def __init__(self, dim: int, heads: int, head_dim: int, *, scale: float = 1.0, key: PRNGKeyArray):
-        """Draw w with fan-in heads * head_dim, times scale."""
+        """Initialize w with LeCun normal times scale, fan-in heads * head_dim."""
         self.w = lecun_normal(key, (dim, heads, head_dim), heads * head_dim, scale)
         self.b = jnp.zeros(dim)
 
     def __call__(self, x: Float[Array, "*rows h k"]) -> Float[Array, "*rows d"]:
-        """Return the tokens of all heads."""
+        """Project heads [..., h, k] to tokens [..., d]."""
         joined = x.reshape(*x.shape[:-2], -1)
         return rows_times(joined, self.w.reshape(self.w.shape[0], -1).T) + self.b.astype(x.dtype)
 
@@ -161,24 +161,24 @@ class Attention(eqx.Module):
         residual_scale: float = 1.0,
         key: PRNGKeyArray,
     ):
-        """Draw the projections.
+        """Initialize the projections.
 
         Args:
             dim: width of the tokens.
-            heads: attention heads.
-            hidden_dim: width of all heads together; dim if None.
+            heads: number of attention heads.
+            hidden_dim: total width of all heads; dim if None.
             logit_cap: see `attend`.
-            per_dimension_scale: learn one positive factor per head dimension (the pooler does).
-            residual_scale: factor on the first `post.w`.
+            per_dimension_scale: learn one positive query scale per head dimension (used by the pooler).
+            residual_scale: factor on the initial `post.w`.
             key: a typed JAX key.
 
         Raises:
-            UserError: if heads does not divide hidden_dim.
+            UserError: if hidden_dim is not divisible by heads.
         """
         hidden = dim if hidden_dim is None else hidden_dim
         if hidden % heads:
             raise errors.UserError(
-                f"attention: heads must divide the hidden width; got {heads} heads for {hidden}."
+                f"attention: the hidden width must be divisible by heads; got {heads} heads for {hidden}."
             )
         head_dim = hidden // heads
         self.query = HeadsIn(dim, heads, head_dim, key=keys.fold(key, "query"))
@@ -189,11 +189,11 @@ class Attention(eqx.Module):
         self.logit_cap = logit_cap
 
     def scaled(self, query: Float[Array, "*rows k"]) -> Float[Array, "*rows k"]:
-        """Return the query times 1 / sqrt(head width), and times the learned factors if there are any."""
+        """Scale the query by 1 / sqrt(head width) and by the learned per-dimension factors, if any."""
         plain = query.shape[-1] ** -0.5
         if self.dimension_scale is None:
             return query * plain
-        # 1.442695041 = 1 / softplus(0): a zero parameter gives the plain scale.
+        # 1.442695041 = 1 / softplus(0), so zero-initialized factors give the plain scale.
         return query * ((1.442695041 * plain) * jax.nn.softplus(self.dimension_scale.astype(query.dtype)))
 
     def __call__(
@@ -204,14 +204,14 @@ class Attention(eqx.Module):
         allowed: Bool[Array, "q 1 #i j"] | None = None,
         layout: packing.Grid | None = None,
     ) -> Float[Array, "r i d"]:
-        """Let the places of x look at the places of context.
+        """Attend from x (queries) to context (keys, values).
 
         Args:
             x: [r, i, d].
-            context: [r, j, d]; x itself if None.
-            allowed: True where looking is permitted (see `attend`); must be None with a layout.
-            layout: where packed tokens stand on a grid. Projections then run on the packed tokens and
-                only the attention product sees the grid, whose rows attend separately.
+            context: [r, j, d]; None means self-attention.
+            allowed: attention mask (see `attend`); must be None if layout is given.
+            layout: token grid of packed tokens. Projections run on the packed tokens; attention runs
+                on the grid, within each of its rows.
 
         Returns:
             [r, i, d], after the output projection.
@@ -226,7 +226,7 @@ class Attention(eqx.Module):
 
 
 class FeedForward(eqx.Module):
-    """Two linear maps with a non-linearity between; padded tokens give zero."""
+    """Feed-forward (MLP) layer: linear, activation, linear. Padded tokens output zero."""
 
     inner: Linear
     outer: Linear
@@ -241,7 +241,7 @@ class FeedForward(eqx.Module):
         residual_scale: float = 1.0,
         key: PRNGKeyArray,
     ):
-        """Draw both maps; residual_scale multiplies the second one's first kernel."""
+        """Initialize both linear layers; residual_scale multiplies the initial kernel of the second one."""
         if activation not in ACTIVATIONS:
             raise errors.UserError(f"activation must be one of {ACTIVATIONS}; got {activation!r}.")
         self.inner = Linear(dim, hidden_dim, key=keys.fold(key, "inner"))
@@ -251,7 +251,7 @@ class FeedForward(eqx.Module):
     def __call__(
         self, x: Float[Array, "b n d"], paddings: Float[Array, "b n"] | None = None
     ) -> Float[Array, "b n d"]:
-        """Return outer(activation(inner(x))), 0 where paddings is 1 (gelu is the exact one, with erf)."""
+        """Return outer(activation(inner(x))), zero where paddings is 1."""
         hidden = self.inner(x)
         hidden = jax.nn.relu(hidden) if self.activation == "relu" else gelu(hidden)
         if paddings is None:

@@ -1,4 +1,4 @@
-"""Pure loss functions that more than one objective uses."""
+"""Loss functions shared by several objectives: cosine distance, L2 normalization, whitening."""
 
 import jax
 import jax.numpy as jnp
@@ -6,15 +6,15 @@ from jaxtyping import Array, Float
 
 
 def normalise(x: Float[Array, "*shape d"]) -> Float[Array, "*shape d"]:
-    """Scale each vector to unit length, in float32.
+    """L2-normalize vectors to unit length, in float32.
 
     Args:
         x: any float dtype, [..., d].
 
     Returns:
-        float32 [..., d]; a zero vector stays zero.
+        float32 [..., d]; zero vectors stay zero.
 
-    Source: official release, L2 normalisation with 1e-12 inside the root.
+    Source: official release, L2 normalization with epsilon 1e-12 inside the square root.
     """
     x = x.astype(jnp.float32)
     return x / jnp.sqrt(jnp.sum(x * x, axis=-1, keepdims=True) + 1e-12)
@@ -23,11 +23,11 @@ def normalise(x: Float[Array, "*shape d"]) -> Float[Array, "*shape d"]:
 def cosine_distance(
     prediction: Float[Array, "*shape d"], target: Float[Array, "*shape d"]
 ) -> Float[Array, "*shape"]:
-    """Return 1 - cosine similarity of each pair of vectors.
+    """Cosine distance, 1 - cosine similarity, of each pair of vectors.
 
     Args:
         prediction: [..., d], any float dtype.
-        target: [..., d]; the caller stops its gradient.
+        target: [..., d]; the caller applies stop_gradient.
 
     Returns:
         float32 [...], from 0 (same direction) to 2 (opposite).
@@ -38,25 +38,25 @@ def cosine_distance(
 
 
 def whiten(tokens: Float[Array, "b s d"], weight: Float[Array, " b"]) -> Float[Array, "b s d"]:
-    """Subtract each place's mean token and rotate-scale the rest to unit covariance over the batch.
+    """Whiten tokens (ZCA): subtract the mean at each token index, then scale to unit covariance.
 
-    A teacher's tokens vary in few directions, mostly those that tell one clip from another; the plain
-    cosine is won by these. Whitened, the directions that tell one place or moment from another count too.
-    The symmetric root is used, which moves little from batch to batch.
+    The teacher's tokens vary in few directions, mostly those that distinguish clips, and these dominate
+    the cosine distance. After whitening, directions that distinguish locations or frames count as well.
+    The symmetric square root is used because it changes little between batches.
 
     Args:
-        tokens: [b, s, d], the teacher's tokens; the caller stops their gradient.
-        weight: float32 [b]; examples of weight 0 enter no average.
+        tokens: [b, s, d], the teacher's tokens; the caller applies stop_gradient.
+        weight: float32 [b]; padding examples (weight 0) are excluded from all averages.
 
     Returns:
         float32 [b, s, d].
 
-    Source: ours, not the paper's; see experiments/records.
+    Source: not from the paper; see experiments/records.
     """
     x, weight = tokens.astype(jnp.float32), weight / jnp.maximum(jnp.sum(weight), 1e-6)
     x = x - jnp.einsum("b,bsd->sd", weight, x)
     covariance = jnp.einsum("b,bsd,bse->de", weight, x, x) / x.shape[1]
     values, vectors = jnp.linalg.eigh(covariance)
-    # A thousandth of the mean variance is added, so that empty directions do not turn into noise.
+    # Add 1e-3 of the mean variance, so that directions without variance are not amplified into noise.
     scale = jax.lax.rsqrt(jnp.maximum(values, 0.0) + 1e-3 * jnp.mean(values) + 1e-12)
     return x @ (vectors * scale) @ vectors.T

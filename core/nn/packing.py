@@ -1,7 +1,7 @@
-"""Where packed tokens stand on a grid whose rows attend separately.
+"""Token grid: scatter packed (visible) tokens to grid rows for attention, and gather them back.
 
-Token-wise work (projections, norms, feed-forward: almost all of the cost) runs on the packed tokens;
-only the attention product needs to know which tokens share a row.
+Token-wise layers (projections, norms, feed-forward; almost all FLOPs) run on the packed tokens. Only the
+attention product uses the grid, in which tokens attend within their row.
 """
 
 import equinox as eqx
@@ -11,13 +11,13 @@ from jaxtyping import Array, Bool, Int, Num
 
 
 class Grid(eqx.Module):
-    """A map between packed tokens [b, m, ...] and rows of a grid [b * rows, columns, ...].
+    """Token grid: mapping between packed tokens [b, m, ...] and grid rows [b * rows, columns, ...].
 
     Args:
-        index: int32 [b, m], row * columns + column of every packed token; distinct inside an example.
-        rows: rows of one example's grid.
-        columns: places in a row.
-        present: bool [b, m], False for tokens that nobody may look at; None means all True.
+        index: int32 [b, m], row * columns + column of each packed token; unique within an example.
+        rows: grid rows per example.
+        columns: positions per row.
+        present: bool [b, m], False for tokens that are masked as keys; None means all True.
     """
 
     index: Int[Array, "b m"]
@@ -28,7 +28,7 @@ class Grid(eqx.Module):
     def __init__(
         self, index: Int[Array, "b m"], rows: int, columns: int, present: Bool[Array, "b m"] | None = None
     ):
-        """Note which grid cells hold a token that may be looked at."""
+        """Store the index and compute the attention mask over grid cells."""
         self.index = index
         self.rows = rows
         self.columns = columns
@@ -37,18 +37,18 @@ class Grid(eqx.Module):
         self.allowed = self.scatter(present)[:, None, None, :]
 
     def scatter(self, x: Num[Array, "b m *rest"] | Bool[Array, "b m *rest"]) -> Array:
-        """Lay packed values [b, m, ...] on the grid [b * rows, columns, ...]; empty cells are zero."""
+        """Scatter packed values [b, m, ...] to the grid [b * rows, columns, ...]; empty cells are zero."""
 
         def one(values: Array, index: Array) -> Array:
             empty = jnp.zeros((self.rows * self.columns, *values.shape[1:]), values.dtype)
-            # Distinct indices: the gradient is a plain gather, the same bits on every run.
+            # Unique indices: the gradient is a plain gather, which is deterministic.
             return empty.at[index].set(values, unique_indices=True)
 
         flat = jax.vmap(one)(x, self.index)
         return flat.reshape(x.shape[0] * self.rows, self.columns, *x.shape[2:])
 
     def gather(self, x: Num[Array, "r columns *rest"]) -> Array:
-        """Pick the packed values [b, m, ...] off the grid [b * rows, columns, ...]."""
+        """Gather packed values [b, m, ...] from the grid [b * rows, columns, ...]."""
         flat = x.reshape(self.index.shape[0], self.rows * self.columns, *x.shape[2:])
 
         def one(values: Array, index: Array) -> Array:

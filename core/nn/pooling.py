@@ -1,4 +1,4 @@
-"""One vector from many tokens: attention with a learned query."""
+"""Attention pooling: reduce tokens to one vector with a learned query."""
 
 import equinox as eqx
 import jax
@@ -10,7 +10,9 @@ from prismlab.core.nn import layers, transformer_stack
 
 
 class AttentionPooler(eqx.Module):
-    """A learned query looks at all tokens; then a layer norm. No feed-forward, no skip, no logit cap.
+    """Attention pooling with one learned query, followed by a layer norm.
+
+    Without feed-forward layer, residual connection and logit cap.
 
     Source: VideoPrism section 2.3.1 and appendix C.1 (MAP head); public release, layers.py.
     """
@@ -20,12 +22,12 @@ class AttentionPooler(eqx.Module):
     norm: layers.LayerNorm
 
     def __init__(self, dim: int, heads: int, hidden_dim: int | None = None, *, key: PRNGKeyArray):
-        """Draw the pooler.
+        """Initialize the pooler.
 
         Args:
-            dim: width of the tokens and of the result.
-            heads: attention heads; must divide hidden_dim.
-            hidden_dim: width of all heads together, 4 * dim if None (contrastive); classifiers use dim.
+            dim: width of the tokens and of the output.
+            heads: number of attention heads; must divide hidden_dim.
+            hidden_dim: total width of all heads; 4 * dim if None (contrastive); classifiers use dim.
             key: a typed JAX key.
         """
         self.query = layers.lecun_normal(keys.fold(key, "query"), (1, dim), 1)
@@ -46,14 +48,14 @@ class AttentionPooler(eqx.Module):
 
         Args:
             x: float [b, m, d].
-            paddings: 1.0 where a token must not be looked at; None means look at all.
+            paddings: float [b, m], 1.0 where a token is padding; None means no padding.
 
         Returns:
-            float [b, d], not normalised to unit length.
+            float [b, d], not normalized to unit length.
         """
-        # With one query, q·(W x) = (W' q)·x and sum_s p_s (W x_s) = W (sum_s p_s x_s): keys and values,
-        # which would be 4 * d wide for every token, are never formed. The key's bias adds the same to
-        # every logit, which the softmax ignores.
+        # With one query, q·(W x) = (W' q)·x and sum_s p_s (W x_s) = W (sum_s p_s x_s), so the keys and
+        # values (4 * d wide per token) are never computed. The key bias adds the same constant to every
+        # logit, which does not change the softmax.
         attention = self.attention
         query = attention.scaled(attention.query(self.query.astype(x.dtype)))[0]
         probe = jnp.einsum("dhk,hk->dh", attention.key.w.astype(x.dtype), query)

@@ -1,4 +1,4 @@
-"""Positions: learnable tables that stretch to other lengths, and fixed sines for text."""
+"""Position embeddings: learnable tables with interpolation (video) and fixed sinusoids (text)."""
 
 import math
 
@@ -11,7 +11,7 @@ from prismlab.core.nn import layers
 
 
 class PositionTable(eqx.Module):
-    """A learnable vector for every place of a line (time) or of a plane (space).
+    """Learnable position embedding over time (1D) or space (2D), interpolated to other lengths.
 
     Source: VideoPrism appendix B (learnable, decoupled in space and time, interpolated to other lengths).
     """
@@ -20,12 +20,12 @@ class PositionTable(eqx.Module):
     shape: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(self, shape: tuple[int, ...], dim: int, *, std: float | None = None, key: PRNGKeyArray):
-        """Draw the table.
+        """Initialize the table.
 
         Args:
             shape: (frames,) or (rows, columns).
             dim: width of the tokens.
-            std: standard deviation of the first values; None means lecun-normal, 1 / sqrt(places).
+            std: standard deviation of the initial values; None means LeCun normal, 1 / sqrt(positions).
             key: a typed JAX key.
         """
         places = math.prod(shape)
@@ -36,7 +36,7 @@ class PositionTable(eqx.Module):
         self.shape = shape
 
     def __call__(self, shape: tuple[int, ...] | None = None) -> Float[Array, "wanted d"]:
-        """Return one vector a place, stretched bilinearly if the wanted shape differs from the table's.
+        """Return one vector per position, interpolated bilinearly if shape differs from the table's.
 
         Args:
             shape: (frames,) or (rows, columns); None means the table's own.
@@ -53,13 +53,13 @@ class PositionTable(eqx.Module):
 
 
 def sinusoids(length: int, dim: int, last_included: bool = True) -> Float[Array, "length d"]:
-    """Return the fixed positions of the text tower: all sines, then all cosines.
+    """Sinusoidal position embedding of the text tower: all sines, then all cosines.
 
     Args:
-        length: number of places.
-        dim: width; an odd one ends in a zero.
-        last_included: whether the longest wavelength is one of the steps, as in the release, or the
-            step after the last, as in transformers.
+        length: number of positions.
+        dim: width; if odd, the last value is zero.
+        last_included: True includes the longest wavelength, as in the release; False ends one step
+            before it, as in transformers.
 
     Returns:
         float32 [length, dim], wavelengths from 2π to 2π * 10,000 in geometric steps.

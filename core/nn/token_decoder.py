@@ -1,4 +1,4 @@
-"""The decoder over a whole clip that masked modelling and token shuffling share."""
+"""Transformer decoder over all tokens of a clip, shared by masked modeling and token shuffling."""
 
 import equinox as eqx
 import jax
@@ -10,24 +10,25 @@ from prismlab.core.nn import layers, transformer_stack
 
 
 class TokenDecoder(eqx.Module):
-    """Visible tokens -> width of the decoder -> filled with mask tokens -> Transformer -> head.
+    """Masked token decoder (MAE-style): predict all tokens of a clip from the visible ones.
 
-    Sequence: project, fill the hidden slots with one learnable mask token, optionally permute the
-    whole sequence, add the learnable position table in natural order, decode, predict.
+    Steps: project to the decoder width, fill masked positions with a learnable mask token, optionally
+    permute the sequence, add the learnable position embedding in natural order, apply the Transformer,
+    predict with a linear head.
 
     Args (constructor):
         video_dim: width of the student's tokens.
-        out_dim: numbers to predict for each token.
-        tokens: s, tokens of a whole clip.
+        out_dim: width of the prediction for each token.
+        tokens: s, number of tokens in a full clip.
         dim: width of the decoder.
-        depth: Transformer layers.
-        heads: attention heads.
+        depth: number of Transformer layers.
+        heads: number of attention heads.
         mlp_dim: hidden width of the feed-forward layers.
-        remat: what the backward pass recomputes, see prismlab.core.nn.transformer_stack.
-        key: initial weights.
+        remat: rematerialization policy, see prismlab.core.nn.transformer_stack.
+        key: JAX key for the initial weights.
 
     Source: VideoPrism 2.3.2, C.2, Table 11 (D -> 512, 4 layers, MLP 2048, -> teacher width), Algorithm 1.
-    Mask token and positions at decoder width follow MAE; the paper leaves it open.
+    Mask token and positions at decoder width follow MAE; the paper does not specify them.
     """
 
     project: layers.Linear
@@ -52,7 +53,7 @@ class TokenDecoder(eqx.Module):
     ):
         self.project = layers.Linear(video_dim, dim, key=keys.fold(key, "project"))
         self.mask_token = 0.02 * jax.random.normal(keys.fold(key, "mask_token"), (dim,))
-        # As strong as a table of sines: much weaker, and the decoder learns late where a token stands.
+        # Similar magnitude to sinusoids; with much smaller values the decoder learns positions late.
         self.position = 0.5 * jax.random.normal(keys.fold(key, "position"), (tokens, dim))
         self.transformer = transformer_stack.Stack(
             depth, dim, heads, mlp_dim, remat=remat, key=keys.fold(key, "transformer")
@@ -66,11 +67,11 @@ class TokenDecoder(eqx.Module):
         """Predict every token of the clip from the visible ones.
 
         Args:
-            seen: the student's visible tokens and their places.
-            permutation: int32 [b, s], slot i receives token permutation[i]; None keeps natural order.
+            seen: the student's visible tokens and their token indices.
+            permutation: int32 [b, s], position i receives token permutation[i]; None keeps natural order.
 
         Returns:
-            [b, s, out_dim], slot i predicts token i of the intact clip.
+            [b, s, out_dim], position i predicts token i of the unmasked clip.
         """
         visible = self.project(seen.x)
         batch, tokens, dim = visible.shape[0], *self.position.shape

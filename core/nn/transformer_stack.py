@@ -1,4 +1,4 @@
-"""A transformer block, and a stack of identical ones held as one module with layers on axis 0."""
+"""Transformer block, and a stack of identical blocks with parameters stacked on axis 0 (scan over layers)."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from prismlab.core import errors, keys
 from prismlab.core.nn import layers, packing
 from prismlab.core.parallel import mesh
 
-# What a backward pass may keep from the forward pass; "none" keeps everything (no recomputation).
+# Rematerialization policies: what the forward pass saves for the backward pass; "none" disables remat.
 REMAT_POLICIES: dict[str, Any] = {
     "none": None,
     "nothing_saveable": jax.checkpoint_policies.nothing_saveable,
@@ -22,15 +22,17 @@ REMAT_POLICIES: dict[str, Any] = {
 
 
 def key_padding(paddings: Float[Array, "b n"]) -> Bool[Array, "b 1 1 n"]:
-    """Return which places may be looked at, from paddings (1.0 where padded)."""
+    """Return the attention mask of keys from paddings (1.0 where padded)."""
     return (paddings < 0.5)[:, None, None, :]
 
 
 class Block(eqx.Module):
-    """One transformer layer: attention and feed-forward, each with a skip connection.
+    """Transformer layer: self-attention and feed-forward, each with a residual connection.
 
-    Source: public release, layers.py; norm policies "pre" (video, and text up to large), "primer_hybrid"
-    (giant's text tower: a norm before and after), "post", "post_skip" (after the skip connection).
+    Norm policies: "pre" (video, and text up to large), "primer_hybrid" (text tower of giant: a norm before
+    and after each branch), "post" (after the branch), "post_skip" (after the residual connection).
+
+    Source: public release, layers.py.
     """
 
     attention_norm: layers.LayerNorm
@@ -53,7 +55,7 @@ class Block(eqx.Module):
         residual_scale: float = 1.0,
         key: PRNGKeyArray,
     ):
-        """Draw the layer; residual_scale multiplies the last matrix of both branches at the start.
+        """Initialize the layer; residual_scale multiplies the initial output matrix of both branches.
 
         Raises:
             UserError: for an unknown norm policy.
@@ -95,7 +97,7 @@ class Block(eqx.Module):
         allowed: Bool[Array, "#b 1 #n n"] | None = None,
         layout: packing.Grid | None = None,
     ) -> Float[Array, "b n d"]:
-        """Apply the layer; arguments as in `Stack`, except that paddings reach the feed-forward only."""
+        """Apply the layer; arguments as in `Stack`, except that paddings only affect the feed-forward."""
         x = self._skip(
             x,
             self.attention_norm,
@@ -106,9 +108,9 @@ class Block(eqx.Module):
 
 
 class Stack(eqx.Module):
-    """Identical blocks, every parameter stacked on axis 0.
+    """Stack of identical transformer blocks, with every parameter stacked on axis 0.
 
-    `scan=True` compiles one layer and loops over it; `scan=False` unrolls. Same parameters, same numbers.
+    `scan=True` compiles one layer and loops over it; `scan=False` unrolls. Same parameters, same outputs.
     """
 
     blocks: Block
@@ -131,17 +133,17 @@ class Stack(eqx.Module):
         remat: str = "nothing_saveable",
         key: PRNGKeyArray,
     ):
-        """Draw all layers.
+        """Initialize all layers.
 
         Args:
             count: number of layers, at least 1.
             dim: width of the tokens.
-            heads: attention heads; must divide dim.
+            heads: number of attention heads; must divide dim.
             mlp_dim: hidden width of the feed-forward layers.
             activation: "gelu" (video) or "relu" (text).
             norm_policy: see `Block`.
             atten_logit_cap: see `layers.attend`.
-            residual_scale: initial factor on what each branch adds; 0.05 starts near the identity.
+            residual_scale: initial factor on each residual branch; 0.05 starts near the identity.
             scan: loop over layers instead of unrolling them.
             remat: name of a policy in REMAT_POLICIES.
             key: a typed JAX key.
@@ -179,13 +181,13 @@ class Stack(eqx.Module):
         allowed: Bool[Array, "#b 1 #n n"] | None = None,
         layout: packing.Grid | None = None,
     ) -> Float[Array, "b n d"]:
-        """Apply all layers in turn.
+        """Apply all layers in sequence.
 
         Args:
             x: float [b, n, d].
-            paddings: 1.0 where a token is padding: it is not looked at, and its feed-forward adds nothing.
-            allowed: True where place i may look at place j; replaces what paddings would say.
-            layout: packed tokens attend on this grid; its own `allowed` then decides.
+            paddings: 1.0 where a token is padding: masked as a key, with zero feed-forward output.
+            allowed: attention mask, True where token i may attend to token j; overrides paddings.
+            layout: token grid for packed tokens; its own `allowed` mask is used.
 
         Returns:
             float [b, n, d] in x's dtype.
@@ -200,7 +202,7 @@ class Stack(eqx.Module):
 
         policy = REMAT_POLICIES[self.remat]
         if policy is not None:
-            # Inside a scan the compiler cannot merge the two forward passes, so no guard is needed.
+            # prevent_cse is not needed inside a scan, where the compiler cannot merge the two forward passes.
             one_layer = jax.checkpoint(one_layer, policy=policy, prevent_cse=not self.scan)
         if self.scan:
             return jax.lax.scan(lambda x, layer: (one_layer(x, layer), None), x, arrays)[0]

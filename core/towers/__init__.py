@@ -1,1 +1,1 @@
-"""Encoders: the video tower, the text tower and their preset sizes."""
+"""Encoders: video tower, text tower and size presets."""

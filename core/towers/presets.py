@@ -1,19 +1,19 @@
-"""Sizes of the towers, from one laptop to the paper's giant."""
+"""Model size presets: nano, tiny, small, and VideoPrism base, large and giant."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """The numbers that fix the size of a video tower and of the text tower beside it.
+    """Size of a video tower and its text tower: widths, heads and layer counts.
 
     Args:
-        dim: width of every token.
-        heads: attention heads; must divide dim.
+        dim: token width.
+        heads: number of attention heads; must divide dim.
         mlp_dim: hidden width of the video tower's feed-forward layers (the text tower uses 4 * dim).
-        spatial_layers: layers that attend inside one frame.
-        temporal_layers: layers that attend along time at one location.
-        text_layers: layers of the text tower.
+        spatial_layers: number of layers that attend within a frame.
+        temporal_layers: number of layers that attend over time at each location.
+        text_layers: number of layers of the text tower.
 
     Source: VideoPrism, Table 9 and appendix B; widths of base and large from the public release.
     """
@@ -27,7 +27,7 @@ class Size:
 
 
 def nano() -> Size:
-    """Return the size for smoke runs: seconds on a laptop."""
+    """Return the size for smoke tests: seconds on a laptop."""
     return Size(dim=64, heads=2, mlp_dim=256, spatial_layers=2, temporal_layers=1, text_layers=1)
 
 

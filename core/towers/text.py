@@ -1,4 +1,4 @@
-"""The text tower: a causal transformer whose class token, appended last, sums up the caption."""
+"""Text tower: causal Transformer encoder for captions, pooled by a class token at the end."""
 
 import math
 from typing import ClassVar
@@ -15,12 +15,12 @@ from prismlab.core.towers import presets
 
 
 class TextTower(eqx.Module):
-    """Token embeddings, sines, a ReLU transformer, a class token at the end, a last norm.
+    """Text encoder: token embeddings, sinusoidal positions, Transformer (ReLU), class token at the end, norm.
 
     Source: VideoPrism appendix C.1 (CoCa's unimodal text decoder); public release, encoders.py.
     """
 
-    inputs: ClassVar[tuple[str, ...]] = ("text_ids", "text_paddings")  # fields of Batch that it reads
+    inputs: ClassVar[tuple[str, ...]] = ("text_ids", "text_paddings")  # fields of Batch that this tower reads
 
     token_table: Float[Array, "vocabulary d"]
     class_token: Float[Array, "1 1 d"]
@@ -42,17 +42,17 @@ class TextTower(eqx.Module):
         dtype: str = "float32",
         key: PRNGKeyArray,
     ):
-        """Draw the tower.
+        """Initialize the tower.
 
         Args:
             size: dim, heads and text_layers are used; the feed-forward width is 4 * dim.
             vocabulary: number of token ids.
             atten_logit_cap: see `layers.attend`.
-            norm_policy: "pre"; giant uses "primer_hybrid".
-            causal: a token sees only itself and what came before.
+            norm_policy: "pre"; giant uses "primer_hybrid" (see `transformer_stack.Block`).
+            causal: use causal attention.
             scan: loop over layers instead of unrolling them.
-            remat: what the backward pass keeps, see `transformer_stack.REMAT_POLICIES`.
-            dtype: of activations, "float32" or "bfloat16"; parameters stay float32.
+            remat: rematerialization policy, see `transformer_stack.REMAT_POLICIES`.
+            dtype: dtype of activations, "float32" or "bfloat16"; parameters stay float32.
             key: a typed JAX key.
         """
         std = 1.0 / math.sqrt(size.dim)
@@ -85,7 +85,7 @@ class TextTower(eqx.Module):
         return self.token_table.shape[0]
 
     def sines(self, length: int) -> Float[Array, "length d"]:
-        """Return the fixed positions of the first places."""
+        """Return the sinusoidal embeddings of the first `length` positions."""
         return positions.sinusoids(length, self.dim)
 
     def __call__(self, text_ids: Int[Array, "b l"], text_paddings: Float[Array, "b l"]) -> types.Encoded:
@@ -96,18 +96,18 @@ class TextTower(eqx.Module):
             text_paddings: float32 [b, l], 1.0 where padded.
 
         Returns:
-            Encoded(tokens=None, pooled=[b, d]), the class token after the last norm, not of unit length.
+            Encoded(tokens=None, pooled=[b, d]): the class token after the final norm, not L2-normalized.
         """
         batch, length = text_ids.shape
         scale = math.sqrt(self.dim)
         words = mesh.everywhere(self.token_table)[text_ids] * scale + self.sines(length)
-        # The class token stands last, so under a causal mask it alone sees the whole caption.
+        # The class token is last: with a causal mask, it alone attends to the full caption.
         last = jnp.broadcast_to(self.class_token * scale, (batch, 1, self.dim))
         x = jnp.concatenate([words, last], axis=1).astype(self.dtype)
         paddings = jnp.pad(text_paddings, ((0, 0), (0, 1)))
         allowed = transformer_stack.key_padding(paddings)
         if self.causal:
-            # As in the release: with a causal mask, padded places do not look at anything either.
+            # As in the release: with a causal mask, padded queries are masked as well.
             before = jnp.tril(jnp.ones((length + 1, length + 1), bool))
             allowed = allowed & allowed.swapaxes(-1, -2) & before
         x = self.norm(self.transformer(x, paddings, allowed=allowed))
@@ -115,14 +115,14 @@ class TextTower(eqx.Module):
 
 
 class EvenSinesTextTower(TextTower):
-    """The tower as transformers computes it: the same but for the wavelengths of the positions.
+    """Text tower with the position wavelengths of Hugging Face transformers; otherwise equal to TextTower.
 
-    The released weights were trained with the wavelengths of `TextTower`; the embeddings differ a
-    little. `released.load` takes this tower for a file that holds those positions.
+    The released weights were trained with the wavelengths of `TextTower`, so the embeddings differ
+    slightly. `released.load` uses this class for files that contain the positions of transformers.
 
     Source: transformers, modeling_videoprism.py (the positions are a stored buffer there).
     """
 
     def sines(self, length: int) -> Float[Array, "length d"]:
-        """Return the fixed positions of the first places."""
+        """Return the sinusoidal embeddings of the first `length` positions."""
         return positions.sinusoids(length, self.dim, last_included=False)

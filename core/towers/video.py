@@ -1,4 +1,4 @@
-"""The video tower: the factorised encoder and the head that gives one vector a clip."""
+"""Video tower: factorized space-time encoder and attention pooler."""
 
 from typing import Any, ClassVar
 
@@ -9,19 +9,19 @@ from prismlab.core import errors, keys, types
 from prismlab.core.nn import pooling, transformer_stack
 from prismlab.core.towers import presets, video_encoder
 
-# The tower's callers cut clips as its encoder does, and name the encoder beside it.
+# Re-exported for users of the tower.
 FactorizedVideoEncoder = video_encoder.FactorizedVideoEncoder
 patchify = video_encoder.patchify
 
 
 class VideoTower(eqx.Module):
-    """The encoder, and beside it the head that gives one vector a clip.
+    """Video encoder with an optional attention pooler that returns one vector per clip.
 
-    Source: VideoPrism section 2.3.1 (MAP head over all tokens); the extra full-attention layers before
-    the pooler, `auxiliary_layers`, are in the public video-text release only (2 of them).
+    Source: VideoPrism section 2.3.1 (MAP head over all tokens). The full-attention layers before the
+    pooler, `auxiliary_layers`, are part of the public video-text release only (2 layers).
     """
 
-    inputs: ClassVar[tuple[str, ...]] = ("video",)  # fields of Batch that it reads
+    inputs: ClassVar[tuple[str, ...]] = ("video",)  # fields of Batch that this tower reads
 
     encoder: video_encoder.FactorizedVideoEncoder
     auxiliary: transformer_stack.Stack | None
@@ -49,26 +49,26 @@ class VideoTower(eqx.Module):
         dtype: str = "float32",
         key: PRNGKeyArray,
     ):
-        """Draw the tower.
+        """Initialize the tower.
 
         Args:
             size: see `presets.Size`.
-            frames: see `video_encoder.FactorizedVideoEncoder`, as for all arguments not named here.
+            frames: length of the temporal position table, see `video_encoder.FactorizedVideoEncoder`.
             resolution: side of a frame in pixels.
             patch: side of a patch in pixels.
-            pooler_heads: heads of the pooler; size.heads if None.
-            pooler_dim: width of all the pooler's heads together; 4 * size.dim if None.
-            auxiliary_layers: full-attention layers between encoder and pooler.
-            use_pooler: False leaves the tower without a pooler and without auxiliary layers.
+            pooler_heads: number of heads of the pooler; size.heads if None.
+            pooler_dim: total width of the pooler's heads; 4 * size.dim if None.
+            auxiliary_layers: number of full-attention layers between encoder and pooler.
+            use_pooler: False builds the tower without pooler and auxiliary layers.
             atten_logit_cap: see `layers.attend`.
             norm_policy: see `transformer_stack.Block`.
             scan: loop over layers instead of unrolling them.
-            remat: what the backward pass keeps.
-            position_std: first deviation of both position tables.
+            remat: rematerialization policy, see `transformer_stack.REMAT_POLICIES`.
+            position_std: initial standard deviation of both position tables; None means LeCun normal.
             patch_gain: see `video_encoder.FactorizedVideoEncoder`.
-            spatial_residual_scale: initial factor on what spatial layers add.
-            temporal_residual_scale: initial factor on what temporal layers add.
-            dtype: of activations.
+            spatial_residual_scale: initial factor on the residual branches of spatial layers.
+            temporal_residual_scale: initial factor on the residual branches of temporal layers.
+            dtype: dtype of activations.
             key: a typed JAX key.
         """
         shared: dict[str, Any] = {
@@ -94,7 +94,7 @@ class VideoTower(eqx.Module):
         self.pooler = None
         if auxiliary_layers and not use_pooler:
             raise errors.UserError(
-                "auxiliary_layers feed the pooler: set use_pooler=True or auxiliary_layers=0."
+                "auxiliary_layers require a pooler; set use_pooler=True or auxiliary_layers=0."
             )
         if auxiliary_layers:
             self.auxiliary = transformer_stack.Stack(
@@ -112,7 +112,7 @@ class VideoTower(eqx.Module):
 
     @property
     def dim(self) -> int:
-        """Width of tokens and of the pooled vector, d."""
+        """Width of the tokens and of the pooled vector, d."""
         return self.encoder.patch_projection.bias.shape[-1]
 
     @property
@@ -122,12 +122,12 @@ class VideoTower(eqx.Module):
 
     @property
     def frames(self) -> int:
-        """Frames of the temporal position table, t."""
+        """Number of frames in the temporal position table, t."""
         return self.encoder.temporal_positions.shape[0]
 
     @property
     def patches(self) -> int:
-        """Patches of a frame at the tower's own resolution, n."""
+        """Number of patches per frame at the tower's resolution, n."""
         rows, columns = self.encoder.spatial_positions.shape
         return rows * columns
 
@@ -142,13 +142,13 @@ class VideoTower(eqx.Module):
         return self.encoder.spatial_positions.shape[0] * self.encoder.patch
 
     def pool(self, x: Float[Array, "b m d"]) -> Float[Array, "b d"]:
-        """Return one vector an example from encoder tokens, through the auxiliary layers if there are any.
+        """Pool encoder tokens to one vector per example, after the auxiliary layers if there are any.
 
         Raises:
             UserError: if the tower has no pooler.
         """
         if self.pooler is None:
-            raise errors.UserError("this tower has no pooler: build it with use_pooler=True.")
+            raise errors.UserError("this tower has no pooler; build it with use_pooler=True.")
         return self.pooler(x if self.auxiliary is None else self.auxiliary(x))
 
     def __call__(
@@ -161,11 +161,11 @@ class VideoTower(eqx.Module):
 
         Args:
             video: float [b, t, height, width, 3] in [0, 1].
-            place: int32 [b, m], ascending indices of visible tokens; None means all.
-            tube: promise that place holds the same patches in every frame (static).
+            place: int32 [b, m], ascending token indices of the visible tokens; None means all.
+            tube: if True, place must contain the same patches in every frame (static).
 
         Returns:
-            Encoded(tokens of the encoder, pooled [b, d] or None without a pooler).
+            Encoded(tokens=encoder tokens, pooled=[b, d], or None without a pooler).
         """
         tokens = self.encoder(video, place, tube=tube)
         return types.Encoded(tokens=tokens, pooled=None if self.pooler is None else self.pool(tokens.x))

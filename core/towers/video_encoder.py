@@ -1,4 +1,4 @@
-"""The factorised space-time video encoder, dense or on visible tokens only."""
+"""Factorized space-time video encoder (VideoPrism, ViViT), on all tokens or on visible tokens only."""
 
 from typing import Any
 
@@ -14,17 +14,17 @@ from prismlab.core.towers import presets
 
 
 def patchify(video: Float[Array, "b t height width 3"], patch: int) -> Float[Array, "b t n v"]:
-    """Cut every frame into square patches.
+    """Split each frame into square patches.
 
     Args:
         video: float [b, t, height, width, 3].
         patch: side of a patch in pixels; must divide height and width.
 
     Returns:
-        float [b, t, n, patch * patch * 3]; patches row by row, inside one: row, column, channel.
+        float [b, t, n, patch * patch * 3]; patches row-major, values ordered by row, column, channel.
 
     Raises:
-        UserError: if a frame is not square or not a whole number of patches.
+        UserError: if a frame is not square or its side is not divisible by the patch.
     """
     b, t, height, width, channels = video.shape
     if height != width or height % patch:
@@ -38,16 +38,18 @@ def patchify(video: Float[Array, "b t height width 3"], patch: int) -> Float[Arr
 
 
 def _take(x: Array, index: Array) -> Array:
-    # x [b, s, ...], index [b, m] -> [b, m, ...]; an index outside gives NaN, which nobody overlooks.
+    # x [b, s, ...], index [b, m] -> [b, m, ...]; out-of-range indices give NaN, so that they are noticed.
     return jax.vmap(lambda row, chosen: row.at[chosen].get(mode="fill", fill_value=jnp.nan))(x, index)
 
 
 class FactorizedVideoEncoder(eqx.Module):
-    """Patches, then attention inside each frame, then attention along time at each location.
+    """Factorized video encoder: patch embedding, attention within each frame, then attention over time.
 
-    Source: VideoPrism section 2.2 and appendix B (ViViT's factorised encoder without the spatial
-    pooling); public release, encoders.py. Masked inputs (section 2.3.2): the encoder sees only the
-    visible tokens, and what it computes for them equals a dense pass in which the others are padding.
+    With masked inputs (section 2.3.2) the encoder processes only the visible tokens; the result equals a
+    dense pass in which the other tokens are padding.
+
+    Source: VideoPrism section 2.2 and appendix B (ViViT's factorized encoder without spatial pooling);
+    public release, encoders.py.
     """
 
     patch_projection: layers.Linear
@@ -78,31 +80,32 @@ class FactorizedVideoEncoder(eqx.Module):
         dtype: str = "float32",
         key: PRNGKeyArray,
     ):
-        """Draw the encoder.
+        """Initialize the encoder.
 
         Args:
             size: dim, heads, mlp_dim, spatial_layers and temporal_layers are used.
-            frames: length of the temporal position table; other lengths are interpolated.
-            resolution: side of a frame in pixels, for the spatial table; others are interpolated.
+            frames: length of the temporal position table; interpolated for other lengths.
+            resolution: side of a frame in pixels, for the spatial table; interpolated for others.
             patch: side of a patch in pixels; must divide resolution.
             atten_logit_cap: see `layers.attend`.
             norm_policy: see `transformer_stack.Block`.
             scan: loop over layers instead of unrolling them.
-            remat: what the backward pass keeps, see `transformer_stack.REMAT_POLICIES`.
-            position_std: first deviation of both position tables; None means lecun-normal.
-            patch_gain: initial factor on the patch projection, whose bias then maps mid-grey to zero; small
-                towers learn shapes much sooner with 16. None keeps the release's plain initial weights.
-            spatial_residual_scale: initial factor on what spatial layers add.
-            temporal_residual_scale: initial factor on what temporal layers add; 0.05 starts near identity.
-            dtype: of activations, "float32" or "bfloat16"; parameters stay float32.
+            remat: rematerialization policy, see `transformer_stack.REMAT_POLICIES`.
+            position_std: initial standard deviation of both position tables; None means LeCun normal.
+            patch_gain: initial factor on the patch projection, with a bias that maps mid-grey to zero; with
+                16, small towers learn shapes much faster. None uses the initial weights of the release.
+            spatial_residual_scale: initial factor on the residual branches of spatial layers.
+            temporal_residual_scale: initial factor on the residual branches of temporal layers; 0.05
+                starts near the identity.
+            dtype: dtype of activations, "float32" or "bfloat16"; parameters stay float32.
             key: a typed JAX key.
 
         Raises:
-            UserError: if patch does not divide resolution, or from the layers' own checks.
+            UserError: if resolution is not divisible by patch, or a layer rejects its sizes.
         """
         if resolution % patch:
             raise errors.UserError(
-                f"patch must divide resolution; got patch {patch}, resolution {resolution}."
+                f"resolution must be divisible by patch; got patch {patch}, resolution {resolution}."
             )
         side = resolution // patch
         shared: dict[str, Any] = {
@@ -155,7 +158,7 @@ class FactorizedVideoEncoder(eqx.Module):
         *,
         tube: bool = False,
     ) -> types.Tokens:
-        """Encode clips; arguments as in `features`, whose first result this is."""
+        """Encode clips; same arguments as `features`, returns its first output."""
         return self.features(video, place, frame_paddings, tube=tube)[0]
 
     def features(
@@ -166,21 +169,21 @@ class FactorizedVideoEncoder(eqx.Module):
         *,
         tube: bool = False,
     ) -> tuple[types.Tokens, Float[Array, "b m d"]]:
-        """Encode clips and return the tokens of both halves.
+        """Encode clips and return the output tokens and the features of the spatial encoder.
 
         Args:
             video: float [b, t, height, width, 3] in [0, 1]; height equals width.
-            place: int32 [b, m], ascending indices (frame * n + patch) of the visible tokens, each in
-                [0, t * n); hidden pixels never enter the computation. None means all are visible.
-            frame_paddings: float [b, t], 1.0 where a frame is padding; what is returned for tokens of
-                such a frame has no meaning.
-            tube: promise that place holds the same patches in every frame (static).
+            place: int32 [b, m], ascending token indices (frame * n + patch) of the visible tokens, in
+                [0, t * n); masked pixels are not used. None means all tokens are visible.
+            frame_paddings: float [b, t], 1.0 where a frame is padding; the outputs of its tokens are
+                undefined.
+            tube: if True, place must contain the same patches in every frame (static).
 
         Returns:
-            Tokens after the temporal half, and float [b, m, d] after the spatial half and its norm.
+            Tokens after the temporal encoder, and float [b, m, d] after the spatial encoder and its norm.
 
         Raises:
-            UserError: for frames of a wrong shape, or a tube whose tokens are not a multiple of t.
+            UserError: if frames have a wrong shape, or with tube if m is not a multiple of t.
         """
         patches = patchify(video, self.patch).astype(self.dtype)
         b, t, n, values = patches.shape
@@ -191,7 +194,7 @@ class FactorizedVideoEncoder(eqx.Module):
             if place.shape[1] % t:
                 raise errors.UserError(
                     f"a tube mask keeps the same patches in all {t} frames; got {place.shape[1]} visible "
-                    "tokens, which is not a multiple. Use tube=False or another mask."
+                    f"tokens, which is not a multiple of {t}. Use tube=False or another mask."
                 )
             chosen = place[:, : place.shape[1] // t]
             kept = _take(patches.transpose(0, 2, 1, 3), chosen).transpose(0, 2, 1, 3)
@@ -215,7 +218,7 @@ class FactorizedVideoEncoder(eqx.Module):
         where: Float[Array, "#b 1 c d"],
         frame_paddings: Float[Array, "b t"] | None,
     ) -> tuple[Float[Array, "b m d"], Float[Array, "b m d"]]:
-        # c patches in every frame: rows of attention are whole frames, then whole locations.
+        # c patches in every frame: attention rows are full frames, then full locations.
         b, t, c, _ = patches.shape
         x = self.patch_projection(patches) + where
         by_frame = by_place = None
@@ -237,7 +240,7 @@ class FactorizedVideoEncoder(eqx.Module):
         n: int,
         frame_paddings: Float[Array, "b t"] | None,
     ) -> tuple[Float[Array, "b m d"], Float[Array, "b m d"]]:
-        # Any set of places: token-wise work on m tokens, attention products on a frame x location grid.
+        # Any set of tokens: token-wise layers run on m tokens, attention runs on a frame x location grid.
         frame, patch = place // n, place % n
         paddings = present = None
         if frame_paddings is not None:

@@ -1,1 +1,1 @@
-"""Released weights: model presets, weight formats, and loading and saving them."""
+"""Released VideoPrism weights: model configurations, weight formats, loading and saving."""

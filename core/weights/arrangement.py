@@ -1,4 +1,4 @@
-"""How one array lies in another layout: a rearrangement and its inverse, never arithmetic."""
+"""Array conversions between weight formats: reshapes and transposes with their inverses."""
 
 import dataclasses
 import math
@@ -10,12 +10,12 @@ Shape = tuple[int, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Arrangement:
-    """A rearrangement of an array's numbers; going there and back gives the same bits.
+    """Invertible rearrangement (reshape, transpose) of an array; the round trip is bitwise exact.
 
     Args:
-        there: our array -> the other layout's.
-        back: (the other layout's array, our shape) -> ours.
-        shape: our shape -> the other layout's.
+        there: our array -> array of the other format.
+        back: (array of the other format, our shape) -> our array.
+        shape: our shape -> shape in the other format.
     """
 
     there: Callable[[Any], Any]
@@ -40,13 +40,13 @@ TRANSPOSED = Arrangement(lambda x: x.T, lambda x, shape: x.T, lambda shape: shap
 FLAT = Arrangement(
     lambda x: x.reshape(-1), lambda x, shape: x.reshape(shape), lambda shape: (math.prod(shape),)
 )
-# w [d, h, k] of a map into heads, as the [h * k, d] matrix of a PyTorch Linear.
+# HeadsIn.w [d, h, k] -> weight [h * k, d] of a PyTorch Linear.
 HEADS_IN = Arrangement(
     lambda x: x.reshape(x.shape[0], -1).T,
     lambda x, shape: x.T.reshape(shape),
     lambda shape: (math.prod(shape[1:]), shape[0]),
 )
-# w [d, h, k] of the map back from heads, as the [d, h * k] matrix of a PyTorch Linear.
+# HeadsOut.w [d, h, k] -> weight [d, h * k] of a PyTorch Linear.
 HEADS_OUT = Arrangement(
     lambda x: x.reshape(x.shape[0], -1),
     lambda x, shape: x.reshape(shape),

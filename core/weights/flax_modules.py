@@ -1,7 +1,7 @@
-"""The public models as Flax modules, their weights as Flax variables: for code bases that train with Flax.
+"""Flax interface: public models as Flax modules and their weights as Flax variables.
 
-The variables carry the release's names (`variables["params"]["spatial_ln"]["scale"]`), so a tree from the
-official code fits, and ours fits there.
+The variables have the names of the release (`variables["params"]["spatial_ln"]["scale"]`), so they can be
+exchanged with the official code.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ Variables = Mapping[str, Any]
 
 
 def variables(model: release_models.Model) -> dict[str, Any]:
-    """Return a model's arrays as Flax variables, {"params": nested dictionary}, with the release's names.
+    """Convert a model to Flax variables, {"params": nested dictionary}, with the names of the release.
 
     Args:
         model: any public model; its arrays are shared, not copied, and may be traced.
@@ -32,15 +32,15 @@ def variables(model: release_models.Model) -> dict[str, Any]:
 
 
 def model(name_or_config: str | Mapping[str, Any], variables: Variables, *, dtype: str = "float32") -> Any:
-    """Return the model that holds a tree of Flax variables; the inverse of `variables`.
+    """Convert Flax variables to a model; the inverse of `variables`.
 
     Args:
         name_or_config: see `released.build`.
-        variables: {"params": ...} with the release's names; arrays may be traced.
-        dtype: of activations.
+        variables: {"params": ...} with the names of the release; arrays may be traced.
+        dtype: dtype of activations.
 
     Raises:
-        UserError: one line for every array that is missing, unknown or of a wrong shape.
+        UserError: one line for each array that is missing, unknown or has a wrong shape.
     """
     config = release_config.checked(name_or_config)
     empty = weight_formats.abstract(config, dtype)
@@ -49,7 +49,7 @@ def model(name_or_config: str | Mapping[str, Any], variables: Variables, *, dtyp
     faults = [f"missing: {name} {table[name].shape}" for name in sorted(table.keys() - flat.keys())]
     faults += [f"unknown: {name}" for name in sorted(flat.keys() - table.keys())]
     faults += [
-        f"wrong shape: {name} wanted {table[name].shape}, got {jnp.shape(flat[name])}"
+        f"wrong shape: {name} expected {table[name].shape}, got {jnp.shape(flat[name])}"
         for name in sorted(table.keys() & flat.keys())
         if jnp.shape(flat[name]) != table[name].shape
     ]
@@ -61,11 +61,11 @@ def model(name_or_config: str | Mapping[str, Any], variables: Variables, *, dtyp
 
 
 class Released(linen.Module):
-    """A public model as a Flax module: the same numbers and gradients as ours, parameters held by Flax.
+    """Flax module of a public model, with parameters managed by Flax; same outputs and gradients.
 
     Args:
         name_or_config: see `released.build`.
-        dtype: of activations.
+        dtype: dtype of activations.
     """
 
     name_or_config: Any
@@ -73,15 +73,15 @@ class Released(linen.Module):
 
     @linen.compact
     def __call__(self, *inputs: Any, **named: Any) -> Any:
-        """Run the model.
+        """Apply the model.
 
         Args:
-            inputs: what `released.encode_video` (video_encoder), `released.embed` (video_text) or
-                `released.classify` (video_classifier) takes after the model.
-            named: the same, by name.
+            inputs: positional arguments, after the model, of `released.encode_video` (video_encoder),
+                `released.embed` (video_text) or `released.classify` (video_classifier).
+            named: keyword arguments of that function.
 
         Returns:
-            What that function returns.
+            The output of that function.
         """
         given = self.name_or_config
         config = release_config.checked(given if isinstance(given, str) else dict(given))
@@ -89,7 +89,7 @@ class Released(linen.Module):
             fresh = release_models.build(config, keys.fold(self.make_rng("params"), "released"))
             parts = variables(fresh)["params"]
         else:
-            # Flax asks an initial value for its shapes alone.
+            # Flax only checks the shapes of these initial values.
             shapes = variables(weight_formats.abstract(config))["params"]
             parts = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
         held = {name: self.param(name, lambda _, part=part: part) for name, part in parts.items()}

@@ -1,7 +1,7 @@
-"""Which array of the Hugging Face layout is which field of ours, and the config.json that goes with it.
+"""Hugging Face weight format: mapping of array names to our fields, and the matching config.json.
 
-Source: transformers 5.24, modeling_videoprism.py and configuration_videoprism.py. Its layer norms store
-their scale zero-centred and apply 1 + scale, as the release and we do, so no number changes on the way.
+Source: transformers 5.24, modeling_videoprism.py and configuration_videoprism.py. Its layer norms store a
+zero-centred scale and apply 1 + scale, as in the release and here, so values are converted unchanged.
 """
 
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from typing import Any
 
 from prismlab.core.weights import arrangement as arrange
 
-# Name in transformers -> (our field, how the array lies there). `{}` stands for the layer's number: a stack's
-# arrays have the layer on axis 0 with us and are one array a layer there.
+# Name in transformers -> (our field, conversion to its array). `{}` is the layer index: our stacks have the
+# layers on axis 0, transformers has one array per layer.
 Names = dict[str, tuple[str, arrange.Arrangement]]
 
 _ATTENTION: Names = {
@@ -38,7 +38,7 @@ _BLOCK: Names = {
     **_under("mlp.fc1.", "feed.inner.", _LINEAR),
     **_under("mlp.fc2.", "feed.outer.", _LINEAR),
 }
-# transformers has no norm after a branch (the giant's text tower has); these two names are ours.
+# transformers has no norm after a branch (giant's text tower needs it); these two names are our own.
 _HYBRID_BLOCK: Names = {
     **_BLOCK,
     **_under("layernorm_before_post.", "attention_post_norm.", _NORM),
@@ -63,7 +63,7 @@ _TEXT_TOWER: Names = {
     "embeddings.token_embedding.weight": ("token_table", arrange.SAME),
     **_under("layernorm.", "norm.", _NORM),
 }
-# Buffers beside the text tower's arrays: computed from their shape, stored all the same.
+# Buffers of the text tower in transformers: stored in the file, but computed from their shape.
 POSITIONS = "text_model.embeddings.position_embedding"
 POSITION_IDS = "text_model.embeddings.position_ids"
 LONGEST_TEXT = 64
@@ -82,7 +82,7 @@ def _encoder(norm_policy: str) -> Names:
 
 
 def names(config: Mapping[str, Any]) -> Names:
-    """Return the table of one model.
+    """Return the name table of a model: name in transformers -> (our field, conversion).
 
     Args:
         config: from `release_config.checked`.
@@ -108,7 +108,7 @@ def names(config: Mapping[str, Any]) -> Names:
 
 
 def config_json(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what transformers reads beside the weights to build the same model.
+    """Return the config.json with which transformers builds the same model.
 
     Args:
         config: from `release_config.checked`.
@@ -118,7 +118,7 @@ def config_json(config: Mapping[str, Any]) -> dict[str, Any]:
     shared = {
         "hidden_size": config["model_dim"],
         "num_attention_heads": config["num_heads"],
-        # No cap is a cap so wide that it changes no digit: transformers divides by it and has no other way.
+        # transformers always divides by the cap; 1e6 has no effect and stands for no cap.
         "attn_logit_softcapping": float(config["atten_logit_cap"] or 1e6),
         "layer_norm_eps": 1e-6,
         "qkv_bias": True,

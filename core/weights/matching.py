@@ -1,4 +1,4 @@
-"""Whether a file of weights fits a model: every fault by name at once, and the preset that would fit."""
+"""Check that a weight file fits a model: report all mismatched arrays, and the preset that does fit."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,12 +10,12 @@ from prismlab.core.nn import positions
 from prismlab.core.weights import hf_names, release_config, weight_files, weight_formats
 
 _FLOATING = ("float64", "float32", "float16", "bfloat16")
-# The text positions of both formulas differ by more than this from the second place on.
+# Tolerance: the text positions of both formulas differ by more than this from the second position on.
 _SAME_SINES = 1e-4
 
 
 def faults(table: Mapping[str, weight_formats.Entry], contents: weight_files.Contents) -> list[str]:
-    """Return one line for every array that is missing, unknown, of a wrong shape or not floating.
+    """Return one line for each array that is missing, unknown, of a wrong shape or not floating point.
 
     Args:
         table: from `weight_formats.entries`.
@@ -26,7 +26,7 @@ def faults(table: Mapping[str, weight_formats.Entry], contents: weight_files.Con
     lines += [f"unknown: {name} {shapes[name]}" for name in sorted(shapes.keys() - table.keys())]
     for name in sorted(table.keys() & shapes.keys()):
         if shapes[name] != table[name].shape:
-            lines.append(f"wrong shape: {name} wanted {table[name].shape}, got {shapes[name]}")
+            lines.append(f"wrong shape: {name} expected {table[name].shape}, got {shapes[name]}")
         elif contents.types[name] not in _FLOATING:
             lines.append(f"not floating: {name} is {contents.types[name]}")
     return lines
@@ -37,14 +37,14 @@ def _considered(table: Mapping[str, weight_formats.Entry], contents: weight_file
     if contents.layout == weight_formats.HUGGING_FACE:
         return [name for name in names if name not in (hf_names.POSITIONS, hf_names.POSITION_IDS)]
     if contents.step is not None and contents.config is None:
-        # A stage also holds objectives, and perhaps a pooler or a tower that this model has no use for.
+        # A stage also contains objectives, and possibly a pooler or a tower that this model does not use.
         parts = {"/".join(name.split("/")[:3]) for name in table}
         return [name for name in names if "/".join(name.split("/")[:3]) in parts]
     return names
 
 
 def presets(contents: weight_files.Contents) -> list[str]:
-    """Return the names of the presets that a file fits, array by array.
+    """Return the names of the presets whose arrays match a file.
 
     Args:
         contents: the open file.
@@ -62,22 +62,22 @@ def presets(contents: weight_files.Contents) -> list[str]:
 def require(
     config: Mapping[str, Any], table: Mapping[str, weight_formats.Entry], contents: weight_files.Contents
 ) -> None:
-    """Refuse a file that does not fit.
+    """Raise an error if a file does not fit the configuration.
 
     Args:
         config: from `release_config.checked`.
-        table: from `weight_formats.entries`, of this configuration and the file's layout.
+        table: from `weight_formats.entries`, of this configuration and the file's weight format.
         contents: the open file.
 
     Raises:
-        UserError: a line for every fault, under a line that names the preset that the file does fit.
+        UserError: a header with the preset that fits, if any, followed by one line per mismatch.
     """
     lines = faults(table, contents)
     if not lines:
         return
     fit = presets(contents)
     advice = (
-        f"it fits {' or '.join(repr(name) for name in fit)}: ask for that one."
+        f"it fits {' or '.join(repr(name) for name in fit)}; use that name instead."
         if fit
         else f"it fits no preset either; check `kind` ({config['kind']!r}) and the sizes."
     )
@@ -86,14 +86,14 @@ def require(
 
 
 def text_sines(config: Mapping[str, Any], contents: weight_files.Contents) -> str | None:
-    """Return whose text positions a file holds, None where it holds none.
+    """Return the formula of the text positions stored in a file, or None if it stores none.
 
     Args:
         config: from `release_config.checked`.
-        contents: the open file, which fits.
+        contents: the open file; must fit the configuration.
 
     Raises:
-        UserError: the file holds positions by another formula.
+        UserError: the stored positions match neither formula.
     """
     if config["kind"] != "video_text" or hf_names.POSITIONS not in contents.shapes:
         return None
@@ -106,5 +106,5 @@ def text_sines(config: Mapping[str, Any], contents: weight_files.Contents) -> st
                 return formula
     raise errors.UserError(
         f"released weights: {contents.path}: {hf_names.POSITIONS} {shape} is neither the release's table "
-        "of positions nor the one of transformers, so the text embeddings would not be those of its author."
+        "of positions nor that of transformers, so the text embeddings would be wrong."
     )

@@ -1,8 +1,8 @@
-"""Which array of the public release is which field of ours; nothing else knows both names."""
+"""Weight format of the public release (.npz): mapping of array names to our fields."""
 
 from collections.abc import Mapping
 
-# Release name -> our field. A stack's arrays have the layer on axis 0 on both sides.
+# Release name -> our field. Both formats stack layers on axis 0.
 _ATTENTION = {
     f"{part}/{leaf}": f"{part}.{leaf}" for part in ("query", "key", "value", "post") for leaf in ("w", "b")
 }
@@ -71,11 +71,11 @@ def _encoder_names(norm_policy: str) -> dict[str, str]:
 
 
 def names(kind: str, norm_policy: str = "pre", auxiliary: bool = False) -> dict[str, str]:
-    """Return the table of one model: array name in the .npz -> dotted path of our field.
+    """Return the name table of a model: array name in the .npz -> dotted path of our field.
 
     Args:
         kind: "video_encoder", "video_text" or "video_classifier".
-        norm_policy: of the video encoder; of a video_text model, its text tower's (its video side is "pre").
+        norm_policy: of the video encoder; for video_text, of the text tower (its video tower uses "pre").
         auxiliary: whether a video_text model has auxiliary layers.
     """
     pooler = _POOLER | _under("pooling_attention", "attention", _ATTENTION)

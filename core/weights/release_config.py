@@ -1,4 +1,4 @@
-"""The public models by name, and what a mapping of the release's own field names must hold."""
+"""Configurations of the public VideoPrism models: presets by name, and validation of custom ones."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,11 +21,11 @@ REQUIRED = {
     "video_text": _VIDEO | _TEXT,
     "video_classifier": _VIDEO | {"num_classes"},
 }
-# The release's own defaults for fields that a configuration may leave out.
+# Defaults of the release for optional fields.
 _SHARED: dict[str, Any] = {"atten_logit_cap": 0.0, "norm_policy": "pre", "scan": False}
 OPTIONAL: dict[str, dict[str, Any]] = {
     "video_encoder": _SHARED,
-    # `text_sines` is ours: where the wavelengths of the text positions lie, see `positions.sinusoids`.
+    # `text_sines` is our own field: wavelengths of the text positions, see `positions.sinusoids`.
     "video_text": {
         **_SHARED,
         "num_auxiliary_layers": 0,
@@ -69,13 +69,13 @@ CONFIGS = {
     "videoprism_lvt_public_v1_large": _public("video_text", presets.large(), 8),
     "videoprism_v1_giant": _public("video_encoder", presets.giant(), 8),
     "videoprism_lvt_v1_giant": _public("video_text", presets.giant(), 8, norm_policy="primer_hybrid"),
-    # Never released with weights; another count of classes: {**CONFIGS[name], "num_classes": n}.
+    # No weights were released. For another number of classes: {**CONFIGS[name], "num_classes": n}.
     "videoprism_vc_v1_base": _public("video_classifier", presets.base(), 16),
     "videoprism_vc_v1_large": _public("video_classifier", presets.large(), 8),
     "videoprism_vc_v1_giant": _public("video_classifier", presets.giant(), 8),
 }
 
-# The same models under the names of the release's builders and of their pages on Hugging Face.
+# Aliases: names of the release's builders, and model ids on Hugging Face.
 ALIASES = {
     "videoprism_v1_base": "videoprism_public_v1_base",
     "videoprism_v1_large": "videoprism_public_v1_large",
@@ -87,7 +87,7 @@ ALIASES = {
     "google/videoprism-lvt-large-f8r288": "videoprism_lvt_public_v1_large",
 }
 
-# The file that holds each model's weights on its page.
+# Weight file of each model on its Hugging Face page.
 FILES = {
     "videoprism_public_v1_base": "flax_base_f16r288_repeated.npz",
     "videoprism_public_v1_large": "flax_large_f8r288_repeated.npz",
@@ -98,19 +98,19 @@ LICENCE = "Apache-2.0"
 
 
 def page(name: str) -> str | None:
-    """Return the Hugging Face id of a public model, or None for one without weights."""
+    """Return the Hugging Face id of a public model, or None if it has no released weights."""
     return next((alias for alias, model in ALIASES.items() if model == name and "/" in alias), None)
 
 
 def checked(name_or_config: str | Mapping[str, Any]) -> dict[str, Any]:
-    """Return a whole configuration: the preset of that name, or the mapping with the release's defaults.
+    """Validate a configuration and fill in defaults; accepts a preset name or a mapping.
 
     Args:
         name_or_config: a name in CONFIGS or ALIASES, or a mapping with `kind` ("video_encoder",
-            "video_text", "video_classifier") and the release's own field names.
+            "video_text", "video_classifier") and the field names of the release.
 
     Raises:
-        UserError: for an unknown name or kind; missing, unknown or impossible fields, all at once.
+        UserError: for an unknown name or kind, or listing all missing, unknown and invalid fields.
 
     Source: public release, models.py.
     """
@@ -134,7 +134,7 @@ def checked(name_or_config: str | Mapping[str, Any]) -> dict[str, Any]:
         raise errors.UserError("\n".join(faults))
     full = {**OPTIONAL[kind], **name_or_config}
     faults = [
-        f"{kind}: {name} must be a whole number of at least {least}; got {full[name]!r}."
+        f"{kind}: {name} must be an integer of at least {least}; got {full[name]!r}."
         for name in sorted(full)
         if name in REQUIRED[kind] - {"pos_emb_shape"} or name == "num_auxiliary_layers"
         for least in (0 if name == "num_auxiliary_layers" else 1,)

@@ -1,4 +1,4 @@
-"""The public models as modules: built from a configuration of the release, and described as one again."""
+"""Public VideoPrism models as Equinox modules: build one from a configuration, and the reverse."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,14 +13,14 @@ from prismlab.core.weights import release_config
 
 
 class VideoText(eqx.Module):
-    """The public video-text model: both towers."""
+    """Public video-text model: video tower and text tower."""
 
     video: video.VideoTower
     text: text.TextTower
 
 
 class VideoClassifier(eqx.Module):
-    """The public classifier: a tower whose pooler has the encoder's width, then one linear map."""
+    """Public video classifier: video tower (pooler of the encoder's width) and a linear head."""
 
     video: video.VideoTower
     projection: layers.Linear
@@ -36,7 +36,7 @@ def build(
     dtype: str = "float32",
     remat: str = "nothing_saveable",
 ) -> Model:
-    """Build a public model with fresh weights; see `released.build`."""
+    """Build a public model with randomly initialized weights; see `released.build`."""
     full = release_config.checked(name_or_config)
     kind = full["kind"]
     frames, side, _ = full["pos_emb_shape"]
@@ -82,7 +82,7 @@ def encoder_of(model: Model) -> video_encoder.FactorizedVideoEncoder:
 
 
 def describe(model: Model) -> dict[str, Any]:
-    """Return the configuration that builds a model of these shapes.
+    """Return the configuration of a model; the inverse of `build`.
 
     Args:
         model: any public model.

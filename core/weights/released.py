@@ -1,7 +1,6 @@
-"""The public VideoPrism models: built by their own field names, loaded, run, and saved for other tools.
+"""Public VideoPrism models: build, load and save weights, encode video, embed video and text, classify.
 
-Names of models are in `release_config`; `npz_names` and `hf_names` say which array of
-a file is which field of ours.
+Model names are in `release_config`; `npz_names` and `hf_names` map array names to our fields.
 """
 
 import json
@@ -25,7 +24,7 @@ from prismlab.core.weights import (
     weight_formats,
 )
 
-# What this module is known by elsewhere.
+# Public names that are re-exported here.
 __all__ = ["CONFIGS", "Model", "VideoClassifier", "VideoText", "npz_names"]
 CONFIGS = release_config.CONFIGS
 Model = release_models.Model
@@ -34,19 +33,19 @@ VideoClassifier = release_models.VideoClassifier
 
 
 def build(name_or_config: str | Mapping[str, Any], key: PRNGKeyArray, *, dtype: str = "float32") -> Model:
-    """Build a public model with fresh weights.
+    """Build a public model with randomly initialized weights.
 
     Args:
         name_or_config: a preset's name or Hugging Face id (`release_config.CONFIGS`, `ALIASES`), or a mapping
             with `kind` ("video_encoder", "video_text", "video_classifier") and the release's field names.
         key: a typed JAX key.
-        dtype: of activations.
+        dtype: dtype of activations.
 
     Returns:
         The encoder, a VideoText or a VideoClassifier.
 
     Raises:
-        UserError: for an unknown name or kind, missing, unknown or impossible fields.
+        UserError: for an unknown name or kind, or missing, unknown or invalid fields.
 
     Source: public release, models.py.
     """
@@ -56,23 +55,23 @@ def build(name_or_config: str | Mapping[str, Any], key: PRNGKeyArray, *, dtype: 
 def load(
     name_or_config: str | Mapping[str, Any], weights: str | os.PathLike, *, dtype: str = "float32"
 ) -> Model:
-    """Build a public model and fill it from a file.
+    """Load a public model from a weight file.
 
     Args:
         name_or_config: see `build`.
-        weights: an .npz of the release (names `params/...`); a .safetensors of Hugging Face, or the folder
-            with its model.safetensors; a .bundle that `save` wrote; or a stage's folder of a training run,
-            of which the towers are taken.
-        dtype: of activations; parameters are float32.
+        weights: path of an .npz of the release (names `params/...`); a .safetensors of Hugging Face, or the
+            folder with its model.safetensors; a .bundle written by `save`; or a stage directory of a
+            training run, from which the towers are loaded.
+        dtype: dtype of activations; parameters are float32.
 
     Returns:
-        The model, every parameter from the file. From a .safetensors that holds the text positions of
-        transformers, which differ from the release's by a little, the text tower is an EvenSinesTextTower
-        and gives what transformers gives.
+        The model, with all parameters from the file. If a .safetensors contains the text positions of
+        transformers, which differ slightly from the release's, the text tower is an EvenSinesTextTower
+        and matches transformers.
 
     Raises:
-        UserError: when the file cannot be read, or with one line for every array that is missing, unknown,
-            of a wrong shape or not floating, and the name of the preset that the file does fit.
+        UserError: if the file cannot be read, or listing each array that is missing, unknown, of a wrong
+            shape or not floating point, with the name of the preset that does fit.
     """
     full = release_config.checked(name_or_config)
     contents = weight_files.open_file(weights)
@@ -86,18 +85,18 @@ def load(
 
 
 def save(model: Model, path: str | os.PathLike) -> None:
-    """Write a model for other tools; loading it again gives the same bits.
+    """Save a model to a weight file; loading it again is bitwise exact.
 
     Args:
         model: any public model.
-        path: `.npz` writes the release's layout, which the official Flax code loads; `.safetensors` the one
-            of Hugging Face, with config.json beside it (transformers wants the file to be called
-            model.safetensors and finds the rest itself); `.bundle` one file of ours that also holds the
-            configuration. Files are written whole or not at all.
+        path: the suffix selects the weight format. `.npz`: the release's, for the official Flax code.
+            `.safetensors`: Hugging Face's, with a config.json in the same folder (transformers requires
+            the name model.safetensors). `.bundle`: one file that also contains the configuration. Files
+            are written atomically.
 
     Raises:
-        UserError: for another ending, when the disk is full, or when config.json belongs to another model
-            whose weights lie in the same folder.
+        UserError: for another suffix, if the disk is full, or if config.json in the same folder belongs
+            to a different model.
     """
     path = pathlib.Path(path)
     config = release_config.checked(release_models.describe(model))
@@ -107,7 +106,7 @@ def save(model: Model, path: str | os.PathLike) -> None:
         ".bundle": weight_formats.BUNDLE,
     }
     if path.suffix not in known:
-        raise errors.UserError(f"save: wanted a path that ends in one of {sorted(known)}; got {path}.")
+        raise errors.UserError(f"save: expected a path that ends in one of {sorted(known)}; got {path}.")
     layout = known[path.suffix]
     metadata: dict[str, str] = {}
     if layout == weight_formats.HUGGING_FACE:
@@ -115,9 +114,9 @@ def save(model: Model, path: str | os.PathLike) -> None:
         others = [each for each in path.parent.glob("*.safetensors") if each.name != path.name]
         if others and beside.is_file() and beside.read_text() != text:
             raise errors.UserError(
-                f"save: {beside} belongs to {others[0].name}, a model of another shape; give another folder."
+                f"save: {beside} belongs to {others[0].name}, a different model; choose another folder."
             )
-        metadata = {"format": "pt"}  # transformers refuses a file that does not say so
+        metadata = {"format": "pt"}  # required by transformers
         weight_files.write(path, layout, weight_formats.arrays(layout, config, model), metadata)
         atomic.write_atomic(beside, text.encode())
         return
@@ -131,7 +130,7 @@ def _pretty(value: Any) -> str:
 
 
 def _unit(x: Float[Array, "*rows d"]) -> Float[Array, "*rows d"]:
-    # Always in float32: bfloat16 cannot hold a unit length.
+    # Always in float32: bfloat16 is too coarse for unit length.
     x = x.astype(jnp.float32)
     return x / jnp.sqrt(jnp.sum(jnp.square(x), axis=-1, keepdims=True) + 1e-12)
 
@@ -139,7 +138,7 @@ def _unit(x: Float[Array, "*rows d"]) -> Float[Array, "*rows d"]:
 def encode_video(
     model: Model, video: Float[Array, "b t height width 3"], frame_paddings: Float[Array, "b t"] | None = None
 ) -> tuple[Float[Array, "b s d"], Float[Array, "b s d"]]:
-    """Return a clip's tokens and its spatial features, frame by frame.
+    """Encode clips with the video encoder; return the tokens and the spatial features.
 
     Args:
         model: any public model.
@@ -157,24 +156,24 @@ def embed(
     text_paddings: Float[Array, "c l"] | None = None,
     normalize: bool = True,
 ) -> tuple[Float[Array, "b d"] | None, Float[Array, "c d"] | None]:
-    """Return the embeddings of clips and of captions, None for what was not given.
+    """Embed clips and captions in the shared space; None for an input that is not given.
 
     Args:
         model: a video-text model.
         video: float [b, t, height, width, 3] in [0, 1].
         text_token_ids: int32 [c, l].
-        text_paddings: float [c, l], 1.0 where padded; needed with text_token_ids.
+        text_paddings: float [c, l], 1.0 where padded; required with text_token_ids.
         normalize: scale to unit length, in float32.
 
     Raises:
-        UserError: for captions without paddings.
+        UserError: if text_token_ids are given without text_paddings.
     """
     seen = read = None
     if video is not None:
         seen = model.video(video).pooled
     if text_token_ids is not None:
         if text_paddings is None:
-            raise errors.UserError("embed: text_token_ids came without text_paddings; give both.")
+            raise errors.UserError("embed: got text_token_ids without text_paddings; pass both.")
         read = model.text(text_token_ids, text_paddings).pooled
     if normalize:
         seen, read = (None if x is None else _unit(x) for x in (seen, read))
@@ -184,7 +183,7 @@ def embed(
 def frame_embeddings(
     model: VideoText, video: Float[Array, "b t height width 3"], normalize: bool = True
 ) -> Float[Array, "b t d"]:
-    """Return one vector a frame: the contrastive pooler looks at each frame's tokens alone."""
+    """Return one embedding per frame: the contrastive pooler applied to each frame's tokens."""
     assert model.video.pooler is not None
     tokens = model.video.encoder(video).x
     if model.video.auxiliary is not None:
@@ -195,7 +194,7 @@ def frame_embeddings(
 
 
 def classify(model: VideoClassifier, video: Float[Array, "b t height width 3"]) -> Float[Array, "b classes"]:
-    """Return the logits of clips."""
+    """Return the class logits of clips."""
     pooled = model.video(video).pooled
     assert pooled is not None
     return model.projection(pooled)

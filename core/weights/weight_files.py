@@ -1,9 +1,9 @@
-"""Files of weights: what they hold is known from their headers before an array is read; nothing is unpickled.
+"""Read and write weight files. Headers are checked before arrays are read, and nothing is unpickled.
 
-- `.npz`: the release's layout.
-- `.safetensors`, or a folder with `model.safetensors`: the layout of Hugging Face.
-- `.bundle`: one model of ours in one file (a safetensors container that also holds the configuration).
-- a stage's folder, with `checkpoints/`, as a training run writes it.
+- `.npz`: weight format of the release.
+- `.safetensors`, or a folder with `model.safetensors`: weight format of Hugging Face.
+- `.bundle`: one of our models in one file (a safetensors container that also contains the configuration).
+- a stage directory of a training run, with `checkpoints/`.
 """
 
 import dataclasses
@@ -30,15 +30,15 @@ Arrays = dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """An open file of weights.
+    """An open weight file: array names, shapes and dtypes, and a function to read arrays.
 
     Args:
-        path: where it lies.
-        layout: see `layouts`.
+        path: path of the file or folder.
+        layout: its weight format, see `weight_formats`.
         shapes: name -> shape of each array.
-        types: name -> name of its dtype, as numpy says it.
+        types: name -> numpy dtype name of each array.
         read: names -> arrays.
-        config: the configuration stored beside the arrays, or None.
+        config: the configuration stored in the file, or None.
         step: the step of a checkpoint, or None.
     """
 
@@ -52,19 +52,19 @@ class Contents:
 
 
 def open_file(path: str | os.PathLike) -> Contents:
-    """Open a file, or a folder, of weights.
+    """Open a weight file or folder.
 
     Args:
-        path: see the top of this file.
+        path: see the module docstring.
 
     Raises:
-        UserError: it is not there, or truncated, or of another kind, or holds anything but plain arrays.
+        UserError: the file is missing, truncated, of another kind, or contains anything but arrays.
     """
     path = filesystem.kept(path)
     if filesystem.is_remote(path) and not (path / "checkpoints").is_dir():
         raise errors.UserError(
-            f"released weights: {path} is no stage of a work directory, and of a bucket only those are read: "
-            "copy the file here first."
+            f"released weights: {path} is not a stage of a work directory, and only stages can be read from "
+            "a bucket; copy the file to this machine first."
         )
     if path.is_dir():
         if (path / "checkpoints").is_dir():
@@ -72,8 +72,8 @@ def open_file(path: str | os.PathLike) -> Contents:
         if (path / "model.safetensors").is_file():
             return _safetensors(path / "model.safetensors", weight_formats.HUGGING_FACE)
         raise errors.UserError(
-            f"released weights: {path} is a folder without checkpoints/ and without model.safetensors; give "
-            "a stage of a work directory (WORKDIR/stages/NAME), or a file."
+            f"released weights: {path} is a folder with neither checkpoints/ nor model.safetensors; expected "
+            "a stage of a work directory (WORKDIR/stages/NAME) or a file."
         )
     if not path.is_file():
         raise errors.UserError(
@@ -90,7 +90,7 @@ def _npz(path: pathlib.Path) -> Contents:
     shapes, types = {}, {}
     try:
         if not zipfile.is_zipfile(path):
-            raise ValueError("not a whole zip archive: truncated, or something else")
+            raise ValueError("not a complete zip archive; truncated or another format")
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
                 with archive.open(member) as file:
@@ -98,9 +98,9 @@ def _npz(path: pathlib.Path) -> Contents:
                     shapes[name], dtype = _npy_header(file)
                     size = file.tell() + dtype.itemsize * int(np.prod(shapes[name], dtype=np.int64))
                 if dtype.hasobject:
-                    raise ValueError(f"{name} holds pickled objects, which are never loaded")
+                    raise ValueError(f"{name} contains pickled objects, which are never loaded")
                 if size != member.file_size:
-                    raise ValueError(f"{name} has {member.file_size} bytes where its header says {size}")
+                    raise ValueError(f"{name} has {member.file_size} bytes, expected {size} from its header")
                 types[name] = dtype.name
     except (ValueError, OSError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as fault:
         raise _not_plain(path, "npz", fault) from fault
@@ -118,7 +118,7 @@ def _npz(path: pathlib.Path) -> Contents:
 def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype]:
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0)):
-        raise ValueError(f".npy version {version} is unknown")
+        raise ValueError(f"unknown .npy version {version}")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(file)
     return shape, dtype
@@ -136,10 +136,10 @@ def _safetensors(path: pathlib.Path, layout: str) -> Contents:
     except (safetensors.SafetensorError, OSError, ValueError) as fault:
         raise _not_plain(path, "safetensors", fault) from fault
     if layout == weight_formats.BUNDLE and not isinstance(config, dict):
-        raise errors.UserError(f"released weights: {path} holds no configuration: no bundle of ours.")
+        raise errors.UserError(f"released weights: {path} has no configuration, so it is not a bundle.")
 
     def read(names: Iterable[str]) -> Arrays:
-        # numpy has no bfloat16 of its own; the reader for jax brings one.
+        # numpy has no bfloat16; the flax framework of safetensors supports it.
         framework = "flax" if "bfloat16" in types.values() else "np"
         with safetensors.safe_open(path, framework=framework) as file:
             return {name: np.asarray(file.get_tensor(name)) for name in names}
@@ -156,21 +156,21 @@ def _stage(path: filesystem.Place) -> Contents:
 
 
 def _not_plain(path: pathlib.Path, kind: str, fault: Exception) -> errors.UserError:
-    told = " ".join(str(fault).split())[:300]
-    return errors.UserError(f"released weights: {path} is not a plain .{kind} of arrays ({told}).")
+    reason = " ".join(str(fault).split())[:300]
+    return errors.UserError(f"released weights: {path} is not a plain .{kind} of arrays ({reason}).")
 
 
 def write(path: pathlib.Path, layout: str, arrays: Arrays, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a file of weights, whole or not at all.
+    """Write a weight file atomically.
 
     Args:
-        path: the file; its folder is made when missing.
-        layout: RELEASE writes an uncompressed .npz, the others a safetensors container.
+        path: path of the file; its folder is created if missing.
+        layout: weight format; RELEASE writes an uncompressed .npz, the others a safetensors container.
         arrays: name -> array.
-        metadata: texts to be stored beside the arrays of a safetensors container.
+        metadata: strings to store in a safetensors container.
 
     Raises:
-        UserError: the disk is full.
+        UserError: if the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
@@ -189,7 +189,7 @@ def write(path: pathlib.Path, layout: str, arrays: Arrays, metadata: Mapping[str
         raise
 
 
-# What numpy calls the types of a safetensors file.
+# safetensors dtype -> numpy dtype name.
 _TYPES = {
     "F64": "float64",
     "F32": "float32",

@@ -1,7 +1,7 @@
-"""The layouts that weights lie in: for each array of a file, the field of ours it fills and how.
+"""Weight formats: for each array in a file, the model field that it fills and the conversion.
 
-`release_table` and `hugging_face` hold the names; here they become one list that loading, saving, converting
-and inspecting all read.
+`npz_names` and `hf_names` hold the names; this module combines them into one table for loading, saving,
+converting and inspecting.
 """
 
 import dataclasses
@@ -23,12 +23,12 @@ RELEASE, HUGGING_FACE, BUNDLE = "release", "hugging_face", "bundle"
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One array of a file.
+    """One array of a weight file.
 
     Args:
-        field: dotted path of the field of ours.
-        layer: which layer of a stacked field, or None for the whole field.
-        how: how the array lies in the file.
+        field: dotted path of our field.
+        layer: layer index in a stacked field, or None for the whole field.
+        how: conversion between our array and the array in the file.
         own: our shape (of that layer).
     """
 
@@ -44,17 +44,17 @@ class Entry:
 
 
 def field(model: Any, dotted: str) -> Any:
-    """Return the field of a module by its dotted path."""
+    """Return a field of a module by its dotted path."""
     return functools.reduce(getattr, dotted.split("."), model)
 
 
 def abstract(config: Mapping[str, Any], dtype: str = "float32") -> Any:
-    """Return the model of a configuration with shapes in place of arrays."""
+    """Build a model with shapes (jax.ShapeDtypeStruct) instead of arrays."""
     return eqx.filter_eval_shape(lambda: release_models.build(config, key=jax.random.key(0), dtype=dtype))
 
 
 def entries(layout: str, config: Mapping[str, Any], empty: Any) -> dict[str, Entry]:
-    """Return every array that a file of this layout must hold, by its name there.
+    """Return the arrays that a file of this weight format must contain: name in the file -> Entry.
 
     Args:
         layout: RELEASE, HUGGING_FACE or BUNDLE.
@@ -81,21 +81,21 @@ def entries(layout: str, config: Mapping[str, Any], empty: Any) -> dict[str, Ent
 
 
 def bundle_name(kind: str, ours: str) -> str:
-    """Return the name of a field in a checkpoint of a training run, whose towers are "video" and "text".
+    """Return the name of a field in a checkpoint of a training run, with towers "video" and "text".
 
     Args:
-        kind: of the model.
-        ours: dotted path of the field.
+        kind: kind of the model.
+        ours: dotted path of our field.
     """
     dotted = f"video.encoder.{ours}" if kind == "video_encoder" else ours
     return "towers/" + dotted.replace(".", "/")
 
 
 def computed(layout: str, config: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return the arrays that a file holds although no field of ours does: the text positions of transformers.
+    """Return the arrays of a file that are no fields of the model: the text positions of transformers.
 
     Args:
-        layout: of the file.
+        layout: weight format of the file.
         config: from `release_config.checked`.
     """
     if layout != HUGGING_FACE or config["kind"] != "video_text":
@@ -109,10 +109,10 @@ def computed(layout: str, config: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def arrays(layout: str, config: Mapping[str, Any], model: Any) -> dict[str, np.ndarray]:
-    """Return a model's arrays as a file of this layout holds them.
+    """Convert a model's arrays to a weight format.
 
     Args:
-        layout: of the file.
+        layout: weight format of the file.
         config: `release_models.describe(model)`, checked.
         model: a public model.
     """
@@ -129,14 +129,14 @@ def arrays(layout: str, config: Mapping[str, Any], model: Any) -> dict[str, np.n
 def fill(
     empty: Any, table: Mapping[str, Entry], read: Callable[[Iterable[str]], Mapping[str, np.ndarray]]
 ) -> Any:
-    """Return the model with every field taken from a file's arrays, as float32.
+    """Return the model with all fields filled from a file's arrays, as float32.
 
-    One field is asked for at a time, so that a file's arrays never lie in memory beside the whole model.
+    Fields are read one at a time, so that the file's arrays are never all in memory with the model.
 
     Args:
         empty: from `abstract`.
         table: from `entries`.
-        read: names -> arrays, each of its entry's shape.
+        read: names -> arrays, each with the shape of its entry.
     """
     fields: dict[str, dict[int | None, str]] = {}
     for name, entry in table.items():

@@ -1,7 +1,7 @@
-"""What a clip becomes in a shard: H.264 with close key frames, JPEG frames, or its own bytes.
+"""Encodings of clips in shards: H.264 with short GOPs, JPEG frames, or the original bytes.
 
-An encoding is a frozen dataclass; its repr is its identity. Equal input gives equal bytes with equal versions
-of av and pillow (their codecs are theirs).
+An encoding is a frozen dataclass; its repr is its identity. Output is deterministic for the same versions of
+av and pillow, whose codecs are used.
 """
 
 import dataclasses
@@ -21,19 +21,19 @@ from prismlab.data.corpus.inputs import media
 from prismlab.data.records import record
 from prismlab.data.video import container, encode
 
-_UNKNOWN_RATE = 25.0  # of frames whose rate nobody told, as FFmpeg has it
+_UNKNOWN_RATE = 25.0  # frames per second if the rate is unknown, as in FFmpeg
 
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-    """A finished record with what statistics want to know of it.
+    """Encoded record with the values needed for corpus statistics.
 
     Args:
-        record: what is written.
-        seconds: length; 0 for an image.
-        frames: frames of the clip.
-        short_side: pixels.
-        variable: the video's frames came at a variable rate.
+        record: the record to write.
+        seconds: duration; 0 for an image.
+        frames: number of frames.
+        short_side: shorter side of a frame in pixels.
+        variable: the video has a variable frame rate.
         still: no frame differs visibly from the first.
     """
 
@@ -49,24 +49,24 @@ Outcome = tuple[media.Cut, Made | errors.UserError]
 
 
 class Encoding(Protocol):
-    """Turns media into records."""
+    """Protocol of encodings, which convert media to records."""
 
     def __call__(self, medium: media.Medium, limits: container.Limits) -> Iterator[Outcome]:
-        """Yield each clip of a medium with its record or its fault, in the order of the cuts."""
+        """Yield each clip of a medium with its record or error, in the order of the cuts."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class H264:
-    """Clips cut, shrunk and encoded anew; images become JPEG of the same short side.
+    """Cut, downscale and re-encode clips as H.264; images are stored as JPEG.
 
     Args:
-        short_side: pixels of the shorter side; smaller videos keep their size; None keeps every size.
+        short_side: shorter side in pixels; smaller videos are not enlarged; None keeps the original size.
         fps: constant frames per second; None keeps all frames at their mean rate.
-        gop: frames from one key frame to the next; short ones make seeking cheap.
-        crf: x264's constant rate factor, 0 (lossless) to 51.
-        preset: x264's preset.
-        quality: of JPEG images, 1 to 95.
+        gop: GOP size, frames from one key frame to the next; small values make seeking fast.
+        crf: x264 constant rate factor, 0 (lossless) to 51.
+        preset: x264 preset.
+        quality: JPEG quality of images, 1 to 95.
     """
 
     short_side: int | None = 288
@@ -79,10 +79,12 @@ class H264:
     def __post_init__(self) -> None:
         _check(self.short_side, self.fps, self.quality)
         if self.gop < 1 or not 0 <= self.crf <= 51:
-            raise errors.UserError(f"H264 wants gop >= 1 and crf from 0 to 51, got {self.gop} and {self.crf}")
+            raise errors.UserError(
+                f"expected H264 gop >= 1 and crf in [0, 51], got {self.gop} and {self.crf}"
+            )
 
     def __call__(self, medium: media.Medium, limits: container.Limits) -> Iterator[Outcome]:
-        """Yield each clip of a medium with its record or its fault."""
+        """Yield each clip of a medium with its record or error."""
         for cut, pixels in _pixels(medium, self.short_side, self.fps, limits):
             if isinstance(pixels, errors.UserError):
                 yield cut, pixels
@@ -91,7 +93,7 @@ class H264:
             else:
                 height, width = (side - side % 2 for side in pixels.frames.shape[1:3])
                 if min(height, width) < 2:
-                    yield cut, errors.UserError(f"{medium.name}: wanted frames of 2x2 pixels or more")
+                    yield cut, errors.UserError(f"{medium.name}: expected frames of at least 2x2 pixels")
                     continue
                 even = pixels.frames[:, :height, :width]
                 rate = self.fps or pixels.fps or medium.fps or _UNKNOWN_RATE
@@ -103,12 +105,14 @@ class H264:
 
 @dataclasses.dataclass(frozen=True)
 class Jpeg:
-    """Clips cut, shrunk and stored as one JPEG a frame: several times the bytes of H.264, fast to read apart.
+    """Cut, downscale and store clips as one JPEG per frame.
+
+    Several times the size of H.264, but with fast random access to frames.
 
     Args:
         short_side: as in H264.
         fps: as in H264.
-        quality: 1 to 95.
+        quality: JPEG quality, 1 to 95.
     """
 
     short_side: int | None = 288
@@ -119,7 +123,7 @@ class Jpeg:
         _check(self.short_side, self.fps, self.quality)
 
     def __call__(self, medium: media.Medium, limits: container.Limits) -> Iterator[Outcome]:
-        """Yield each clip of a medium with its record or its fault."""
+        """Yield each clip of a medium with its record or error."""
         for cut, pixels in _pixels(medium, self.short_side, self.fps, limits):
             if isinstance(pixels, errors.UserError):
                 yield cut, pixels
@@ -134,10 +138,10 @@ class Jpeg:
 
 @dataclasses.dataclass(frozen=True)
 class Untouched:
-    """The files' own bytes, decoded to check and count them; each clip of a video holds all of it."""
+    """Store the original bytes; files are decoded only for checks. Each clip contains the whole video."""
 
     def __call__(self, medium: media.Medium, limits: container.Limits) -> Iterator[Outcome]:
-        """Yield each clip of a medium with its record or its fault."""
+        """Yield each clip of a medium with its record or error."""
         own = None
         for cut, pixels in _pixels(medium, None, None, limits):
             if isinstance(pixels, errors.UserError):
@@ -146,7 +150,7 @@ class Untouched:
             own = _bytes(medium, limits) if own is None else own
             rate = pixels.fps or medium.fps
             if medium.kind == "frames":
-                # What start and end leave out is left out of the record: frames have no times of their own.
+                # Store only the frames between start and end: frames have no timestamps.
                 step = 1 / (medium.fps or _UNKNOWN_RATE)
                 first = round(pixels.times[0] / step)
                 kept = own[first : first + len(pixels.frames)]
@@ -169,7 +173,7 @@ class Untouched:
 
 
 def jpeg(pixels: UInt8[np.ndarray, "h w 3"], quality: int) -> bytes:
-    """Return one frame as a JPEG file; equal pixels give equal bytes."""
+    """Encode one frame as JPEG; deterministic."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
@@ -177,11 +181,11 @@ def jpeg(pixels: UInt8[np.ndarray, "h w 3"], quality: int) -> bytes:
 
 def _check(short_side: int | None, fps: float | None, quality: int) -> None:
     if short_side is not None and short_side < 16:
-        raise errors.UserError(f"short_side wants 16 pixels or more, or None, got {short_side}")
+        raise errors.UserError(f"expected short_side of 16 pixels or more, or None, got {short_side}")
     if fps is not None and not 0 < fps <= 240:
-        raise errors.UserError(f"fps wants a rate above 0, at most 240, or None, got {fps}")
+        raise errors.UserError(f"expected fps in (0, 240], or None, got {fps}")
     if not 1 <= quality <= 95:
-        raise errors.UserError(f"quality wants 1 to 95, got {quality}")
+        raise errors.UserError(f"expected quality from 1 to 95, got {quality}")
 
 
 def _labels(cut: media.Cut) -> dict[str, Any]:
@@ -230,6 +234,6 @@ def _made(packed: record.Record, pixels: cutting.Pixels, rate: float | None) -> 
 
 
 def _moves(clip: UInt8[np.ndarray, "t h w 3"]) -> float:
-    """Return the largest mean difference of a few frames from the first, in levels, sampled coarsely."""
+    """Return the largest mean absolute difference of a few subsampled frames from the first (0 to 255)."""
     few = clip[np.linspace(0, len(clip) - 1, 5).astype(int), ::8, ::8].astype(np.float32)
     return float(np.abs(few - few[0]).mean(axis=(1, 2, 3)).max())

@@ -1,4 +1,4 @@
-"""One clip looked at closely: what its container says, what decoding gives, what it looks like."""
+"""Check a single clip: container metadata, decoding, decoding cost and perceptual hash."""
 
 import dataclasses
 import io
@@ -14,29 +14,29 @@ from prismlab.core import errors
 from prismlab.data.records import record
 from prismlab.data.video import container, frames, sampling
 
-_SIDE, _KEPT = 32, 8  # pixels of the picture that is hashed, and coefficients kept of it along each side
+_SIDE, _KEPT = 32, 8  # pixels of the hashed image and DCT coefficients kept, per side
 
 
 @dataclasses.dataclass
 class Finding:
-    """What is known of one clip.
+    """Report on one clip.
 
     Args:
         home: name of its corpus.
         key: name of the clip.
-        captions: its texts.
+        captions: its captions.
         kind: as in record.Record.
-        codec: name of the video's coding; empty for pictures.
-        size: width and height.
-        claimed: frames that the container promises; 0 where it promises none.
-        frames: frames that decoding gives.
-        key_distance: most frames from one key frame to the next.
-        variable: frames come at a variable rate.
-        rotation: degrees, counterclockwise, that the file asks for.
-        seconds: length.
-        cost: CPU seconds of decoding and resizing it once.
-        looks: three perceptual hashes, of the frames at 1/4, 1/2 and 3/4; empty for a blank clip.
-        fault: why it cannot be read, or empty.
+        codec: name of the video codec; empty for images.
+        size: width and height in pixels.
+        claimed: number of frames by the container metadata; 0 if missing.
+        frames: number of decoded frames.
+        key_distance: maximum GOP size, in frames.
+        variable: the video has a variable frame rate.
+        rotation: rotation by the file metadata, degrees counterclockwise.
+        seconds: duration.
+        cost: CPU seconds to decode and resize the clip once.
+        looks: perceptual hashes of the frames at 1/4, 1/2 and 3/4 of the clip; empty for a blank clip.
+        fault: why the clip cannot be read, or empty.
     """
 
     home: str
@@ -65,15 +65,15 @@ def probe(
     resolution: int,
     limits: container.Limits,
 ) -> Finding:
-    """Look at one record; what is wrong with it becomes its fault.
+    """Check one record; errors are reported in `Finding.fault`.
 
     Args:
         home: name of its corpus.
         example: the record.
-        captions: its texts.
-        sampled: frames that a training step would take of it.
-        resolution: side that they would be resized to.
-        limits: bounds on the file.
+        captions: its captions.
+        sampled: frames per example in training.
+        resolution: frame height and width in training, in pixels.
+        limits: limits on the file.
     """
     found = Finding(home, example.key, captions, example.kind)
     try:
@@ -98,7 +98,7 @@ def _container(found: Finding, video: bytes) -> None:
     try:
         with av.open(io.BytesIO(video), "r", metadata_errors="replace") as opened:
             if not opened.streams.video:
-                raise errors.UserError(f"{found.key}: wanted a video stream, got none")
+                raise errors.UserError(f"{found.key}: expected a video stream, got none")
             stream = opened.streams.video[0]
             found.codec = stream.codec_context.name if stream.codec_context is not None else "unknown"
             found.claimed = stream.frames
@@ -115,16 +115,16 @@ def _container(found: Finding, video: bytes) -> None:
         with av.open(io.BytesIO(video), "r", metadata_errors="replace") as opened:
             found.rotation = next((round(frame.rotation) for frame in opened.decode(video=0)), 0)
     except av.error.FFmpegError as error:
-        raise errors.UserError(f"{found.key}: wanted a readable video, got '{error.strerror}'") from error
+        raise errors.UserError(f"{found.key}: expected a readable video, got '{error.strerror}'") from error
 
 
 def look(frame: UInt8[np.ndarray, "h w 3"]) -> int | None:
-    """Return 64 bits that small changes of size, brightness and coding leave alone; None for a blank frame.
+    """Return a 64-bit perceptual hash (pHash) of a frame; None for a blank frame.
 
     Args:
         frame: uint8 [h, w, 3].
 
-    Source: the discrete cosine transform's low frequencies against their median (Zauner 2010, pHash).
+    Source: Zauner 2010 (pHash): low DCT frequencies compared with their median.
     """
     grey = np.asarray(Image.fromarray(frame).convert("L").resize((_SIDE, _SIDE)), np.float64)
     if grey.std() < 2.0:
@@ -135,11 +135,11 @@ def look(frame: UInt8[np.ndarray, "h w 3"]) -> int | None:
 
 
 def alike(findings: list[Finding], apart: int = 8) -> list[tuple[Finding, Finding, int]]:
-    """Return the pairs of clips that look the same, nearest first; quadratic in their number.
+    """Return pairs of near-duplicate clips by perceptual hash, nearest first; quadratic in their number.
 
     Args:
-        findings: clips; blank ones are left out.
-        apart: bits by which each of the three pairs of hashes may differ.
+        findings: clips; blank ones are skipped.
+        apart: maximum Hamming distance of each of the three hashes.
     """
     seen = [each for each in findings if len(each.looks) == 3]
     looks = np.array([each.looks for each in seen], np.uint64).reshape(-1, 3)

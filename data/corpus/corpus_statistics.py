@@ -1,7 +1,8 @@
-"""What a corpus holds, in numbers that add up: those of two shards are the sums of theirs.
+"""Corpus statistics: counts, sums and histograms that are additive over shards.
 
-Durations and words a caption are counted in the intervals of the paper's figure 5; of table 8 only what one
-pass over pixels and words gives (no tagger for nouns and verbs, no detector of people, no optical flow).
+Histograms of clip duration and caption length use the bins of the paper's figure 5. Of the paper's table 8
+only the values from one pass over pixels and words are computed (no part-of-speech tags, people or
+optical flow).
 """
 
 import itertools
@@ -10,7 +11,7 @@ from typing import Any
 
 from prismlab.data.corpus import clip_encoding
 
-# Upper edges; the last interval is open.
+# Bin edges; the last bin is open.
 EDGES: Mapping[str, tuple[float, ...]] = {
     "seconds": (3, 5, 10, 20),
     "words": (10, 20, 30),
@@ -21,7 +22,7 @@ SUMS = ("seconds", "words")
 
 
 def empty() -> dict[str, Any]:
-    """Return the statistics of no clip."""
+    """Return the statistics of an empty corpus."""
     return {
         **dict.fromkeys((*COUNTS, *SUMS), 0),
         "histograms": {name: [0] * (len(edges) + 1) for name, edges in EDGES.items()},
@@ -29,7 +30,7 @@ def empty() -> dict[str, Any]:
 
 
 def add(total: dict[str, Any], made: clip_encoding.Made) -> None:
-    """Count one clip."""
+    """Add one clip to the statistics, in place."""
     words = len(made.record.caption.split())
     image = made.record.kind == "image"
     values = {"seconds": made.seconds, "words": words, "short_side": made.short_side}
@@ -40,7 +41,7 @@ def add(total: dict[str, Any], made: clip_encoding.Made) -> None:
     total["variable_rate"] += made.variable
     total["still"] += made.still
     total["words"] += words
-    # Milliseconds are whole numbers, whose sum does not depend on the order.
+    # Rounded to milliseconds, so that the sum does not depend on the order.
     total["seconds"] = round(total["seconds"] + round(made.seconds, 3), 3)
     for name, value in values.items():
         if name != "seconds" or not image:
@@ -48,7 +49,7 @@ def add(total: dict[str, Any], made: clip_encoding.Made) -> None:
 
 
 def merged(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the statistics of several shards together."""
+    """Return the sum of the statistics of several shards."""
     total = empty()
     for part in parts:
         for name in (*COUNTS, "words"):
@@ -60,7 +61,7 @@ def merged(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def intervals(name: str) -> list[str]:
-    """Return the names of a histogram's intervals: "below 3", "3 to 5", ..., "20 and more"."""
+    """Return the labels of a histogram's bins: "below 3", "3 to 5", ..., "20 and more"."""
     edges = [f"{edge:g}" for edge in EDGES[name]]
     between = [f"{a} to {b}" for a, b in itertools.pairwise(edges)]
     return [f"below {edges[0]}", *between, f"{edges[-1]} and more"]

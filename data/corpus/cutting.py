@@ -1,4 +1,4 @@
-"""All the clips of one medium in one pass: decoded once, from the beginning, no further than the last."""
+"""Cut all clips of a medium in one decoding pass, which stops after the last clip."""
 
 import dataclasses
 import functools
@@ -12,17 +12,17 @@ from prismlab.data.corpus.inputs import media
 from prismlab.data.video import container, decode
 from prismlab.data.video import frames as frames_module
 
-# A caption's end may miss the video's by a rounding; more means that the times belong to another file.
+# Seconds that a clip may end after the video (rounding); beyond that the times belong to another file.
 _OVERHANG = 0.5
-MOST_BYTES = 2 << 30  # pixels of one clip
+MOST_BYTES = 2 << 30  # of decoded pixels per clip
 
 
 @dataclasses.dataclass(frozen=True)
 class Pixels:
-    """The frames of one clip.
+    """Decoded frames of one clip.
 
     Args:
-        frames: uint8 [t, h, w, 3], upright RGB, t of 1 or more.
+        frames: uint8 [t, h, w, 3], RGB with rotation applied, t >= 1.
         times: float64 [t], seconds since the first frame of the video.
     """
 
@@ -40,13 +40,13 @@ Frames = Iterator[tuple[Callable[[], np.ndarray], float]]
 
 
 def of_video(video: container.Video, name: str, short_side: int | None, limits: container.Limits) -> Frames:
-    """Yield (what gives the pixels, seconds) of each frame of a video.
+    """Yield (function that returns the pixels, timestamp in seconds) for each frame of a video.
 
     Args:
-        video: bytes of a video file, or its path.
-        name: how messages call it.
-        short_side: a larger video is shrunk to it; a smaller one keeps its size.
-        limits: bounds on the file.
+        video: bytes or path of a video file.
+        name: name used in error messages.
+        short_side: downscale to this shorter side in pixels; smaller videos keep their size.
+        limits: limits on the file.
     """
     convert = decode.Converter(short_side, name, enlarge=False)
     for frame, seconds in container.decoded(video, limits, name):
@@ -56,9 +56,9 @@ def of_video(video: container.Video, name: str, short_side: int | None, limits: 
 def of_pictures(
     pictures: Sequence[bytes], name: str, short_side: int | None, limits: container.Limits, fps: float
 ) -> Frames:
-    """Yield (what gives the pixels, seconds) of each picture file, as `of_video` does of frames."""
+    """Yield (function that returns the pixels, timestamp in seconds) for each image file; see `of_video`."""
     if len(pictures) > limits.max_frames:
-        raise errors.UserError(f"{name}: wanted at most {limits.max_frames} frames, got {len(pictures)}")
+        raise errors.UserError(f"{name}: expected at most {limits.max_frames} frames, got {len(pictures)}")
     for index, data in enumerate(pictures):
         label = f"{name}, frame {index}" if len(pictures) > 1 else name
         yield (
@@ -70,14 +70,14 @@ def of_pictures(
 
 
 def cut(stream: Frames, name: str, cuts: Sequence[media.Cut]) -> list[Pixels | errors.UserError]:
-    """Return the frames of each clip, or why there are none.
+    """Return the frames of each clip, or the error.
 
-    Where a medium is damaged, the clips that ended before the damage are kept.
+    If a medium is corrupt, the clips before the corrupt part are returned.
 
     Args:
-        stream: frames with their seconds; read no further than needed.
-        name: how messages call the medium.
-        cuts: clips, in any order; they may overlap. A cut with a fault keeps it.
+        stream: frames with timestamps; read only as far as needed.
+        name: name of the medium in error messages.
+        cuts: clips, in any order, possibly overlapping; a cut with a fault gives that error.
     """
     found: list[Pixels | errors.UserError | None] = [
         errors.UserError(f"{name}: {each.fault}") if each.fault else _span_fault(name, each) for each in cuts
@@ -97,11 +97,11 @@ def cut(stream: Frames, name: str, cuts: Sequence[media.Cut]) -> list[Pixels | e
                 elif seconds >= (cuts[index].start or 0.0) - container.SLACK:
                     pixels = convert() if pixels is None else pixels
                     if frames[index] and frames[index][0].shape != pixels.shape:
-                        raise errors.UserError(f"{name}: wanted frames of one size, got several")
+                        raise errors.UserError(f"{name}: expected frames of one size, got several")
                     if (len(frames[index]) + 1) * pixels.nbytes > MOST_BYTES:
                         found[index] = errors.UserError(
-                            f"{name}: wanted a clip of at most {MOST_BYTES >> 20} MiB of pixels, got more; "
-                            "cut it shorter or lower short_side"
+                            f"{name}: expected at most {MOST_BYTES >> 20} MiB of pixels per clip, got more; "
+                            "shorten the clip or lower short_side"
                         )
                         frames.pop(index)
                         waiting.discard(index)
@@ -124,7 +124,7 @@ def _end(each: media.Cut) -> float:
 
 def _span_fault(name: str, each: media.Cut) -> errors.UserError | None:
     if _end(each) <= (each.start or 0.0):
-        return errors.UserError(f"{name}: wanted the end after the start, got {each.start} to {each.end} s")
+        return errors.UserError(f"{name}: expected end after start, got {each.start} to {each.end} s")
     return None
 
 
@@ -134,18 +134,18 @@ def _made(
     if (each.end is not None and each.end > length + _OVERHANG) or not frames:
         end = "the end" if each.end is None else f"{each.end:g} s"
         return errors.UserError(
-            f"{name}: wanted frames from {each.start or 0.0:g} s to {end}, the video has {length:.2f} s; "
+            f"{name}: expected frames from {each.start or 0.0:g} s to {end}, got a video of {length:.2f} s; "
             "correct the times"
         )
     return Pixels(np.stack(frames), np.asarray(times, np.float64))
 
 
 def resample(pixels: Pixels, fps: float) -> Pixels:
-    """Return a clip at a constant rate: at each tick the frame that is shown then, as a player would do.
+    """Resample a clip to a constant frame rate; each tick takes the latest frame, as a player does.
 
     Args:
-        pixels: a clip, of variable rate perhaps.
-        fps: frames per second wanted.
+        pixels: a clip of constant or variable frame rate.
+        fps: target frames per second.
     """
     rate = pixels.fps
     if rate is None:

@@ -1,4 +1,4 @@
-"""The card of a corpus: a page for people, made from the manifest, the same for the same shards."""
+"""Dataset card of a corpus in Markdown, generated from the manifest."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from prismlab.data.corpus import corpus_statistics
 
 NAME = "card.md"
 _TITLES = {
-    "seconds": "seconds of a clip",
-    "words": "words of a caption",
-    "short_side": "short side of a frame, pixels",
+    "seconds": "seconds per clip",
+    "words": "words per caption",
+    "short_side": "shorter side of a frame in pixels",
 }
 
 
@@ -19,9 +19,9 @@ def text(manifest: dict[str, Any], about: str, spec: str) -> str:
     """Return the card as Markdown.
 
     Args:
-        manifest: of the finished shards, with statistics.
-        about: where the data comes from, under which licence.
-        spec: the gin text it was made from.
+        manifest: manifest of the finished shards, with statistics.
+        about: origin and license of the data.
+        spec: gin spec that the corpus was prepared from.
     """
     tally = manifest["statistics"]
     clips, bad = tally["clips"], tally["rejected"]
@@ -29,12 +29,12 @@ def text(manifest: dict[str, Any], about: str, spec: str) -> str:
     lines = [
         "# Card of this corpus",
         "",
-        about or "Origin and licence: not told (`prepare_corpus.Corpus.about`).",
+        about or "Origin and license: not given (`prepare_corpus.Corpus.about`).",
         "",
         f"- {clips} clips ({videos} videos, {tally['images']} images) in {len(manifest['shards'])} shards, "
         f"{tally['video_bytes'] / 1e6:.1f} MB of video, {tally['seconds'] / 3600:.2f} hours",
-        f"- {bad} clips were rejected ({bad / max(1, clips + bad):.2%}); each is a line of "
-        "`rejected.jsonl`, with its reason",
+        f"- {bad} clips were rejected ({bad / max(1, clips + bad):.2%}); each is listed in "
+        "`rejected.jsonl` with the reason",
         f"- mean length {tally['seconds'] / max(1, videos):.2f} s, "
         f"mean caption {tally['words'] / max(1, clips):.1f} words",
         f"- {tally['variable_rate']} videos had a variable frame rate, {tally['still']} show no movement",
@@ -43,18 +43,18 @@ def text(manifest: dict[str, Any], about: str, spec: str) -> str:
     for name, title in _TITLES.items():
         counts = tally["histograms"][name]
         whole = max(1, sum(counts))
-        lines += [f"| {title} | clips | share |", "|---|---|---|"]
+        lines += [f"| {title} | clips | fraction |", "|---|---|---|"]
         lines += [
             f"| {interval} | {count} | {count / whole:.1%} |"
             for interval, count in zip(corpus_statistics.intervals(name), counts)
         ]
         lines.append("")
     lines += [
-        f"Records have schema version {manifest['schema_version']}, `manifest.json` has their sha256.",
+        f"Records have schema version {manifest['schema_version']}; `manifest.json` lists their sha256.",
         f"Encoded by av {av.__version__} and pillow {PIL.__version__}; other versions may give other bytes.",
         "Not measured: nouns and verbs, people, optical flow, grounding (table 8 of the paper).",
         "",
     ]
     if spec:
-        lines += ["Made from:", "", "```gin", spec.strip(), "```", ""]
+        lines += ["Spec:", "", "```gin", spec.strip(), "```", ""]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Raw files of three kinds from the rendered world, to try a preparation with: clips, talks and images."""
+"""Demo input for corpus preparation, rendered from the synthetic world: clips, talks and images."""
 
 import pathlib
 from collections.abc import Callable
@@ -16,12 +16,12 @@ CLIPS_A_TALK = 10
 def render_raw(
     directory: pathlib.Path, clips: int, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, int]:
-    """Write `clean/` (a table and short clips), `talks/` (videos with WebVTT) and `images/` (with texts).
+    """Write `clean/` (short clips and a table), `talks/` (videos with WebVTT) and `images/` (with captions).
 
     Args:
-        directory: made if absent.
-        clips: clips of all three together, 40 or more: half clean, three tenths spoken, the rest images.
-        progress: told (clips done, clips in all).
+        directory: output folder; created if missing.
+        clips: total number of clips, 40 or more: 50% clean, 30% talks, the rest images.
+        progress: called as progress(clips done, total clips).
 
     Returns:
         The number of clips of each kind.
@@ -29,12 +29,12 @@ def render_raw(
     talks = max(1, round(0.3 * clips / CLIPS_A_TALK))
     count = {"clean": clips // 2, "talks": talks * CLIPS_A_TALK}
     count["images"] = clips - sum(count.values())
-    told = progress or (lambda done, total: None)
+    report = progress or (lambda done, total: None)
     render.render(
         world_module.World(clips=count["clean"]),
         directory / "clean",
         workers=0,
-        progress=lambda done, total: told(done, clips),
+        progress=lambda done, total: report(done, clips),
     )
     spoken = world_module.World(clips=count["talks"], seed=1, caption_noise=1.0)
     (directory / "talks").mkdir(exist_ok=True)
@@ -49,12 +49,12 @@ def render_raw(
         frames = np.concatenate([spoken.video(index) for index in indices])
         name.with_suffix(".mp4").write_bytes(encode.encode(frames, spoken.fps))
         name.with_suffix(".vtt").write_text("\n\n".join(cues) + "\n", "utf-8")
-        told(count["clean"] + indices[-1] + 1, clips)
+        report(count["clean"] + indices[-1] + 1, clips)
     shown = world_module.World(clips=count["images"], seed=2)
     (directory / "images").mkdir(exist_ok=True)
     for index in range(count["images"]):
         name = directory / "images" / f"{index:05d}"
         name.with_suffix(".jpg").write_bytes(clip_encoding.jpeg(shown.video(index)[0], 95))
         name.with_suffix(".txt").write_text(shown.caption(index) + "\n", "utf-8")
-    told(clips, clips)
+    report(clips, clips)
     return count

@@ -1,4 +1,4 @@
-"""A corpus examined before it is trained on: files, captions, duplicates, and the cost of decoding."""
+"""Check a corpus before training: unreadable files, caption problems, duplicates and decoding speed."""
 
 import collections
 import math
@@ -34,11 +34,11 @@ Seen = tuple[str, record.Record | errors.UserError, tuple[str, ...]]
 
 
 def records_of(home: str | prepare_corpus.Corpus, sample: int) -> Iterator[Seen]:
-    """Yield (key, record or its fault, captions) of clips spread evenly over shards or raw files.
+    """Yield (key, record or error, captions) of clips sampled evenly from shards or raw files.
 
     Args:
-        home: folder or URL of finished shards, or a corpus not yet prepared (there, one record a file).
-        sample: how many; 0 for all.
+        home: folder or URL of finished shards, or the spec of an unprepared corpus (one record per file).
+        sample: number of clips; 0 for all.
     """
     if isinstance(home, str):
         reader = shards.ShardReader(home, None)
@@ -76,13 +76,13 @@ def _record(medium: media.Medium) -> record.Record:
 def examine(
     homes: dict[str, str | prepare_corpus.Corpus], sample: int, *, sampled: int = 8, resolution: int = 288
 ) -> list[clip_report.Finding]:
-    """Return what is found of every clip looked at.
+    """Check the clips of several corpora and return one finding per clip.
 
     Args:
-        homes: name -> folder of shards, or corpus.
-        sample: clips of each; 0 for all.
-        sampled: frames that a training step takes of a clip.
-        resolution: side that they are resized to.
+        homes: name -> folder or URL of shards, or corpus spec.
+        sample: clips per corpus; 0 for all.
+        sampled: frames per example in training.
+        resolution: frame height and width in training, in pixels.
     """
     found = []
     for name, home in homes.items():
@@ -99,11 +99,11 @@ def examine(
 
 
 def report(findings: list[clip_report.Finding], need: float | None) -> dict[str, Any]:
-    """Return the findings as plain values, ready for JSON.
+    """Summarize the findings as a JSON-serializable dictionary.
 
     Args:
-        findings: of all corpora.
-        need: clips a second that the training step takes, or None.
+        findings: findings of all corpora.
+        need: clips per second that training consumes, or None.
     """
     sound = [each for each in findings if not each.fault]
     videos = [each for each in sound if each.kind == "video"]

@@ -1,4 +1,4 @@
-"""The end of a preparation: from the sheets of all shards to rejected clips, card and manifest."""
+"""Finish corpus preparation: merge the sheets of all shards into rejected.jsonl, card.md and the manifest."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _MOST_SHEET_BYTES = 1 << 28
 
 
 def sheet_name(number: int) -> str:
-    """Return the name of a unit's sheet inside the folder."""
+    """Return the path of a unit's sheet relative to the output folder."""
     return f"parts/{number:06d}.json"
 
 
@@ -23,12 +23,12 @@ def read_sheet(out: str, number: int) -> dict[str, Any]:
 
 
 def complete(out: str, total: int) -> bool:
-    """Tell whether every unit has its sheet."""
+    """Return True if every unit has a sheet."""
     return all(urls.what(urls.join(out, sheet_name(number))) == "file" for number in range(total))
 
 
 def sheets(out: str, total: int) -> Iterator[dict[str, Any]]:
-    """Yield the sheets in order, one in memory at a time."""
+    """Yield the sheets in order, loaded one at a time."""
     return (read_sheet(out, number) for number in range(total))
 
 
@@ -36,10 +36,10 @@ def write(out: str, total: int, about: str, text: str, tally: dict[str, Any]) ->
     """Write rejected.jsonl, card.md and, last, the manifest.
 
     Args:
-        out: folder or URL.
+        out: output folder or URL.
         total: number of units.
-        about: where the data comes from.
-        text: the spec.
+        about: origin and license of the data.
+        text: gin spec of the corpus.
         tally: statistics of all shards.
 
     Returns:

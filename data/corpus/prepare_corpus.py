@@ -1,8 +1,8 @@
-"""Raw files to shards: units of an input are written one by one, by any number of processes and hosts.
+"""Prepare a corpus: convert raw files to shards, in parallel over processes and hosts, resumable.
 
-A unit becomes one shard and one sheet beside it (`parts/000000.json`), each whole or absent. What a unit
-holds depends on the input alone, so a killed run goes on with the units that lack a sheet, and ends in the
-same bytes. Whoever finds every sheet writes list of rejected clips, card and manifest.
+A unit of the input becomes one shard and one sheet (`parts/000000.json`), both written atomically. Units
+depend only on the input, so a killed run resumes with the units that have no sheet and produces the same
+bytes. The run that finds all sheets complete writes the rejected clips, the dataset card and the manifest.
 """
 
 import contextlib
@@ -25,22 +25,22 @@ from prismlab.data.corpus.inputs import media
 from prismlab.data.records import shard_file, shards
 from prismlab.data.video import container
 
-FORMAT = 1  # raise it when the same spec would give other shards
-_RATE_FROM = 200  # clips after which the share of rejected ones is judged while the run goes on
-# Whole recordings are read here, an hour and more, not the short clips of training.
+FORMAT = 1  # increment when the same spec would produce other shards
+_RATE_FROM = 200  # clips after which the fraction of rejected clips is checked during the run
+# Larger than in training: the input may be recordings of an hour or more.
 LIMITS = container.Limits(max_bytes=8 << 30, max_frames=500_000, seconds=3600.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """What `prismlab data prepare` makes: an input, an encoding, and how much may be bad.
+    """Spec of a corpus for `prismlab data prepare`: input, encoding and limits.
 
     Args:
-        source: the raw files, one of `prismlab.data.corpus.inputs`.
-        encoding: what each clip becomes.
-        about: a line for the card: where the data comes from, under which licence.
-        max_rejected: share of bad clips, in [0, 1), above which the run stops.
-        limits: bounds on each file; seconds is wall-clock time, so keep it far above what files need.
+        source: reader of the raw files, one of `prismlab.data.corpus.inputs`.
+        encoding: encoding of each clip.
+        about: origin and license of the data, for the dataset card.
+        max_rejected: maximum fraction of bad clips, in [0, 1); above it the run stops.
+        limits: limits on each file; `seconds` is wall-clock time, so keep it well above the time files need.
     """
 
     source: media.Input
@@ -51,11 +51,11 @@ class Corpus:
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_rejected < 1:
-            raise errors.UserError(f"Corpus.max_rejected wants a share in [0, 1), got {self.max_rejected}")
+            raise errors.UserError(f"expected Corpus.max_rejected in [0, 1), got {self.max_rejected}")
 
     @property
     def identity(self) -> dict[str, str]:
-        """What decides on the bytes of the shards."""
+        """Settings that determine the bytes of the shards."""
         parts = {"source": self.source, "encoding": self.encoding, "limits": self.limits}
         return {"format": str(FORMAT), **{name: repr(value) for name, value in parts.items()}}
 
@@ -72,21 +72,22 @@ def prepare(
     text: str = "",
     progress: Progress | None = None,
 ) -> dict[str, Any] | None:
-    """Write the shards of a corpus, or go on where an earlier run stopped.
+    """Write the shards of a corpus, or resume an earlier run.
 
     Args:
-        corpus: what to write.
-        out: folder or URL.
-        part: (i, n): this run writes every n-th unit, from the i-th (1 to n); n runs share `out` alone.
-        processes: worker processes; 0 works in this one.
-        text: the spec, for the card.
-        progress: told (units done, units in all).
+        corpus: the corpus to write.
+        out: output folder or URL.
+        part: (i, n): this run writes every n-th unit, from the i-th (1 to n). The n runs need to share only
+            `out`.
+        processes: worker processes; 0 runs in this process.
+        text: gin spec, for the dataset card.
+        progress: called as progress(units done, total units).
 
     Returns:
-        The manifest, once every part is written; None while others are still to come.
+        The manifest if all parts are complete, None otherwise.
 
     Raises:
-        UserError: a fault of the input, another corpus in `out`, too many bad clips, a full disk.
+        UserError: an input error, another corpus in `out`, too many bad clips, or a full disk.
     """
     with _alone(out, part):
         _claim(corpus, out)
@@ -104,7 +105,9 @@ def prepare(
             if progress is not None:
                 progress(done, _share(total, part))
         if again.hexdigest() != listed:
-            raise media.Stop("the input changed while it was read; run again when nobody writes to it")
+            raise media.Stop(
+                "the input changed while it was read; run again when no other process writes to it"
+            )
         if not finish.complete(out, total):
             return None
         found = finish.sheets(out, total)
@@ -114,7 +117,7 @@ def prepare(
 
 
 def write_unit(corpus: Corpus, out: str, unit: media.Unit) -> dict[str, Any]:
-    """Write the shard and the sheet of one unit, unless they are there.
+    """Write the shard and the sheet of one unit, unless they exist.
 
     Returns:
         The sheet: file, records, bytes, sha256, statistics, rejected clips.
@@ -124,7 +127,7 @@ def write_unit(corpus: Corpus, out: str, unit: media.Unit) -> dict[str, Any]:
         sheet = finish.read_sheet(out, unit.number)
         if sheet["unit"] != unit.identity:
             raise media.Stop(
-                f"{place}: wanted the sheet of the same clips, got another: the input has changed since this "
+                f"{place}: expected a sheet of the same clips, got another: the input has changed since this "
                 "shard was written; choose another directory or delete this one"
             )
         return sheet
@@ -168,12 +171,14 @@ def _clips(corpus: Corpus, unit: media.Unit) -> Iterator[encoding_module.Outcome
             except errors.UserError as fault:
                 outcomes = [(cut, fault) for cut in medium.cuts]
         if before is not None and urls.state(path) != before:
-            raise media.Stop(f"{path}: changed while it was read; run again when nobody writes to it")
+            raise media.Stop(
+                f"{path}: changed while it was read; run again when no other process writes to it"
+            )
         yield from outcomes
 
 
 def _count(source: media.Input) -> tuple[int, str]:
-    """Return the number of units and a sum over all of them, in one pass that keeps none."""
+    """Return the number of units and a checksum over all of them, in one streaming pass."""
     total, seen = 0, hashlib.sha256()
     for unit in source.units():
         total += 1
@@ -195,15 +200,15 @@ def _mine(source: media.Input, part: tuple[int, int], seen: Any) -> Iterator[med
 def _judge(corpus: Corpus, tally: dict[str, Any], rejected: list[dict[str, str]]) -> None:
     bad, seen = tally["rejected"], tally["clips"] + tally["rejected"]
     if bad > corpus.max_rejected * seen:
-        example = f" (one of them: {rejected[0]['why']})" if rejected else ""
+        example = f" (for example: {rejected[0]['why']})" if rejected else ""
         raise media.Stop(
-            f"wanted at most {corpus.max_rejected:.1%} bad clips, got {bad} of {seen}{example}; "
-            "see parts/*.json, correct the input or raise prepare_corpus.Corpus.max_rejected; shards stay"
+            f"expected at most {corpus.max_rejected:.1%} bad clips, got {bad} of {seen}{example}; "
+            "see parts/*.json, correct the input or raise prepare_corpus.Corpus.max_rejected; shards are kept"
         )
 
 
 def _claim(corpus: Corpus, out: str) -> None:
-    """Leave in the folder what it is for, or refuse a folder that is for something else."""
+    """Write the corpus identity into the output folder; raise if it belongs to another corpus."""
     place = urls.join(out, "prepare.json")
     if urls.what(place) == "file":
         found = json.loads(urls.read(place, 1 << 20))
@@ -211,18 +216,18 @@ def _claim(corpus: Corpus, out: str) -> None:
         differ = sorted(name for name in mine | found if mine.get(name) != found.get(name))
         if differ:
             raise media.Stop(
-                f"{out}: wanted an empty folder or one of the same spec, got one that differs in "
+                f"{out}: expected an empty folder or one of the same spec, got one that differs in "
                 f"{', '.join(differ)}; choose another directory or delete this one"
             )
     elif urls.what(urls.join(out, shards.MANIFEST)) == "file":
-        raise media.Stop(f"{out}: wanted an empty folder, found other shards; choose another directory")
+        raise media.Stop(f"{out}: expected an empty folder, got other shards; choose another directory")
     else:
         urls.write(place, json.dumps(corpus.identity, indent=1, sort_keys=True).encode())
 
 
 @contextlib.contextmanager
 def _workspace(out: str) -> Iterator[pathlib.Path]:
-    """Yield a local folder for a shard in the making: the place itself, or one to upload from."""
+    """Yield a local folder to write a shard in: `out` itself, or a temporary folder to upload from."""
     if not urls.is_remote(out):
         yield pathlib.Path(out)
         return
@@ -232,7 +237,7 @@ def _workspace(out: str) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def _alone(out: str, part: tuple[int, int]) -> Iterator[None]:
-    """Refuse a second run of the same part on this machine."""
+    """Lock this part; raise if another run on this machine is writing it."""
     if urls.is_remote(out):
         yield
         return
@@ -241,7 +246,5 @@ def _alone(out: str, part: tuple[int, int]) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise media.Stop(
-                f"{out}: another run writes this part just now; wait for it or stop it"
-            ) from error
+            raise media.Stop(f"{out}: another run writes this part; wait for it or stop it") from error
         yield

@@ -1,1 +1,1 @@
-"""The training loader: sources, mixture, tokenizer, augmentation and batches by step."""
+"""Training data loader: sources, mixture, tokenizer, augmentation and step-addressed batches."""

@@ -1,8 +1,8 @@
-"""Changes of pixels after the crop: colour jitter and RandAugment, the same for all frames of a clip.
+"""Video augmentations after the crop: color jitter and RandAugment, identical for all frames of a clip.
 
-They are built on Pillow's own operations: the kept libraries of augmentations bring torch or OpenCV with
-them, and Pillow is here already. An instance goes into `loader.Line.augment`; each is called as
-`change(video uint8 [t, r, r, 3], rng)` and draws whatever it needs from the example's own generator.
+They use Pillow, which is a dependency already; the maintained augmentation libraries need torch or OpenCV.
+List instances in `loader.Line.augment`. Each is called as `change(video uint8 [t, r, r, 3], rng)` with the
+random generator of the example.
 """
 
 import dataclasses
@@ -21,15 +21,15 @@ def _each(video: Clip, change: Callable[[Image.Image], Image.Image]) -> Clip:
 
 @dataclasses.dataclass(frozen=True)
 class ColourJitter:
-    """Scale brightness, contrast and saturation by random factors, in a random order.
+    """Color jitter: scale brightness, contrast and saturation by random factors, in random order.
 
     Args:
-        brightness: factors lie in [1 - b, 1 + b], b in [0, 1].
-        contrast: likewise.
-        saturation: likewise.
-        probability: share of the clips that are changed, in [0, 1].
+        brightness: b in [0, 1]; the factor is uniform in [1 - b, 1 + b].
+        contrast: as brightness.
+        saturation: as brightness.
+        probability: probability to augment a clip, in [0, 1].
 
-    Source: Chen et al. 2020 (SimCLR), without its change of hue.
+    Source: Chen et al. 2020 (SimCLR), without hue jitter.
     """
 
     brightness: float = 0.4
@@ -40,10 +40,10 @@ class ColourJitter:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             if not 0 <= getattr(self, field.name) <= 1:
-                raise ValueError(f"{field.name} must lie in [0, 1], got {getattr(self, field.name)}")
+                raise ValueError(f"{field.name} must be in [0, 1], got {getattr(self, field.name)}")
 
     def __call__(self, video: Clip, rng: np.random.Generator) -> Clip:
-        """Return the changed clip."""
+        """Return the augmented clip."""
         strengths = (self.brightness, self.contrast, self.saturation)
         order, factors = rng.permutation(3), 1 + rng.uniform(-1, 1, 3) * strengths
         if rng.uniform() >= self.probability:
@@ -65,7 +65,7 @@ def _affine(a: float, b: float, c: float, d: float, e: float, f: float) -> Calla
 
 
 _GREY = (128, 128, 128)
-# Name -> (strength in [0, 1], sign, side in pixels) -> change of one frame.
+# Name -> (strength in [0, 1], sign, frame side in pixels) -> function of one frame.
 OPERATIONS: dict[str, Callable[[float, float, int], Callable[[Image.Image], Image.Image]]] = {
     "identity": lambda m, s, r: lambda frame: frame,
     "autocontrast": lambda m, s, r: ImageOps.autocontrast,
@@ -89,14 +89,14 @@ MOVING = ("shear x", "shear y", "translate x", "translate y", "rotate")
 
 @dataclasses.dataclass(frozen=True)
 class RandAugment:
-    """A few operations drawn at random, all at one strength; equal for all frames, so motion stays motion.
+    """RandAugment for video: random operations at one magnitude, identical for all frames of a clip.
 
     Args:
-        count: operations a clip.
-        magnitude: strength, 0 to 10.
-        deviation: of the strength, drawn normally for each operation.
-        probability: of each operation to be carried out, in [0, 1].
-        geometric: also rotate, shear and translate; False where place or direction matters.
+        count: operations per clip.
+        magnitude: mean magnitude, 0 to 10.
+        deviation: standard deviation of the magnitude, which is sampled per operation.
+        probability: probability to apply each operation, in [0, 1].
+        geometric: include rotation, shear and translation; False if location or direction matters.
 
     Source: Cubuk et al. 2020; the operations and their ranges as in the variant for video of Fan et al. 2021.
     """
@@ -111,15 +111,15 @@ class RandAugment:
         if self.count < 1:
             raise ValueError(f"count must be at least 1, got {self.count}")
         if not 0 <= self.magnitude <= 10:
-            raise ValueError(f"magnitude must lie in [0, 10], got {self.magnitude}")
+            raise ValueError(f"magnitude must be in [0, 10], got {self.magnitude}")
         if self.deviation < 0 or not 0 <= self.probability <= 1:
             raise ValueError(
-                f"deviation must be at least 0 and probability lie in [0, 1], got {self.deviation} and "
+                f"deviation must be at least 0 and probability in [0, 1], got {self.deviation} and "
                 f"{self.probability}"
             )
 
     def __call__(self, video: Clip, rng: np.random.Generator) -> Clip:
-        """Return the changed clip."""
+        """Return the augmented clip."""
         names = [name for name in OPERATIONS if self.geometric or name not in MOVING]
         chosen = rng.integers(len(names), size=self.count)
         strengths = np.clip(rng.normal(self.magnitude, self.deviation, self.count), 0, 10) / 10

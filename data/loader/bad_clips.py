@@ -1,7 +1,7 @@
-"""The ledger of bad clips: which clip of which source was a placeholder, when first, and why.
+"""Ledger of bad clips: JSON lines with the source, clip, first step and reason of each bad clip.
 
-One JSON object a line, each clip of a source once; written by the reading process before the batch that
-holds the placeholder is handed on, so what was trained on is always in the ledger.
+Each clip of a source is logged once. The reading process writes the line before it returns the batch with the
+padding example, so the ledger is complete for every step that was trained.
 """
 
 import json
@@ -13,41 +13,41 @@ from prismlab.core.io import atomic, filesystem
 
 
 class Ledger:
-    """Notes bad clips of each source, and stops the run where there are too many."""
+    """Log of bad clips; raises when a source has more than the allowed fraction."""
 
     def __init__(self, path: str | os.PathLike[str], clips: Mapping[str, int], max_bad_share: float):
-        """Read what earlier runs noted.
+        """Open the ledger and read the entries of earlier runs.
 
         Args:
-            path: the file, one JSON object a line; made when the first bad clip comes.
+            path: the JSON lines file; created at the first bad clip.
             clips: source -> number of its clips.
-            max_bad_share: share of a source's clips that may be bad, in [0, 1].
+            max_bad_share: maximum fraction of a source's clips that may be bad, in [0, 1].
 
         Raises:
-            UserError: a line before the last one is damaged.
+            UserError: a line before the last one is corrupt.
         """
         self._path, self._clips, self._share = filesystem.kept(path), dict(clips), max_bad_share
         self._known: set[tuple[str, int]] = set()
         self._read()
 
     def counts(self) -> dict[str, int]:
-        """Return source -> number of its clips noted so far."""
+        """Return source -> number of bad clips logged so far."""
         counts = dict.fromkeys(self._clips, 0)
         for home, _ in self._known:
             counts[home] = counts.get(home, 0) + 1
         return counts
 
     def note(self, step: int, home: str, clips: Sequence[int], reasons: Sequence[str]) -> None:
-        """Note the bad clips of one batch.
+        """Log the bad clips of one batch.
 
         Args:
             step: step of the batch, from 0.
-            home: its source.
-            clips: number of each example's clip.
-            reasons: why each is bad; empty for a good one.
+            home: name of its source.
+            clips: clip index of each example.
+            reasons: why each clip is bad; empty for a good one.
 
         Raises:
-            UserError: more of the source's clips are bad than allowed, or the disk is full.
+            UserError: the source has more bad clips than allowed, or the disk is full.
         """
         fresh = {
             int(clip): reason
@@ -66,8 +66,8 @@ class Ledger:
         if bad > self._share * total:
             raise errors.UserError(
                 f"source {home!r}: {bad} of {total} clips are bad, loader.Line.max_bad_share="
-                f"{self._share} allows {int(self._share * total)}; {self._path} names them: mend or leave "
-                "them out, or allow more"
+                f"{self._share} allows {int(self._share * total)}; they are listed in {self._path}: fix or "
+                "remove them, or raise the limit"
             )
 
     def _read(self) -> None:
@@ -78,8 +78,8 @@ class Ledger:
                 self._known.add((entry["source"], int(entry["clip"])))
             except (ValueError, KeyError, TypeError) as error:
                 raise errors.UserError(
-                    f"{self._path}, line {number}: wanted one bad clip as JSON, got '{error}'; "
+                    f"{self._path}, line {number}: expected a JSON object of a bad clip, got '{error}'; "
                     "remove the line"
                 ) from error
-        if torn:  # a machine that stopped while writing; the clip comes again and is noted anew
+        if torn:  # an interrupted write; the clip is read again and logged then
             atomic.write_atomic(self._path, b"".join(line + b"\n" for line in lines))

@@ -1,4 +1,4 @@
-"""Decoded clips, kept in memory while there is room, so that small data is decoded once a process."""
+"""In-memory cache of decoded clips, so that small datasets are decoded once per process."""
 
 import hashlib
 import threading
@@ -19,32 +19,32 @@ _decoded_lock = threading.Lock()
 
 
 def check_length(length: int, least: int, example: record.Record, home: str) -> None:
-    """Refuse a clip that is shorter than asked.
+    """Raise if a clip has fewer frames than required.
 
     Raises:
-        UserError: naming the clip, its source and both numbers.
+        UserError: the clip is too short.
     """
     if length < least:
         raise errors.UserError(
             f"clip {example.key!r} of source {home!r} has {length} frames, loader.Line.frames asks for "
-            f"{least}; lower it, or leave the clip out"
+            f"{least}; lower it or remove the clip"
         )
 
 
 def clip_of(example: record.Record, least: int, home: str, megabytes: int) -> Clip:
-    """Decode the clip of a record, keeping it in memory while there is room.
+    """Decode the clip of a record, using the in-memory cache.
 
     Args:
         example: the record.
-        least: frames that it must have.
-        home: name of its source, for messages.
-        megabytes: room for decoded clips in this process; 0 keeps none.
+        least: minimum number of frames.
+        home: name of its source, for error messages.
+        megabytes: cache size of this process in MiB; 0 disables the cache.
 
     Raises:
-        UserError: it does not decode, or is shorter than asked.
+        UserError: the clip does not decode or is too short.
     """
     global _decoded_bytes
-    # By content: two stages of one process may call different sources, and different clips, by one name.
+    # Keyed by content: stages of one process may use the same name for different sources or clips.
     where = (hashlib.blake2b(example.video, digest_size=16).digest(), example.start, example.end)
     found = _decoded.get(where) if megabytes else None
     if found is None:
@@ -58,15 +58,15 @@ def clip_of(example: record.Record, least: int, home: str, megabytes: int) -> Cl
 
 
 def chosen(example: record.Record, indices: Sequence[int], home: str) -> Clip:
-    """Decode only some frames of a clip.
+    """Decode only the given frames of a clip.
 
     Args:
         example: the record.
         indices: frame numbers from 0, in any order, repeats allowed.
-        home: name of its source, for messages.
+        home: name of its source, for error messages.
 
     Raises:
-        UserError: it does not decode, or has too few frames.
+        UserError: the clip does not decode or has too few frames.
     """
     return frames.decode(example, indices, name=_label(example, home))
 

@@ -1,7 +1,7 @@
-"""The records of a batch to its examples: decoded once, seen once or several times, or a placeholder.
+"""Convert the records of a batch to training examples: decode, sample frames, crop, augment, tokenize.
 
-Beside what the device gets, an example carries where it came from (`ORIGIN` arrays); `pipeline.Stream`
-takes these off before the batch goes on.
+A clip gives one or several views; a bad clip becomes a padding example. Examples also carry their origin
+(`ORIGIN` arrays), which `stream.Stream` removes from the batch.
 """
 
 import dataclasses
@@ -17,22 +17,22 @@ from prismlab.data.loader import clip_cache, tokenizer
 from prismlab.data.records import record
 
 HostArrays = dict[str, np.ndarray]
-# clip: number in its source; caption: hash; frames: numbers seen; box: top, left, height, width, mirrored;
-# fault: why it is a placeholder, as UTF-8 padded with zeros.
+# clip: index in its source; caption: hash; frames: sampled indices; box: top, left, height, width, mirrored;
+# fault: why it is a padding example, as UTF-8 padded with zeros.
 ORIGIN = ("clip", "caption", "frames", "box", "fault")
 FAULT_BYTES = 480
-UNREAD = 0  # stands for the caption of a record that could not be read
+UNREAD = 0  # caption hash of a record that could not be read
 
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """What a source hands over: a record, or why there is none.
+    """Element of a source: a record, or the reason why it could not be read.
 
     Args:
         home: name of the source.
-        clip: number of the clip in its source.
+        clip: index of the clip in its source.
         record: the record, or None.
-        fault: the reason where there is no record.
+        fault: the error message if record is None.
     """
 
     home: str
@@ -42,12 +42,12 @@ class Item:
 
 
 class Named:
-    """A source's records together with the source's name, as Grain's random access source.
+    """Grain random access source over the records of a named source.
 
     Args:
-        name: of the source.
+        name: name of the source.
         records: its records.
-        strict: let a record that cannot be read raise; otherwise it is handed over as a fault.
+        strict: raise if a record cannot be read; otherwise return an Item with a fault.
     """
 
     def __init__(self, name: str, records: Sequence[record.Record], strict: bool):
@@ -66,25 +66,27 @@ class Named:
 
 
 class Prepare(grain.transforms.MapWithIndex):
-    """Items of a batch -> its arrays; the randomness of an example is its number in the stream and the seed.
+    """Grain transform from the items of a batch to its arrays.
+
+    The random generator of an example depends only on the seed and its index in the global stream.
 
     Args:
-        line: how batches are made (`loader.Line`).
-        encode: captions to ids.
-        seed: of the stage's examples.
-        place: number of a group in this host's stream -> its number in the global stream.
+        line: loader configuration (`loader.Line`).
+        encode: converts captions to token ids.
+        seed: seed of the stage's examples.
+        place: maps group indices of this host's stream to the global stream.
     """
 
     def __init__(self, line: Any, encode: tokenizer.Encoder, seed: int, place: "HostPlace"):
         self._line, self._encode, self._seed, self._place = line, encode, seed, place
 
     def map_with_index(self, step: int, items: Sequence[Item]) -> HostArrays:
-        """Return this host's part of the batch of a step: num_views examples of each item, in order."""
+        """Return this host's part of the batch of a step: num_views examples per item, in order."""
         views = self._line.num_views
         batch: HostArrays = {}
         for number, item in enumerate(items):
-            # Each example goes into the batch while the processor's cache still holds it: keeping all of
-            # them and stacking them afterwards costs twice the time.
+            # Copy each example into the batch while it is in the CPU cache: stacking all of them at the
+            # end takes twice the time.
             for view, example in enumerate(self._examples(int(step) * self._place.own + number, item)):
                 _put(batch, number * views + view, example, len(items) * views)
         return batch
@@ -101,16 +103,16 @@ class Prepare(grain.transforms.MapWithIndex):
                 raise
             fault = str(error)
             views = [self._placeholder(item)] * line.num_views
-        # The clip's name comes first in every message, so it survives the cut.
-        told = np.frombuffer(fault.encode()[:FAULT_BYTES].ljust(FAULT_BYTES, b"\0"), np.uint8)
-        return [view | {"clip": np.asarray(item.clip, np.int64), "fault": told} for view in views]
+        # The clip's name comes first in every message, so truncation keeps it.
+        reason = np.frombuffer(fault.encode()[:FAULT_BYTES].ljust(FAULT_BYTES, b"\0"), np.uint8)
+        return [view | {"clip": np.asarray(item.clip, np.int64), "fault": reason} for view in views]
 
     def _views(self, group: int, home: str, example: record.Record) -> list[HostArrays]:
         line = self._line
         wanted, room = line.frames_of_source(home), line.cache_megabytes
         first = group * line.num_views
         draws = [generator(self._seed, first + view) for view in range(line.num_views)]
-        # Where the length is known and nothing is kept, only the frames that are seen are decoded.
+        # If the length is known and clips are not cached, decode only the sampled frames.
         whole = None if example.frame_count and not room else clip_cache.clip_of(example, wanted, home, room)
         known = example.frame_count or len(whole)  # type: ignore[arg-type]
         clip_cache.check_length(known, wanted, example, home)
@@ -144,7 +146,7 @@ class Prepare(grain.transforms.MapWithIndex):
         return made
 
     def _placeholder(self, item: Item) -> HostArrays:
-        # An empty caption, for a text tower may not be able to read no token at all.
+        # Encode an empty caption: a text tower may not support sequences without any token.
         side, (ids, paddings) = self._line.resolution, self._encode("")
         frames = self._line.frames_of_source(item.home)
         caption = UNREAD if item.record is None else caption_hash(item.record.caption)
@@ -160,7 +162,7 @@ class Prepare(grain.transforms.MapWithIndex):
 
 
 def _picked(decoded: np.ndarray, numbers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    # A clip of 16 frames of the paper's size is 4 MB, copied only where it must be.
+    # Avoid a copy if possible: a clip of 16 frames at the paper's resolution is 4 MB.
     if np.array_equal(numbers, wanted):
         return decoded
     return decoded[np.searchsorted(numbers, wanted)]
@@ -171,23 +173,23 @@ def _put(batch: HostArrays, row: int, example: HostArrays, rows: int) -> None:
         if name not in batch:
             batch[name] = np.empty((rows, *value.shape), value.dtype)
         into = batch[name]
-        # NumPy would stretch or round without a word what an augmentation made of another shape or type.
+        # NumPy would silently broadcast or cast an augmented video of another shape or dtype.
         if (value.shape, value.dtype) != (into.shape[1:], into.dtype):
             raise ValueError(
-                f"examples of a batch must be alike: {name!r} is {into.dtype} {into.shape[1:]} in the first, "
-                f"{value.dtype} {value.shape} in example {row}; look at loader.Line.augment"
+                f"examples of a batch must match: expected {name!r} as {into.dtype} {into.shape[1:]}, "
+                f"got {value.dtype} {value.shape} in example {row}; check loader.Line.augment"
             )
         into[row] = value
 
 
 @dataclasses.dataclass(frozen=True)
 class HostPlace:
-    """Which part of every global batch a host reads: an equal, contiguous run of its groups.
+    """The part of every global batch that a host reads: an equal, contiguous range of groups.
 
     Args:
-        groups: groups of views in a global batch.
-        host: number of this host, from 0.
-        hosts: how many read the stream together.
+        groups: groups of views (clips) in a global batch.
+        host: process index of this host.
+        hosts: number of processes that read the stream.
     """
 
     groups: int
@@ -196,17 +198,17 @@ class HostPlace:
 
     @property
     def own(self) -> int:
-        """Groups of a batch that this host reads."""
+        """Number of groups of a batch that this host reads."""
         return self.groups // self.hosts
 
     def globally(self, index: int) -> int:
-        """Return the number in the global stream of the index-th group that this host reads."""
+        """Convert a group index of this host's stream to its index in the global stream."""
         step, place = divmod(int(index), self.own)
         return step * self.groups + self.host * self.own + place
 
 
 class _Key(np.random.bit_generator.ISeedSequence):
-    """Hands a key to Philox as it is; `Philox(key=...)` first asks the system for entropy: a millisecond."""
+    """Passes a key to Philox unchanged; `Philox(key=...)` reads system entropy first, which takes 1 ms."""
 
     def __init__(self, *key: int):
         self._key = np.asarray(key, np.uint64)
@@ -218,24 +220,24 @@ class _Key(np.random.bit_generator.ISeedSequence):
 
 
 def generator(seed: int, index: int) -> np.random.Generator:
-    """Return the randomness of one example, equal to that of `Philox(key=[seed, index])`."""
+    """Return the random generator of one example, equal to `Philox(key=[seed, index])` but faster."""
     return np.random.Generator(np.random.Philox(_Key(seed, index)))  # type: ignore[arg-type]
 
 
 def caption_hash(caption: str) -> int:
-    """Return a signed 64-bit number that stands for a caption as the tokenizer sees it."""
+    """Return a signed 64-bit hash of a caption after text normalization."""
     text = tokenizer.canonicalise(caption).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
 
 
 def take_apart(batch: Mapping[str, np.ndarray]) -> tuple[HostArrays, HostArrays]:
-    """Return what the device gets, and where it came from."""
+    """Split a batch into the arrays for the device and the `ORIGIN` arrays."""
     device = {name: value for name, value in batch.items() if name not in ORIGIN}
     return device, {name: batch[name] for name in ORIGIN}
 
 
 def reasons(fault: np.ndarray) -> list[str]:
-    """Return the reason of each example, empty for a good one.
+    """Decode the fault array: the reason of each padding example, empty for a good one.
 
     Args:
         fault: uint8 [b, FAULT_BYTES].

@@ -1,7 +1,7 @@
-"""The line itself: shards -> Grain -> decoded clip -> frames -> crop -> token ids -> batch(step).
+"""Data loader configuration: shards -> Grain -> decoded clip -> frames -> crop -> token ids -> batch(step).
 
-A `Line` says how; `stream.Stream` is what it opens; `read_all` reads in order for an evaluation. Nothing here
-imports jax, so loader workers start quickly.
+`Line` is the configuration and opens a `stream.Stream` of batches; `read_all` reads clips in order for an
+evaluation. Nothing here imports jax, so loader workers start quickly.
 """
 
 import dataclasses
@@ -23,33 +23,34 @@ HostArrays = stream.HostArrays
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """How batches are made.
+    """Configuration of the data loader: sources, mixture, decoding, augmentation and workers.
 
     Args:
         sources: name -> source; each global batch comes from one of them.
-        tokenizer: captions to ids.
-        weights: source -> relative share of the batches; None for equal shares.
-        frames: t, frames of an example.
-        resolution: side of a frame in pixels.
+        tokenizer: converts captions to token ids.
+        weights: source -> relative mixture weight; None for equal weights.
+        frames: t, frames per example.
+        resolution: frame height and width in pixels.
         crop: random crop for training.
-        threads: threads that read and decode, in each process.
-        workers: loader processes; 0 keeps the threads in the training process.
-        prefetch: batches in flight.
-        cache_megabytes: decoded clips kept in memory, so that small data is decoded once; decoding
-            is pure, so the batches are the same with or without.
-        phases: from which steps on other weights hold, such as one source alone at the end.
-        frames_of: source -> t, for sources whose clips have another number of frames (images have 1); each
-            number of frames gets a compiled step of its own.
-        choose: which frames of a clip are seen.
-        augment: changes of pixels after the crop, in order; see `augment`.
-        num_views: examples that one decoded clip gives, each with frames, crop and changes of its own; the
-            batch then holds batch_size / num_views clips (repeat augmentation).
-        unique: "clips": no clip twice within a batch, what is left of an epoch is skipped; "captions": what
-            comes a second time within a batch has weight 0.
-        max_bad_share: share of a source's clips that may be bad, in [0, 1): these become placeholders of
-            weight 0 and are named in the stage's ledger. At 0 the first bad clip stops the run.
-        budget_megabytes: most memory that batches in flight and kept clips may take on a host, checked
-            before the start; None checks nothing.
+        threads: reader and decoder threads in each process.
+        workers: loader worker processes; 0 runs the threads in the training process.
+        prefetch: batches to prefetch.
+        cache_megabytes: size of the in-memory cache of decoded clips in MiB, so that small datasets are
+            decoded once; does not change the batches.
+        phases: changes of the mixture weights at given steps, such as a single source at the end.
+        frames_of: source -> t, overrides `frames` for a source (1 for images); a separate train step is
+            compiled for each number of frames.
+        choose: frame sampling within a clip.
+        augment: pixel augmentations applied after the crop, in order; see `augment`.
+        num_views: examples per decoded clip, each with its own frames, crop and augmentation; a batch then
+            holds batch_size / num_views clips (repeated augmentation).
+        unique: "clips": no clip twice within a batch, the incomplete last batch of an epoch is dropped;
+            "captions": repeated captions within a batch get weight 0.
+        max_bad_share: maximum fraction of a source's clips that may be bad, in [0, 1). Bad clips become
+            padding examples (weight 0) and are logged in the stage's ledger; at 0 the first bad clip stops
+            the run.
+        budget_megabytes: limit in MiB on host memory for prefetched batches and cached clips, checked before
+            training starts; None for no check.
     """
 
     sources: Mapping[str, source.Source]
@@ -73,7 +74,7 @@ class Line:
 
     def __post_init__(self) -> None:
         if not self.sources:
-            raise ValueError("loader.Line.sources is empty; name at least one source")
+            raise ValueError("loader.Line.sources is empty; give at least one source")
         self.plan()
         for field in ("frames", "resolution", "threads", "prefetch", "num_views"):
             if getattr(self, field) < 1:
@@ -82,43 +83,44 @@ class Line:
             if getattr(self, field) < 0:
                 raise ValueError(f"{field} must be at least 0, got {getattr(self, field)}")
         if not 0 <= self.max_bad_share < 1:
-            raise ValueError(f"max_bad_share must lie in [0, 1), got {self.max_bad_share}")
+            raise ValueError(f"max_bad_share must be in [0, 1), got {self.max_bad_share}")
         strange = sorted(set(self.unique) - {"clips", "captions"})
         if strange:
-            raise ValueError(f"unique knows 'clips' and 'captions', got {strange}")
+            raise ValueError(f"unique accepts 'clips' and 'captions', got {strange}")
         if self.unique and self.num_views > 1:
-            raise ValueError(f"num_views={self.num_views} shows a clip several times; leave unique empty")
+            raise ValueError(f"num_views={self.num_views} repeats each clip in a batch; leave unique empty")
         strange = sorted(set(self.frames_of or {}) - set(self.sources))
         if strange:
-            raise ValueError(f"frames_of names {strange}, the sources are {sorted(self.sources)}")
+            raise ValueError(f"frames_of names {strange}, expected some of {sorted(self.sources)}")
         if any(count < 1 for count in (self.frames_of or {}).values()):
             raise ValueError(f"frames_of must be at least 1, got {self.frames_of}")
 
     def plan(self) -> mixture.Plan:
-        """Return the weights of every step."""
+        """Return the mixture weights of every step."""
         return mixture.Plan.of(sorted(self.sources), self.weights, tuple(self.phases))
 
     def frames_of_source(self, name: str) -> int:
-        """Return t, the frames of an example of a source."""
+        """Return t, the number of frames per example of a source."""
         return (self.frames_of or {}).get(name, self.frames)
 
     def open(
         self, batch_size: int, steps: int, seed: int, name: str, cache: pathlib.Path,
         host: int = 0, hosts: int = 1,
     ) -> stream.Stream:  # fmt: skip
-        """Return the stream of batches of a stage.
+        """Return the stream of training batches of a stage.
 
         Args:
             batch_size: global batch size.
-            steps: batches that the stage will read.
+            steps: number of batches that the stage will read.
             seed: the experiment's seed.
-            name: the stage's name, so that stages see other orders.
+            name: the stage's name, mixed into the seed so that stages shuffle differently.
             cache: directory shared by runs.
-            host: number of this host, from 0; it gets rows host * b / hosts and on of every batch.
-            hosts: how many read together; together they see the same batches as one host would.
+            host: process index; this host gets b / hosts rows of every batch, from row host * b / hosts.
+            hosts: number of processes; the global batches do not depend on it.
 
         Raises:
-            UserError: an empty or too small source, a batch that cannot be split, or too little memory.
+            UserError: a source is empty or too small, the batch cannot be split over hosts, or the memory
+                budget is exceeded.
         """
         return stream.Stream(self, batch_size, steps, seed, name, cache, host, hosts)
 
@@ -126,22 +128,27 @@ class Line:
 def read_all(
     home: source.Source, cache: pathlib.Path, *, frames: int, resolution: int, limit: int | None = None
 ) -> tuple[UInt8[np.ndarray, "c t r r 3"], list[record.Record]]:
-    """Read clips in order for an evaluation: frames spread evenly, centre square, no randomness.
+    """Read clips in order for an evaluation: uniformly spaced frames, center crop, no randomness.
 
     Args:
         home: the source.
         cache: directory shared by runs.
-        frames: t, frames of a clip.
-        resolution: side of a frame in pixels.
-        limit: read only so many, from the first.
+        frames: t, frames per clip.
+        resolution: frame height and width in pixels.
+        limit: read at most this many clips; None for all.
 
     Returns:
-        uint8 [clips, t, r, r, 3] and the records without their videos.
+        uint8 [clips, t, r, r, 3] and the records without their video bytes.
+
+    Raises:
+        UserError: limit is larger than the source, or a clip is bad.
     """
     records = home.open(cache)
     total = len(records) if limit is None else limit
     if total > len(records):
-        raise errors.UserError(f"evaluation asks for {total} clips, its source has {len(records)}")
+        raise errors.UserError(
+            f"evaluation asks for {total} clips, its source has {len(records)}; lower the limit"
+        )
     videos = np.empty((total, frames, resolution, resolution, 3), np.uint8)
     kept = []
     for index in range(total):

@@ -1,6 +1,6 @@
-"""Which source each global batch comes from: alternating batches, weighted, with low discrepancy.
+"""Mixture schedule: which source each global batch comes from, by weight and with low discrepancy.
 
-Every global batch comes from one source, so that no negative pair can be told apart by its source.
+Every global batch comes from a single source, so contrastive negatives cannot be recognized by their source.
 
 Source: VideoPrism 2.3.1 (alternating gradient descent, after Akbari et al. 2023).
 """
@@ -17,18 +17,18 @@ from prismlab.core import errors
 
 
 def schedule(weights: tuple[float, ...], steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the source of each step and how many batches that source gave before.
+    """Return the source of each step and the number of earlier batches of that source.
 
-    After any number of steps each source is within one batch of its share, and a prefix never depends on
-    how many steps follow. Serving whoever lags furthest would not do: beside two large sources, many
-    small ones fall behind together. So, of the sources that may already go, the one that must go first does.
+    After any number of steps each source is within one batch of its fraction, and a prefix does not depend on
+    the number of steps. Picking the source that lags most would break this bound when many small sources
+    are mixed with two large ones; the eligible source with the earliest deadline is picked instead.
 
     Args:
         weights: relative weights, all > 0.
         steps: number of steps.
 
     Returns:
-        int64 [steps] index of the source, and int64 [steps] batches of that source before this step.
+        int64 [steps], index of the source; int64 [steps], batches of that source before this step.
 
     Source: Tijdeman 1980, The chairman assignment problem (deviation at most 1 - 1 / (2 n - 2)).
     """
@@ -38,7 +38,7 @@ def schedule(weights: tuple[float, ...], steps: int) -> tuple[np.ndarray, np.nda
     source, turn = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
     for step in range(steps):
         lag = share * (step + 1) - given
-        # Rounding keeps equal values equal, so that ties fall to the first source on every machine.
+        # Rounded so that ties go to the first source on every machine.
         may_go = np.round(lag - slack, 9) >= 0
         deadline = np.where(may_go, np.round((1 - slack - lag) / share, 9), np.inf)
         next_source = int(np.argmin(deadline))
@@ -49,11 +49,11 @@ def schedule(weights: tuple[float, ...], steps: int) -> tuple[np.ndarray, np.nda
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """From one step on, other weights.
+    """Change of the mixture weights from a given step on.
 
     Args:
         start: first step of the phase, 1 or more.
-        weights: source -> relative weight; a source that is left out gives nothing in this phase.
+        weights: source -> relative weight; sources not listed are not used in this phase.
     """
 
     start: int
@@ -61,21 +61,21 @@ class Phase:
 
     def __post_init__(self) -> None:
         if self.start < 1:
-            raise ValueError(f"a phase starts at step 1 or later, got {self.start}")
+            raise ValueError(f"a phase must start at step 1 or later, got {self.start}")
         if not self.weights:
-            raise ValueError("a phase needs at least one source")
+            raise ValueError("a phase must have at least one source")
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The weights of every step: a pure function of the step.
+    """Mixture weights of every step, as a pure function of the step.
 
-    Each phase is scheduled by itself, so that its own weights hold within one batch at each of its prefixes;
-    a source goes on where it stopped, whatever lay between.
+    Each phase is scheduled separately, so its weights hold within one batch after any number of its steps.
+    A source continues where it stopped in an earlier phase.
 
     Args:
         names: the sources, in order.
-        phases: (first step, weight of each source, 0 where it is left out), rising from step 0.
+        phases: (first step, weight of each source or 0 if not used), by increasing step from 0.
     """
 
     names: tuple[str, ...]
@@ -85,26 +85,26 @@ class Plan:
     def of(
         cls, names: Sequence[str], weights: Mapping[str, float] | None, later: Sequence[Phase] = ()
     ) -> "Plan":
-        """Return the plan of a line.
+        """Build the plan from the settings of a line.
 
         Args:
             names: the sources, in order.
-            weights: source -> weight from step 0 on, or None for equal ones.
-            later: phases that follow.
+            weights: source -> weight from step 0 on, or None for equal weights.
+            later: later phases.
 
         Raises:
-            UserError: weights that do not fit the sources, or phases that do not rise.
+            UserError: weights that do not match the sources, or phases whose start steps do not increase.
         """
         phases = [(0, weights_of(list(names), weights))]
         for phase in later:
             unknown = sorted(set(phase.weights) - set(names))
             if unknown:
                 raise errors.UserError(
-                    f"the phase from step {phase.start} names {unknown}, the sources are {sorted(names)}"
+                    f"the phase from step {phase.start} names {unknown}, expected some of {sorted(names)}"
                 )
             if phase.start <= phases[-1][0]:
                 raise errors.UserError(
-                    f"phases must start at rising steps, got {phase.start} after {phases[-1][0]}"
+                    f"phases must start at increasing steps, got {phase.start} after {phases[-1][0]}"
                 )
             own = [name for name in names if name in phase.weights]
             given = dict(zip(own, weights_of(own, phase.weights)))
@@ -112,7 +112,7 @@ class Plan:
         return cls(tuple(names), tuple(phases))
 
     def schedule(self, steps: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the source of each step and how many batches it gave before; see `schedule`."""
+        """Return the source of each step and its number of earlier batches; see `schedule`."""
         sources, turns = [], []
         given = np.zeros(len(self.names), np.int64)
         for start, end, weights in self._spans(steps):
@@ -124,7 +124,7 @@ class Plan:
         return np.concatenate(sources or [given[:0]]), np.concatenate(turns or [given[:0]])
 
     def declared(self, steps: int) -> np.ndarray:
-        """Return how many batches of each source the weights ask for in so many steps, as float64."""
+        """Return the expected number of batches of each source in the first `steps` steps, as float64."""
         total = np.zeros(len(self.names))
         for start, end, weights in self._spans(steps):
             total += (end - start) * np.asarray(weights) / np.sum(weights)
@@ -137,17 +137,17 @@ class Plan:
 
 
 class Alternate(grain.transforms.DatasetSelectionMap):
-    """Grain's selection map of the schedule: item i of a host's stream -> (source, item of that source).
+    """Grain selection map of the schedule: item i of a host's stream -> (source, item of that source).
 
-    An item is a clip, which may give several views. Source items count through the epochs: item e * n + k is
-    the k-th of epoch e.
+    An item is a clip, possibly with several views. Source items are numbered across epochs: item e * n + k is
+    the k-th item of epoch e.
 
     Args:
-        plan: the weights.
-        place: groups of a global batch, and which of them this host reads.
+        plan: the mixture weights.
+        place: groups of a global batch and the part that this host reads.
         steps: length of the stream in batches.
-        clips: for each source its number of clips where no epoch may end inside a batch (what is left of
-            it is then skipped); None where epochs follow each other without a gap.
+        clips: number of clips of each source, to drop the incomplete last batch of every epoch; None to let
+            batches span epochs.
     """
 
     def __init__(self, plan: Plan, place: Any, steps: int, clips: Sequence[int] | None = None):
@@ -173,14 +173,14 @@ class Alternate(grain.transforms.DatasetSelectionMap):
 
 
 def weights_of(names: list[str], weights: Mapping[str, float] | None) -> tuple[float, ...]:
-    """Return one positive weight a source; equal ones when none are given.
+    """Return one positive weight per source; equal weights for None.
 
     Args:
         names: the sources.
         weights: source -> weight, naming exactly the sources, or None.
 
     Raises:
-        UserError: a name that is no source, a missing one, or a weight that is not positive.
+        UserError: an unknown or missing source, or a weight that is not positive.
     """
     if weights is None:
         return (1.0,) * len(names)
@@ -190,6 +190,6 @@ def weights_of(names: list[str], weights: Mapping[str, float] | None) -> tuple[f
         )
     if any(not 0 < value < math.inf for value in weights.values()):
         raise errors.UserError(
-            f"weights must be positive, got {dict(weights)}; leave a source out to switch it off"
+            f"weights must be positive, got {dict(weights)}; remove a source to disable it"
         )
     return tuple(float(weights[name]) for name in names)

@@ -1,7 +1,7 @@
-"""Where clips come from: a rendered world, or a folder of the user's own videos.
+"""Training data sources: rendered synthetic world, folder of videos, or prepared shards.
 
-A new source is one frozen dataclass with `open(cache) -> Sequence[Record]`; the contract tests find
-it by walking this module. Its repr is its identity, so every field must be a plain value.
+To add a source, write a frozen dataclass with `open(cache) -> Sequence[Record]`; the contract tests find it
+in this module. Its repr is its identity in the cache, so every field must be a plain value.
 """
 
 import contextlib
@@ -18,24 +18,24 @@ from prismlab.data.records import record, shards
 from prismlab.data.video import folder
 from prismlab.data.world import render, world
 
-FORMAT = 3  # raise it when what a source writes into the cache changes
+FORMAT = 3  # increment when the files that a source writes into the cache change
 
 
 class Source(Protocol):
-    """A named set of clips; opening it may first write shards into the cache."""
+    """Protocol of training data sources; opening one may first write shards into the cache."""
 
     def open(self, cache: pathlib.Path) -> Sequence[record.Record]:
-        """Return the records, each read when it is asked for."""
+        """Return the records, read lazily."""
         ...
 
 
 def fingerprint(value: Any) -> str:
-    """Return 16 hex digits that stand for a frozen dataclass: the sha256 of its repr and the format."""
+    """Return 16 hex digits that identify a frozen dataclass: sha256 of its repr and FORMAT."""
     return hashlib.sha256(f"{FORMAT} {value!r}".encode()).hexdigest()[:16]
 
 
 def contents(records: Sequence[record.Record]) -> str:
-    """Return a text that stands for what records hold: the sums of their shards, or all but the videos."""
+    """Return a string that identifies the contents: shard checksums, or all fields but the videos."""
     if isinstance(records, shards.ShardReader):
         return repr([shard["sha256"] for shard in records.manifest["shards"]])
     return repr([dataclasses.replace(records[index], video=b"") for index in range(len(records))])
@@ -43,7 +43,7 @@ def contents(records: Sequence[record.Record]) -> str:
 
 @contextlib.contextmanager
 def _alone(packed: pathlib.Path) -> Iterator[None]:
-    """Let one process at a time write into the cache what several may want; the others wait."""
+    """Lock a cache entry while one process writes it; other processes wait."""
     packed.parent.mkdir(parents=True, exist_ok=True)
     with open(packed.with_name(f".{packed.name}.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -52,12 +52,12 @@ def _alone(packed: pathlib.Path) -> Iterator[None]:
 
 @dataclasses.dataclass(frozen=True)
 class Rendered:
-    """A rendered world, encoded as MP4 files and packed into shards on first use.
+    """Synthetic rendered world, encoded as MP4 files and packed into shards on first use.
 
     Args:
-        world: what is rendered.
-        records_per_shard: clips in one shard file.
-        workers: processes that render.
+        world: the world to render.
+        records_per_shard: clips per shard file.
+        workers: number of rendering processes.
     """
 
     world: world.World
@@ -65,7 +65,7 @@ class Rendered:
     workers: int = 2
 
     def open(self, cache: pathlib.Path) -> shards.ShardReader:
-        """Return the records, rendering and packing them first when the cache lacks them.
+        """Return the records; renders and packs them first if they are not in the cache.
 
         Args:
             cache: directory shared by runs; `world-*` holds the MP4 files, `shards-*` the shards.
@@ -78,15 +78,15 @@ class Rendered:
         return shards.ShardReader(packed)
 
     def packed(self, cache: pathlib.Path) -> bool:
-        """Tell whether the shards are in the cache already."""
+        """Return True if the shards are in the cache."""
         return shards.finished(self._shards(cache))
 
     def render(self, cache: pathlib.Path, progress: Callable[[int, int], None] | None = None) -> None:
-        """Write the MP4 files that the cache lacks.
+        """Render the MP4 files that are missing from the cache.
 
         Args:
             cache: directory shared by runs.
-            progress: told (files done, files in all) now and then.
+            progress: called as progress(files done, total files) from time to time.
         """
         with _alone(self._videos(cache)):
             render.render(self.world, self._videos(cache), workers=self.workers, progress=progress)
@@ -100,14 +100,14 @@ class Rendered:
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """A folder of videos with `captions.jsonl` (path, caption, perhaps start and end in seconds).
+    """Folder of videos with a `captions.jsonl` (path, caption, optional start and end in seconds).
 
-    Every clip is checked before training: it exists, decodes, is long enough, has a caption.
+    Before training, every clip is checked: it exists, decodes, is long enough and has a caption.
 
     Args:
         path: the folder.
-        min_frames: shortest clip that is accepted.
-        records_per_shard: clips in one shard file.
+        min_frames: minimum number of frames per clip.
+        records_per_shard: clips per shard file.
     """
 
     path: str
@@ -115,20 +115,20 @@ class Folder:
     records_per_shard: int = 2000
 
     def open(self, cache: pathlib.Path) -> shards.ShardReader:
-        """Return the records, checking and packing them first when the cache lacks them.
+        """Return the records; checks and packs them first if they are not in the cache.
 
         Args:
             cache: directory shared by runs.
 
         Raises:
-            UserError: every fault of the folder, one line each.
+            UserError: lists every error in the folder, one per line.
         """
         directory = pathlib.Path(self.path).expanduser()
         if not (directory / "captions.jsonl").is_file():
             raise errors.UserError(
                 f"source.Folder.path: {directory} has no captions.jsonl; see `prismlab world`"
             )
-        # Sizes and times stand for the contents: a changed file is checked and packed again.
+        # File sizes and modification times identify the contents; a changed file is packed again.
         listing = sorted((str(p.relative_to(directory)), p.stat().st_size, p.stat().st_mtime_ns)
                          for p in directory.rglob("*") if p.is_file())  # fmt: skip
         packed = cache / f"shards-{fingerprint((self.min_frames, self.records_per_shard, listing))}"
@@ -141,20 +141,20 @@ class Folder:
 
 @dataclasses.dataclass(frozen=True)
 class Shards:
-    """A directory of finished shards with its manifest, local or behind a URL.
+    """Directory or URL of finished shards with a manifest.
 
     Args:
-        path: the directory, such as "corpora/clean" or "gs://bucket/clean"; shards behind a URL are copied
-            whole into the cache when first read.
+        path: the directory, such as "corpora/clean" or "gs://bucket/clean"; remote shards are copied to the
+            cache when first read.
     """
 
     path: str
 
     def open(self, cache: pathlib.Path) -> shards.ShardReader:
-        """Return the records; the cache is used for shards behind a URL alone.
+        """Return the records; the cache is used only for remote shards.
 
         Raises:
-            UserError: no manifest, or a shard that is missing, empty or truncated.
+            UserError: the manifest is missing, or a shard is missing, empty or truncated.
         """
         path = self.path if urls.is_remote(self.path) else pathlib.Path(self.path).expanduser()
         return shards.ShardReader(path, cache)

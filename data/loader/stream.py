@@ -1,7 +1,7 @@
-"""The batches of a stage, addressed by step, whole or shared out over hosts.
+"""Step-addressed batches of a training stage, optionally split over the hosts of a run.
 
-`Stream.batch(step)` is a pure function of (configuration, seed, step); the state of the whole loader
-is therefore the step.
+`Stream.batch(step)` is a pure function of (configuration, seed, step), so the step is the whole state of the
+loader and is enough to resume.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ HostArrays = example.HostArrays
 
 
 class LoaderSettings(Protocol):
-    """What a stream needs of `loader.Line`, which documents each field."""
+    """Fields of `loader.Line` that a stream uses; documented there."""
 
     @property
     def sources(self) -> Mapping[str, Any]: ...
@@ -51,13 +51,13 @@ class LoaderSettings(Protocol):
 
 
 class _Unique(grain.transforms.MapWithIndex):
-    """Give weight 0 to what comes a second time within a global batch, whatever host reads it."""
+    """Set the weight of repeated captions within a global batch to 0, across hosts."""
 
     def __init__(self, captions: Callable[[int], list[int]], views: int):
         self._captions, self._views = captions, views
 
     def map_with_index(self, index: int, batch: HostArrays) -> HostArrays:
-        """Return the batch with weights of its own; index is the step."""
+        """Return the batch with updated weights; index is the step."""
         seen, weight = set(self._captions(index)), batch["weight"].copy()
         for place in range(0, len(weight), self._views):
             caption = int(batch["caption"][place])
@@ -69,7 +69,7 @@ class _Unique(grain.transforms.MapWithIndex):
 
 
 class _Captions:
-    """The captions that the hosts before this one have in a step, read (never decoded) from their records."""
+    """Caption hashes of the lower-ranked hosts in a step, read from their records without decoding."""
 
     def __init__(self, homes: Sequence[Any], chosen: mixture.Alternate, place: example.HostPlace):
         self._homes, self._chosen, self._place = homes, chosen, place
@@ -91,14 +91,14 @@ def _seed_of(seed: int, *names: str) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """Where the examples of a batch come from.
+    """Origin of the examples of a batch: source, clips, frames and crop boxes.
 
     Args:
         source: name of the source of the whole batch.
-        clips: int64 [b], number of the clip in its source.
-        frames: int32 [b, t], frames seen; -1 in a placeholder.
-        boxes: int32 [b, 5], top, left, height, width and whether mirrored; -1 in a placeholder.
-        reasons: why an example is a placeholder; empty for a good one.
+        clips: int64 [b], index of the clip in its source.
+        frames: int32 [b, t], sampled frame indices; -1 in a padding example.
+        boxes: int32 [b, 5], top, left, height, width and mirrored flag; -1 in a padding example.
+        reasons: reason why an example is a padding example; empty for a good one.
     """
 
     source: str
@@ -109,7 +109,7 @@ class Origin:
 
 
 class Stream:
-    """The batches of one stage, addressed by step.
+    """Step-addressed batches of one training stage.
 
     Args (constructor): see Line.open.
     """
@@ -126,12 +126,11 @@ class Stream:
         for each in names:
             records = line.sources[each].open(cache)
             if not len(records):
-                raise errors.UserError(f"source {each!r} is empty; give it clips or leave it out")
+                raise errors.UserError(f"source {each!r} is empty; add clips or remove the source")
             if "clips" in line.unique and len(records) < place.groups:
                 raise errors.UserError(
-                    f"source {each!r} has {len(records)} clips, a batch of {place.groups} different ones "
-                    "cannot be made: lower recipe.Stage.batch_size, or leave 'clips' out of "
-                    "loader.Line.unique"
+                    f"source {each!r} has {len(records)} clips, fewer than the {place.groups} unique clips "
+                    "of a batch; lower recipe.Stage.batch_size or remove 'clips' from loader.Line.unique"
                 )
             self.clips[each] = len(records)
             named = example.Named(each, records, strict=line.max_bad_share == 0)
@@ -153,12 +152,12 @@ class Stream:
         self.bytes_in_flight = self._check_budget()
 
     def _check_budget(self) -> int:
-        """Return the most bytes of finished batches that are held at once, with kept clips."""
+        """Return the maximum bytes of prefetched batches and cached clips; raise if above the budget."""
         line = self._line
         frames = max(line.frames_of_source(each) for each in line.sources)
         clip = frames * line.resolution**2 * 3 + self._words * 8 + 4
         batch = clip * self._place.own * line.num_views
-        # A worker holds what its threads have made and what waits for the training process.
+        # A worker holds the batches of its threads and those queued for the training process.
         batches = line.workers * 2 * line.prefetch if line.workers else line.prefetch
         total = (batches + 1) * batch + max(1, line.workers) * (line.cache_megabytes << 20)
         if line.budget_megabytes is not None and total > line.budget_megabytes << 20:
@@ -166,17 +165,17 @@ class Stream:
             raise errors.UserError(
                 f"the loader would hold {total / 2**20:.0f} MiB: ({ways} + 1) batches of "
                 f"{self._place.own * line.num_views} clips of {clip / 2**20:.2f} MiB, and "
-                f"{max(1, line.workers)} x {line.cache_megabytes} MiB of kept clips; "
-                f"loader.Line.budget_megabytes={line.budget_megabytes} allows less: lower workers, "
-                "prefetch or cache_megabytes, or raise it"
+                f"{max(1, line.workers)} x {line.cache_megabytes} MiB of cached clips; "
+                f"loader.Line.budget_megabytes={line.budget_megabytes} allows less; lower workers, "
+                "prefetch or cache_megabytes, or raise the budget"
             )
         return total
 
     def batch(self, step: int) -> HostArrays:
-        """Return this host's part of the global batch of a step, whatever was read before.
+        """Return this host's part of the global batch of a step, independent of what was read before.
 
         Args:
-            step: from 0.
+            step: step, from 0.
 
         Returns:
             video uint8 [b, t, r, r, 3]; text_ids int32 [b, l]; text_paddings and weight float32.
@@ -184,7 +183,7 @@ class Stream:
         return example.take_apart(self._batches[step])[0]
 
     def seen(self, step: int) -> tuple[HostArrays, Origin]:
-        """Return this host's part of the batch of a step, and where its examples come from."""
+        """Return this host's part of the batch of a step and the origin of its examples."""
         return self._apart(step, self._batches[step])
 
     def _apart(self, step: int, whole: HostArrays) -> tuple[HostArrays, Origin]:
@@ -194,11 +193,11 @@ class Stream:
         return batch, Origin(home, origin["clip"], origin["frames"], origin["box"], reasons)
 
     def mixture(self, step: int) -> dict[str, float]:
-        """Return what the sources have given in the first `step` steps, for the log.
+        """Return mixture statistics of the first `step` steps, for the log.
 
         Returns:
-            For each source: "declared/<source>" batches that its weights ask for, "batches/<source>" that it
-            gave, and "repeats/<source>", examples drawn for each of its clips.
+            For each source: "declared/<source>", expected number of batches by its weights;
+            "batches/<source>", actual number; "repeats/<source>", mean number of examples per clip.
         """
         found: dict[str, float] = {}
         for home, declared in zip(self._plan.names, self._plan.declared(step)):
@@ -209,14 +208,14 @@ class Stream:
         return found
 
     def read(self, start: int, ledger: ledger_module.Ledger | None = None) -> Iterator[HostArrays]:
-        """Iterate over the batches from a step to the stage's last, read ahead by threads or workers.
+        """Iterate over the batches from a step to the end of the stage, prefetched by threads or workers.
 
         Args:
-            start: first step; earlier ones cost nothing.
-            ledger: where bad clips are noted, before the batch that they are missing from is handed on.
+            start: first step; earlier batches are not read.
+            ledger: log of bad clips, written before the batch that contains them is returned.
 
         Raises:
-            UserError: a bad clip where none is allowed, or more of them than are.
+            UserError: more bad clips than loader.Line.max_bad_share allows.
         """
         if start >= self.steps:
             return iter(())
@@ -237,7 +236,7 @@ class Stream:
         ahead: Any = self._batches[start : self.steps].to_iter_dataset(options)
         if line.workers:
             if not flags.FLAGS.is_parsed():
-                flags.FLAGS.mark_as_parsed()  # Grain's workers read absl flags, which nobody parsed
+                flags.FLAGS.mark_as_parsed()  # Grain's workers read absl flags, which are not parsed here
             ahead = ahead.mp_prefetch(
                 grain.MultiprocessingOptions(num_workers=line.workers, per_worker_buffer_size=line.prefetch)
             )

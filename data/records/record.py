@@ -1,10 +1,10 @@
-"""What one record of a shard holds, and its bytes: a fixed prefix, a JSON header, then the video.
+"""Record schema and binary serialization: a fixed prefix, a JSON header, then the video bytes.
 
-Layout (little-endian): magic "PRSM", uint16 schema version, uint32 header length, uint32 crc32 of all that
-follows; then the header as UTF-8 JSON, then the encoded video, or the files of its frames one after another.
-Nothing is pickled.
+Byte format (little-endian): magic "PRSM", uint16 schema version, uint32 header length, uint32 crc32 of
+everything that follows; then the header as UTF-8 JSON; then the encoded video, or the concatenated image
+files of its frames. Nothing is pickled.
 
-Version 1 knew videos only; its records are still read. Version 2 added kind, sizes, fps and frame_count.
+Version 1 supported videos only and can still be read. Version 2 added kind, sizes, fps and frame_count.
 """
 
 import dataclasses
@@ -19,13 +19,13 @@ from prismlab.core import errors
 
 SCHEMA_VERSION = 2
 READABLE = (1, 2)
-# What `Record.video` holds: a video file; one picture file a frame; or one picture, a one-frame video.
+# Contents of `Record.video`: a video file, one image file per frame, or a single image (a one-frame video).
 KINDS = ("video", "frames", "image")
 MAX_HEADER_BYTES = 4 << 20
 MAX_VIDEO_BYTES = 1 << 30
 _MAGIC = b"PRSM"
 _PREFIX = struct.Struct("<4sHII")
-_REMEDY = "write the shards again from their source (`prismlab data prepare`)"
+_REMEDY = "rebuild the shards from their source (`prismlab data prepare`)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,18 +33,19 @@ class Record:
     """One clip with its caption.
 
     Args:
-        key: name of the clip, unique in its data set.
-        video: bytes of what `kind` says; `frames.decode` turns any kind into pixels.
+        key: name of the clip, unique within its dataset.
+        video: encoded bytes, interpreted according to `kind`; `frames.decode` decodes every kind.
         caption: non-empty text.
-        start: first second of the clip inside the video, or None for its beginning.
-        end: last second (exclusive), or None for its end.
-        labels: small JSON values by name, e.g. the truth of a rendered clip.
-        schema_version: version of this layout.
-        kind: "video": one encoded video file (MP4, WebM, ...); "frames": one picture file (JPEG, PNG or
-            WebP) a frame, one after another; "image": one picture file, a video of one frame.
-        sizes: bytes of each frame's file, in order; for "frames" only.
-        fps: frames per second; for "frames" only, where known.
-        frame_count: frames between start and end, where known, so that they can be chosen before decoding.
+        start: start of the clip within the video, in seconds, or None for the beginning of the video.
+        end: end of the clip in seconds (exclusive), or None for the end of the video.
+        labels: small JSON values by name, e.g. the ground truth of a synthetic clip.
+        schema_version: version of the record format.
+        kind: "video": one encoded video file (MP4, WebM, ...); "frames": one image file (JPEG, PNG or WebP)
+            per frame, concatenated; "image": one image file, treated as a video of one frame.
+        sizes: size in bytes of each frame's file, in order; for kind "frames" only.
+        fps: frames per second, if known; for kind "frames" only.
+        frame_count: number of frames between start and end, if known; lets the loader sample frame indices
+            before decoding.
     """
 
     key: str
@@ -68,13 +69,13 @@ class Record:
 def of_frames(
     key: str, pictures: Sequence[bytes], caption: str, *, fps: float | None = None, **more: Any
 ) -> Record:
-    """Return the record of a clip whose frames are picture files.
+    """Create a record of kind "frames" from one image file per frame.
 
     Args:
-        key: as in Record.
-        pictures: bytes of one JPEG, PNG or WebP file a frame, in order.
-        caption: as in Record.
-        fps: frames per second, where known.
+        key: see Record.
+        pictures: bytes of one JPEG, PNG or WebP file per frame, in order.
+        caption: see Record.
+        fps: frames per second, if known.
         more: other fields of Record.
     """
     sizes = tuple(len(each) for each in pictures)
@@ -84,13 +85,13 @@ def of_frames(
 
 
 def check(record: Record) -> None:
-    """Refuse a record that no reader could use.
+    """Validate the fields of a record.
 
     Args:
-        record: the record to look at; its video is not decoded.
+        record: the record to check; its video is not decoded.
 
     Raises:
-        errors.UserError: naming the record and every fault found.
+        errors.UserError: if any field is invalid; lists every problem found.
     """
     faults = []
     if not isinstance(record.key, str) or not record.key:
@@ -100,7 +101,7 @@ def check(record: Record) -> None:
     if not record.video:
         faults.append("a non-empty video, got 0 bytes")
     if len(record.video) > MAX_VIDEO_BYTES:
-        faults.append(f"a video of at most {MAX_VIDEO_BYTES} bytes, got {len(record.video)}; cut it")
+        faults.append(f"a video of at most {MAX_VIDEO_BYTES} bytes, got {len(record.video)}; split it")
     for name in ("start", "end"):
         if not _is_time(getattr(record, name)):
             faults.append(f"{name} as seconds from 0, or null, got {getattr(record, name)!r}")
@@ -110,7 +111,7 @@ def check(record: Record) -> None:
     if record.schema_version != SCHEMA_VERSION:
         faults.append(f"schema version {SCHEMA_VERSION}, got {record.schema_version}")
     if faults:
-        raise errors.UserError("\n".join(f"record {record.key!r}: wanted {fault}" for fault in faults))
+        raise errors.UserError("\n".join(f"record {record.key!r}: expected {fault}" for fault in faults))
 
 
 def _kind_faults(record: Record) -> list[str]:
@@ -121,12 +122,12 @@ def _kind_faults(record: Record) -> list[str]:
         if not record.sizes or min(record.sizes) < 1 or sum(record.sizes) != len(record.video):
             faults.append(f"sizes of 1 or more that sum to {len(record.video)} bytes, got {record.sizes[:8]}")
         if record.frame_count not in (None, len(record.sizes)):
-            faults.append(f"frame_count {len(record.sizes)}, one a size, got {record.frame_count}")
+            faults.append(f"frame_count {len(record.sizes)} (the length of sizes), got {record.frame_count}")
     elif record.sizes or record.fps is not None:
-        faults.append(f"sizes and fps for kind 'frames' only, got them for {record.kind!r}")
+        faults.append(f"sizes and fps for kind 'frames' only, got kind {record.kind!r}")
     if record.kind != "video" and (record.start is not None or record.end is not None):
         faults.append(
-            f"start and end for kind 'video' only (cut frames when writing), got them for {record.kind!r}"
+            f"start and end for kind 'video' only (trim frames when writing), got kind {record.kind!r}"
         )
     if record.fps is not None and not (_is_time(record.fps) and record.fps > 0):
         faults.append(f"fps above 0, or null, got {record.fps!r}")
@@ -137,16 +138,16 @@ def _kind_faults(record: Record) -> list[str]:
 
 
 def pack(record: Record) -> bytes:
-    """Turn a record into bytes; equal records give equal bytes.
+    """Serialize a record to bytes; deterministic (equal records give equal bytes).
 
     Args:
-        record: what to write; checked first.
+        record: record to serialize; validated with `check`.
 
     Returns:
-        The bytes that `unpack` reads.
+        The packed bytes; read them with `unpack`.
 
     Raises:
-        errors.UserError: for a record that `check` refuses, or labels that are not small JSON.
+        errors.UserError: if `check` fails, or the labels are not JSON or are too large.
     """
     check(record)
     fields = {
@@ -166,54 +167,54 @@ def pack(record: Record) -> bytes:
         header = text.encode()
     except UnicodeEncodeError as error:
         raise errors.UserError(
-            f"record {record.key!r}: wanted text that UTF-8 can hold, got {error}; correct the caption"
+            f"record {record.key!r}: expected text that UTF-8 can encode, got {error}; correct the caption"
         ) from error
     except (TypeError, ValueError) as error:
         raise errors.UserError(
-            f"record {record.key!r}: wanted labels that JSON can hold (words and finite numbers), got {error}"
+            f"record {record.key!r}: expected labels that JSON can encode (no NaN or infinity), got {error}"
         ) from error
     if len(header) > MAX_HEADER_BYTES:
         raise errors.UserError(
-            f"record {record.key!r}: wanted caption and labels of at most {MAX_HEADER_BYTES} bytes, "
-            f"got {len(header)}; keep large values in a file beside the shards"
+            f"record {record.key!r}: expected caption and labels of at most {MAX_HEADER_BYTES} bytes, "
+            f"got {len(header)}; store large values in a file next to the shards"
         )
     checksum = zlib.crc32(record.video, zlib.crc32(header))
     return _PREFIX.pack(_MAGIC, SCHEMA_VERSION, len(header), checksum) + header + record.video
 
 
 def unpack(data: bytes, name: str = "record") -> Record:
-    """Read the bytes that `pack` wrote.
+    """Deserialize a record from the bytes written by `pack`.
 
     Args:
         data: one packed record.
-        name: where the bytes came from, for messages (e.g. "shard-00000.array_record, record 7").
+        name: origin of the bytes, used in error messages (e.g. "shard-00000.array_record, record 7").
 
     Returns:
         The record.
 
     Raises:
-        errors.UserError: naming the record, for another format or version, a cut record or a changed byte.
+        errors.UserError: if the format or version is not supported, or the record is truncated or corrupt.
     """
     if len(data) < _PREFIX.size or data[:4] != _MAGIC:
         raise errors.UserError(
-            f"{name}: wanted a record that starts with {_MAGIC!r}, got {data[:4]!r}; {_REMEDY}"
+            f"{name}: expected a record that starts with {_MAGIC!r}, got {data[:4]!r}; {_REMEDY}"
         )
     _, version, header_length, checksum = _PREFIX.unpack_from(data)
     if version not in READABLE:
-        raise errors.UserError(f"{name}: wanted schema version {SCHEMA_VERSION}, got {version}; {_REMEDY}")
+        raise errors.UserError(f"{name}: expected schema version {SCHEMA_VERSION}, got {version}; {_REMEDY}")
     if header_length > MAX_HEADER_BYTES or len(data) < _PREFIX.size + header_length:
         raise errors.UserError(
-            f"{name}: wanted a header of {header_length} bytes, got a cut record; {_REMEDY}"
+            f"{name}: expected a header of {header_length} bytes, got a truncated record; {_REMEDY}"
         )
     if zlib.crc32(memoryview(data)[_PREFIX.size :]) != checksum:
         raise errors.UserError(
-            f"{name}: wanted bytes that match their checksum, got changed or cut ones; {_REMEDY}"
+            f"{name}: expected bytes that match their checksum, got corrupt or truncated data; {_REMEDY}"
         )
-    # The checksum holds, so what follows is what `pack` wrote.
+    # The checksum matches, so the rest was written by `pack`.
     body = _PREFIX.size + header_length
     fields = json.loads(data[_PREFIX.size : body])
     assert fields.pop("video_bytes") == len(data) - body
-    # A record of version 1 is one of version 2 whose new fields have their defaults.
+    # A version 1 record is a version 2 record with default values for the new fields.
     return Record(video=data[body:], **fields | {"sizes": tuple(fields.get("sizes", ()))})
 
 

@@ -1,7 +1,7 @@
-"""One ArrayRecord file: written, measured, and, where it lies behind a URL, fetched.
+"""Write, checksum and download a single ArrayRecord shard file.
 
-ArrayRecord reads local files alone. A shard behind a URL is therefore copied whole into a local cache when
-one of its records is first asked for, under its sha256; reading ranges of it would need a reader of our own.
+ArrayRecord can read local files only. A remote shard is therefore downloaded as a whole into a local cache
+(keyed by sha256) when one of its records is first read; byte-range reads would need a custom reader.
 """
 
 import contextlib
@@ -18,15 +18,15 @@ from prismlab.core import errors
 from prismlab.core.io import urls
 from prismlab.data.records import record as record_module
 
-# One record a chunk: random access reads nothing else. Video is compressed already.
+# One record per chunk, so that random access reads no other records. Video is already compressed.
 _WRITER_OPTIONS = "group_size:1,uncompressed"
 
 
 class Writer:
-    """Writes records into one file; a context manager, after which the file is on the disk.
+    """Context manager that writes records to one ArrayRecord file and fsyncs it on exit.
 
     Args:
-        path: local file; an older one is replaced.
+        path: local file; an existing file is overwritten.
     """
 
     def __init__(self, path: pathlib.Path):
@@ -41,7 +41,7 @@ class Writer:
         """Append a record.
 
         Raises:
-            errors.UserError: for a record that `record.check` refuses.
+            errors.UserError: if `record.check` fails.
         """
         data = record_module.pack(record)
         with self._system_errors():
@@ -61,42 +61,44 @@ class Writer:
     def _system_errors(self) -> Iterator[None]:
         try:
             yield
-        except RuntimeError as error:  # the library tells of the operating system's errors in words alone
-            told = str(error).splitlines()[0]
+        except RuntimeError as error:  # ArrayRecord reports OS errors as text only
+            message = str(error).splitlines()[0]
             number = errno.ENOSPC if os.strerror(errno.ENOSPC) in str(error) else errno.EIO
-            raise OSError(number, told, str(self._path)) from error
+            raise OSError(number, message, str(self._path)) from error
 
 
 def measure(path: pathlib.Path) -> dict[str, Any]:
-    """Return size and sha256 of a shard, as the manifest has them."""
+    """Return the size and sha256 of a shard file in the format of the manifest."""
     return {"bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
 def sha256(path: pathlib.Path) -> str:
-    """Return the sha256 of a file in hex."""
+    """Return the sha256 of a file as a hex string."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def local(directory: str, shard: Mapping[str, Any], cache: pathlib.Path | None) -> pathlib.Path:
-    """Return the local path of a shard, fetching it first where it lies behind a URL.
+    """Return the local path of a shard, downloading it first if the directory is a URL.
 
     Args:
-        directory: folder or URL.
-        shard: its entry in the manifest.
-        cache: local folder for fetched shards; needed for a URL.
+        directory: local directory or URL of the shards.
+        shard: entry of the shard in the manifest.
+        cache: local directory for downloaded shards; required for a URL.
 
     Raises:
-        UserError: the shard's bytes are not those of the manifest, or the disk is full.
+        UserError: if the sha256 differs from the manifest, or the disk is full.
     """
     path = urls.join(directory, shard["file"])
     if not urls.is_remote(directory):
         return pathlib.Path(path)
-    assert cache is not None, "a reader of a URL is given a cache"
+    assert cache is not None, "reading from a URL requires a cache directory"
     target = cache / "fetched" / f"{shard['sha256']}.array_record"
     if not target.is_file():
         urls.download(path, target)
         if sha256(target) != shard["sha256"]:
             target.unlink()
-            raise errors.UserError(f"{path}: wanted the sha256 of the manifest, got another; write it again")
+            raise errors.UserError(
+                f"{path}: expected the sha256 of the manifest, got another; rebuild the shard"
+            )
     return target

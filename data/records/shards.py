@@ -1,6 +1,6 @@
-"""A data set on disk: ArrayRecord shards and the manifest that vouches for them.
+"""Dataset on disk: ArrayRecord shards and a JSON manifest with their sizes and checksums.
 
-The manifest is written last, and renamed into place, so a directory with a manifest is a finished one.
+The manifest is written last and renamed atomically, so a directory with a manifest is complete.
 """
 
 import bisect
@@ -29,29 +29,29 @@ def write_shards(
     *,
     source: str = "",
 ) -> int:
-    """Write records in their order into shards, then the manifest.
+    """Write records in order to ArrayRecord shards, then write the manifest.
 
-    Equal records give equal shards. After an interruption there is no manifest, and writing again replaces
-    what was left.
+    Deterministic: equal records give equal shards. An interrupted write leaves no manifest; the next write
+    replaces the partial files.
 
     Args:
-        records: what to write; read once, one at a time.
-        directory: made if absent; must not hold a finished data set.
-        records_per_shard: records of every shard but the last, 1 or more.
-        source: one line on where the records come from, kept in the manifest.
+        records: records to write; iterated once, one in memory at a time.
+        directory: created if missing; must not contain a finished dataset.
+        records_per_shard: number of records in every shard but the last, 1 or more.
+        source: one-line description of where the records come from, stored in the manifest.
 
     Returns:
         The number of records written.
 
     Raises:
-        errors.UserError: for a finished directory, no records, or a record that `record.check` refuses.
+        errors.UserError: if the directory is already finished, there are no records, or a record is invalid.
     """
     directory = pathlib.Path(directory)
     if records_per_shard < 1:
-        raise errors.UserError(f"wanted records_per_shard of 1 or more, got {records_per_shard}")
+        raise errors.UserError(f"expected records_per_shard of 1 or more, got {records_per_shard}")
     if finished(directory):
         raise errors.UserError(
-            f"{directory}: wanted a directory without shards, found a finished {MANIFEST}; "
+            f"{directory}: expected a directory without shards, found a finished {MANIFEST}; "
             "choose another directory or delete this one"
         )
     directory.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def write_shards(
     count = sum(shard["records"] for shard in shards)
     if not count:
         raise errors.UserError(
-            f"{directory}: wanted at least one record to write, got none; check the source"
+            f"{directory}: expected at least one record to write, got none; check the source"
         )
     manifest = {
         "schema_version": record_module.SCHEMA_VERSION,
@@ -82,26 +82,26 @@ def write_shards(
 
 
 def finished(directory: str | os.PathLike[str]) -> bool:
-    """Return whether `write_shards` has completed in a directory (its manifest is written last)."""
+    """Return True if `write_shards` has completed in a directory (the manifest is written last)."""
     return urls.what(urls.join(os.fspath(directory), MANIFEST)) == "file"
 
 
 class ShardReader:
-    """Random access to the records of a finished directory; threads and processes may share it.
+    """Random access to the records of a sharded dataset; safe to share between threads and processes.
 
-    It pickles as its path and manifest; files are opened when first read, anew in each process.
+    Pickles as path and manifest only. Files are opened lazily, once per process.
     """
 
     def __init__(self, directory: str | os.PathLike[str], cache: str | os.PathLike[str] | None = None):
-        """Read the manifest and compare every shard's size with it.
+        """Read the manifest and check the size of every shard.
 
         Args:
-            directory: what `write_shards` or `prismlab data prepare` filled; a URL too.
-            cache: local folder for the shards of a URL; each is fetched when first read.
+            directory: output of `write_shards` or `prismlab data prepare`; a local directory or URL.
+            cache: local directory for the shards of a URL; each shard is downloaded when first read.
 
         Raises:
-            errors.UserError: for a missing or wrong manifest, another schema version, or a missing, empty or
-                cut shard; every fault is listed.
+            errors.UserError: if the manifest is missing or invalid, the schema version is not supported, or
+                shards are missing, empty or truncated; lists every problem.
         """
         self.directory = os.fspath(directory)
         self.cache = None if cache is None else pathlib.Path(cache)
@@ -119,14 +119,14 @@ class ShardReader:
         """Read one record.
 
         Args:
-            index: from 0 to len - 1.
+            index: record index, from 0 to len - 1.
 
         Returns:
-            The record, its checksum verified.
+            The record, with its checksum verified.
 
         Raises:
-            IndexError: outside the range.
-            errors.UserError: naming the shard and the record, where its bytes are damaged.
+            IndexError: if the index is out of range.
+            errors.UserError: if the bytes are corrupt; names the shard and the record.
         """
         index = int(index)
         if not 0 <= index < len(self):
@@ -137,16 +137,18 @@ class ShardReader:
         try:
             (data,) = self._reader(shard).read([position])
         except (RuntimeError, ValueError, IndexError) as error:
-            # The library's message may end in a stack trace of its own: the first line says it.
+            # ArrayRecord's message may include a stack trace; only the first line is useful.
             reason = (str(error).splitlines() or ["no reason given"])[0]
-            raise errors.UserError(f"{name}: wanted a sound record, got '{reason}'; {_REMEDY}") from error
+            raise errors.UserError(
+                f"{name}: expected a readable record, got '{reason}'; {_REMEDY}"
+            ) from error
         return record_module.unpack(data, name)
 
     def verify(self) -> None:
-        """Read every byte and compare each shard with the manifest's sha256.
+        """Read every shard completely and compare its sha256 with the manifest.
 
         Raises:
-            errors.UserError: listing the shards that have changed.
+            errors.UserError: if any shard has changed; lists all of them.
         """
         faults = []
         for shard in self.manifest["shards"]:
@@ -154,7 +156,7 @@ class ShardReader:
             with urls.local(path) as local:
                 same = shard_file.sha256(pathlib.Path(local)) == shard["sha256"]
             if not same:
-                faults.append(f"{path}: wanted the sha256 of {MANIFEST}, got another; {_REMEDY}")
+                faults.append(f"{path}: expected the sha256 of {MANIFEST}, got a different one; {_REMEDY}")
         if faults:
             raise errors.UserError("\n".join(faults))
 
@@ -165,8 +167,8 @@ class ShardReader:
         self.__dict__.update(state, _open={})
 
     def _reader(self, shard: int) -> array_record_module.ArrayRecordReader:
-        # A forked child must not share its parent's open files, hence the process in the key. Two threads
-        # may both open a shard; one of the readers is then dropped.
+        # The process id is part of the key because a forked child must not share open files with its
+        # parent. If two threads open the same shard, one of the readers is dropped.
         key = os.getpid(), shard
         if key not in self._open:
             path = shard_file.local(self.directory, self.manifest["shards"][shard], self.cache)
@@ -174,11 +176,11 @@ class ShardReader:
         return self._open[key]
 
 
-_REMEDY = "copy the directory again, or write its shards again"
+_REMEDY = "copy the directory again, or rebuild its shards"
 
 
 def _groups(records: Iterable[record_module.Record], size: int) -> Iterator[Iterator[record_module.Record]]:
-    """Yield runs of up to `size` records without holding one in memory; each run is read before the next."""
+    """Yield lazy groups of up to `size` records; each group must be consumed before the next."""
     iterator = iter(records)
     for first in iterator:
         yield _group(first, iterator, size)
@@ -215,8 +217,8 @@ def _read_manifest(directory: str) -> dict[str, Any]:
     path = urls.join(directory, MANIFEST)
     if urls.what(path) != "file":
         raise errors.UserError(
-            f"{path}: wanted the manifest of finished shards, found none; "
-            "correct the path, or write the shards again if writing was interrupted"
+            f"{path}: expected the manifest of finished shards, found none; "
+            "correct the path, or rebuild the shards if writing was interrupted"
         )
     try:
         manifest = json.loads(urls.read(path, _MOST_MANIFEST_BYTES))
@@ -230,16 +232,16 @@ def _read_manifest(directory: str) -> dict[str, Any]:
         sound &= all(isinstance(size, int) and size > 0 for size in sizes)
     except (ValueError, KeyError, TypeError) as error:
         raise errors.UserError(
-            f"{path}: wanted a manifest, got an unreadable one ({error!r}); {_REMEDY}"
+            f"{path}: expected a valid manifest, got an unreadable one ({error!r}); {_REMEDY}"
         ) from error
     if version not in record_module.READABLE:
         raise errors.UserError(
-            f"{path}: wanted schema version {record_module.SCHEMA_VERSION}, got {version}; "
-            "write the shards again with this version of the code (`prismlab data prepare`)"
+            f"{path}: expected schema version {record_module.SCHEMA_VERSION}, got {version}; "
+            "rebuild the shards with this version of the code (`prismlab data prepare`)"
         )
     if not sound:
         raise errors.UserError(
-            f"{path}: wanted a finished manifest whose counts agree, got another; {_REMEDY}"
+            f"{path}: expected a finished manifest with consistent counts, got an inconsistent one; {_REMEDY}"
         )
     return manifest
 
@@ -249,8 +251,8 @@ def _check_sizes(directory: str, manifest: dict[str, Any]) -> None:
     for shard in manifest["shards"]:
         path = urls.join(directory, shard["file"])
         if urls.what(path) != "file":
-            faults.append(f"{path}: wanted a shard of {shard['bytes']} bytes, found none; {_REMEDY}")
+            faults.append(f"{path}: expected a shard of {shard['bytes']} bytes, found none; {_REMEDY}")
         elif (size := urls.state(path)[0]) != shard["bytes"]:
-            faults.append(f"{path}: wanted {shard['bytes']} bytes, got {size}; {_REMEDY}")
+            faults.append(f"{path}: expected {shard['bytes']} bytes, got {size}; {_REMEDY}")
     if faults:
         raise errors.UserError("\n".join(faults))

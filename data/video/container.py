@@ -1,6 +1,6 @@
-"""One video file, read safely: bounded, counted, and refused where it is damaged.
+"""Open and decode video files safely: limits on size and time, and detection of damaged or truncated files.
 
-What a file claims about its number of frames is not trusted; what it holds is counted.
+Frame counts from file metadata are not trusted; frames are counted by decoding.
 """
 
 import dataclasses
@@ -20,19 +20,19 @@ from jaxtyping import Float
 from prismlab.core import errors
 
 Video = bytes | str | os.PathLike[str]
-# Times are quotients of integers: allow for their last digits, far less than a frame.
+# Tolerance in seconds for rounding of frame times; far less than one frame.
 SLACK = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Bounds on one video, so that a broken or hostile file cannot take the machine.
+    """Resource limits for decoding one video, to protect against broken or malicious files.
 
     Args:
-        max_bytes: size of the encoded file.
-        max_frames: frames decoded from one file.
-        max_pixels: height times width of one frame, before any resize.
-        seconds: wall-clock time of decoding one file.
+        max_bytes: maximum size of the encoded file.
+        max_frames: maximum number of frames decoded from one file.
+        max_pixels: maximum height * width of one frame, before resizing.
+        seconds: maximum wall-clock time for decoding one file.
     """
 
     max_bytes: int = 1 << 30
@@ -42,7 +42,7 @@ class Limits:
 
 
 def label_of(video: Video, name: str | None) -> str:
-    """Return what messages call a video: its given name, its path, or "video in memory"."""
+    """Return the name of a video for error messages: `name`, else its path, else "video in memory"."""
     if name is not None:
         return name
     return "video in memory" if isinstance(video, bytes) else str(video)
@@ -54,64 +54,64 @@ def _checked(video: Video, limits: Limits, label: str) -> io.BytesIO | str:
     else:
         path = pathlib.Path(video)
         if not path.is_file():
-            raise errors.UserError(f"{label}: wanted a video file, found none; correct the path")
+            raise errors.UserError(f"{label}: expected a video file, found none; correct the path")
         size = path.stat().st_size
     if size == 0:
-        raise errors.UserError(f"{label}: wanted a video, got 0 bytes; copy the file again or leave it out")
+        raise errors.UserError(f"{label}: expected a video, got 0 bytes; copy the file again or drop it")
     if size > limits.max_bytes:
         raise errors.UserError(
-            f"{label}: wanted at most {limits.max_bytes} bytes, got {size}; cut the video into shorter files"
+            f"{label}: expected at most {limits.max_bytes} bytes, got {size}; split the video"
         )
-    # "file:" keeps a path that holds a colon from being read as a network address.
+    # The "file:" prefix prevents FFmpeg from parsing a path with a colon as a URL.
     return io.BytesIO(video) if isinstance(video, bytes) else f"file:{path}"
 
 
 def decoded(video: Video, limits: Limits, name: str | None) -> Iterator[tuple[av.VideoFrame, float]]:
-    """Yield frames with their seconds since the first, in the order of presentation.
+    """Decode a video and yield frames with their timestamps, in presentation order.
 
-    A caller that stops early closes the file; one that reads to the end learns whether the file is cut.
+    Truncation is detected only if the caller reads to the end. Stopping early closes the file.
 
     Args:
         video: bytes of a video file, or its path.
-        limits: bounds on the file.
-        name: how messages call the video; default its path.
+        limits: limits on the file.
+        name: name of the video in error messages; default its path.
 
     Yields:
-        (frame as decoded, seconds), one or more.
+        (decoded frame, seconds since the first frame), at least one.
 
     Raises:
-        errors.UserError: naming the video: empty, unreadable, beyond a limit or cut short.
+        errors.UserError: if the video is empty, unreadable, truncated or exceeds a limit.
     """
     label = label_of(video, name)
     source = _checked(video, limits, label)
     deadline = time.monotonic() + limits.seconds
     number, packets, first, now = 0, 0, Fraction(0), Fraction(0)
     try:
-        # Titles need not be UTF-8, and are not read here.
+        # Metadata such as titles may not be UTF-8; it is not used here.
         with av.open(source, "r", metadata_errors="replace") as container:
             if not container.streams.video:
-                raise errors.UserError(f"{label}: wanted a video stream, got none; leave the file out")
+                raise errors.UserError(f"{label}: expected a video stream, got none; drop the file")
             stream = container.streams.video[0]
             if stream.codec_context is None:
                 raise errors.UserError(
-                    f"{label}: wanted video in a known coding, got an unknown one; "
-                    "the file is damaged or needs converting to H.264"
+                    f"{label}: expected a supported video codec, got an unknown one; "
+                    "the file is damaged or must be converted to H.264"
                 )
             _within(limits, label, stream.codec_context.width, stream.codec_context.height)
             stream.codec_context.thread_count = 1
             for packet in container.demux(stream):
-                packets += packet.size > 0 and not packet.is_discard  # an edit list leaves some out
+                packets += packet.size > 0 and not packet.is_discard  # edit lists can discard packets
                 for frame in packet.decode():
                     _within(limits, label, frame.width, frame.height)
                     if time.monotonic() > deadline:
                         raise errors.UserError(
-                            f"{label}: wanted decoding within {limits.seconds} s, got {number} frames by "
-                            "then; cut the video or raise Limits.seconds"
+                            f"{label}: expected decoding within {limits.seconds} s, got {number} frames "
+                            "in that time; split the video or raise Limits.seconds"
                         )
                     if number >= limits.max_frames:
                         raise errors.UserError(
-                            f"{label}: wanted at most {limits.max_frames} frames, got more; "
-                            "cut the video or raise Limits.max_frames"
+                            f"{label}: expected at most {limits.max_frames} frames, got more; "
+                            "split the video or raise Limits.max_frames"
                         )
                     if frame.pts is not None and frame.time_base is not None:
                         now = frame.pts * frame.time_base
@@ -124,23 +124,23 @@ def decoded(video: Video, limits: Limits, name: str | None) -> Iterator[tuple[av
                 _complete(label, container, stream, number, packets, now)
     except av.error.FFmpegError as error:
         raise errors.UserError(
-            f"{label}: wanted a readable video, got '{error.strerror}' after {number} frames; "
-            "the file is damaged or not a video: copy it again or leave it out"
+            f"{label}: expected a readable video, got '{error.strerror}' after {number} frames; "
+            "the file is damaged or not a video: copy it again or drop it"
         ) from error
     if number == 0:
-        raise errors.UserError(f"{label}: wanted at least one frame, got none; leave the file out")
+        raise errors.UserError(f"{label}: expected at least one frame, got none; drop the file")
 
 
 def inside(times: Float[np.ndarray, " t"], start: float | None, end: float | None) -> tuple[int, int]:
-    """Return the frames between two moments, as `decode.decode` chooses them.
+    """Return the index range of frames between two times; same selection as `decode.decode`.
 
     Args:
         times: float64 [t], seconds since the first frame, ascending.
-        start: first second wanted, or None.
-        end: second before which to stop, or None.
+        start: start time in seconds (inclusive), or None for the beginning.
+        end: end time in seconds (exclusive), or None for the end.
 
     Returns:
-        (first, last): frames first to last - 1 lie inside; equal where none does.
+        (first, last): frames first to last - 1 are inside; first == last if there are none.
     """
     first = 0 if start is None else int(np.searchsorted(times, start - SLACK))
     last = len(times) if end is None else int(np.searchsorted(times, end - SLACK))
@@ -148,18 +148,18 @@ def inside(times: Float[np.ndarray, " t"], start: float | None, end: float | Non
 
 
 def promise(video: Video, limits: Limits, name: str | None = None) -> None:
-    """Refuse a file that says itself that it holds more frames than the limit, before decoding hours of it.
+    """Check the frame count in a file's metadata against the limit, before decoding hours of video.
 
-    Such a file is too long, or it is cut short: it is refused either way. One that cannot be opened passes,
-    for `decoded` says more about it.
+    Such a file is either too long or truncated, and is rejected in both cases. Files that cannot be opened
+    pass, because `decoded` reports a more specific error.
 
     Args:
         video: bytes of a video file, or its path.
-        limits: bounds on the file.
-        name: how messages call the video; default its path.
+        limits: limits on the file.
+        name: name of the video in error messages; default its path.
 
     Raises:
-        errors.UserError: naming the video, its length and the limit.
+        errors.UserError: if the metadata declares more frames than the limit.
     """
     label = label_of(video, name)
     try:
@@ -167,7 +167,7 @@ def promise(video: Video, limits: Limits, name: str | None = None) -> None:
             if not container.streams.video:
                 return
             stream = container.streams.video[0]
-            # Where a file says how many frames it has, its mean rate may be anything (a slide show).
+            # Prefer the declared frame count: the mean rate can be meaningless (e.g. a slide show).
             frames = stream.frames or int(
                 (container.duration or 0) / av.time_base * (stream.average_rate or 0)
             )
@@ -176,33 +176,33 @@ def promise(video: Video, limits: Limits, name: str | None = None) -> None:
         return
     if frames > limits.max_frames * 1.05:
         raise errors.UserError(
-            f"{label}: wanted at most {limits.max_frames:,} frames, got a video of {hours:.1f} hours that "
-            f"says it has {frames:,}; cut it into parts"
+            f"{label}: expected at most {limits.max_frames:,} frames, got a video of {hours:.1f} hours with "
+            f"{frames:,} frames in its metadata; split it"
         )
 
 
 def _within(limits: Limits, label: str, width: int, height: int) -> None:
     if width * height > limits.max_pixels:
         raise errors.UserError(
-            f"{label}: wanted frames of at most {limits.max_pixels} pixels, got {width}x{height}; "
-            "shrink the video or raise Limits.max_pixels"
+            f"{label}: expected frames of at most {limits.max_pixels} pixels, got {width}x{height}; "
+            "downscale the video or raise Limits.max_pixels"
         )
 
 
 def _rate(stream: VideoStream) -> Fraction:
-    # A file without any rate plays at 25 frames a second, as FFmpeg has it.
+    # Default of FFmpeg for files without a frame rate: 25 frames per second.
     return stream.average_rate or stream.guessed_rate or Fraction(25)
 
 
 def _complete(
     label: str, container: InputContainer, stream: VideoStream, number: int, packets: int, last: Fraction
 ) -> None:
-    # A cut WebM or MPEG decodes without an error, so compare with what it promised. A few frames may be
-    # missing from a sound file (discarded leading packets), and a promised COUNT is wrong for variable frame
-    # rates: compare with the packets that came, and the last frame's time with the promised duration.
+    # A truncated WebM or MPEG decodes without an error. Compare the number of frames with the number of
+    # packets, and the time of the last frame with the declared duration. A few frames may be missing from an
+    # intact file (discarded leading packets), and declared frame counts are wrong for variable frame rates.
     if packets - number > max(3, 0.05 * packets):
         raise errors.UserError(
-            f"{label}: wanted about {packets} frames, got {number}: the video is damaged; leave it out"
+            f"{label}: expected about {packets} frames, got {number}: the video is damaged; drop it"
         )
     rate = _rate(stream)
     if stream.duration is not None and stream.time_base is not None:
@@ -214,6 +214,6 @@ def _complete(
     got = last + 1 / rate
     if promised - got > max(3 / rate, promised / 20):
         raise errors.UserError(
-            f"{label}: wanted {float(promised):.2f} s of video, got {float(got):.2f} s: the file is cut "
-            "short; copy it again or leave it out"
+            f"{label}: expected {float(promised):.2f} s of video, got {float(got):.2f} s: the file is "
+            "truncated; copy it again or drop it"
         )

@@ -1,8 +1,8 @@
-"""Encoded video to frames.
+"""Decode video files to RGB frames.
 
-Decoding is sequential up to the last wanted frame, with one thread: seeking returns wrong frames on ordinary
-files (discarded leading packets, H.264 in AVI). Clips whose coding allows it safely are an exception, see
-`groups`. Times are seconds since the first frame.
+Decoding is sequential and single-threaded up to the last requested frame, because seeking returns wrong
+frames on common files (discarded leading packets, H.264 in AVI). The exception is clips where whole groups of
+pictures can be skipped safely, see `h264_groups`. Times are in seconds since the first frame.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,28 +30,28 @@ def decode(
     limits: Limits = DEFAULT_LIMITS,
     name: str | None = None,
 ) -> Clip:
-    """Decode a video, or the part of it from start to end; refuse a file that is visibly cut.
+    """Decode a video, or the part from start to end, to RGB frames; truncated files raise an error.
 
     Args:
         video: bytes of a video file, or its path.
-        start: first second wanted, or None for the beginning.
-        end: second before which to stop, or None to read (and check) the file to its end.
-        short_side: resize so that the shorter side has this many pixels (bilinear), or None to keep the size.
-        limits: bounds on the file.
-        name: how messages call the video; default its path.
+        start: start time in seconds (inclusive), or None for the beginning.
+        end: end time in seconds (exclusive), or None to decode (and verify) to the end of the file.
+        short_side: length of the shorter side after bilinear resizing, in pixels, or None to keep the size.
+        limits: limits on the file.
+        name: name of the video in error messages; default its path.
 
     Returns:
-        uint8 [t, height, width, 3], RGB, t of 1 or more, turned upright as the file's rotation says.
+        uint8 [t, height, width, 3], RGB, t >= 1, rotated upright according to the file's rotation metadata.
 
     Raises:
-        errors.UserError: naming the video: empty, unreadable, beyond a limit, cut short, or without a frame
+        errors.UserError: if the video is empty, unreadable, truncated, exceeds a limit, or has no frames
             between start and end.
     """
     convert = Converter(short_side, container.label_of(video, name))
     kept = [convert(frame) for frame in _part(video, start, end, limits, name)]
     if not kept:
         raise errors.UserError(
-            f"{container.label_of(video, name)}: wanted frames from {start} to {end} s, got none; "
+            f"{container.label_of(video, name)}: expected frames from {start} to {end} s, got none; "
             "correct start and end"
         )
     return np.stack(kept)
@@ -60,7 +60,7 @@ def decode(
 def _part(
     video: Video, start: float | None, end: float | None, limits: Limits, name: str | None
 ) -> Iterator[av.VideoFrame]:
-    # `container.inside` says the same of times that are known already.
+    # Same selection as `container.inside`, for times that are not known in advance.
     for frame, seconds in container.decoded(video, limits, name):
         if end is not None and seconds >= end - container.SLACK:
             break
@@ -79,24 +79,24 @@ def decode_frames(
     limits: Limits = DEFAULT_LIMITS,
     name: str | None = None,
 ) -> Clip:
-    """Decode chosen frames, reading from the beginning and stopping after the last one wanted.
+    """Decode selected frames of a video; stops after the last requested frame.
 
     Args:
         video: bytes of a video file, or its path.
-        indices: frame numbers, 0 being the first from `start` on; in any order, repeats allowed, one or more.
-        start: first second of the part that is counted, or None for the beginning.
-        end: second before which that part ends, or None.
-        count: frames of that part where somebody has counted them by decoding: then what lies between the
-            wanted ones is left out where that changes no pixel.
-        short_side: as in `decode`.
-        limits: bounds on the file.
-        name: as in `decode`.
+        indices: frame indices, counted from `start`; in any order, repeats allowed, at least one.
+        start: start time in seconds (inclusive), or None for the beginning.
+        end: end time in seconds (exclusive), or None for the end.
+        count: number of frames between start and end as found by decoding, if known; enables skipping groups
+            of pictures without requested frames where this does not change the pixels.
+        short_side: see `decode`.
+        limits: limits on the file.
+        name: see `decode`.
 
     Returns:
         uint8 [len(indices), height, width, 3], in the order of `indices`.
 
     Raises:
-        errors.UserError: naming the video, as in `decode`, and where it has too few frames.
+        errors.UserError: see `decode`; also if the video has too few frames.
     """
     found = None
     if count is not None and isinstance(video, bytes):
@@ -121,25 +121,25 @@ def each_frame(
     limits: Limits = DEFAULT_LIMITS,
     name: str | None = None,
 ) -> Iterator[tuple[int, UInt8[np.ndarray, "height width 3"]]]:
-    """Yield chosen frames with their numbers, one at a time and ascending, each once.
+    """Decode selected frames one at a time; memory use does not depend on the length of the video.
 
     Args:
         video: bytes of a video file, or its path.
-        indices: as in `decode_frames`, like the next two.
-        start: see there.
-        end: see there.
-        short_side: as in `decode`.
-        limits: bounds on the file.
-        name: as in `decode`.
+        indices: see `decode_frames`.
+        start: see `decode_frames`.
+        end: see `decode_frames`.
+        short_side: see `decode`.
+        limits: limits on the file.
+        name: see `decode`.
 
     Yields:
-        (its number, uint8 [height, width, 3]); memory holds one frame, however long the video.
+        (frame index, uint8 [height, width, 3]), in ascending order, each index once.
 
     Raises:
-        errors.UserError: as `decode_frames` does; frames already given are right nevertheless.
+        errors.UserError: see `decode_frames`; frames yielded before the error are valid.
     """
     wanted = {int(index) for index in indices}
-    assert wanted, "at least one frame"
+    assert wanted, "expected at least one frame index"
     assert min(wanted) >= 0, indices
     convert, number = Converter(short_side, container.label_of(video, name)), -1
     for number, frame in enumerate(_part(video, start, end, limits, name)):
@@ -149,42 +149,42 @@ def each_frame(
             break
     if number < max(wanted):
         raise errors.UserError(
-            f"{container.label_of(video, name)}: wanted frame {max(wanted)} (from 0), got {number + 1} "
-            "frames; ask for fewer frames or leave the clip out"
+            f"{container.label_of(video, name)}: expected frame {max(wanted)} (from 0), got {number + 1} "
+            "frames; request fewer frames or drop the clip"
         )
 
 
 def frame_times(
     video: Video, *, limits: Limits = DEFAULT_LIMITS, name: str | None = None
 ) -> Float[np.ndarray, " t"]:
-    """Return when each decoded frame is shown; its length is the number of frames, whatever the file claims.
+    """Return the timestamp of every frame, by decoding the whole file (metadata is not trusted).
 
     Args:
         video: bytes of a video file, or its path.
-        limits: bounds on the file.
-        name: as in `decode`.
+        limits: limits on the file.
+        name: see `decode`.
 
     Returns:
-        float64 [t], seconds since the first frame, ascending; t is 1 or more.
+        float64 [t], seconds since the first frame, ascending; t >= 1 is the number of frames.
 
     Raises:
-        errors.UserError: as `decode` does.
+        errors.UserError: see `decode`.
     """
     return np.array([seconds for _, seconds in container.decoded(video, limits, name)], np.float64)
 
 
 def count_frames(video: Video, *, limits: Limits = DEFAULT_LIMITS, name: str | None = None) -> int:
-    """Return the number of frames that decoding gives, 1 or more; the rest is as in `frame_times`."""
+    """Return the number of frames, by decoding the whole file; see `frame_times`."""
     return len(frame_times(video, limits=limits, name=name))
 
 
 class Converter:
-    """Turns decoded frames into upright RGB arrays of one size, even where the stream changes its size.
+    """Converts decoded frames to upright RGB arrays of a fixed size, even if the stream changes resolution.
 
     Args:
-        short_side: pixels of the shorter side, or None to keep the size.
-        label: how messages call the video.
-        enlarge: whether a smaller video is made larger; else it keeps its size.
+        short_side: length of the shorter side in pixels, or None to keep the size.
+        label: name of the video in error messages.
+        enlarge: upscale smaller videos; if False they keep their size.
     """
 
     def __init__(self, short_side: int | None, label: str, *, enlarge: bool = True):
@@ -193,7 +193,7 @@ class Converter:
         self._reformatter = reformatter.VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
-        """Return the pixels of one frame."""
+        """Convert one frame to uint8 RGB pixels."""
         if self._size == (0, 0):
             shorter = min(frame.width, frame.height)
             side = shorter if self._short_side is None else self._short_side
@@ -213,9 +213,9 @@ class Converter:
             )
         except (av.error.FFmpegError, ValueError) as error:
             raise errors.UserError(
-                f"{self._label}: wanted pixels that turn into RGB, got {frame.format.name} ('{error}'); "
-                "convert the video to H.264 or leave it out"
+                f"{self._label}: expected pixels convertible to RGB, got {frame.format.name} ('{error}'); "
+                "convert the video to H.264 or drop it"
             ) from error
-        # The file's rotation counts counterclockwise, as rot90 does.
+        # The rotation metadata is counterclockwise, like np.rot90.
         pixels, quarters = image.to_ndarray(), round(frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(pixels, quarters)) if quarters else pixels

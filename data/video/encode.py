@@ -1,4 +1,4 @@
-"""Frames to H.264."""
+"""Encode RGB frames as H.264 MP4."""
 
 import io
 from fractions import Fraction
@@ -17,17 +17,17 @@ def encode(
     preset: str = "veryfast",
     gop: int = 8,
 ) -> bytes:
-    """Encode frames as an H.264 MP4 in memory, with one thread and no date: equal frames give equal bytes.
+    """Encode frames as an H.264 MP4 in memory; deterministic (single thread, no timestamps in the file).
 
     Args:
-        frames: uint8 [t, height, width, 3], RGB; even height and width (4:2:0 colour).
+        frames: uint8 [t, height, width, 3], RGB; even height and width (4:2:0 chroma).
         fps: frames per second.
-        crf: constant rate factor of x264, 0 (lossless) to 51; 18 is visually close to the source.
+        crf: x264 constant rate factor, from 0 (lossless) to 51; 18 is visually close to the source.
         preset: x264 preset.
-        gop: frames from one key frame to the next.
+        gop: GOP size, the number of frames between key frames.
 
     Returns:
-        The bytes of the file; they depend on the build of x264.
+        The bytes of the MP4 file; equal for equal frames with the same build of x264.
     """
     assert frames.dtype == np.uint8, frames.dtype
     assert frames.ndim == 4, frames.shape
@@ -37,9 +37,9 @@ def encode(
     buffer = io.BytesIO()
     converter = reformatter.VideoReformatter()
     with av.open(buffer, "w", format="mp4", container_options={"fflags": "+bitexact"}) as container:
-        # Without B-frames the presentation order is the coding order: cheapest to write and to read.
-        # Without look-ahead equal frames give equal bytes: x264's rate control by macroblock tree reads
-        # memory it never wrote, and one clip in forty came out otherwise.
+        # Without B-frames, presentation order equals coding order: fastest to encode and decode.
+        # mbtree and look-ahead are off for determinism: x264's macroblock-tree rate control reads
+        # uninitialized memory, which changed the output of about one clip in forty.
         options = {"preset": preset, "crf": str(crf), "bf": "0", "x264-params": "mbtree=0:rc-lookahead=0"}
         stream = container.add_stream("libx264", rate=fps, options=options)
         stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"

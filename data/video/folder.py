@@ -1,7 +1,7 @@
-"""A user's own data: a folder with captions.jsonl and the videos that it names.
+"""Read a folder of videos with captions (captions.jsonl) as records.
 
 Each line of captions.jsonl is {"path": "videos/a.mp4", "caption": "...", "start": 0.0, "end": 2.5}; start and
-end (seconds) may be left out. A truth.jsonl beside it may give labels: {"path": ..., any JSON}.
+end (seconds) are optional. An optional truth.jsonl next to it holds labels: {"path": ..., any JSON}.
 """
 
 import collections
@@ -28,24 +28,24 @@ def read_folder(
     min_frames: int = 1,
     limits: decode.Limits = decode.DEFAULT_LIMITS,
 ) -> Iterator[record_module.Record]:
-    """Read and check every row of a folder.
+    """Read and validate a folder of captioned videos.
 
-    All rows are checked before the first record comes, except for the videos' content, which is decoded
-    row by row.
+    All rows of captions.jsonl are validated before the first record is yielded; videos are decoded and
+    checked one row at a time.
 
     Args:
-        directory: holds captions.jsonl.
-        min_frames: least number of frames between start and end, 1 or more.
-        limits: bounds on each video.
+        directory: folder that contains captions.jsonl.
+        min_frames: minimum number of frames between start and end, 1 or more.
+        limits: limits on each video.
 
     Yields:
-        One record a row, in the order of captions.jsonl; its key is the row's path, with "#line" where
-        one file gives several clips.
+        One record per row, in the order of captions.jsonl. The key is the row's path, followed by "#line" if
+        several rows use the same file.
 
     Raises:
-        errors.UserError: naming file and line: text that is not UTF-8 or JSON, unknown or missing fields, an
-            empty caption, a path outside the folder, a missing, empty, unreadable or cut video, a clip of
-            fewer than min_frames frames.
+        errors.UserError: with file and line, if text is not UTF-8 or JSON, fields are unknown or missing, a
+            caption is empty, a path is outside the folder, a video is missing, empty, unreadable or
+            truncated, or a clip has fewer than min_frames frames.
     """
     directory = pathlib.Path(directory)
     rows = _checked_rows(directory)
@@ -69,15 +69,15 @@ def _records(
         size = (directory / path).stat().st_size
         if size > limits.max_bytes:
             raise errors.UserError(
-                f"{where}: wanted at most {limits.max_bytes} bytes, got {size}; cut the video"
+                f"{where}: expected at most {limits.max_bytes} bytes, got {size}; split the video"
             )
         video = (directory / path).read_bytes()
         times = decode.frame_times(video, limits=limits, name=where)
         first, last = container.inside(times, start, end)
         if last - first < min_frames:
             raise errors.UserError(
-                f"{where}: wanted {min_frames} frames or more, got {last - first}; "
-                "leave the clip out, lengthen it, or ask for fewer frames"
+                f"{where}: expected {min_frames} frames or more, got {last - first}; "
+                "drop the clip, lengthen it, or request fewer frames"
             )
         yield record_module.Record(
             key=f"{path}#{line}" if path in several else path,
@@ -99,11 +99,11 @@ def _lines(path: pathlib.Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 row = json.loads(line.decode("utf-8"))
             except ValueError as error:
                 raise errors.UserError(
-                    f"{path}, line {number}: wanted one JSON object in UTF-8, got '{error}'; correct the line"
+                    f"{path}, line {number}: expected one JSON object in UTF-8, got '{error}'; correct it"
                 ) from error
             if not isinstance(row, dict) or not isinstance(row.get("path"), str):
                 raise errors.UserError(
-                    f'{path}, line {number}: wanted a JSON object with a "path", got {str(row)[:60]}; '
+                    f'{path}, line {number}: expected a JSON object with a "path", got {str(row)[:60]}; '
                     "correct the line"
                 )
             yield number, row
@@ -113,7 +113,7 @@ def _checked_rows(directory: pathlib.Path) -> list[tuple[int, dict[str, Any]]]:
     path = directory / CAPTIONS
     if not path.is_file():
         raise errors.UserError(
-            f"{path}: wanted a line of JSON a clip, found no such file; correct the folder"
+            f"{path}: expected one line of JSON per clip, found no such file; correct the path"
         )
     rows, faults = list(_lines(path)), []
     for line, row in rows:
@@ -121,9 +121,9 @@ def _checked_rows(directory: pathlib.Path) -> list[tuple[int, dict[str, Any]]]:
         if fault is not None:
             faults.append(f"{path}, line {line}: {fault}")
     if not rows:
-        faults.append(f"{path}: wanted at least one line, got an empty file; add clips")
+        faults.append(f"{path}: expected at least one line, got an empty file; add clips")
     if len(faults) > _MOST_FAULTS:
-        faults = [*faults[:_MOST_FAULTS], f"{path}: and {len(faults) - _MOST_FAULTS} faults more"]
+        faults = [*faults[:_MOST_FAULTS], f"{path}: and {len(faults) - _MOST_FAULTS} more errors"]
     if faults:
         raise errors.UserError("\n".join(faults))
     return rows
@@ -132,13 +132,13 @@ def _checked_rows(directory: pathlib.Path) -> list[tuple[int, dict[str, Any]]]:
 def _fault(directory: pathlib.Path, row: dict[str, Any]) -> str | None:
     unknown = sorted(set(row) - _FIELDS)
     if unknown:
-        return f"wanted only {sorted(_FIELDS)}, got {unknown}; move other values to {TRUTH}"
+        return f"expected only {sorted(_FIELDS)}, got {unknown}; move other values to {TRUTH}"
     path = row["path"]
     if "\0" in path or not (directory / path).resolve().is_relative_to(directory.resolve()):
-        return f"wanted a path inside the folder, got {path!r}; move the video into the folder"
+        return f"expected a path inside the folder, got {path!r}; move the video into the folder"
     if not (directory / path).is_file():
-        return f"wanted the video {path!r}, found none; add it or remove the line"
-    # A stand-in for the video: everything but its content is checked here.
+        return f"expected the video {path!r}, found none; add it or remove the line"
+    # b"video" is a dummy: everything except the content of the video is checked here.
     try:
         record_module.check(
             record_module.Record(path, b"video", row.get("caption", ""), row.get("start"), row.get("end"))

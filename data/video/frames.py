@@ -1,6 +1,6 @@
-"""A record of any kind to frames: encoded video, one picture file a frame, or one image.
+"""Decode records of any kind to frames: encoded video, one image file per frame, or a single image.
 
-This is the one place that asks what kind a record is.
+This is the only module that depends on `Record.kind` for decoding.
 """
 
 import io
@@ -15,10 +15,10 @@ from prismlab.core import errors
 from prismlab.data.records import record as record_module
 from prismlab.data.video import decode as decode_module
 
-# Others (TIFF, EPS, PSD, ...) have decoders with more surface and are no format of frames.
+# Other formats (TIFF, EPS, PSD, ...) have a larger attack surface and are not used for video frames.
 FORMATS = ("JPEG", "PNG", "WEBP")
-# Pillow warns of large pictures; here the limit refuses them before a pixel is decoded. Silenced once:
-# silencing for the length of a call is not safe among threads.
+# Pillow warns about large images; `Limits.max_pixels` rejects them before decoding. The filter is global
+# because warnings.catch_warnings is not thread-safe.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
@@ -30,58 +30,58 @@ def decode(
     limits: decode_module.Limits = decode_module.DEFAULT_LIMITS,
     name: str | None = None,
 ) -> UInt8[np.ndarray, "t h w 3"]:
-    """Return the pixels of a record: all of its frames, or chosen ones.
+    """Decode all frames, or selected frames, of a record to RGB.
 
-    Choosing is cheap for pictures (no other frame is decoded); for a video it saves what follows the last
-    chosen frame, and often what lies between (see `groups`). A record with a `frame_count` tells how many
-    there are to choose from.
+    For image records only the selected frames are decoded. For videos decoding stops after the last selected
+    frame and may skip groups of pictures in between (see `h264_groups`). If known, `record.frame_count` is
+    the number of frames to select from.
 
     Args:
-        record: of any kind.
-        indices: frame numbers from 0, counted from the record's start, in any order, repeats allowed;
-            None for all frames.
-        short_side: resize so that the shorter side has this many pixels (bilinear), or None to keep the size.
-        limits: bounds on the file; max_pixels on each picture.
-        name: how messages call the record; default its key.
+        record: record of any kind.
+        indices: frame indices counted from the record's start, in any order, repeats allowed; None for all.
+        short_side: length of the shorter side after bilinear resizing, in pixels, or None to keep the size.
+        limits: limits on the file; max_pixels applies to each image.
+        name: name of the record in error messages; default its key.
 
     Returns:
-        uint8 [t, h, w, 3], RGB, turned upright.
+        uint8 [t, h, w, 3], RGB, rotated upright.
 
     Raises:
-        errors.UserError: naming the record: unreadable, beyond a limit, several sizes, too few frames.
+        errors.UserError: if the record is unreadable, exceeds a limit, has too few frames, or its frames
+            differ in size.
     """
     label = f"clip {record.key!r}" if name is None else name
     if record.kind == "video":
         return _video(record, indices, short_side, limits, label)
     pictures = split(record)
     if len(pictures) > limits.max_frames:
-        raise errors.UserError(f"{label}: wanted at most {limits.max_frames} frames, got {len(pictures)}")
+        raise errors.UserError(f"{label}: expected at most {limits.max_frames} frames, got {len(pictures)}")
     chosen = range(len(pictures)) if indices is None else [int(index) for index in indices]
     if max(chosen) >= len(pictures):
         raise errors.UserError(
-            f"{label}: wanted frame {max(chosen)} (from 0), got {len(pictures)} frames; ask for fewer or "
-            "leave the clip out"
+            f"{label}: expected frame {max(chosen)} (from 0), got {len(pictures)} frames; request fewer or "
+            "drop the clip"
         )
-    places: dict[int, list[int]] = {}
-    for place, index in enumerate(chosen):
-        places.setdefault(index, []).append(place)
+    positions: dict[int, list[int]] = {}
+    for position, index in enumerate(chosen):
+        positions.setdefault(index, []).append(position)
     made: np.ndarray | None = None
-    for index in sorted(places):
+    for index in sorted(positions):
         one = picture(pictures[index], short_side=short_side, limits=limits, name=f"{label}, frame {index}")
         if made is None:
             made = np.empty((len(chosen), *one.shape), np.uint8)
         if one.shape != made.shape[1:]:
             sizes = sorted({one.shape[:2], made.shape[1:3]})
             raise errors.UserError(
-                f"{label}: wanted frames of one size, got {sizes} (height, width); write the record again"
+                f"{label}: expected frames of one size, got {sizes} (height, width); rebuild the record"
             )
-        made[places[index]] = one
-    assert made is not None  # a record has a frame, and who chooses chooses some
+        made[positions[index]] = one
+    assert made is not None  # a record has at least one frame, and indices are not empty
     return made
 
 
 def split(record: record_module.Record) -> list[bytes]:
-    """Return the picture files of a record of kind "frames" or "image"."""
+    """Split a record of kind "frames" or "image" into the bytes of its image files."""
     if record.kind == "image":
         return [record.video]
     ends = np.cumsum(record.sizes)
@@ -96,32 +96,32 @@ def picture(
     name: str = "picture",
     enlarge: bool = True,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Decode one picture file: upright as EXIF says, without transparency, the first of an animation.
+    """Decode one image file to RGB: applies EXIF rotation, drops alpha, uses the first frame of animations.
 
     Args:
         data: bytes of a JPEG, PNG or WebP file.
-        short_side: as in `decode`.
-        limits: bounds; max_bytes on the file, max_pixels on the picture.
-        name: how messages call it.
-        enlarge: whether a smaller picture is made larger; else it keeps its size.
+        short_side: see `decode`.
+        limits: max_bytes applies to the file, max_pixels to the image.
+        name: name of the image in error messages.
+        enlarge: upscale smaller images; if False they keep their size.
 
     Returns:
         uint8 [h, w, 3], RGB.
 
     Raises:
-        errors.UserError: naming the picture: unreadable, cut, or too large.
+        errors.UserError: if the image is unreadable, truncated or exceeds a limit.
     """
     if len(data) > limits.max_bytes:
-        raise errors.UserError(f"{name}: wanted at most {limits.max_bytes} bytes, got {len(data)}")
+        raise errors.UserError(f"{name}: expected at most {limits.max_bytes} bytes, got {len(data)}")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
             if width * height > limits.max_pixels:
                 raise errors.UserError(
-                    f"{name}: wanted at most {limits.max_pixels} pixels, got {width}x{height}; "
-                    "shrink the picture or raise Limits.max_pixels"
+                    f"{name}: expected at most {limits.max_pixels} pixels, got {width}x{height}; "
+                    "downscale the image or raise Limits.max_pixels"
                 )
-            # In place, and converted only where the mode asks: both copy the picture otherwise.
+            # In place, and converted only if the mode requires it, to avoid copies.
             ImageOps.exif_transpose(image, in_place=True)
             upright = image if image.mode == "RGB" else image.convert("RGB")
             upright.load()
@@ -129,10 +129,10 @@ def picture(
         raise
     except (
         Exception
-    ) as error:  # damaged bytes make Pillow raise OSError, ValueError, SyntaxError, struct.error, ...
+    ) as error:  # damaged files make Pillow raise OSError, ValueError, SyntaxError, struct.error, ...
         reason = "not a JPEG, PNG or WebP file" if isinstance(error, Image.UnidentifiedImageError) else error
         raise errors.UserError(
-            f"{name}: wanted a readable picture, got '{reason}'; copy it again or leave it out"
+            f"{name}: expected a readable image, got '{reason}'; copy it again or drop it"
         ) from error
     if short_side is not None and (min(upright.size) > short_side or enlarge):
         scale = short_side / min(upright.size)

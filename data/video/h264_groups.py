@@ -1,9 +1,9 @@
-"""Chosen frames of an H.264 clip without decoding what lies between: whole groups of pictures are left out.
+"""Decode selected frames of an H.264 clip by skipping whole groups of pictures (GOPs) in between.
 
-Seeking in any file that comes along returns wrong frames (see `decode`), so nothing here trusts a container's
-index. A clip qualifies where leaving packets out cannot change a pixel: its frames are coded in the order in
-which they are shown, there is one packet to a frame, and every group that is entered begins with an IDR
-picture, which forgets all that came before. `encode` writes such clips; others are read from the beginning.
+Seeking in arbitrary files returns wrong frames (see `decode`), so the container's index is not used. A clip
+qualifies only if skipping packets cannot change a pixel: frames are coded in presentation order, there is one
+packet per frame, and every GOP starts with an IDR picture, which resets the decoder's references. `encode`
+writes such clips; all others are decoded from the beginning.
 """
 
 import io
@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from prismlab.data.video import container
 
-# Types of H.264's units (ITU-T H.264, table 7-1).
+# H.264 NAL unit types (ITU-T H.264, table 7-1).
 _IDR, _SEQUENCE_PARAMETERS, _PICTURE_PARAMETERS = 5, 7, 8
 
 
@@ -28,18 +28,18 @@ def chosen(
     part: tuple[float | None, float | None],
     limits: container.Limits,
 ) -> dict[int, av.VideoFrame] | None:
-    """Return chosen frames of a clip, or None where it must be read from the beginning.
+    """Decode selected frames with GOP skipping, or return None if the clip does not qualify.
 
     Args:
         video: bytes of a video file.
-        wanted: frame numbers from 0, counted from the part's beginning, one or more.
-        count: frames that decoding gives for the part, as somebody counted.
-        part: first second, and the second before which the part ends; None for the file's own.
-        limits: bounds on the file.
+        wanted: frame indices, counted from the start of the part, at least one.
+        count: number of frames of the part, as found by decoding.
+        part: (start, end) in seconds, end exclusive; None for the start or end of the file.
+        limits: limits on the file.
 
     Returns:
-        number -> frame as decoded. None as well for a clip that is damaged, beyond a limit or slow: reading
-        it from the beginning then says what is wrong.
+        Mapping from frame index to decoded frame. Also None if the clip is damaged, exceeds a limit or is
+        slow; sequential decoding then reports the specific error.
     """
     if len(video) > limits.max_bytes or max(wanted) >= count:
         return None
@@ -68,7 +68,7 @@ def chosen(
 
 
 def _needed(packets: list[Packet], starts: list[int], wanted: Collection[int]) -> Iterator[Packet]:
-    # From each group only what precedes its last wanted frame.
+    # From each GOP, only the packets up to its last requested frame.
     for start, end in zip(starts, [*starts[1:], len(packets)]):
         last = max((number for number in wanted if start <= number < end), default=None)
         if last is not None:
@@ -83,13 +83,13 @@ def _inside(
 
 
 def _group_starts(stream: VideoStream, packets: list[Packet]) -> list[int] | None:
-    """Return the numbers of the IDR pictures, the first being 0; None where the clip does not qualify."""
+    """Return the packet indices of all IDR pictures (the first is 0); None if the clip does not qualify."""
     head = stream.codec_context.extradata
-    # "avcC": units behind a length of so many bytes, with parameters in the head and not in the packets.
+    # "avcC" format: length-prefixed NAL units, with parameter sets in the extradata and not in the packets.
     if stream.codec_context.name != "h264" or not head or len(head) < 7 or head[0] != 1:
         return None
     times = [packet.pts for packet in packets if packet.pts is not None]
-    # Packets that an edit list discards give no frames, and times count from the first frame.
+    # Packets discarded by an edit list give no frames, which would shift the frame indices.
     if len(times) != len(packets) or times != sorted(set(times)) or any(each.is_discard for each in packets):
         return None
     kinds = [_unit_types(bytes(packet), (head[4] & 3) + 1) for packet in packets]
@@ -100,8 +100,8 @@ def _group_starts(stream: VideoStream, packets: list[Packet]) -> list[int] | Non
 
 
 def _unit_types(packet: bytes, width: int) -> set[int] | None:
-    found, place = set(), 0
-    while place + width < len(packet):
-        found.add(packet[place + width] & 31)
-        place += width + int.from_bytes(packet[place : place + width], "big")
-    return found if place == len(packet) else None
+    found, offset = set(), 0
+    while offset + width < len(packet):
+        found.add(packet[offset + width] & 31)
+        offset += width + int.from_bytes(packet[offset : offset + width], "big")
+    return found if offset == len(packet) else None

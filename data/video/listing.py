@@ -1,4 +1,4 @@
-"""Which video files a list of words means: files, folders, patterns."""
+"""Expand command-line arguments (files, folders, glob patterns) to a list of video files."""
 
 import glob
 import os
@@ -12,15 +12,15 @@ SUFFIXES = (
 
 
 def find(words: Sequence[str]) -> tuple[list[pathlib.Path], list[tuple[str, str]]]:
-    """Turn words into video files, each once.
+    """Expand files, folders and glob patterns to video files, without duplicates.
 
     Args:
-        words: a file of any name; a folder, in which every file with a suffix of SUFFIXES is meant, in
-            folders below as well; or a pattern with *, ? or [...], where ** goes through folders.
+        words: each is a file with any suffix; a folder, which is searched recursively for files with a suffix
+            in SUFFIXES; or a glob pattern with *, ? or [...], where ** matches nested folders.
 
     Returns:
-        The files, in the order of the words and sorted within each; and (word, reason) for every word that
-        gives nothing.
+        The files, in the order of the arguments and sorted within each; and (argument, reason) for every
+        argument that matches no files.
     """
     files: dict[str, pathlib.Path] = {}
     nothing = []
@@ -29,7 +29,7 @@ def find(words: Sequence[str]) -> tuple[list[pathlib.Path], list[tuple[str, str]
         if reason:
             nothing.append((word, reason))
         for path in found:
-            # One file passed in two ways is one file; it keeps the name by which it came first.
+            # A file that is matched twice is listed once, under its first name.
             files.setdefault(os.path.realpath(path), path)
     return list(files.values()), nothing
 
@@ -38,11 +38,11 @@ def _meant(word: str) -> tuple[list[pathlib.Path], str]:
     path = pathlib.Path(word).expanduser()
     if path.is_dir():
         inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        return inside, "" if inside else f"the folder holds no video ({' '.join(SUFFIXES)})"
+        return inside, "" if inside else f"the folder contains no video ({' '.join(SUFFIXES)})"
     if path.exists():
         return [path], ""
     if glob.has_magic(word):
         matched = sorted(pathlib.Path(name) for name in glob.glob(str(path), recursive=True))
         files = [match for match in matched if match.is_file()]
         return files, "" if files else "the pattern matches no file"
-    return [], "there is no such file or folder"
+    return [], "no such file or folder"

@@ -1,4 +1,4 @@
-"""Which frames of a clip are seen, and which part of each frame."""
+"""Frame sampling (uniform, segments, dense) and spatial crops of video clips."""
 
 import dataclasses
 import functools
@@ -11,54 +11,54 @@ from prismlab.core import errors
 
 
 def uniform(length: int, frames: int) -> Int[np.ndarray, " t"]:
-    """Return frame indices spread evenly over the whole clip, starting at 0.
+    """Return evenly spaced frame indices over the whole clip, starting at 0.
 
     Args:
-        length: frames of the clip.
-        frames: t, frames wanted, at most `length`.
+        length: number of frames of the clip.
+        frames: t, number of frames to sample, at most `length`.
 
     Source: official release, np.linspace(0, n, num=t, endpoint=False).
     """
     if length < frames:
         raise errors.UserError(
-            f"clip has {length} frames, {frames} were asked for; ask for fewer or leave it out"
+            f"expected a clip of {frames} frames or more, got {length}; request fewer frames or drop the clip"
         )
     return np.linspace(0, length, num=frames, endpoint=False).astype(np.int64)
 
 
 def segments(length: int, frames: int, rng: np.random.Generator) -> Int[np.ndarray, " t"]:
-    """Return one random frame from each of t equal segments of the clip (training).
+    """Return one random frame index from each of t equal segments of the clip (training).
 
     Args:
-        length: frames of the clip.
-        frames: t, frames wanted, at most `length`.
-        rng: randomness of this example.
+        length: number of frames of the clip.
+        frames: t, number of frames to sample, at most `length`.
+        rng: random generator of this example.
 
     Source: Wang et al. 2016 (temporal segment sampling).
     """
     return np.asarray([rng.integers(low, high) for low, high in itertools.pairwise(_edges(length, frames))])
 
 
-@functools.lru_cache(maxsize=1024)  # the clips of a corpus have few lengths
+@functools.lru_cache(maxsize=1024)  # the clips of a corpus have few distinct lengths
 def _edges(length: int, frames: int) -> tuple[int, ...]:
     return (*uniform(length, frames).tolist(), length)
 
 
 @dataclasses.dataclass(frozen=True)
 class Segments:
-    """One random frame from each of t equal segments of the clip; see `segments`."""
+    """Temporal segment sampling: one random frame from each of t equal segments; see `segments`."""
 
     def __call__(self, length: int, frames: int, rng: np.random.Generator) -> Int[np.ndarray, " t"]:
-        """Return the frames of an example; arguments as in `segments`."""
+        """Return the frame indices of an example; see `segments`."""
         return segments(length, frames, rng)
 
 
 @dataclasses.dataclass(frozen=True)
 class Dense:
-    """Frames at a fixed stride from a random start; a shorter clip lowers the stride as far as needed.
+    """Dense sampling: frames at a fixed stride from a random start; the stride is reduced for short clips.
 
     Args:
-        stride: frames from one to the next, 1 or more.
+        stride: distance between sampled frames, 1 or more.
 
     Source: Feichtenhofer et al. 2019 (SlowFast, T x stride clips).
     """
@@ -67,33 +67,33 @@ class Dense:
 
     def __post_init__(self) -> None:
         if self.stride < 1:
-            raise ValueError(f"stride must be at least 1, got {self.stride}")
+            raise ValueError(f"expected stride of 1 or more, got {self.stride}")
 
     def __call__(self, length: int, frames: int, rng: np.random.Generator) -> Int[np.ndarray, " t"]:
-        """Return the frames of an example.
+        """Return the frame indices of an example.
 
         Args:
-            length: frames of the clip.
-            frames: t, frames wanted, at most `length`.
-            rng: consumed once.
+            length: number of frames of the clip.
+            frames: t, number of frames to sample, at most `length`.
+            rng: random generator of this example; drawn from once.
         """
-        uniform(length, frames)  # refuses a clip that is too short
+        uniform(length, frames)  # raises if the clip is too short
         stride = min(self.stride, (length - 1) // max(1, frames - 1)) if frames > 1 else 1
         start = int(rng.integers(length - (frames - 1) * stride))
         return start + stride * np.arange(frames)
 
 
-# Top, left, height and width of what is kept, in pixels; 1 where it is mirrored left to right.
+# Top, left, height, width of the crop in pixels; last value is 1 to flip horizontally, else 0.
 Box = tuple[int, int, int, int, int]
 
 
 @dataclasses.dataclass(frozen=True)
 class Crop:
-    """A random square crop for training, resized to the resolution; the same for all frames.
+    """Random square crop for training, resized to the model resolution; the same for all frames.
 
     Args:
-        least: smallest share of the short side kept, in (0, 1]; 1 keeps a full centre square.
-        flip: mirror half of the clips left to right; wrong wherever direction matters.
+        least: minimum fraction of the short side to keep, in (0, 1]; 1 is a full centre crop.
+        flip: horizontal flip with probability 0.5; do not use where direction matters.
     """
 
     least: float = 1.0
@@ -101,15 +101,15 @@ class Crop:
 
     def __post_init__(self) -> None:
         if not 0.0 < self.least <= 1.0:
-            raise ValueError(f"least must lie in (0, 1], got {self.least}")
+            raise ValueError(f"expected least in (0, 1], got {self.least}")
 
     def box(self, height: int, width: int, rng: np.random.Generator) -> Box:
-        """Return the part of the frames that is kept.
+        """Sample the crop box.
 
         Args:
-            height: of a frame in pixels.
-            width: of a frame in pixels.
-            rng: randomness of this example.
+            height: frame height in pixels.
+            width: frame width in pixels.
+            rng: random generator of this example.
         """
         scale, down, right = rng.uniform(self.least, 1.0), rng.uniform(), rng.uniform()
         mirrored = self.flip and rng.uniform() < 0.5
@@ -121,33 +121,32 @@ class Crop:
     def cut(
         self, video: UInt8[np.ndarray, "t h w 3"], box: Box, resolution: int
     ) -> UInt8[np.ndarray, "t r r 3"]:
-        """Return the part of a clip at a resolution; see `cut`."""
+        """Crop and resize a clip; see `cut`."""
         return cut(video, box, resolution)
 
     def __call__(
         self, video: UInt8[np.ndarray, "t h w 3"], resolution: int, rng: np.random.Generator
     ) -> UInt8[np.ndarray, "t r r 3"]:
-        """Return the cropped, resized and perhaps mirrored clip.
+        """Return the randomly cropped, resized and possibly flipped clip.
 
         Args:
             video: uint8 [t, h, w, 3].
-            resolution: side of the result in pixels.
-            rng: randomness of this example.
+            resolution: height and width of the result in pixels.
+            rng: random generator of this example.
         """
         return cut(video, self.box(video.shape[1], video.shape[2], rng), resolution)
 
 
 @dataclasses.dataclass(frozen=True)
 class ResizedCrop(Crop):
-    """A random part of random area and shape, stretched to a square; the same for all frames.
+    """Random resized crop: random area and aspect ratio, resized to a square; the same for all frames.
 
     Args:
-        area: smallest and largest share of the frame's area, in (0, 1].
-        ratio: smallest and largest width / height.
-        flip: as in Crop.
+        area: minimum and maximum fraction of the frame's area, in (0, 1].
+        ratio: minimum and maximum aspect ratio (width / height).
+        flip: see Crop.
 
-    Source: Szegedy et al. 2015 (inception crop), with ten tries and the centre square after them, as
-        torchvision does.
+    Source: Szegedy et al. 2015 (inception crop); ten attempts, then a centre crop, as in torchvision.
     """
 
     area: tuple[float, float] = (0.08, 1.0)
@@ -156,14 +155,14 @@ class ResizedCrop(Crop):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.least != 1.0:
-            raise ValueError("ResizedCrop takes area, not least")
+            raise ValueError("expected least of 1.0 in ResizedCrop; set area instead")
         if not 0 < self.area[0] <= self.area[1] <= 1:
-            raise ValueError(f"area must be two rising shares in (0, 1], got {self.area}")
+            raise ValueError(f"expected area as two ascending fractions in (0, 1], got {self.area}")
         if not 0 < self.ratio[0] <= self.ratio[1]:
-            raise ValueError(f"ratio must be two rising positive numbers, got {self.ratio}")
+            raise ValueError(f"expected ratio as two ascending positive numbers, got {self.ratio}")
 
     def box(self, height: int, width: int, rng: np.random.Generator) -> Box:
-        """Return the part of the frames that is kept; arguments as in Crop.box."""
+        """Sample the crop box; see `Crop.box`."""
         draws = rng.uniform(size=(10, 4))
         mirrored = int(self.flip and rng.uniform() < 0.5)
         for area, ratio, down, right in draws:
@@ -179,12 +178,12 @@ class ResizedCrop(Crop):
 
 
 def cut(video: UInt8[np.ndarray, "t h w 3"], box: Box, resolution: int) -> UInt8[np.ndarray, "t r r 3"]:
-    """Return one part of all frames, resized and perhaps mirrored.
+    """Crop all frames to a box, resize to a square and optionally flip horizontally.
 
     Args:
         video: uint8 [t, h, w, 3].
-        box: top, left, height, width and whether to mirror.
-        resolution: side of the result in pixels.
+        box: top, left, height, width, and 1 to flip horizontally.
+        resolution: height and width of the result in pixels.
     """
     top, left, height, width, mirrored = box
     video = resize(video[:, top : top + height, left : left + width], resolution)
@@ -192,7 +191,7 @@ def cut(video: UInt8[np.ndarray, "t h w 3"], box: Box, resolution: int) -> UInt8
 
 
 def centre(video: UInt8[np.ndarray, "t h w 3"], resolution: int) -> UInt8[np.ndarray, "t r r 3"]:
-    """Return the centre square of each frame at a resolution (evaluation)."""
+    """Centre-crop each frame to a square and resize it (evaluation)."""
     height, width = video.shape[1:3]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -200,10 +199,10 @@ def centre(video: UInt8[np.ndarray, "t h w 3"], resolution: int) -> UInt8[np.nda
 
 
 def resize(video: UInt8[np.ndarray, "t h w 3"], resolution: int) -> UInt8[np.ndarray, "t r r 3"]:
-    """Resize frames to a square with Pillow's antialiased bilinear filter; the identity at equal size."""
+    """Resize frames to a square with Pillow's antialiased bilinear filter; no-op if the size is equal."""
     if video.shape[1:3] == (resolution, resolution):
         return video
-    from PIL import Image  # loaded only where a clip really changes size
+    from PIL import Image  # imported only if a clip is actually resized
 
     frames = [
         Image.fromarray(frame).resize((resolution, resolution), Image.Resampling.BILINEAR) for frame in video

@@ -1,10 +1,10 @@
-"""A video as the released models take it: T frames spread over the whole, or over one stretch after another.
+"""Preprocess a video for the released models: T evenly spaced frames of the whole video or of each window.
 
-Each frame is cut to its centre square and resized with the Lanczos filter. The release's demonstrations
-resize the whole frame with that filter and refuse clips that are not square: square clips come out alike.
+Each frame is centre-cropped to a square and resized with the Lanczos filter. The official demos resize the
+whole frame with this filter and reject non-square clips; for square clips the results are identical.
 
-A file is decoded twice, once to count and time its frames and once to take the chosen ones: what a file
-claims about itself is often wrong, and memory never holds more than one stretch.
+A file is decoded twice, first to get the time of every frame and then to read the selected frames: metadata
+is often wrong, and this way at most one window is held in memory.
 """
 
 import dataclasses
@@ -18,20 +18,20 @@ from PIL import Image
 from prismlab.core import errors
 from prismlab.data.video import container, decode
 
-# A long film at 60 frames a second; one frame is held in memory at a time.
+# Enough for a long film at 60 frames per second; frames are decoded one at a time.
 LIMITS = container.Limits(max_bytes=1 << 36, max_frames=1_000_000, seconds=4 * 3600.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """A stretch of a video and the frames that stand for it.
+    """A time window of a video and the frames sampled from it.
 
     Args:
-        start: seconds since the first frame.
-        end: seconds at which it ends.
-        frames: frames of the video inside it.
-        indices: int64 [t], the chosen frames, ascending; repeated where the stretch has fewer than t.
-        times: float64 [t], when each of them is shown, in seconds since the first frame.
+        start: start of the window, in seconds since the first frame.
+        end: end of the window, in seconds since the first frame.
+        frames: number of video frames inside the window.
+        indices: int64 [t], sampled frame indices, ascending; repeated if the window has fewer than t frames.
+        times: float64 [t], time of each sampled frame, in seconds since the first frame.
     """
 
     start: float
@@ -42,20 +42,19 @@ class Window:
 
 
 def plan(times: Float[np.ndarray, " n"], frames: int, stride_seconds: float | None = None) -> list[Window]:
-    """Choose the frames of a video.
+    """Split a video into windows and sample frames from each.
 
     Args:
-        times: float64 [n], what `decode.frame_times` gave.
-        frames: t, frames of each window.
-        stride_seconds: length of a window and distance between two; None means one window, the whole video.
-            The last one may be shorter; a stretch in which no frame begins (a still picture that is held)
-            gives none.
+        times: float64 [n], time of every frame as returned by `decode.frame_times`.
+        frames: t, number of frames per window.
+        stride_seconds: length of the windows, which do not overlap; None for one window over the whole video.
+            The last window may be shorter. Windows in which no frame starts (a held still) are skipped.
 
     Source: official release, demonstrations: np.linspace(0, n, num=t, endpoint=False, dtype=np.int32).
     """
     period = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     whole = float(times[-1]) + period
-    # A millionth of a second is less than any frame, and more than the last digit of a quotient of integers.
+    # 1e-6 s is shorter than any frame and larger than the rounding error of frame times.
     number = np.zeros(len(times), np.int64)
     if stride_seconds is not None:
         number = np.floor((times + 1e-6) / stride_seconds).astype(np.int64)
@@ -77,25 +76,25 @@ def read(
     *,
     limits: container.Limits = LIMITS,
 ) -> Iterator[tuple[Window, UInt8[np.ndarray, "t r r 3"]]]:
-    """Yield the windows of a video with their frames.
+    """Decode a video and yield its windows with their preprocessed frames.
 
     Args:
         video: bytes of a video file, or its path.
-        frames: t, frames of each window, 1 or more.
-        resolution: r, side of a frame in pixels.
+        frames: t, number of frames per window, 1 or more.
+        resolution: r, height and width of the frames in pixels.
         stride_seconds: see `plan`.
-        limits: bounds on the file.
+        limits: limits on the file.
 
     Yields:
-        (window, uint8 [t, r, r, 3]), RGB, upright.
+        (window, uint8 [t, r, r, 3]), RGB, rotated upright.
 
     Raises:
-        errors.UserError: naming the video: empty, unreadable, beyond a limit or cut short; the whole file is
-            checked before the first window comes.
+        errors.UserError: if the video is empty, unreadable, truncated or exceeds a limit; the whole file is
+            checked before the first window is yielded.
     """
     if frames < 1 or resolution < 1 or (stride_seconds is not None and not 0 < stride_seconds < float("inf")):
         raise errors.UserError(
-            f"want frames >= 1, resolution >= 1 and stride_seconds > 0, got {frames}, {resolution} and "
+            f"expected frames >= 1, resolution >= 1 and stride_seconds > 0, got {frames}, {resolution} and "
             f"{stride_seconds}"
         )
     container.promise(video, limits)
@@ -113,7 +112,7 @@ def read(
 
 
 def square(pixels: UInt8[np.ndarray, "h w 3"], resolution: int) -> UInt8[np.ndarray, "r r 3"]:
-    """Return the centre square of a frame at a resolution (Lanczos); the identity at equal size."""
+    """Centre-crop a frame to a square and resize it (Lanczos); no resize if the size is equal."""
     height, width = pixels.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2

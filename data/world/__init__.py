@@ -1,1 +1,1 @@
-"""The rendered video world: synthetic clips with captions and ground truth."""
+"""Synthetic video dataset: procedurally rendered clips with captions and ground truth."""

@@ -1,6 +1,6 @@
-"""Captions of a rendered clip: a clean grammar, and a noisy one in the manner of recognised speech.
+"""Generate captions for synthetic clips: clean template captions and noisy, ASR-like captions.
 
-Both are pure functions of the truth and of a random generator.
+Both are pure functions of the ground truth and a random generator.
 """
 
 import numpy as np
@@ -35,14 +35,14 @@ FILLERS = ("um", "so", "okay", "you know", "and then", "like", "right here", "lo
 def clean(
     truth: truth_module.Truth, rng: np.random.Generator, *, motion_captions: float, forms: int = 1
 ) -> str:
-    """Describe a clip truthfully in one line.
+    """Generate a correct one-line caption of a clip from a template.
 
     Args:
-        truth: what the clip shows.
-        rng: consumed twice, whatever the other arguments are.
-        motion_captions: share of the captions that name the motion (each segment's), in [0, 1].
-        forms: how many sentence forms to choose from, 1 to len(FORMS); with 1, equal appearance gives
-            equal words.
+        truth: ground truth of the clip.
+        rng: random generator; always drawn from exactly twice.
+        motion_captions: fraction of captions that name the motion (of every segment), in [0, 1].
+        forms: number of sentence templates to choose from, 1 to len(FORMS); with 1, equal appearance
+            gives equal captions.
 
     Returns:
         A caption such as "a red star moving left on vertical stripes".
@@ -68,28 +68,31 @@ def asr_like(
     dropped: float = 0.1,
     filler: float = 0.25,
 ) -> str:
-    """Describe a clip as automatic speech recognition would: loosely, in lower case, partly wrong.
+    """Generate a noisy caption in the style of automatic speech recognition (ASR): lower case, partly wrong.
 
     Args:
-        truth: what the clip shows.
-        neighbour: the clip that comes next; speech and picture are often out of step.
-        rng: the caption's randomness.
-        motion_captions: share of the captions that name the motion, in [0, 1].
-        shifted: probability that the neighbour is described instead, in [0, 1].
-        wrong: probability, for each of colour and species, that the word is drawn at random from its
-            list (so it may still be right), in [0, 1].
-        dropped: probability for each word to be lost, in [0, 1].
-        filler: probability of a filler before each kept word, in [0, 1].
+        truth: ground truth of the clip.
+        neighbour: ground truth of the next clip; models misalignment between speech and video.
+        rng: random generator of the caption.
+        motion_captions: fraction of captions that name the motion, in [0, 1].
+        shifted: probability of describing the neighbour instead, in [0, 1].
+        wrong: probability, for colour and species each, of replacing the word with a random one from its
+            vocabulary (which may be the correct one), in [0, 1].
+        dropped: probability of dropping each word, in [0, 1].
+        filler: probability of inserting a filler word before each kept word, in [0, 1].
 
     Returns:
         Lower-case words without punctuation, never empty.
 
-    Source: VideoPrism Table 1 and appendix A list corpora captioned by speech recognition (ASR); these
-        probabilities are ours.
+    Source: VideoPrism Table 1 and appendix A list corpora with ASR captions; the probabilities
+        here are our own choice.
     """
-    told = neighbour if rng.random() < shifted else truth
+    described = neighbour if rng.random() < shifted else truth
     words = (
-        clean(told, rng, motion_captions=motion_captions, forms=len(FORMS)).lower().replace(",", "").split()
+        clean(described, rng, motion_captions=motion_captions, forms=len(FORMS))
+        .lower()
+        .replace(",", "")
+        .split()
     )
     for vocabulary in (truth_module.COLOURS, truth_module.SPECIES):
         if rng.random() < wrong:

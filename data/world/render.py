@@ -1,4 +1,4 @@
-"""A rendered world as a folder of MP4 files with captions: the same layout that a user's own folder has."""
+"""Render a synthetic world to a folder of MP4 files with captions, in the format read by `folder`."""
 
 import concurrent.futures
 import dataclasses
@@ -25,20 +25,20 @@ def render(
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write videos/000000.mp4 ..., captions.jsonl and truth.jsonl.
+    """Render all clips of a world and write videos/000000.mp4 ..., captions.jsonl and truth.jsonl.
 
-    Files appear under their name only when complete, captions.jsonl last, so an interrupted run can be
-    repeated: it keeps the finished videos. Processes are spawned, so a script must call this under
+    Files are written atomically, captions.jsonl last, so an interrupted call can be resumed by calling again;
+    finished videos are kept. Workers are spawned processes, so scripts must call this under
     `if __name__ == "__main__"`.
 
     Args:
-        world: what to render.
-        directory: made if absent; must be empty or hold (part of) the same world.
-        workers: processes; 0 works in this one.
-        progress: called with (clips done, clips in all) as work goes on.
+        world: world to render.
+        directory: created if missing; must be empty or contain (part of) the same world.
+        workers: number of processes; 0 renders in the calling process.
+        progress: called with (finished clips, total clips) during rendering.
 
     Raises:
-        errors.UserError: where the directory holds another world.
+        errors.UserError: if the directory contains a different world or other videos.
     """
     directory = pathlib.Path(directory)
     (directory / folder_module.VIDEOS).mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def _results(
         for task in tasks:
             yield _render_some(world, directory, task)
         return
-    # Spawned, not forked: the caller may already run threads (JAX does).
+    # Spawn rather than fork: the caller may already have threads (JAX does).
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(
         min(workers, len(tasks)), mp_context=context, initializer=workers_module.end_with_parent
@@ -101,7 +101,7 @@ def _render_some(world: world_module.World, directory: pathlib.Path, indices: ra
 
 
 def _claim(world: world_module.World, directory: pathlib.Path) -> None:
-    """Leave the world's numbers in the folder, or refuse a folder that holds other ones."""
+    """Write world.json to the folder, or raise if the folder belongs to a different world."""
     path = directory / WORLD
     fields = json.loads(json.dumps(dataclasses.asdict(world)))
     if path.exists():
@@ -110,12 +110,12 @@ def _claim(world: world_module.World, directory: pathlib.Path) -> None:
             return
         differ = sorted(name for name in fields | found if fields.get(name) != found.get(name))
         raise errors.UserError(
-            f"{directory}: wanted an empty folder or the same world, found one that differs in "
+            f"{directory}: expected an empty folder or the same world, got one that differs in "
             f"{', '.join(differ)}; choose another folder or delete this one"
         )
     if any((directory / folder_module.VIDEOS).iterdir()) or (directory / folder_module.CAPTIONS).exists():
         raise errors.UserError(
-            f"{directory}: wanted an empty folder, found other videos; choose another folder"
+            f"{directory}: expected an empty folder, got other videos; choose another folder"
         )
     unfinished = path.with_suffix(".tmp")
     unfinished.write_text(json.dumps(fields, indent=2), encoding="utf-8")

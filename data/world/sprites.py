@@ -1,7 +1,7 @@
-"""Painting: textures and anti-aliased sprites as signed distance functions, all frames of a clip at once.
+"""Draw background textures and anti-aliased sprites (signed distance functions), vectorized over frames.
 
-Axes: t frames, h rows (downwards), w columns. Lengths are shares of the frame; u, v are coordinates inside
-a sprite, in units of its radius.
+Axes: t frames, h rows (downwards), w columns. Lengths are fractions of the frame size; u, v are coordinates
+inside a sprite, in units of its radius.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from prismlab.data.world import truth
 
 Plane = Float[np.ndarray, "t h w"]
 
-# Saturated and of similar brightness, so that 4:2:0 chroma keeps them apart at 32 pixels.
+# Saturated colours of similar brightness, distinguishable with 4:2:0 chroma at 32 pixels.
 RGB = {
     "red": (0.90, 0.15, 0.15),
     "green": (0.15, 0.75, 0.20),
@@ -23,9 +23,9 @@ RGB = {
     "purple": (0.75, 0.20, 0.85),
     "cyan": (0.15, 0.85, 0.90),
 }
-# The eye is off-centre and white: it makes the rotation of a round sprite visible.
+# The eye is an off-centre white disc that makes the rotation of round sprites visible.
 EYE_U, EYE_V, EYE_RADIUS = 0.45, 0.0, 0.2
-# Species stay inside the unit circle, and the deformation adds at most this share of the radius.
+# Species stay inside the unit circle; the deformation adds at most this fraction of the radius.
 DEFORMATION = 0.14
 
 
@@ -71,12 +71,12 @@ _DISTANCE: dict[str, Callable[[Plane, Plane], Plane]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Sprite:
-    """One instance of a species.
+    """Appearance of one sprite: species, colour and deformed outline.
 
     Args:
         species: one of prismlab.data.world.truth.SPECIES.
         colour: one of prismlab.data.world.truth.COLOURS.
-        outline: float32 [4], second and third Fourier terms (cos, sin, cos, sin) of the radius.
+        outline: float32 [4], second and third Fourier coefficients (cos, sin, cos, sin) of the radius.
     """
 
     species: str
@@ -86,13 +86,13 @@ class Sprite:
 
 @dataclasses.dataclass(frozen=True)
 class Poses:
-    """Where a sprite stands in every frame.
+    """Pose of a sprite (centre, angle, radius) in every frame.
 
     Args:
-        x: float32 [t], centre in [0, 1), on a torus.
-        y: float32 [t], centre in [0, 1), on a torus, downwards.
-        angle: float32 [t], radians, growing clockwise on the screen.
-        radius: float32 [t], share of the frame.
+        x: float32 [t], horizontal centre in [0, 1), with wrap-around.
+        y: float32 [t], vertical centre in [0, 1), downwards, with wrap-around.
+        angle: float32 [t], radians, clockwise on the screen.
+        radius: float32 [t], fraction of the frame size.
     """
 
     x: Float[np.ndarray, " t"]
@@ -101,12 +101,12 @@ class Poses:
     radius: Float[np.ndarray, " t"]
 
     def reversed(self) -> "Poses":
-        """Return the same poses in the opposite order."""
+        """Return the poses in reverse temporal order."""
         return Poses(self.x[::-1], self.y[::-1], self.angle[::-1], self.radius[::-1])
 
 
 def distance(sprite: Sprite, u: Plane, v: Plane) -> Plane:
-    """Return the signed distance to a deformed sprite's outline, in units of its radius (inside < 0).
+    """Return the signed distance to a sprite's deformed outline, in units of its radius (negative inside).
 
     Args:
         sprite: species and outline.
@@ -116,7 +116,7 @@ def distance(sprite: Sprite, u: Plane, v: Plane) -> Plane:
     Returns:
         float32 [t, h, w].
     """
-    # cos(k a), sin(k a) by multiplication: no trigonometry a pixel.
+    # cos(k a), sin(k a) by angle addition, to avoid trigonometric functions per pixel.
     square_u, square_v = u * u, v * v
     square = square_u + square_v + np.float32(1e-12)
     inverse = 1 / np.sqrt(square)
@@ -128,12 +128,12 @@ def distance(sprite: Sprite, u: Plane, v: Plane) -> Plane:
 
 
 def texture(background: str, resolution: int, contrast: float) -> Float[np.ndarray, "1 h w 3"]:
-    """Return a still grey background of fixed phase.
+    """Return a static grey background texture with a fixed phase.
 
     Args:
         background: one of prismlab.data.world.truth.BACKGROUNDS.
         resolution: height and width in pixels.
-        contrast: difference between the light and the dark stripe, in [0, 1].
+        contrast: difference between light and dark stripes, in [0, 1].
 
     Returns:
         float32 [1, resolution, resolution, 3] in [0, 1].
@@ -150,19 +150,19 @@ def texture(background: str, resolution: int, contrast: float) -> Float[np.ndarr
 
 
 def paint(canvas: Float[np.ndarray, "_ h w 3"], sprite: Sprite, poses: Poses) -> Float[np.ndarray, "t h w 3"]:
-    """Paint one sprite over a canvas, in every frame.
+    """Draw one sprite over a canvas in every frame.
 
     Args:
-        canvas: float32 [t or 1, h, h, 3] in [0, 1]; one frame serves all.
-        sprite: what to paint.
-        poses: where to paint it.
+        canvas: float32 [t or 1, h, h, 3] in [0, 1]; a single frame is broadcast over time.
+        sprite: sprite to draw.
+        poses: pose of the sprite in every frame.
 
     Returns:
         float32 [t, h, h, 3] in [0, 1].
     """
     resolution = canvas.shape[1]
     grid = (np.arange(resolution, dtype=np.float32) + np.float32(0.5)) / np.float32(resolution)
-    # The nearest copy on the torus; right as long as a sprite spans less than the whole frame.
+    # Distance with wrap-around; valid while a sprite is smaller than the frame.
     dx = grid[None, :] - poses.x[:, None]
     dy = grid[None, :] - poses.y[:, None]
     dx, dy = dx - np.round(dx), dy - np.round(dy)
@@ -182,14 +182,15 @@ def paint(canvas: Float[np.ndarray, "_ h w 3"], sprite: Sprite, poses: Poses) ->
 
 
 def boxes(sprite: Sprite, poses: Poses) -> Float[np.ndarray, "t 4"]:
-    """Return the box of the copy of a sprite that holds its centre, cut at the border.
+    """Return the bounding box of a sprite in every frame, clipped at the frame border.
 
     Args:
         sprite: species and outline.
-        poses: where it stands.
+        poses: pose of the sprite in every frame.
 
     Returns:
-        float32 [t, 4], (x0, y0, x1, y1) in [0, 1]; tight to about one thirtieth of the radius.
+        float32 [t, 4], (x0, y0, x1, y1) in [0, 1], of the copy that contains the centre; accurate to about
+        1/30 of the radius.
     """
     grid = np.linspace(-1.2, 1.2, 73, dtype=np.float32)
     u, v = (

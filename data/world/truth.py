@@ -1,4 +1,4 @@
-"""The label words of the rendered world, and the ground truth of one clip."""
+"""Label vocabulary of the synthetic world and the ground truth of one clip."""
 
 import dataclasses
 from typing import Any
@@ -9,38 +9,38 @@ from jaxtyping import Float
 SPECIES = ("disc", "square", "triangle", "star", "cross", "ring", "bar", "crescent", "ell", "dumbbell")
 COLOURS = ("red", "green", "blue", "yellow", "purple", "cyan")
 BACKGROUNDS = ("plain", "vertical stripes", "horizontal stripes", "checks")
-# Neighbours are time reversals of each other: motion i played backwards is motion i ^ 1.
+# Motions come in time-reversed pairs: motion i played backwards is motion i ^ 1.
 MOTIONS = ("right", "left", "down", "up", "clockwise", "counterclockwise", "growing", "shrinking")
 
 
 def reversal(motion: str) -> str:
-    """Return the motion that a clip shows when it is played backwards.
+    """Return the time reversal of a motion (the motion seen when the clip is played backwards).
 
     Args:
         motion: one of MOTIONS.
 
     Returns:
-        The other member of its pair, e.g. "left" for "right".
+        The opposite motion, e.g. "left" for "right".
     """
     return MOTIONS[MOTIONS.index(motion) ^ 1]
 
 
 @dataclasses.dataclass(frozen=True)
 class Truth:
-    """Everything that is known about one rendered clip.
+    """Ground truth of one synthetic clip: labels, bounding boxes, motion segments, question-answer pairs.
 
     Args:
-        index: number of the clip in its world.
+        index: index of the clip in its world.
         species: one of SPECIES.
         colour: one of COLOURS.
         background: one of BACKGROUNDS.
-        motion: one of MOTIONS; of the first segment where the clip has several.
-        speed: factor on the world's distance per segment.
-        boxes: float32 [t, 4], (x0, y0, x1, y1) in [0, 1], y downwards, one box a frame. A sprite that
-            crosses the border reappears on the other side; the box is of the copy that holds the sprite's
-            centre, cut at the border, so the part that reappears lies outside it.
-        segments: (start in seconds, end in seconds, motion), one action after another.
-        questions: ({"question": ..., "answer": ...}, ...), answers are single words or label words.
+        motion: one of MOTIONS; the first segment's if the clip has several.
+        speed: multiplier of the distance, rotation and growth per segment.
+        boxes: float32 [t, 4], (x0, y0, x1, y1) in [0, 1], y downwards, one bounding box per frame. A sprite
+            that crosses the border reappears on the other side; the box covers the copy that contains the
+            centre, clipped at the border, and not the part that reappears.
+        segments: (start in seconds, end in seconds, motion) of the consecutive actions.
+        questions: ({"question": ..., "answer": ...}, ...); answers are single words or labels.
     """
 
     index: int
@@ -54,7 +54,7 @@ class Truth:
     questions: tuple[dict[str, str], ...]
 
     def labels(self) -> dict[str, Any]:
-        """Return the truth as plain JSON values (boxes rounded to four digits)."""
+        """Return the ground truth as JSON-serializable values (boxes rounded to four digits)."""
         return {
             "index": self.index,
             "species": self.species,

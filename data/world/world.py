@@ -1,8 +1,8 @@
-"""The rendered world: sprites on textures, whose appearance and motion are independent by construction.
+"""Synthetic video dataset of moving sprites on textures; appearance and motion are independent by design.
 
-A sprite's pose is a point (x, y, angle, log-radius) on a torus, drawn uniformly; one coordinate moves, at
-constant speed, forwards or backwards. Hence, exactly: a single frame has one distribution under all eight
-motions, and a clip played backwards is a clip of the paired motion.
+A sprite's pose (x, y, angle, log-radius) is sampled uniformly on a torus; one coordinate changes at constant
+speed, forwards or backwards. Hence single frames have exactly the same distribution under all eight motions
+(a single frame contains no information about motion), and a clip played backwards shows the opposite motion.
 """
 
 import dataclasses
@@ -27,8 +27,8 @@ def _stream(seed: int, split: str, purpose: str) -> int:
 
 @functools.lru_cache(maxsize=8)
 def _noise_table(deviation: float) -> Float[np.ndarray, "256"]:
-    # 256 equally likely levels of a Gaussian (Winitzki's inverse error function, good to .002 deviations):
-    # one random byte a value is ten times cheaper than one random normal.
+    # 256 equally likely levels of a Gaussian (Winitzki's approximation of the inverse error function,
+    # accurate to .002 deviations): one random byte per value is ten times faster than one normal sample.
     position = 2 * (np.arange(256) + 0.5) / 256 - 1
     log = np.log1p(-position * position)
     half = 2 / (np.pi * 0.147) + log / 2
@@ -47,34 +47,34 @@ class _Scene:
 
 @dataclasses.dataclass(frozen=True)
 class World:
-    """A numbered collection of rendered clips; clip i depends on the seed, the split and i alone.
+    """Synthetic dataset of rendered clips; clip i depends only on the settings, the seed, the split and i.
 
-    The defaults are an easy world, in which a tiny model learns both appearance and motion in minutes.
+    With the defaults a tiny model learns both appearance and motion in minutes.
 
     Args:
-        clips: number of clips; never changes what a clip shows.
-        seed: any integer.
-        split: "train" or "test": disjoint streams of randomness, hence other sprite instances.
+        clips: number of clips; does not affect the content of any clip.
+        seed: random seed, any integer.
+        split: "train" or "test"; the splits use independent random streams.
         resolution: height and width in pixels, even, 16 or more.
-        frames: frames of one segment, 2 or more.
+        frames: frames per segment, 2 or more.
         fps: frames per second.
-        segments: actions one after another; the clip has frames * segments frames, and neighbouring
-            segments differ in motion.
-        distractors: further, smaller sprites that stay still under the main one.
-        motion_captions: share of the captions that name the motion, in [0, 1].
-        caption_noise: share of the captions that are speech-like and partly wrong, in [0, 1].
-        caption_forms: sentence forms of a clean caption, 1 to 4.
-        speeds: factors on travel, turn and growth, one drawn for each clip.
-        travel: way of a moving sprite over one segment, share of the frame.
-        turn: rotation over one segment, in turns.
-        growth: change of scale over one segment, share of the (wrapped) log-radius range.
-        smallest: least radius of a sprite, share of the frame.
-        largest: greatest radius, below .43 (a sprite must not meet its own copy around the border).
-        deformation: strength of the random outline, in [0, 1].
-        contrast: of the background's stripes, in [0, 1].
-        pixel_noise: standard deviation of the noise of each value, pixels in [0, 1].
-        held_out: (species, motion) pairs that the train split never shows; the test split shows all, so
-            that its labels stay independent and the held-out pairs can be read apart.
+        segments: number of consecutive actions; a clip has frames * segments frames, and adjacent segments
+            differ in motion.
+        distractors: number of additional smaller, static sprites, drawn below the main one.
+        motion_captions: fraction of captions that name the motion, in [0, 1].
+        caption_noise: fraction of captions that are ASR-like and partly wrong, in [0, 1].
+        caption_forms: number of sentence templates for clean captions, 1 to 4.
+        speeds: multipliers of travel, turn and growth; one is sampled per clip.
+        travel: distance a sprite moves during one segment, as a fraction of the frame size.
+        turn: rotation during one segment, in turns.
+        growth: change of scale during one segment, as a fraction of the (wrapped) log-radius range.
+        smallest: minimum radius of a sprite, as a fraction of the frame size.
+        largest: maximum radius, below .43 (so that a sprite never overlaps its wrapped copy).
+        deformation: strength of the random outline deformation, in [0, 1].
+        contrast: contrast of the background stripes, in [0, 1].
+        pixel_noise: standard deviation of the pixel noise, for pixel values in [0, 1].
+        held_out: (species, motion) pairs excluded from the train split. The test split contains all pairs, so
+            its labels stay independent and held-out pairs can be evaluated separately.
     """
 
     clips: int = 1000
@@ -100,13 +100,13 @@ class World:
     held_out: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        shares = ("motion_captions", "caption_noise", "deformation", "contrast", "pixel_noise")
-        # A list comes from a configuration file; a tuple keeps the world hashable.
+        fractions = ("motion_captions", "caption_noise", "deformation", "contrast", "pixel_noise")
+        # Config files give lists; tuples keep the world hashable.
         object.__setattr__(self, "speeds", tuple(float(speed) for speed in self.speeds))
         object.__setattr__(self, "held_out", tuple((str(a), str(b)) for a, b in self.held_out))
         faults = [
             f"{name} in [0, 1], got {getattr(self, name)}"
-            for name in shares
+            for name in fractions
             if not 0 <= getattr(self, name) <= 1
         ]
         least = {"clips": 1, "resolution": 16, "frames": 2, "fps": 1, "segments": 1, "distractors": 0}
@@ -130,9 +130,11 @@ class World:
                 faults.append(f"held_out pairs of a species and a motion, got {(species, motion)}")
         shown = [m for s in truth_module.SPECIES if len(m := self._shown(s)) >= min(2, self.segments)]
         if not shown:
-            faults.append("held_out to leave some species with enough motions, got nearly every pair")
+            faults.append(
+                "held_out that leaves at least one species with enough motions, got nearly every pair"
+            )
         if faults:
-            raise errors.UserError("\n".join(f"World wants {fault}" for fault in faults))
+            raise errors.UserError("\n".join(f"World: expected {fault}" for fault in faults))
 
     def __len__(self) -> int:
         return self.clips
@@ -141,13 +143,13 @@ class World:
         return [motion for motion in truth_module.MOTIONS if (species, motion) not in self.held_out]
 
     def truth(self, index: int) -> truth_module.Truth:
-        """Return what clip `index` shows.
+        """Return the ground truth of clip `index`.
 
         Args:
-            index: from 0; may exceed `clips`.
+            index: clip index from 0; may exceed `clips`.
 
         Returns:
-            The clip's ground truth.
+            Labels, boxes, segments and questions of the clip.
         """
         scene = self._scene(index)
         seconds = self.frames / self.fps
@@ -165,10 +167,10 @@ class World:
         )
 
     def video(self, index: int) -> UInt8[np.ndarray, "t h w 3"]:
-        """Render clip `index`.
+        """Render clip `index` as uint8 frames, with pixel noise.
 
         Args:
-            index: from 0; may exceed `clips`.
+            index: clip index from 0; may exceed `clips`.
 
         Returns:
             uint8 [frames * segments, resolution, resolution, 3], RGB.
@@ -181,11 +183,11 @@ class World:
         return np.clip(image, 0, 255, out=image).astype(np.uint8)
 
     def clean_video(self, index: int, *, backwards: bool = False) -> Float[np.ndarray, "t h w 3"]:
-        """Render clip `index` before pixel noise.
+        """Render clip `index` without pixel noise.
 
         Args:
-            index: from 0; may exceed `clips`.
-            backwards: move along the same way from its end to its start.
+            index: clip index from 0; may exceed `clips`.
+            backwards: reverse the motion of the main sprite in time.
 
         Returns:
             float32 [frames * segments, resolution, resolution, 3] in [0, 1].
@@ -203,17 +205,17 @@ class World:
         return sprites.paint(canvas, scene.sprite, scene.poses.reversed() if backwards else scene.poses)
 
     def caption(self, index: int) -> str:
-        """Return the caption of clip `index`, clean or speech-like as `caption_noise` says.
+        """Return the caption of clip `index`; ASR-like with probability `caption_noise`, else clean.
 
         Args:
-            index: from 0; may exceed `clips`.
+            index: clip index from 0; may exceed `clips`.
 
         Returns:
             One line of text, never empty.
         """
         rng = self._rng("caption", index)
         if rng.random() < self.caption_noise:
-            # The next clip of an endless row, so that the number of clips plays no part.
+            # Not wrapped at `clips`, so that captions do not depend on the number of clips.
             neighbour = self.truth(index + 1)
             return captions.asr_like(self.truth(index), neighbour, rng, motion_captions=self.motion_captions)
         return captions.clean(
@@ -221,14 +223,14 @@ class World:
         )
 
     def _rng(self, purpose: str, index: int) -> np.random.Generator:
-        # One stream a purpose: turning one knob never moves what another one draws.
+        # One random stream per purpose, so that changing one setting does not affect the other draws.
         key = np.array([_stream(self.seed, self.split, purpose), index], np.uint64)
         return np.random.Generator(np.random.Philox(key=key))
 
     def _sprite(self, rng: np.random.Generator) -> sprites.Sprite:
         species = truth_module.SPECIES[int(rng.random() * len(truth_module.SPECIES))]
         colour = truth_module.COLOURS[int(rng.random() * len(truth_module.COLOURS))]
-        # Four terms of at most DEFORMATION / 4 each cannot sum to more than DEFORMATION.
+        # Four terms of at most DEFORMATION / 4 each sum to at most DEFORMATION.
         outline = (2 * rng.random(4, np.float32) - 1) * np.float32(self.deformation * sprites.DEFORMATION / 4)
         return sprites.Sprite(species, colour, outline)
 
@@ -237,7 +239,7 @@ class World:
 
     def _scene(self, index: int) -> _Scene:
         rng = self._rng("labels", index)
-        # Rejection keeps the kept combinations equally likely.
+        # Rejection sampling: the remaining combinations stay equally likely.
         while True:
             sprite = self._sprite(rng)
             background = truth_module.BACKGROUNDS[int(rng.random() * len(truth_module.BACKGROUNDS))]

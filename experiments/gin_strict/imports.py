@@ -6,7 +6,7 @@ import sys
 import types
 from collections.abc import Iterable
 
-from prismlab.experiments.gin_strict import binding_table
+from prismlab.experiments.gin_strict import binding_table, old_names
 
 
 class Table:
@@ -124,6 +124,9 @@ def public(module: object) -> list[str]:
 def why(module: str, error: Exception) -> str:
     """Say in one sentence why an import failed."""
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    new = old_names.moved_import(module if missing and module.startswith(missing) else missing or "")
+    if new:
+        return f"importing {module} failed: {missing} moved into the package prismlab; write `{new}`"
     if missing is None or not (module == missing or module.startswith(missing + ".")):
         return f"importing {module} failed: {type(error).__name__}: {error}"
     parent, _, last = module.rpartition(".")

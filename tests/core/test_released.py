@@ -107,7 +107,7 @@ def test_every_fault_of_a_file_is_listed_at_once(tmp_path):
     said = str(caught.value)
     assert "missing: params/temporal_ln/scale (32,)" in said
     assert "unknown: params/extra (3,)" in said
-    assert "wrong shape: params/spatial_ln/scale wanted (32,), got (5,)" in said
+    assert "wrong shape: params/spatial_ln/scale expected (32,), got (5,)" in said
     assert "not floating: params/temporal_ln/bias is int32" in said
 
 
@@ -140,8 +140,8 @@ def test_configurations_are_checked():
 
 
 def test_public_base_has_the_release_names():
-    table = released.release_table.names("video_encoder")
+    table = released.npz_names.names("video_encoder")
     assert len(table) == 40
-    assert len(released.release_table.names("video_classifier")) == 54
-    assert len(released.release_table.names("video_text", auxiliary=True)) == 88
+    assert len(released.npz_names.names("video_classifier")) == 54
+    assert len(released.npz_names.names("video_text", auxiliary=True)) == 88
     assert "params/temporal_encoder/transformers_stack/x_layers/ff_layer/ffn_layer2/linear/kernel" in table

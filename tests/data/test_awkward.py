@@ -125,7 +125,7 @@ def test_no_frames_at_all():
     with av.open(io.BytesIO(empty)) as source, av.open(buffer, "w", format="mp4") as target:
         target.add_stream_from_template(source.streams.video[0])
         target.start_encoding()
-    with pytest.raises(errors.UserError, match=r"video in memory: wanted"):
+    with pytest.raises(errors.UserError, match=r"video in memory: expected"):
         list(windows.read(buffer.getvalue(), 4, 32))
 
 
@@ -134,7 +134,7 @@ def test_ten_hours_in_few_frames_are_read_and_in_many_are_refused():
     found = list(windows.read(slides, 2, 32, 3600.0))
     assert [window.start for window, _ in found] == [3600.0 * n for n in range(10)]
     limits = container.Limits(max_frames=8)
-    with pytest.raises(errors.UserError, match="wanted at most 8 frames") as told:
+    with pytest.raises(errors.UserError, match="expected at most 8 frames") as told:
         list(windows.read(slides, 2, 32, limits=limits))
     assert "\n" not in str(told.value)
 

@@ -91,12 +91,12 @@ def test_chosen_frames_of_a_part_are_counted_from_its_start(data: st.DataObject)
     part = {"start": first / 8, "end": last / 8}
     chosen = decode.decode_frames(MP4, indices, **part)
     np.testing.assert_array_equal(chosen, decode.decode(MP4, **part)[indices])
-    with pytest.raises(errors.UserError, match=f"wanted frame {last - first} .*got {last - first} frames"):
+    with pytest.raises(errors.UserError, match=f"expected frame {last - first} .*got {last - first} frames"):
         decode.decode_frames(MP4, [last - first], **part)
 
 
 def test_chosen_frames_beyond_the_end() -> None:
-    with pytest.raises(errors.UserError, match=r"clip 7: wanted frame 24 .*got 24 frames"):
+    with pytest.raises(errors.UserError, match=r"clip 7: expected frame 24 .*got 24 frames"):
         decode.decode_frames(MP4, [3, 24], name="clip 7")
 
 
@@ -156,7 +156,7 @@ def test_rotation_is_honoured(matrix: tuple[int, int, int, int], quarters: int) 
         (MP4[: len(MP4) * 6 // 10], "damaged or not a video"),
         (MP4[:40], "damaged or not a video"),
         (MP4.replace(b"avc1", b"zzzz"), "unknown"),
-        (_matroska(_ramp(60))[:1500], "cut"),
+        (_matroska(_ramp(60))[:1500], "truncated"),
     ],
 )
 def test_broken_videos_are_named(video: bytes, word: str) -> None:
@@ -170,7 +170,7 @@ def test_a_cut_matroska_that_decodes_silently_is_refused(share: float) -> None:
     rng = np.random.default_rng(0)
     whole = _matroska(rng.integers(0, 255, (40, 32, 32, 3), np.uint8))
     assert decode.count_frames(whole) == 40
-    with pytest.raises(errors.UserError, match="cut short"):
+    with pytest.raises(errors.UserError, match="truncated"):
         decode.decode(whole[: int(share * len(whole))])
 
 
@@ -204,7 +204,7 @@ def test_a_file_without_video() -> None:
         sound = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
         sound.sample_rate = 8000
         container.mux(stream.encode(sound))
-    with pytest.raises(errors.UserError, match="wanted a video stream"):
+    with pytest.raises(errors.UserError, match="expected a video stream"):
         decode.decode(buffer.getvalue())
 
 
@@ -218,7 +218,7 @@ def test_a_file_without_video() -> None:
     ],
 )
 def test_limits(limits: decode.Limits) -> None:
-    with pytest.raises(errors.UserError, match="wanted"):
+    with pytest.raises(errors.UserError, match="expected"):
         decode.decode(MP4, limits=limits)
     assert len(decode.decode(MP4, limits=decode.Limits(len(MP4), 24, 32 * 48, 60.0))) == 24
 

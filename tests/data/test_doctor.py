@@ -96,5 +96,5 @@ def test_raw_files_are_examined_before_they_are_prepared(tmp_path) -> None:
 
 
 def test_a_folder_without_shards(tmp_path) -> None:
-    with pytest.raises(errors.UserError, match="wanted the manifest of finished shards"):
+    with pytest.raises(errors.UserError, match="expected the manifest of finished shards"):
         doctor.examine({"none": str(tmp_path)}, 0)

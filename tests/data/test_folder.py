@@ -47,8 +47,8 @@ def test_rows_become_records(directory: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("row", "word"),
     [
-        ("{", "wanted one JSON object in UTF-8"),
-        (b'{"path": "a.mp4", "caption": "\xff"}', "wanted one JSON object in UTF-8"),
+        ("{", "expected one JSON object in UTF-8"),
+        (b'{"path": "a.mp4", "caption": "\xff"}', "expected one JSON object in UTF-8"),
         ("[]", 'with a "path"'),
         ({"path": "a.mp4"}, "non-empty caption"),
         ({"path": "a.mp4", "caption": " "}, "non-empty caption"),
@@ -84,8 +84,8 @@ def test_all_faults_are_listed_up_to_twenty(directory: pathlib.Path) -> None:
         folder.read_folder(directory)
     lines = str(caught.value).splitlines()
     assert len(lines) == 21
-    assert "line 20: wanted the video '19.mp4'" in lines[19]
-    assert "10 faults more" in lines[20]
+    assert "line 20: expected the video '19.mp4'" in lines[19]
+    assert "10 more errors" in lines[20]
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,8 @@ def test_all_faults_are_listed_up_to_twenty(directory: pathlib.Path) -> None:
         (b"", {}, "0 bytes"),
         (b"no video" * 99, {}, "damaged or not a video"),
         (VIDEO[:600], {}, "damaged or not a video"),
-        (VIDEO, {"start": 0.5, "end": 1.3}, "wanted 8 frames or more, got 7"),
-        (VIDEO, {"start": 5.0}, "wanted 8 frames or more, got 0"),
+        (VIDEO, {"start": 0.5, "end": 1.3}, "expected 8 frames or more, got 7"),
+        (VIDEO, {"start": 5.0}, "expected 8 frames or more, got 0"),
     ],
 )
 def test_faulty_videos_are_named(directory: pathlib.Path, content: bytes, row: dict, word: str) -> None:

@@ -37,21 +37,21 @@ def test_all_frames(each: record.Record, count: int) -> None:
 def test_chosen_frames_are_those_of_the_whole(each: record.Record) -> None:
     whole, order = frames.decode(each), [4, 0, 0, 5]
     np.testing.assert_array_equal(frames.decode(each, order), whole[order])
-    with pytest.raises(errors.UserError, match=r"clip '\w+': wanted frame 6 .*got 6"):
+    with pytest.raises(errors.UserError, match=r"clip '\w+': expected frame 6 .*got 6"):
         frames.decode(each, [6])
 
 
 def test_frames_of_a_cut_clip_count_from_its_start() -> None:
     cut = record.Record("cut", VIDEO.video, "c", 0.25, 0.5)
     np.testing.assert_array_equal(frames.decode(cut, [1]), frames.decode(VIDEO)[3:4])
-    with pytest.raises(errors.UserError, match="wanted frame 2"):
+    with pytest.raises(errors.UserError, match="expected frame 2"):
         frames.decode(cut, [2])
 
 
 def test_only_chosen_pictures_are_decoded() -> None:
     broken = record.of_frames("clip", [png(CLIP[0]), b"no picture"], "a caption")
     assert frames.decode(broken, [0]).shape == (1, 32, 48, 3)
-    with pytest.raises(errors.UserError, match=r"clip 'clip', frame 1: wanted a readable picture.*JPEG, PNG"):
+    with pytest.raises(errors.UserError, match=r"clip 'clip', frame 1: expected a readable image.*JPEG, PNG"):
         frames.decode(broken)
 
 
@@ -76,7 +76,7 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
 
 @pytest.mark.parametrize("length", [0, 10, 60])
 def test_cut_pictures(length: int) -> None:
-    with pytest.raises(errors.UserError, match="here: wanted a readable picture"):
+    with pytest.raises(errors.UserError, match="here: expected a readable image"):
         frames.picture(png(CLIP[0])[:length], name="here")
 
 
@@ -94,7 +94,7 @@ def test_a_bomb_is_refused_before_it_is_decoded() -> None:
     # 20,000 x 20,000 black pixels: 49 kB that would take 1.2 GB.
     buffer = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(buffer, "PNG")
-    with pytest.raises(errors.UserError, match="wanted"):
+    with pytest.raises(errors.UserError, match="expected"):
         frames.picture(buffer.getvalue())
 
 

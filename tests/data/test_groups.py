@@ -140,10 +140,10 @@ def test_cut_and_hostile_files_are_named_as_ever() -> None:
     for damaged in (video[: len(video) // 2], b"", b"no video at all"):
         with pytest.raises(errors.UserError, match="here"):
             decode.decode_frames(damaged, [7], count=len(CLIP), name="here")
-    with pytest.raises(errors.UserError, match="here: wanted frame 20"):
+    with pytest.raises(errors.UserError, match="here: expected frame 20"):
         decode.decode_frames(video, [20], count=len(CLIP), name="here")
     small = container.Limits(max_pixels=100)
-    with pytest.raises(errors.UserError, match="here: wanted frames of at most 100 pixels"):
+    with pytest.raises(errors.UserError, match="here: expected frames of at most 100 pixels"):
         decode.decode_frames(video, [7], count=len(CLIP), name="here", limits=small)
 
 

@@ -40,5 +40,5 @@ def test_every_word_that_gives_nothing_is_told(tmp_path):
     found, nothing = listing.find(words)
     assert not found
     assert [word for word, _ in nothing] == words
-    for part, (_, reason) in zip(("holds no video", "no such file", "matches no file"), nothing):
+    for part, (_, reason) in zip(("contains no video", "no such file", "matches no file"), nothing):
         assert part in reason

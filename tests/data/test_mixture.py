@@ -123,7 +123,7 @@ def test_a_prefix_of_phases_does_not_depend_on_the_length(first, later, steps):
     ("later", "told"),
     [
         ([mixture.Phase(5, {"d": 1.0})], "names .'d'."),
-        ([mixture.Phase(5, {"a": 1.0}), mixture.Phase(5, {"b": 1.0})], "rising"),
+        ([mixture.Phase(5, {"a": 1.0}), mixture.Phase(5, {"b": 1.0})], "increasing"),
         ([mixture.Phase(5, {"a": 0.0})], "positive"),
     ],
 )

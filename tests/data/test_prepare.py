@@ -156,7 +156,7 @@ def test_another_spec_is_refused(corpus, whole, tmp_path) -> None:
 
 def test_too_many_bad_clips_stop_the_run_and_shards_stay(corpus, tmp_path) -> None:
     strict = dataclasses.replace(corpus, max_rejected=0.0)
-    with pytest.raises(errors.UserError, match=r"at most 0\.0% bad clips, got 1 of 14.*shards stay"):
+    with pytest.raises(errors.UserError, match=r"at most 0\.0% bad clips, got 1 of 14.*shards are kept"):
         prepare_corpus.prepare(strict, str(tmp_path))
     assert len(list(tmp_path.glob("shard-*.array_record"))) == 4
     assert not shards.finished(tmp_path)

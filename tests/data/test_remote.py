@@ -60,10 +60,10 @@ def test_a_shard_that_changed_behind_its_url_is_refused(bucket, tmp_path) -> Non
     name = f"{bucket}/out/shard-000000.array_record"
     whole = urls.read(name, 1 << 24)
     urls.write(name, whole[:-1] + b"x")
-    with pytest.raises(errors.UserError, match="wanted the sha256 of the manifest"):
+    with pytest.raises(errors.UserError, match="expected the sha256 of the manifest"):
         records[0]
     urls.write(name, whole[:-1])
-    with pytest.raises(errors.UserError, match=f"wanted {len(whole)} bytes"):
+    with pytest.raises(errors.UserError, match=f"expected {len(whole)} bytes"):
         source.Shards(f"{bucket}/out").open(tmp_path)
 
 

@@ -47,7 +47,7 @@ def test_segments_reach_every_frame():
 @quick
 @given(st.integers(0, 20), st.integers(1, 20))
 def test_a_clip_shorter_than_asked_is_refused(length, more):
-    with pytest.raises(errors.UserError, match=f"{length} frames, {length + more} were asked for"):
+    with pytest.raises(errors.UserError, match=f"{length + more} frames or more, got {length};"):
         sampling.uniform(length, length + more)
     with pytest.raises(errors.UserError):
         sampling.segments(length, length + more, np.random.default_rng(0))

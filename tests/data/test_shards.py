@@ -95,7 +95,7 @@ def test_a_killed_writer_leaves_no_manifest_and_can_be_repeated(
     assert (half / "shard-00000.array_record").exists()
     (half / "shard-00007.array_record").write_bytes(b"left over")
     assert not shards.finished(half)
-    with pytest.raises(errors.UserError, match="wanted the manifest of finished shards"):
+    with pytest.raises(errors.UserError, match="expected the manifest of finished shards"):
         shards.ShardReader(half)
     shards.write_shards(_records(25), half, 10, source="a test")
     assert {p.name: p.read_bytes() for p in half.iterdir()} == {
@@ -136,7 +136,7 @@ def test_missing_empty_and_cut_shards_are_all_named(directory: pathlib.Path) -> 
         shards.ShardReader(directory)
     lines = str(caught.value).splitlines()
     assert len(lines) == 3
-    assert all(path.name in line and "write its shards again" in line for path, line in zip(paths, lines))
+    assert all(path.name in line and "rebuild its shards" in line for path, line in zip(paths, lines))
 
 
 @pytest.mark.parametrize(
@@ -144,9 +144,9 @@ def test_missing_empty_and_cut_shards_are_all_named(directory: pathlib.Path) -> 
     [
         ({"schema_version": 3}, "schema version 2, got 3"),
         ({"finished": False}, "finished"),
-        ({"records": 24}, "counts agree"),
+        ({"records": 24}, "consistent counts"),
         ({"shards": None}, "unreadable"),
-        ({"shards": [{"file": "../x", "records": 25, "bytes": 3}]}, "counts agree"),
+        ({"shards": [{"file": "../x", "records": 25, "bytes": 3}]}, "consistent counts"),
     ],
 )
 def test_wrong_manifests(directory: pathlib.Path, change: dict, word: str) -> None:
@@ -170,7 +170,7 @@ def test_a_changed_byte_is_noticed(directory: pathlib.Path, where: bytes) -> Non
     path.write_bytes(content)
     reader = shards.ShardReader(directory)
     assert reader[5].key == "clip 5"
-    with pytest.raises(errors.UserError, match=r"shard-00001\.array_record, record 3: wanted"):
+    with pytest.raises(errors.UserError, match=r"shard-00001\.array_record, record 3: expected"):
         reader[13]
     with pytest.raises(errors.UserError, match="shard-00001"):
         reader.verify()

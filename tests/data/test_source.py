@@ -109,7 +109,7 @@ def test_a_changed_folder_is_read_again(cache, tmp_path):
 
 
 def test_a_folder_of_short_clips_is_refused(cache, tmp_path):
-    with pytest.raises(errors.UserError, match="wanted 4 frames or more, got 3"):
+    with pytest.raises(errors.UserError, match="expected 4 frames or more, got 3"):
         source.Folder(str(videos_of(cache)), min_frames=4).open(tmp_path)
 
 

@@ -107,8 +107,10 @@ def test_any_number_of_hosts_sees_the_same_batches(cache, variant):
 def test_views_of_a_clip_come_from_one_decode_and_stay_together_on_any_host(cache, monkeypatch):
     line = dataclasses.replace(LINE, num_views=4)
     decoded = []
-    decode = example.clips.frames.decode
-    monkeypatch.setattr(example.clips.frames, "decode", lambda *a, **k: decoded.append(1) or decode(*a, **k))
+    decode = example.clip_cache.frames.decode
+    monkeypatch.setattr(
+        example.clip_cache.frames, "decode", lambda *a, **k: decoded.append(1) or decode(*a, **k)
+    )
     batch, origin = opened(cache, line).seen(1)
     assert len(decoded) == BATCH // 4
     assert origin.clips.tolist() == np.repeat(origin.clips[::4], 4).tolist()

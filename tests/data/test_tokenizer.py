@@ -105,7 +105,7 @@ def test_a_model_file_is_used_as_it_is(encode, tmp_path):
 def test_a_file_that_is_no_model_is_refused_when_prepared(content, tmp_path):
     path = tmp_path / "bad.model"
     path.write_bytes(content)
-    with pytest.raises(errors.UserError, match=r"bad\.model is no SentencePiece model"):
+    with pytest.raises(errors.UserError, match=r"bad\.model is not a SentencePiece model"):
         tokenizer.Tokenizer(model=str(path)).prepare(tmp_path)
 
 
@@ -194,5 +194,5 @@ def test_a_beginning_of_text_is_added_where_the_model_has_one(tmp_path):
 
 def test_a_text_that_is_no_unicode_is_refused(tmp_path):
     encode = _spm(tmp_path / "c.model", bos_id=-1, pad_id=0, eos_id=1, unk_id=2)
-    with pytest.raises(errors.UserError, match="no Unicode text"):
+    with pytest.raises(errors.UserError, match="not valid Unicode"):
         encode("a \udcff video")

@@ -65,11 +65,11 @@ def test_a_frame_is_cut_to_its_centre_and_resized_with_lanczos():
 def test_a_video_that_says_it_is_too_long_is_refused_at_once(monkeypatch):
     limits = container.Limits(max_frames=20)
     monkeypatch.setattr(container, "decoded", None)  # it must not come to that
-    with pytest.raises(errors.UserError, match=r"video in memory: wanted at most 20 frames.*hours.*24"):
+    with pytest.raises(errors.UserError, match=r"video in memory: expected at most 20 frames.*hours.*24"):
         next(windows.read(MP4, 4, 16, limits=limits))
 
 
 @pytest.mark.parametrize(("frames", "stride"), [(0, None), (4, 0.0), (4, float("nan")), (4, float("inf"))])
 def test_settings_that_cannot_be_meant_are_refused(frames, stride):
-    with pytest.raises(errors.UserError, match="want frames"):
+    with pytest.raises(errors.UserError, match="expected frames"):
         next(windows.read(MP4, frames, 16, stride))

@@ -72,7 +72,7 @@ def test_what_else_is_done_with_a_directory_in_a_bucket(whole, bucket, capsys, t
     stage = next(filesystem.place("gs://bucket/run/stages").glob("stage1-*"))
     assert main.main(["inspect", str(stage)]) == 0
     assert main.main(["inspect", "gs://bucket/run/table.json"]) == 2
-    assert "is no stage of a work directory" in capsys.readouterr().err
+    assert "is not a stage of a work directory" in capsys.readouterr().err
     assert main.main(["check", cli.TINY, f"recipe.Stage.init_from='{stage}'"]) == 0
     assert main.main(["check", cli.TINY, "recipe.Stage.init_from='gs://elsewhere/stage'"]) == 2
     assert "the bucket refused" in capsys.readouterr().err

@@ -63,7 +63,7 @@ def test_three_kinds_of_files_become_shards(tmp_path, monkeypatch, capsys) -> No
     ("words", "told"),
     [
         (("data", "prepare", "corpus/table.gin", "--out", "out", "--workers", "0"), "found no such file"),
-        (("data", "prepare", "corpus/tars.gin", "--out", "out"), "wanted tars, found no such file"),
+        (("data", "prepare", "corpus/tars.gin", "--out", "out"), "expected tars, found no such file"),
         (
             ("data", "prepare", "corpus/images.gin", "--out", "out"),
             "corpora/photos: wanted a folder",
@@ -72,7 +72,7 @@ def test_three_kinds_of_files_become_shards(tmp_path, monkeypatch, capsys) -> No
         (("data", "prepare", "corpus/table.gin", "--out", "out", "--shard", "3/2"), "--shard wants i/n"),
         (("data", "prepare", "corpus/table.gin", "--out", "out", "--workers", "-1"), "--workers wants 0"),
         (("data", "prepare", "smoke.gin", "--out", "out"), "nothing to build: bind the arguments of"),
-        (("data", "doctor", "nowhere"), "wanted the manifest of finished shards"),
+        (("data", "doctor", "nowhere"), "expected the manifest of finished shards"),
         (("data", "doctor", "nowhere", "--need", "0"), "--need wants"),
         (("data", "render", "raw", "--clips", "3"), "at least 40"),
     ],

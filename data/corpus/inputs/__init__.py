@@ -1,1 +1,1 @@
-"""Readers of raw files for corpus preparation, one kind a file."""
+"""Readers of raw input files for corpus preparation, one kind of input per module."""

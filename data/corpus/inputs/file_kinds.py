@@ -1,4 +1,4 @@
-"""What a path leads to: a video, an image, or a folder of frames."""
+"""Detect the kind of a path: video, image or folder of frames."""
 
 import posixpath
 import re
@@ -27,17 +27,17 @@ _MOST_PICTURE_BYTES = 256 << 20
 
 
 def suffix(name: str) -> str:
-    """Return the lower-case ending of a name, dot included."""
+    """Return the lower-case file extension of a name, with the dot."""
     return posixpath.splitext(name)[1].lower()
 
 
 def medium(path: str, name: str, cuts: tuple[media.Cut, ...], fps: float | None = None) -> media.Medium:
-    """Return the medium at a path, of the kind that stands there; a missing file is a fault of its clips.
+    """Return the medium at a path; a missing file gives an error later, per clip.
 
     Args:
-        path: path or URL, already known to lie below the root.
-        name: how messages call it.
-        cuts: clips wanted from it.
+        path: path or URL, already checked to be below the root.
+        name: name used in error messages.
+        cuts: clips to cut from it.
         fps: frames per second, for a folder of frames.
     """
     kind = urls.what(path)
@@ -49,18 +49,20 @@ def medium(path: str, name: str, cuts: tuple[media.Cut, ...], fps: float | None 
 
 
 def frames_of(folder: str) -> list[bytes]:
-    """Return the picture files of a folder, in the order in which a person counts: frame_2 before frame_10.
+    """Read the image files of a folder, in natural sort order (frame_2 before frame_10).
 
     Raises:
-        UserError: no picture in it.
+        UserError: the folder has no images.
     """
     names = sorted((name for name in urls.listing(folder) if suffix(name) in PICTURES), key=natural)
     if not names:
-        raise errors.UserError(f"{folder}: wanted a folder of {', '.join(PICTURES)} files, found none in it")
+        raise errors.UserError(
+            f"{folder}: expected a folder of {', '.join(PICTURES)} files, found none in it"
+        )
     return [urls.read(urls.join(folder, name), _MOST_PICTURE_BYTES) for name in names]
 
 
 def natural(name: str) -> tuple:
-    """Return a key that sorts numbers inside names by their value."""
+    """Return a natural sort key: numbers inside names are compared by value."""
     parts = re.split(r"(\d+)", name)
     return tuple((int(part), part) if index % 2 else (0, part) for index, part in enumerate(parts))

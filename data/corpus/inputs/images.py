@@ -1,4 +1,4 @@
-"""Folders of images with captions: one-frame videos; and folders of frames: videos taken apart."""
+"""Readers of image folders: captioned images (one-frame videos) and folders of video frames."""
 
 import dataclasses
 import json
@@ -15,11 +15,11 @@ _MOST_TEXT_BYTES = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """A folder in which `a.jpg` lies beside `a.txt` or `a.json` (with "caption" or "text").
+    """Folder of images with captions: `a.jpg` next to `a.txt` or `a.json` (with "caption" or "text").
 
     Args:
-        root: folder or URL; folders inside it are read too.
-        images_per_shard: images that become one shard.
+        root: folder or URL; read recursively.
+        images_per_shard: images per shard.
     """
 
     root: str
@@ -27,13 +27,15 @@ class Images:
 
     def __post_init__(self) -> None:
         if self.images_per_shard < 1:
-            raise errors.UserError(f"Images.images_per_shard wants 1 or more, got {self.images_per_shard}")
+            raise errors.UserError(
+                f"expected Images.images_per_shard of 1 or more, got {self.images_per_shard}"
+            )
 
     def units(self) -> Iterator[media.Unit]:
-        """Yield groups of names.
+        """Yield groups of image names.
 
         Raises:
-            UserError: no such folder, or no image in it.
+            UserError: the folder does not exist or has no images.
         """
         return media.grouped(_some(self.root, self._names()), self.images_per_shard)
 
@@ -49,14 +51,14 @@ class Images:
 
 @dataclasses.dataclass(frozen=True)
 class FrameFolders:
-    """A folder of folders, each with the frames of one clip and its `caption.txt` or `caption.json`.
+    """Folder of folders, each with the frames of one clip and a `caption.txt` or `caption.json`.
 
-    Frames are ordered as a person counts: frame_2.jpg before frame_10.jpg.
+    Frames are in natural sort order: frame_2.jpg before frame_10.jpg.
 
     Args:
         root: folder or URL.
-        fps: frames per second; None leaves it open.
-        clips_per_shard: clips that become one shard.
+        fps: frames per second; None if unknown.
+        clips_per_shard: clips per shard.
     """
 
     root: str
@@ -66,16 +68,16 @@ class FrameFolders:
     def __post_init__(self) -> None:
         if self.clips_per_shard < 1:
             raise errors.UserError(
-                f"FrameFolders.clips_per_shard wants 1 or more, got {self.clips_per_shard}"
+                f"expected FrameFolders.clips_per_shard of 1 or more, got {self.clips_per_shard}"
             )
         if self.fps is not None and not self.fps > 0:
-            raise errors.UserError(f"FrameFolders.fps wants more than 0, got {self.fps}")
+            raise errors.UserError(f"expected FrameFolders.fps > 0, got {self.fps}")
 
     def units(self) -> Iterator[media.Unit]:
         """Yield groups of folders.
 
         Raises:
-            UserError: no such folder, or no folder of frames in it.
+            UserError: the folder does not exist or has no folders of frames.
         """
         return media.grouped(_some(self.root, self._folders()), self.clips_per_shard)
 
@@ -95,10 +97,10 @@ class FrameFolders:
 
 
 def caption_beside(stem: str, key: str) -> media.Cut:
-    """Return the clip whose caption stands in `stem.txt` or `stem.json`; without one it has a fault.
+    """Read the caption of a clip from `stem.txt` or `stem.json`; if missing, the Cut has a fault.
 
     Args:
-        stem: path or URL without its ending.
+        stem: path or URL without the extension.
         key: name of the clip.
     """
     try:
@@ -107,14 +109,14 @@ def caption_beside(stem: str, key: str) -> media.Cut:
         if urls.what(stem + ".json") == "file":
             labels: Any = json.loads(urls.read(stem + ".json", _MOST_TEXT_BYTES).decode("utf-8-sig"))
             if not isinstance(labels, dict):
-                raise ValueError("JSON that is no object")
+                raise ValueError("JSON that is not an object")
             found = [labels.pop(name) for name in ("caption", "text") if name in labels]
             return media.Cut(key, str(found[0]) if found else "", labels=labels)
         return media.Cut(
-            key, "", fault=f"wanted a caption beside it, {posixpath.basename(stem)}.txt or .json"
+            key, "", fault=f"expected a caption next to it, {posixpath.basename(stem)}.txt or .json"
         )
     except (errors.UserError, ValueError, RecursionError) as error:
-        return media.Cut(key, "", fault=f"wanted a caption in UTF-8, got '{error}'")
+        return media.Cut(key, "", fault=f"expected a caption in UTF-8, got '{error}'")
 
 
 def _some(root: str, names: Iterator[str]) -> Iterator[str]:
@@ -124,5 +126,5 @@ def _some(root: str, names: Iterator[str]) -> Iterator[str]:
         yield name
     if not found:
         raise media.Stop(
-            f"{root}: wanted a folder of {', '.join(file_kinds.PICTURES)} files, found none in it"
+            f"{root}: expected a folder of {', '.join(file_kinds.PICTURES)} files, found none in it"
         )

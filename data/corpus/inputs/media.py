@@ -1,4 +1,4 @@
-"""What every kind of input yields: pieces of work, and in them media with the clips to cut from each."""
+"""Types shared by all input readers: units of work, and media with the clips to cut from them."""
 
 import dataclasses
 import hashlib
@@ -10,16 +10,16 @@ from prismlab.core import errors
 
 
 class Stop(errors.UserError):
-    """A fault of the input as a whole, after which nothing sensible can be written; a bad clip is none."""
+    """Fatal input error that stops the run. Single bad clips do not raise this."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-    """A piece of work that becomes one shard.
+    """Unit of work that becomes one shard.
 
     Args:
-        number: from 0, in the order of the input.
-        entries: small plain values that tell `read` what to read.
+        number: index of the unit, from 0, in the order of the input.
+        entries: small plain values that identify the data for `read`.
     """
 
     number: int
@@ -27,21 +27,21 @@ class Unit:
 
     @property
     def identity(self) -> str:
-        """16 hex digits that stand for the entries: a finished shard is compared with them on resume."""
+        """Hash of the entries (16 hex digits), compared with finished shards on resume."""
         return hashlib.sha256(repr(self.entries).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 @dataclasses.dataclass(frozen=True)
 class Cut:
-    """One clip that is wanted from a medium.
+    """One clip to cut from a medium.
 
     Args:
-        key: its name, unique in the corpus.
-        caption: its text, not yet checked.
-        start: first second, or None.
-        end: second before which it ends, or None.
-        labels: further columns.
-        fault: why it cannot be made, when that is known already; else empty.
+        key: name of the clip, unique in the corpus.
+        caption: caption, not yet validated.
+        start: start in seconds (inclusive), or None.
+        end: end in seconds (exclusive), or None.
+        labels: additional columns.
+        fault: error message if the clip is already known to be bad, else empty.
     """
 
     key: str
@@ -54,15 +54,15 @@ class Cut:
 
 @dataclasses.dataclass(frozen=True)
 class Medium:
-    """One video, one list of frames or one image, and its clips.
+    """One video, list of frames or image, and its clips.
 
     Args:
-        name: how messages call it.
+        name: name used in error messages.
         kind: "video", "frames" or "image", as in record.Record.
         cuts: the clips, in the order of the input.
-        path: path or URL of a video, or empty where `read` gives it.
-        read: gives the bytes: of the video, of the image, or of each frame's file.
-        fps: frames per second of a list of frames, where known.
+        path: path or URL of a video, or empty if `read` returns it.
+        read: returns the bytes of the video, of the image, or of each frame file.
+        fps: frames per second of a list of frames, if known.
     """
 
     name: str
@@ -74,21 +74,21 @@ class Medium:
 
 
 class Input(Protocol):
-    """A kind of raw input."""
+    """Protocol of readers of raw input."""
 
     def units(self) -> Iterator[Unit]:
-        """Yield the pieces of work, cheaply and in a fixed order; nothing holds all of them.
+        """Yield the units of work, lazily, cheaply and in a fixed order.
 
         Raises:
-            UserError: a fault of the input as a whole.
+            UserError: an error of the whole input.
         """
         ...
 
     def read(self, unit: Unit) -> Iterator[Medium]:
-        """Yield what a unit holds, in a fixed order.
+        """Yield the media of a unit, in a fixed order.
 
         Raises:
-            UserError: a fault that stops the run; a bad clip is a Cut with a fault.
+            UserError: a fatal error; a bad clip is a Cut with a fault instead.
         """
         ...
 

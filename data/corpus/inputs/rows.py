@@ -1,4 +1,4 @@
-"""The rows of a table file, read one at a time: CSV, TSV, JSON lines or Parquet."""
+"""Stream the rows of a table file: CSV, TSV, JSON lines or Parquet."""
 
 import csv
 import io
@@ -10,26 +10,26 @@ from typing import Any
 from prismlab.core.io import urls
 from prismlab.data.corpus.inputs import file_kinds, media
 
-_MOST_SIGNS = 1 << 22  # in one field or line
+_MOST_SIGNS = 1 << 22  # maximum characters per field, bytes per line
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 def read(path: str, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (number from 1, row) of a table; values that JSON does not know become texts.
+    """Yield (row number from 1, row) of a table; values that JSON cannot represent become strings.
 
     Args:
-        path: path or URL; its ending tells the format.
-        wanted: columns that must exist.
+        path: path or URL; the extension selects the format.
+        wanted: required columns.
 
     Raises:
-        Stop: another format, no such file, text that is not UTF-8, a column that is missing, a row with too
-            many or too few fields, or a Parquet file without pyarrow to read it.
+        Stop: unsupported format, missing file, text that is not UTF-8, missing column, row with the wrong
+            number of fields, or a Parquet file without pyarrow installed.
     """
     ending = file_kinds.suffix(path)
     if ending not in FORMATS:
-        raise media.Stop(f"{path}: wanted a table that ends in {', '.join(FORMATS)}; rename or convert it")
+        raise media.Stop(f"{path}: expected a table that ends in {', '.join(FORMATS)}; rename or convert it")
     if urls.what(path) != "file":
-        raise media.Stop(f"{path}: wanted a table, found no such file; correct the path")
+        raise media.Stop(f"{path}: expected a table, found no such file; correct the path")
     found = {".jsonl": _json, ".parquet": _parquet}.get(ending, _separated)(path, wanted)
     for number, row in enumerate(found, 1):
         yield number, {str(name): _plain(value) for name, value in row.items()}
@@ -50,15 +50,15 @@ def _separated(path: str, wanted: tuple[str, ...]) -> Iterator[dict[str, Any]]:
                     continue
                 if len(fields) != len(header):
                     raise media.Stop(
-                        f"{path}, line {line}: wanted {len(header)} fields as in the first line, got "
-                        f"{len(fields)}; put a text that holds separators or newlines into quotes"
+                        f"{path}, line {line}: expected {len(header)} fields as in the first line, got "
+                        f"{len(fields)}; quote fields that contain separators or newlines"
                     )
                 line = reader.line_num + 1
                 yield dict(zip(header, fields))
         except UnicodeDecodeError as error:
             raise _encoding(path, line, error) from error
         except csv.Error as error:
-            raise media.Stop(f"{path}, line {line}: wanted a row of a table, got '{error}'") from error
+            raise media.Stop(f"{path}, line {line}: expected a row of a table, got '{error}'") from error
 
 
 def _json(path: str, wanted: tuple[str, ...]) -> Iterator[dict[str, Any]]:
@@ -73,9 +73,9 @@ def _json(path: str, wanted: tuple[str, ...]) -> Iterator[dict[str, Any]]:
             except UnicodeDecodeError as error:
                 raise _encoding(path, number, error) from error
             except (ValueError, RecursionError) as error:
-                raise media.Stop(f"{path}, line {number}: wanted one JSON object, got '{error}'") from error
+                raise media.Stop(f"{path}, line {number}: expected one JSON object, got '{error}'") from error
             if not isinstance(row, dict):
-                raise media.Stop(f"{path}, line {number}: wanted one JSON object, got {str(row)[:60]}")
+                raise media.Stop(f"{path}, line {number}: expected one JSON object, got {str(row)[:60]}")
             _columns(f"{path}, line {number}", list(row), wanted)
             yield row
 
@@ -86,7 +86,7 @@ def _parquet(path: str, wanted: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         import pyarrow.parquet
     except ImportError as error:
         raise media.Stop(
-            f"{path}: reading Parquet wants pyarrow: pip install 'prismlab[parquet]', or convert to .csv"
+            f"{path}: reading Parquet requires pyarrow: pip install 'prismlab[parquet]', or convert to .csv"
         ) from error
     with urls.open_binary(path) as file:
         try:
@@ -95,7 +95,9 @@ def _parquet(path: str, wanted: tuple[str, ...]) -> Iterator[dict[str, Any]]:
             for batch in table.iter_batches(1024):
                 yield from batch.to_pylist()
         except (pyarrow.ArrowException, OSError) as error:
-            raise media.Stop(f"{path}: wanted a Parquet file, got '{str(error).splitlines()[0]}'") from error
+            raise media.Stop(
+                f"{path}: expected a Parquet file, got '{str(error).splitlines()[0]}'"
+            ) from error
 
 
 def _columns(path: str, found: list[str], wanted: tuple[str, ...]) -> None:
@@ -103,18 +105,18 @@ def _columns(path: str, found: list[str], wanted: tuple[str, ...]) -> None:
     if missing:
         got = ", ".join(map(repr, found[:20])) or "none"
         raise media.Stop(
-            f"{path}: wanted columns {', '.join(wanted)}, got {got}; add {', '.join(missing)}, or name the "
-            "right ones in the spec (Table.path_column, Table.text_column)"
+            f"{path}: expected columns {', '.join(wanted)}, got {got}; add {', '.join(missing)}, or set the "
+            "column names in the spec (Table.path_column, Table.text_column)"
         )
     twice = sorted({name for name in found if found.count(name) > 1})
     if twice:
-        raise media.Stop(f"{path}: wanted columns of different names, got {', '.join(twice)} twice")
+        raise media.Stop(f"{path}: expected unique column names, got {', '.join(twice)} twice")
 
 
 def _encoding(path: str, line: int, error: UnicodeDecodeError) -> media.Stop:
     byte = error.object[error.start]
     return media.Stop(
-        f"{path}, at or after line {line}: wanted UTF-8, got the byte 0x{byte:02x}; save the table as UTF-8"
+        f"{path}, at or after line {line}: expected UTF-8, got the byte 0x{byte:02x}; save the table as UTF-8"
     )
 
 

@@ -1,4 +1,4 @@
-"""Words with times, from WebVTT, SubRip or JSON; hostile or wrong files are one clear line."""
+"""Parse transcripts with word timestamps: WebVTT, SubRip or JSON."""
 
 import dataclasses
 import html
@@ -18,12 +18,12 @@ _MOST_WORDS = 1_000_000
 
 @dataclasses.dataclass(frozen=True)
 class Word:
-    """One spoken word.
+    """One spoken word with its time span.
 
     Args:
-        text: without spaces, not empty.
-        start: seconds.
-        end: seconds, not before start.
+        text: the word, without spaces, not empty.
+        start: start in seconds.
+        end: end in seconds, at or after start.
     """
 
     text: str
@@ -32,38 +32,39 @@ class Word:
 
 
 def read(data: bytes, name: str) -> list[Word]:
-    """Return the words of a transcript in the order of their times.
+    """Parse the words of a transcript, sorted by time.
 
-    Times of words inside a cue are taken from WebVTT's inner time stamps or from JSON's words; where there
-    are none, a cue's time is shared out by letters. Lines that a rolling subtitle repeats are said once.
+    Word times come from inline WebVTT timestamps or the words of JSON; otherwise the time of a cue is divided
+    among its words by their number of letters. Lines repeated by rolling subtitles are counted once.
 
     Args:
         data: content of the file.
-        name: its name; the ending tells the format.
+        name: file name; the extension selects the format.
 
     Raises:
-        UserError: text that is not UTF-8, another format, a time that is none, or no word at all.
+        UserError: not UTF-8, unsupported format, invalid time, or no words.
     """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise errors.UserError(
-            f"{name}: wanted UTF-8, got the byte 0x{data[error.start]:02x} at {error.start}; save it as UTF-8"
+            f"{name}: expected UTF-8, got the byte 0x{data[error.start]:02x} at {error.start}; "
+            "save it as UTF-8"
         ) from error
     try:
         found = list(_json(text) if file_kinds.suffix(name) == ".json" else _cues(text))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise errors.UserError(
-            f"{name}: wanted WebVTT, SubRip or JSON with times, got {error!r}; correct the transcript"
+            f"{name}: expected WebVTT, SubRip or JSON with times, got {error!r}; correct the transcript"
         ) from error
     words: list[Word] = []
     for word in sorted(found, key=lambda word: word.start):
-        # Where two cues overlap, the earlier word ends when the later begins.
+        # If two cues overlap, the earlier word ends where the later one starts.
         if words and words[-1].end > word.start:
             words[-1] = dataclasses.replace(words[-1], end=word.start)
         words.append(word)
     if not words or len(words) > _MOST_WORDS:
-        raise errors.UserError(f"{name}: wanted 1 to {_MOST_WORDS} words with times, got {len(words)}")
+        raise errors.UserError(f"{name}: expected 1 to {_MOST_WORDS} words with times, got {len(words)}")
     return words
 
 

@@ -1,4 +1,4 @@
-"""Files and captions named by a table: CSV, TSV, JSON lines or Parquet, one clip a row."""
+"""Reader of a table with one clip per row (file and caption): CSV, TSV, JSON lines or Parquet."""
 
 import dataclasses
 import itertools
@@ -14,19 +14,19 @@ from prismlab.data.corpus.inputs import file_kinds, media, rows, timestamps
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table whose rows name a file and a caption: a video, an image, or a folder of frames.
+    """Table of clips; each row has the path of a video, image or folder of frames, and a caption.
 
-    Rows of one file should stand together: then the file is read once for all of them.
+    Keep rows of the same file adjacent, so that the file is read once for all of them.
 
     Args:
-        path: the table, path or URL; its ending tells its format: .csv, .tsv, .jsonl or .parquet.
-        root: folder or URL that the paths of the rows start from; None for the table's own folder.
-        path_column: column of the file's path.
-        text_column: column of the caption.
-        start_column: column of the first second; may be missing from the table, empty means the beginning.
-        end_column: column of the second before which the clip ends; likewise.
-        fps: frames per second of folders of frames; None leaves it open.
-        rows_per_shard: rows that become one shard.
+        path: path or URL of the table; the extension selects the format: .csv, .tsv, .jsonl or .parquet.
+        root: folder or URL that the paths in the rows are relative to; None for the table's folder.
+        path_column: column with the path of the file.
+        text_column: column with the caption.
+        start_column: optional column with the start of the clip in seconds; empty for the start of the file.
+        end_column: optional column with the end of the clip in seconds (exclusive); empty for the end.
+        fps: frames per second of folders of frames; None if unknown.
+        rows_per_shard: rows per shard.
     """
 
     path: str
@@ -40,15 +40,15 @@ class Table:
 
     def __post_init__(self) -> None:
         if self.rows_per_shard < 1:
-            raise errors.UserError(f"Table.rows_per_shard wants 1 or more, got {self.rows_per_shard}")
+            raise errors.UserError(f"expected Table.rows_per_shard of 1 or more, got {self.rows_per_shard}")
         if self.fps is not None and not self.fps > 0:
-            raise errors.UserError(f"Table.fps wants more than 0, got {self.fps}")
+            raise errors.UserError(f"expected Table.fps > 0, got {self.fps}")
 
     def units(self) -> Iterator[media.Unit]:
         """Yield groups of rows.
 
         Raises:
-            UserError: a table that cannot be read, without the columns, or empty.
+            UserError: the table cannot be read, lacks columns or is empty.
         """
         return media.grouped(self._entries(), self.rows_per_shard)
 
@@ -57,20 +57,22 @@ class Table:
         for number, row in rows.read(self.path, (self.path_column, self.text_column)):
             yield number, row
         if not number:
-            raise media.Stop(f"{self.path}: wanted at least one row, got an empty table; add clips")
+            raise media.Stop(f"{self.path}: expected at least one row, got an empty table; add clips")
 
     def read(self, unit: media.Unit) -> Iterator[media.Medium]:
-        """Yield the file of each run of rows that share one.
+        """Yield one medium per group of consecutive rows with the same file.
 
         Raises:
-            UserError: a path that leads out of the root.
+            UserError: a path outside of the root.
         """
         root = posixpath.dirname(self.path) or "." if self.root is None else self.root
         if urls.what(root) != "folder":
-            raise media.Stop(f"{root}: wanted the folder that the table's paths start from, found none")
+            raise media.Stop(
+                f"{root}: expected the root folder of the table's paths, found none; set Table.root"
+            )
         for name, group in itertools.groupby(unit.entries, lambda entry: str(entry[1][self.path_column])):
             entries = list(group)
-            # Every path is checked, also one that no clip will need: it tells of a wrong or hostile table.
+            # Check every path, even of clips with errors, to detect a wrong or malicious table.
             try:
                 path = urls.inside(root, name, f"{self.path}, row {entries[0][0]}")
             except errors.UserError as error:

@@ -1,4 +1,4 @@
-"""WebDataset tars: files of one name and several endings are one sample."""
+"""Reader of WebDataset tar files: files with the same name and different extensions form a sample."""
 
 import dataclasses
 import json
@@ -16,15 +16,15 @@ _MOST_TEXT_BYTES = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Tars:
-    """Tars of samples such as `0001.mp4`, `0001.txt`, `0001.json`; nothing is ever unpacked to disk.
+    """WebDataset tars with samples such as `0001.mp4`, `0001.txt`, `0001.json`; read without unpacking.
 
-    The caption is the .txt file, or a text of the .json file, whose other values become labels. Each tar
-    becomes one shard. Compressed tars (.tar.gz) are read too.
+    The caption is the .txt file or a field of the .json file, whose other fields become labels. Each tar
+    becomes one shard. Compressed tars (.tar.gz) are supported.
 
     Args:
         pattern: paths or URLs, such as "corpora/tars/*.tar" or "gs://bucket/tars/*.tar".
-        text_keys: where the caption may stand in the .json file; the first that is there counts.
-        max_member_bytes: size of one file inside a tar.
+        text_keys: fields of the .json file that may hold the caption; the first one present is used.
+        max_member_bytes: maximum size of a file inside a tar.
     """
 
     pattern: str
@@ -35,23 +35,23 @@ class Tars:
         object.__setattr__(self, "text_keys", tuple(self.text_keys))
 
     def units(self) -> Iterator[media.Unit]:
-        """Yield the tars, in the order of their names.
+        """Yield one unit per tar, sorted by name.
 
         Raises:
             UserError: no file matches the pattern.
         """
         found = urls.glob(self.pattern)
         if not found:
-            raise media.Stop(f"{self.pattern}: wanted tars, found no such file; correct Tars.pattern")
+            raise media.Stop(f"{self.pattern}: expected tars, found no such file; correct Tars.pattern")
         for number, path in enumerate(found):
-            # Size and time stand for the content: a changed tar is noticed on resume.
+            # Size and modification time identify the content, to detect a changed tar on resume.
             yield media.Unit(number, (path, urls.state(path)[0]))
 
     def read(self, unit: media.Unit) -> Iterator[media.Medium]:
         """Yield the samples of one tar.
 
         Raises:
-            UserError: a damaged tar, or a member that is a link, has an absolute name or is too large.
+            UserError: a corrupt tar, or a member that is a link, has an unsafe name or is too large.
         """
         path = unit.entries[0]
         sample: dict[str, bytes] = {}
@@ -63,7 +63,7 @@ class Tars:
                 sample = {}
             name = stem
             if ending in sample:
-                raise media.Stop(f"{path}: wanted each file once, got {member!r} twice; write the tar again")
+                raise media.Stop(f"{path}: expected each file once, got {member!r} twice; recreate the tar")
             sample[ending] = data
         if sample:
             yield from self._medium(path, name, sample)
@@ -84,18 +84,18 @@ class Tars:
         except (tarfile.TarError, EOFError, OSError, ValueError) as error:
             if isinstance(error, media.Stop):
                 raise
-            raise media.Stop(f"{path}: wanted a sound tar, got '{error}'; copy it again") from error
+            raise media.Stop(f"{path}: expected a valid tar, got '{error}'; copy it again") from error
 
     def _refuse(self, path: str, member: tarfile.TarInfo) -> None:
         what = ""
         if not member.isreg() or member.issparse():
             what = "a link, a device or a sparse file"
         elif posixpath.isabs(member.name) or ".." in member.name.split("/") or "\0" in member.name:
-            what = "a name that leads elsewhere"
+            what = "an absolute name or one with '..'"
         elif member.size > self.max_member_bytes:
             what = f"{member.size} bytes (Tars.max_member_bytes is {self.max_member_bytes})"
         if what:
-            raise media.Stop(f"{path}: wanted plain files with relative names, got {what}: {member.name!r}")
+            raise media.Stop(f"{path}: expected plain files with relative names, got {what}: {member.name!r}")
 
     def _medium(self, path: str, name: str, sample: dict[str, bytes]) -> Iterator[media.Medium]:
         key = f"{posixpath.basename(path)}:{name}"
@@ -104,9 +104,9 @@ class Tars:
         try:
             caption, labels = self._text(sample)
         except (ValueError, RecursionError) as error:
-            fault = f"wanted a caption in UTF-8 and JSON, got '{error}'"
+            fault = f"expected a caption in UTF-8 and JSON, got '{error}'"
         if len(pixels) != 1:
-            fault = fault or f"wanted one video or image, got the files {', '.join(sorted(sample))}"
+            fault = fault or f"expected one video or image, got the files {', '.join(sorted(sample))}"
         data = [sample[pixels[0]]] if pixels else [b""]
         kind = "image" if pixels and pixels[0] in file_kinds.PICTURES else "video"
         yield media.Medium(
@@ -121,7 +121,7 @@ class Tars:
         if ".json" in sample:
             labels = json.loads(sample[".json"].decode("utf-8-sig"))
             if not isinstance(labels, dict):
-                raise ValueError("JSON that is no object")
+                raise ValueError("JSON that is not an object")
         inside = [labels.pop(key) for key in self.text_keys if key in labels]
         for ending in (".txt", ".caption"):
             if ending in sample:
@@ -130,7 +130,7 @@ class Tars:
 
 
 def _split(name: str) -> tuple[str, str]:
-    # As WebDataset has it: the ending begins at the first dot of the last part.
+    # As in WebDataset, the extension starts at the first dot of the base name.
     folder, base = posixpath.split(name.removeprefix("./"))
     stem, dot, ending = base.partition(".")
     return posixpath.join(folder, stem), (dot + ending).lower()

@@ -1,6 +1,6 @@
-"""Recognised speech beside videos, cut into clips at the ends of sentences.
+"""Reader of videos with speech transcripts (ASR), cut into clips at sentence boundaries.
 
-Source: VideoPrism, appendix A (ASR corpora cut at sentence boundaries) and figure 5 (lengths of clips).
+Source: VideoPrism, appendix A (ASR corpora cut at sentence boundaries) and figure 5 (clip durations).
 """
 
 import dataclasses
@@ -18,20 +18,20 @@ ENDINGS = (".vtt", ".srt", ".json")
 
 @dataclasses.dataclass(frozen=True)
 class Transcripts:
-    """A folder in which `a.mp4` lies beside `a.vtt`, `a.srt` or `a.json` (or `a.en.vtt`).
+    """Folder of videos with transcripts: `a.mp4` next to `a.vtt`, `a.srt` or `a.json` (or `a.en.vtt`).
 
-    A clip takes whole sentences until it has `enough` seconds, and never more than `longest`; a sentence
-    longer than that is cut between words. What remains below `shortest` is left out. A sentence ends with a
-    full stop, a question or exclamation mark, or where nobody speaks for `pause` seconds. By default most
-    clips have 5 to 10 seconds, as most of the paper's (63%). A video without a transcript is a rejected clip.
+    A clip consists of whole sentences until it has `enough` seconds, and at most `longest` seconds; longer
+    sentences are split between words. Clips below `shortest` are dropped. A sentence ends at a full stop,
+    question mark, exclamation mark, or a silence of `pause` seconds. With the defaults most clips have 5 to
+    10 seconds, as in the paper (63%). A video without a transcript is logged as a rejected clip.
 
     Args:
         root: folder or URL.
-        shortest: seconds of the shortest clip.
-        enough: seconds from which a clip ends at the next end of a sentence.
-        longest: seconds of the longest clip.
-        pause: seconds of silence that end a sentence, for transcripts without full stops.
-        videos_per_shard: videos whose clips become one shard.
+        shortest: minimum clip duration in seconds.
+        enough: clip duration in seconds after which a clip ends at the next sentence boundary.
+        longest: maximum clip duration in seconds.
+        pause: silence in seconds that ends a sentence, for transcripts without punctuation.
+        videos_per_shard: videos per shard.
     """
 
     root: str
@@ -44,25 +44,25 @@ class Transcripts:
     def __post_init__(self) -> None:
         if not 0 < self.shortest <= self.enough <= self.longest or self.pause <= 0:
             raise errors.UserError(
-                "Transcripts wants 0 < shortest <= enough <= longest and pause > 0, got "
+                "expected Transcripts with 0 < shortest <= enough <= longest and pause > 0, got "
                 f"{self.shortest}, {self.enough}, {self.longest} and {self.pause}"
             )
         if self.videos_per_shard < 1:
             raise errors.UserError(
-                f"Transcripts.videos_per_shard wants 1 or more, got {self.videos_per_shard}"
+                f"expected Transcripts.videos_per_shard of 1 or more, got {self.videos_per_shard}"
             )
 
     def units(self) -> Iterator[media.Unit]:
         """Yield groups of (video, transcript).
 
         Raises:
-            UserError: no such folder, or no video beside a transcript in it.
+            UserError: the folder does not exist or has no video with a transcript.
         """
         return media.grouped(self._pairs(), self.videos_per_shard)
 
     def _pairs(self) -> Iterator[tuple[str, str]]:
         found = False
-        # Sorted names: those that agree up to the first dot of their last part stand together.
+        # Names are sorted, so files with the same base name up to the first dot are adjacent.
         for _, group in itertools.groupby(urls.listing(self.root), _until_dot):
             names = list(group)
             texts = [name for name in names if file_kinds.suffix(name) in ENDINGS]
@@ -73,8 +73,8 @@ class Transcripts:
                 yield video, text
         if not found:
             raise media.Stop(
-                f"{self.root}: wanted videos with transcripts beside them ({', '.join(ENDINGS)}, of the same "
-                "name), found none"
+                f"{self.root}: expected videos with transcripts next to them ({', '.join(ENDINGS)}, of the "
+                "same name), found none"
             )
 
     def read(self, unit: media.Unit) -> Iterator[media.Medium]:
@@ -84,7 +84,7 @@ class Transcripts:
             try:
                 if not transcript:
                     raise errors.UserError(
-                        f"wanted a transcript beside the video, one of {', '.join(ENDINGS)}"
+                        f"expected a transcript next to the video, one of {', '.join(ENDINGS)}"
                     )
                 data = urls.read(urls.join(self.root, transcript), _MOST_BYTES)
                 spans = self.spans(subtitles.read(data, transcript))
@@ -100,10 +100,10 @@ class Transcripts:
         """Return (start, end, text) of each clip.
 
         Args:
-            words: what was said, in order.
+            words: the words of the transcript, in order.
 
         Returns:
-            Clips in order, of shortest to longest seconds, no two of which overlap.
+            Clips in order, without overlap, of `shortest` to `longest` seconds.
         """
         found, clip = [], list[subtitles.Word]()
         for sentence in self._sentences(words):

@@ -33,7 +33,7 @@ def test_images(tmp_path) -> None:
     assert frames.decode(first.record).shape == (1, 16, 21, 3)
     assert (second.record.labels, second.seconds) == ({"n": 1}, 0.0)
     assert isinstance(fault, errors.UserError)
-    assert "wanted a caption beside it, d.txt or .json" in last.fault
+    assert "expected a caption next to it, d.txt or .json" in last.fault
 
 
 @pytest.mark.parametrize(

@@ -51,21 +51,21 @@ def test_every_format_gives_the_same_clips(tmp_path, ending) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "told"),
     [
-        ("t.csv", b"file,text\na,b\n", "wanted columns path, text, got 'file', 'text'; add path"),
+        ("t.csv", b"file,text\na,b\n", "expected columns path, text, got 'file', 'text'; add path"),
         ("t.csv", b"path,path,text\na,b,c\n", "path twice"),
         ("t.csv", b"", "got none"),
         ("t.csv", b"path,text\n", "at least one row"),
-        ("t.csv", b"path,text\na,b\nc,d,e\n", "line 3: wanted 2 fields as in the first line, got 3"),
-        ("t.csv", b'path,text\na,"b\n', "line 2: wanted a row of a table"),
-        ("t.csv", "path,text\na,caf\xe9\n".encode("latin-1"), "wanted UTF-8, got the byte 0xe9"),
-        ("t.csv", "path,text\na,b\n".encode("utf-16"), "wanted UTF-8, got the byte 0xff"),
-        ("t.tsv", b"path,text\na,b\n", "wanted columns path, text"),
-        ("t.jsonl", b'{"path": "a", "text": "b"}\n{"path": "a"}\n', "line 2: wanted columns path, text"),
-        ("t.jsonl", b"[1]\n", "line 1: wanted one JSON object"),
-        ("t.jsonl", b'{"path": \n', "line 1: wanted one JSON object"),
+        ("t.csv", b"path,text\na,b\nc,d,e\n", "line 3: expected 2 fields as in the first line, got 3"),
+        ("t.csv", b'path,text\na,"b\n', "line 2: expected a row of a table"),
+        ("t.csv", "path,text\na,caf\xe9\n".encode("latin-1"), "expected UTF-8, got the byte 0xe9"),
+        ("t.csv", "path,text\na,b\n".encode("utf-16"), "expected UTF-8, got the byte 0xff"),
+        ("t.tsv", b"path,text\na,b\n", "expected columns path, text"),
+        ("t.jsonl", b'{"path": "a", "text": "b"}\n{"path": "a"}\n', "line 2: expected columns path, text"),
+        ("t.jsonl", b"[1]\n", "line 1: expected one JSON object"),
+        ("t.jsonl", b'{"path": \n', "line 1: expected one JSON object"),
         ("t.jsonl", b'{"path": "a", "text": "\xff"}\n', "0xff"),
-        ("t.xlsx", b"x", "wanted a table that ends in .csv, .tsv, .jsonl, .parquet"),
-        ("t.parquet", b"no parquet", "wanted a Parquet file|pip install"),
+        ("t.xlsx", b"x", "expected a table that ends in .csv, .tsv, .jsonl, .parquet"),
+        ("t.parquet", b"no parquet", "expected a Parquet file|pip install"),
     ],
 )
 def test_wrong_tables_are_one_line(tmp_path, name, data, told) -> None:
@@ -95,7 +95,7 @@ def test_paths_that_leave_the_root_stop_the_run(tmp_path, name) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [("soon", "wanted a time"), ("-1", "0 seconds or more"), ("nan", "0 sec")]
+    ("text", "told"), [("soon", "expected a time"), ("-1", "0 seconds or more"), ("nan", "0 sec")]
 )
 def test_a_wrong_time_is_a_fault_of_its_clip(tmp_path, text, told) -> None:
     (tmp_path / "t.csv").write_text(f"path,text,start\na.mp4,words,{text}\n")

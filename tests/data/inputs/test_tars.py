@@ -46,10 +46,10 @@ def test_samples(tmp_path, ending) -> None:
 @pytest.mark.parametrize(
     ("members", "told"),
     [
-        ({"1.txt": b"words"}, "wanted one video or image, got the files .txt"),
-        ({"1.mp4": b"v", "1.jpg": b"i", "1.txt": b"words"}, "wanted one video or image"),
-        ({"1.mp4": b"v", "1.json": b"["}, "wanted a caption in UTF-8 and JSON"),
-        ({"1.mp4": b"v", "1.txt": b"\xff"}, "wanted a caption in UTF-8"),
+        ({"1.txt": b"words"}, "expected one video or image, got the files .txt"),
+        ({"1.mp4": b"v", "1.jpg": b"i", "1.txt": b"words"}, "expected one video or image"),
+        ({"1.mp4": b"v", "1.json": b"["}, "expected a caption in UTF-8 and JSON"),
+        ({"1.mp4": b"v", "1.txt": b"\xff"}, "expected a caption in UTF-8"),
     ],
 )
 def test_a_bad_sample_is_a_fault_of_its_clip(tmp_path, members, told) -> None:
@@ -69,8 +69,8 @@ def _info(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0, link: str = "
         (_info("1.mp4", tarfile.SYMTYPE, link="/etc/passwd"), "a link, a device"),
         (_info("1.mp4", tarfile.LNKTYPE, link="0.mp4"), "a link, a device"),
         (_info("1.mp4", tarfile.FIFOTYPE), "a link, a device"),
-        (_info("/etc/1.mp4"), "a name that leads elsewhere: '/etc/1.mp4'"),
-        (_info("../1.mp4"), "a name that leads elsewhere"),
+        (_info("/etc/1.mp4"), "an absolute name or one with '..': '/etc/1.mp4'"),
+        (_info("../1.mp4"), "an absolute name or one with "),
         (_info("1.mp4", size=1001), "1001 bytes .Tars.max_member_bytes is 1000"),
         (_info("0.mp4"), "'0.mp4' twice"),
     ],
@@ -86,7 +86,7 @@ def test_damaged_tars(tmp_path) -> None:
     whole = (tmp_path / "a.tar").read_bytes()
     for damaged in (whole[:700], b"", b"no tar at all" * 100):
         (tmp_path / "a.tar").write_bytes(damaged)
-        with pytest.raises(media.Stop, match="wanted a sound tar"):
+        with pytest.raises(media.Stop, match="expected a valid tar"):
             read(home)
     with pytest.raises(media.Stop, match="found no such file"):
         list(tars.Tars(str(tmp_path / "*.none")).units())

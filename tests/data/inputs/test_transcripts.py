@@ -74,7 +74,7 @@ def test_json(value: object) -> None:
 @pytest.mark.parametrize(
     ("data", "name", "told"),
     [
-        (b"\xff\xfeW\x00", "a.vtt", "wanted UTF-8, got the byte 0xff"),
+        (b"\xff\xfeW\x00", "a.vtt", "expected UTF-8, got the byte 0xff"),
         (b"WEBVTT\n", "a.vtt", "got 0"),
         (b"", "a.srt", "got 0"),
         (b"00:01 --> soon\nword", "a.vtt", "correct the transcript"),
@@ -133,7 +133,7 @@ def test_videos_are_paired_with_what_lies_beside_them(tmp_path) -> None:
     (unit,) = home.units()
     assert unit.entries == (("a.mp4", "a.en.vtt"), ("b.mp4", ""), ("d/e.webm", "d/e.srt"))
     first, second, _ = home.read(unit)
-    assert "wanted a transcript beside the video" in second.cuts[0].fault
+    assert "expected a transcript next to the video" in second.cuts[0].fault
     assert [cut.caption for cut in first.cuts] == ["Cut the & onion.", "Now fry it!"]
     assert (first.cuts[0].start, first.cuts[0].end) == (0.0, 4.0)
     (tmp_path / "a.en.vtt").write_bytes(b"\xff")
@@ -142,7 +142,7 @@ def test_videos_are_paired_with_what_lies_beside_them(tmp_path) -> None:
 
 def test_a_folder_without_transcripts(tmp_path) -> None:
     (tmp_path / "a.mp4").touch()
-    with pytest.raises(media.Stop, match="wanted videos with transcripts beside them"):
+    with pytest.raises(media.Stop, match="expected videos with transcripts next to them"):
         list(transcripts.Transcripts(str(tmp_path)).units())
     with pytest.raises(errors.UserError, match="wanted a folder"):
         list(transcripts.Transcripts(str(tmp_path / "none")).units())

@@ -1,0 +1,87 @@
+"""The installed package: what a wheel holds, what `import prismlab` does, and what old imports answer."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+import prismlab
+from prismlab.experiments.gin_strict import old_names
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> pathlib.Path:
+    """Build the wheel in a copy of the sources and return the folder it unpacks to."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--wheel-dir", folder, ROOT], check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    with zipfile.ZipFile(built) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def test_a_wheel_holds_one_top_level_package(wheel):
+    top = {path.name for path in wheel.iterdir() if not path.name.endswith(".dist-info")}
+    assert top == {"prismlab"}
+    assert (wheel / "prismlab/experiments/gin/smoke.gin").exists()
+
+
+def test_a_wheel_runs_an_ablation_in_an_empty_folder(wheel, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(wheel), "PRISMLAB_CACHE": str(tmp_path / "cache")}
+    short = ["recipe.Stage.steps=2", "CLEAN_CLIPS=48", "SPEECH_CLIPS=24", "TEST_CLIPS=24"]
+    short += ["probe.AttentiveProbe.train_clips=32", "probe.AttentiveProbe.steps=2"]
+    short += ["optim.Schedule.warmup_steps=1", "recipe.Stage.batch_size=8", "retrieval.Retrieval.clips=8"]
+    command = [sys.executable, "-m", "prismlab", "ablate", "smoke.gin", *short, "--workdir", "run"]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = subprocess.run(command, cwd=empty, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (empty / "run/report.html").exists()
+
+
+def test_importing_prismlab_imports_nothing_else():
+    code = (
+        "import sys; before = set(sys.modules); import prismlab; "
+        "print(sorted(m for m in set(sys.modules) - before if not m.startswith('prismlab')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = ("jax", "numpy", "gin", "fsspec", "rich", "logging", "pathlib")
+    assert not [name for name in heavy if repr(name) in done.stdout], done.stdout
+
+
+def test_public_names_resolve():
+    for name in prismlab.__all__:
+        assert getattr(prismlab, name) is not None
+    for name in ("load", "build", "encode_video", "embed", "frame_embeddings", "classify", "save"):
+        assert callable(getattr(prismlab.released, name))
+    with pytest.raises(AttributeError, match="it has released"):
+        _ = prismlab.relased
+
+
+def test_every_moved_module_exists():
+    for new in old_names.MOVED.values():
+        assert ROOT.joinpath(*new.split(".")[1:]).with_suffix(".py").exists(), new
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("from core import masking", "from prismlab.core.train import masking"),
+        ("from data import pipeline", "from prismlab.data.loader import loader"),
+        ("from objectives import masked", "from prismlab.objectives import masked"),
+    ],
+)
+def test_an_old_import_in_a_gin_file_is_answered_with_the_new_one(tmp_path, old, new):
+    file = tmp_path / "mine.gin"
+    file.write_text(f"from __gin__ import dynamic_registration\n{old}\n")
+    command = [sys.executable, "-m", "prismlab", "check", file]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert new in done.stderr
+    assert "mine.gin:2" in done.stderr
