@@ -11,7 +11,7 @@ import posixpath
 import stat
 import tempfile
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import Any
 
 import fsspec
 
@@ -107,7 +107,7 @@ def state(path: str) -> tuple[int, Any]:
         )
 
 
-def open_binary(path: str) -> IO[bytes]:
+def open_binary(path: str) -> Any:
     """Open a file for reading bytes.
 
     Raises:

@@ -97,7 +97,7 @@ def test_what_others_wrote_is_seen_at_once(bucket):
     folder = filesystem.place("gs://bucket/run")
     atomic.write_atomic(folder / "one", b"")
     assert len(list(folder.iterdir())) == 1
-    told = "from core import files; atomic.write_atomic('gs://bucket/run/two', b'x')"
+    told = "from prismlab.core.io import atomic; atomic.write_atomic('gs://bucket/run/two', b'x')"
     subprocess.run([sys.executable, "-c", told], check=True, cwd=pathlib.Path(__file__).parents[2])
     assert sorted(path.name for path in folder.iterdir()) == ["one", "two"]
     assert (folder / "two").read_bytes() == b"x"

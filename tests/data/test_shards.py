@@ -76,7 +76,7 @@ def test_processes_share_a_reader(directory: pathlib.Path, method: str) -> None:
 
 KILLED = """
 import os, sys
-from data import record, shards
+from prismlab.data.records import record, shards
 def records():
     for i in range(25):
         if i == 17:

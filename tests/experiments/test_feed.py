@@ -38,7 +38,8 @@ def call(
     if lines:
         text = text.replace("loader.Line.sources = {'clean': %SOURCE}\n", "")
         text = text.replace(
-            "from data import pipeline", "from data import mixture\nfrom data import pipeline"
+            "from prismlab.data.loader import loader",
+            "from prismlab.data.loader import loader\nfrom prismlab.data.loader import mixture",
         )
     start, end = text.index("SOURCE = "), text.index("TOKENIZER = ")
     file = workdir.parent / "mine.gin"

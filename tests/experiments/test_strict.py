@@ -150,7 +150,7 @@ def test_command_line_may_use_names_of_included_files():
     pathlib.Path("top.gin").write_text('include "base.gin"\n')
     assert strict.load("top.gin", ["parts.Stage.steps=2"], roots=gin_help.ROOTS).root.stages[0].steps == 2
     pathlib.Path("other.gin").write_text(
-        "from __gin__ import dynamic_registration\nfrom core import errors as parts\n"
+        "from __gin__ import dynamic_registration\nfrom prismlab.core import errors as parts\n"
     )
     pathlib.Path("top.gin").write_text('include "base.gin"\ninclude "other.gin"\n')
     with pytest.raises(errors.UserError, match="'parts' is two modules"):
