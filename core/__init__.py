@@ -1,1 +1,1 @@
-"""Encoders, training and released weights; knows no objective, no data set and no gin."""
+"""Model towers, training loop and released weights; independent of objectives, data sets and gin."""

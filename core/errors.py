@@ -1,17 +1,17 @@
-"""The one exception for mistakes that the user can mend."""
+"""UserError: the one exception for errors that the user can fix."""
 
 import sys
 
 
 class UserError(Exception):
-    """A mistake in a configuration, a file or a command; shown as one clear line, exit code 2.
+    """Error in a configuration, a file or a command; printed without a traceback, exit code 2.
 
-    The message says what was wanted, what came, and what to change. It may hold several lines
-    when several faults were found; each line is one fault.
+    The message states what was expected, what was found, and what to change. It has one line per
+    error; several errors may be reported together.
     """
 
 
 def tell(error: UserError) -> None:
-    """Print a mistake for the user, one line a fault."""
+    """Print an error to stderr, one line per error."""
     for line in str(error).splitlines():
         print(f"prismlab: {line}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Randomness folded by name, so that adding one consumer never moves another's numbers."""
+"""PRNG keys folded by name, so that adding a consumer never changes the random numbers of the others."""
 
 import hashlib
 
@@ -7,7 +7,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 
 def name_to_int(name: str) -> int:
-    """Return a stable 31-bit integer for a name (first bytes of its sha256)."""
+    """Return a stable 31-bit integer hash of a name (first bytes of its sha256)."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") >> 1
 
 
@@ -19,7 +19,7 @@ def fold(key: PRNGKeyArray, *names: str | int | Array) -> PRNGKeyArray:
         names: words or (possibly traced) non-negative integers, folded in from left to right.
 
     Returns:
-        A key that depends on the names alone, never on how many other keys were drawn.
+        A key that depends only on the input key and the names, not on how many other keys were drawn.
     """
     for name in names:
         key = jax.random.fold_in(key, name_to_int(name) if isinstance(name, str) else name)
@@ -27,5 +27,5 @@ def fold(key: PRNGKeyArray, *names: str | int | Array) -> PRNGKeyArray:
 
 
 def seeded(seed: int, *names: str | int | Array) -> PRNGKeyArray:
-    """Return the key of an experiment seed, folded by names."""
+    """Return the key of an experiment seed, folded with names."""
     return fold(jax.random.key(seed), *names)

@@ -1,4 +1,4 @@
-"""Trees of arrays as flat dictionaries by path: one spelling for digests, checkpoints and masks."""
+"""Pytrees of arrays as flat dictionaries keyed by path, for digests, checkpoints and masks."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,15 +10,15 @@ import numpy as np
 
 
 def is_array(leaf: Any) -> bool:
-    """Return whether a leaf is an array, or the shape struct of one."""
+    """Return True if a leaf is an array or a jax.ShapeDtypeStruct."""
     return eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
 
 
 def flatten(tree: Any) -> dict[str, Any]:
-    """Return every array of a tree by its path, such as "towers/video/encoder/norm/scale".
+    """Return a dict from path to array for all arrays of a tree, with paths such as "towers/video/encoder/norm/scale".
 
     Args:
-        tree: any pytree; leaves that are no arrays (and no shape structs) are left out.
+        tree: any pytree; leaves that are neither arrays nor shape structs are skipped.
     """
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {
@@ -29,11 +29,11 @@ def flatten(tree: Any) -> dict[str, Any]:
 
 
 def replace(tree: Any, arrays: Mapping[str, Any]) -> Any:
-    """Return the tree with the arrays named in the mapping put in place of its own.
+    """Return a copy of the tree with some arrays replaced, selected by path.
 
     Args:
         tree: any pytree.
-        arrays: path -> array; a path that the tree lacks is a defect of ours.
+        arrays: path -> array; every path must exist in the tree (asserted).
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
     paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
@@ -43,12 +43,12 @@ def replace(tree: Any, arrays: Mapping[str, Any]) -> Any:
 
 
 def count(tree: Any) -> int:
-    """Return how many numbers the arrays of a tree hold."""
+    """Return the total number of array elements in a tree."""
     return sum(int(np.prod(leaf.shape)) for leaf in flatten(tree).values())
 
 
 def digest(arrays: Mapping[str, Any]) -> str:
-    """Return the sha256 of named arrays: names, types, shapes and bytes, in the order of the names.
+    """Return the sha256 of named arrays: names, types, shapes and bytes, sorted by name.
 
     Args:
         arrays: path -> array.

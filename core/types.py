@@ -1,6 +1,6 @@
-"""The plain types that every room shares, and the legend of axes.
+"""Shared data types (Batch, Tokens, Encoded, Dims) and the axis names used in shape annotations.
 
-Axes, everywhere in this project:
+Axes:
     b  examples in the global batch        t  frames of a clip
     n  patches of one frame (row-major)    m  visible tokens kept by a mask
     d  width of a tower                    l  caption tokens
@@ -22,9 +22,9 @@ class Batch(eqx.Module):
         video: float32 [b, t, height, width, 3] in [0, 1].
         text_ids: int32 [b, l], 0 where padded.
         text_paddings: float32 [b, l], 1.0 where padded.
-        weight: float32 [b], 0.0 for a placeholder that must change nothing.
-        index: int32 [b], each example's place in the global batch where this is a part of it; None means
-            0 .. b - 1. What is drawn for an example depends on it, so that parts draw as the whole does.
+        weight: float32 [b], 0.0 for padding examples, which must not affect the result.
+        index: int32 [b], position of each example in the global batch, if this is a part of it; None means
+            0 .. b - 1. Random draws depend on it, so that a part draws the same values as the whole batch.
     """
 
     video: Float[Array, "b t height width 3"]
@@ -35,11 +35,11 @@ class Batch(eqx.Module):
 
 
 class Tokens(eqx.Module):
-    """Encoded tokens of a batch of clips and where each of them stands.
+    """Encoded tokens of a batch of clips, with their token indices.
 
     Args:
-        x: float [b, m, d], one row a token; after the encoder's last norm.
-        place: int32 [b, m], index of the token in the whole clip (frame * n + patch), ascending.
+        x: float [b, m, d], one row per token, after the encoder's final norm.
+        place: int32 [b, m], token indices in the whole clip (frame * n + patch), ascending.
     """
 
     x: Float[Array, "b m d"]
@@ -47,11 +47,11 @@ class Tokens(eqx.Module):
 
 
 class Encoded(eqx.Module):
-    """What a tower returns for one view.
+    """Output of a tower for one view.
 
     Args:
-        tokens: the token sequence, or None for a tower that has none to offer.
-        pooled: float [b, d], one vector an example (not normalised), or None without a pooler.
+        tokens: the token sequence, or None if the tower produces none.
+        pooled: float [b, d], one vector per example (not normalised), or None without a pooler.
     """
 
     tokens: Tokens | None
@@ -60,12 +60,12 @@ class Encoded(eqx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Dims:
-    """Sizes that an objective needs to build its own parameters.
+    """Sizes from which an objective builds its parameters.
 
     Args:
-        frames: frames of a clip, t.
-        patches: patches of a frame, n.
-        patch_values: numbers in one patch, patch * patch * 3.
+        frames: frames per clip, t.
+        patches: patches per frame, n.
+        patch_values: values in one patch, patch * patch * 3.
         video_dim: width of the student's video tower.
         teacher_dim: width of the frozen teacher's video tower (equals video_dim without a teacher).
         text_dim: width of the text tower, or None without one.
@@ -80,5 +80,5 @@ class Dims:
 
     @property
     def tokens(self) -> int:
-        """Tokens of a whole clip, s = t * n."""
+        """Number of tokens in a whole clip, s = t * n."""
         return self.frames * self.patches

@@ -1,1 +1,1 @@
-"""File systems: local paths, gs:// and other URLs behind the same calls."""
+"""File access: local paths, gs:// and other URLs through one interface."""

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, here or in a bucket."""
+"""Atomic file writes, to local disks and buckets."""
 
 import errno
 import os
@@ -10,28 +10,28 @@ from prismlab.core.io import filesystem
 
 
 def disk_error(path: filesystem.Place, error: OSError) -> Exception:
-    """Turn a full disk into a message for the user; hand any other error back unchanged.
+    """Convert a disk-full or quota error to a UserError; return any other error unchanged.
 
     Args:
         path: the file that was being written.
-        error: what the operating system said.
+        error: the error of the operating system.
 
     Returns:
         The exception to raise.
     """
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return errors.UserError(
-            f"wanted to write {path}, but the disk or the quota is full: free some space, then run again"
+            f"cannot write {path}: the disk or the quota is full: free some space, then run again"
         )
     return error
 
 
 def settle(temporary: pathlib.Path, target: pathlib.Path) -> None:
-    """Give a finished temporary file its name and the rights of any new file.
+    """Rename a finished temporary file to its target, with the default permissions of a new file.
 
     Args:
-        temporary: made by tempfile.mkstemp in the same folder, hence private until now.
-        target: its name from now on.
+        temporary: created by tempfile.mkstemp in the same folder, hence with private permissions.
+        target: its final path.
     """
     mask = os.umask(0)
     os.umask(mask)
@@ -40,16 +40,16 @@ def settle(temporary: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def write_atomic(path: str | os.PathLike, data: bytes) -> None:
-    """Write a file through a temporary neighbour and a rename, so no reader sees half of it.
+    """Write a file atomically: to a temporary file in the same folder, then rename.
 
-    An object of a bucket is written whole by itself.
+    Bucket objects are written directly, since object writes are atomic.
 
     Args:
-        path: where the file shall stand; its folder is made when missing.
+        path: the file; its folder is created if missing.
         data: the whole content.
 
     Raises:
-        UserError: when the disk is full or the bucket refuses; an older file there stays as it was.
+        UserError: the disk is full or the bucket request fails; an existing file is left unchanged.
     """
     if filesystem.is_remote(path):
         with filesystem.told(path):
@@ -72,14 +72,14 @@ def write_atomic(path: str | os.PathLike, data: bytes) -> None:
 
 
 def append(path: filesystem.Place, data: bytes) -> None:
-    """Add to the end of a file and wait until the disk holds it; in a bucket the file is written anew.
+    """Append to a file and fsync it; in a bucket, rewrite the whole object.
 
     Args:
-        path: the file; it and its folder are made when missing.
-        data: what is added; nobody else may add at the same time.
+        path: the file; it and its folder are created if missing.
+        data: bytes to append; there must be no concurrent writers.
 
     Raises:
-        UserError: when the disk is full or the bucket refuses.
+        UserError: the disk is full or the bucket request fails.
     """
     if filesystem.is_remote(path):
         write_atomic(path, read_if_there(path) + data)
@@ -95,10 +95,10 @@ def append(path: filesystem.Place, data: bytes) -> None:
 
 
 def read_if_there(path: filesystem.Place) -> bytes:
-    """Return the content of a file, nothing where there is none.
+    """Return the content of a file, or b"" if it does not exist.
 
     Raises:
-        UserError: a bucket refuses to tell.
+        UserError: the bucket request fails.
     """
     with filesystem.told(path):
         try:

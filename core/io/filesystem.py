@@ -1,8 +1,8 @@
-"""Where results lie: a directory here or on a shared disk, or one in a bucket (`gs://bucket/run`).
+"""Paths for work directories: local (or shared) directories and bucket folders (`gs://bucket/run`).
 
-Both are used by the same calls: pathlib's, which etils' epath has for buckets. An object of a bucket is
-written whole or not at all and then seen by everybody, but there is no lock, no appending and no touching;
-what must be done otherwise for that reason is done here and in `core/io/atomic.py`.
+Both have pathlib's interface (etils' epath for buckets). Bucket objects are written atomically and are
+visible to all readers at once, but there are no locks, no appending and no touch; this module and
+`core/io/atomic.py` provide replacements.
 """
 
 import contextlib
@@ -24,20 +24,20 @@ PREFIX = "gs://"
 
 
 def place(text: str) -> Place:
-    """Return the place that a path or a URL names.
+    """Parse a local path or a gs:// URL.
 
     Args:
         text: a path, or gs://bucket/folder.
 
     Raises:
-        UserError: another kind of URL, no bucket, a sign that patterns use, or what reads buckets is missing.
+        UserError: unsupported URL scheme, missing bucket, glob characters, or gcsfs is not installed.
     """
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", text):
         return pathlib.Path(text)
     if not re.fullmatch(r"gs://[^/*?[\]]+(/[^/*?[\]]+)*/?", text):
         raise errors.UserError(
-            f"{text!r}: wanted a directory or gs://BUCKET/FOLDER; of URLs only buckets of Google are known, "
-            "without the signs * ? [ ]"
+            f"{text!r}: expected a directory or gs://BUCKET/FOLDER; other URL schemes and the characters "
+            "* ? [ ] are not supported"
         )
     if importlib.util.find_spec("gcsfs") is None:
         raise errors.UserError(f"{text} needs gcsfs, which is not installed: pip install 'prismlab[gs]'")
@@ -45,45 +45,45 @@ def place(text: str) -> Place:
 
 
 def is_remote(where: str | os.PathLike[str]) -> bool:
-    """Return whether a place lies in a bucket."""
+    """Return True if a path is in a bucket."""
     return os.fspath(where).startswith(PREFIX)
 
 
 def kept(where: str | os.PathLike[str]) -> Place:
-    """Return a place that stays what it is when it was one already; a path or URL becomes one."""
+    """Convert a string to a path with `place`; return path objects unchanged."""
     return where if isinstance(where, pathlib.Path | epath.Path) else place(os.fspath(where))
 
 
 def absolute(where: Place) -> Place:
-    """Return the place by its full name."""
+    """Return the absolute path."""
     return where if isinstance(where, epath.Path) else where.absolute()
 
 
 class Unreachable(errors.UserError):
-    """A bucket did not do what was asked, perhaps only for now: whoever comes later may try again."""
+    """Bucket unavailable or request failed, possibly temporarily; callers may retry."""
 
 
 def read(path: Place) -> bytes:
-    """Return the content of a file, as it was at one moment.
+    """Return the content of a file, read in one request.
 
     Raises:
-        FileNotFoundError: it is not there.
+        FileNotFoundError: the file does not exist.
     """
     return _system().cat_file(os.fspath(path)) if is_remote(path) else path.read_bytes()
 
 
 def create(path: Place, data: bytes) -> None:
-    """Write a new file; of many who try at once, one succeeds.
+    """Create a new file exclusively; of concurrent callers, exactly one succeeds.
 
     Args:
         path: the file.
         data: its content.
 
     Raises:
-        FileExistsError: it is there already.
+        FileExistsError: the file already exists.
     """
     if is_remote(path):
-        # The bucket takes it on condition that no object of that name is there (generation 0).
+        # Conditional write: succeeds only if the object does not exist (generation 0).
         _system().pipe_file(os.fspath(path), data, mode="create")
         return
     with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644), "wb") as file:
@@ -91,23 +91,23 @@ def create(path: Place, data: bytes) -> None:
 
 
 def renew(path: Place, data: bytes) -> None:
-    """Give a file a new time of change.
+    """Update the modification time of a file (lease renewal).
 
     Args:
         path: the file.
-        data: its content, which stays the same: an object can only be written again.
+        data: its unchanged content; a bucket object has to be rewritten.
     """
     if is_remote(path):
-        _system().pipe_file(os.fspath(path), data, timeout=20)  # a late sign of life is none
+        _system().pipe_file(os.fspath(path), data, timeout=20)  # a late lease renewal counts as missed
     else:
         os.utime(path)
 
 
 def changed(path: Place) -> float:
-    """Return when a file was last changed, in seconds since 1970 by the clock of the disk or bucket.
+    """Return the modification time of a file, in seconds since 1970 by the clock of the disk or bucket.
 
     Raises:
-        FileNotFoundError: it is not there.
+        FileNotFoundError: the file does not exist.
     """
     if is_remote(path):
         return _system().modified(os.fspath(path)).timestamp()
@@ -115,10 +115,10 @@ def changed(path: Place) -> float:
 
 
 def reach(where: Place) -> Place:
-    """Return a place after one question to its bucket, so that a wrong name is told before anything starts.
+    """Check that the bucket of a path is accessible, and return the path.
 
     Raises:
-        UserError: there is no such bucket, or no right to list its objects.
+        UserError: the bucket does not exist, or its objects may not be listed.
     """
     if is_remote(where):
         bucket = os.fspath(where).removeprefix(PREFIX).partition("/")[0]
@@ -129,10 +129,10 @@ def reach(where: Place) -> Place:
 
 @contextlib.contextmanager
 def told(where: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn what a bucket says into one line: no such bucket, no right to it, no way to it.
+    """Convert bucket errors (missing bucket, no permission, no connection) to a one-line Unreachable.
 
     Raises:
-        Unreachable: the bucket did not do what was asked. Errors of local files, and of ours, go through.
+        Unreachable: the bucket request failed. Errors of local files and of our code pass through.
     """
     try:
         yield
@@ -140,15 +140,15 @@ def told(where: str | os.PathLike[str]) -> Iterator[None]:
         if not is_remote(where) or isinstance(error, FileExistsError) or not is_fault(error):
             raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        reason = f"nothing is there: {reason}" if isinstance(error, FileNotFoundError) else reason
+        reason = f"not found: {reason}" if isinstance(error, FileNotFoundError) else reason
         raise Unreachable(
-            f"{os.fspath(where)}: the bucket refused ({reason}); correct its name, or get the right to read "
-            "and write objects there (gcloud auth application-default login)"
+            f"{os.fspath(where)}: bucket request failed ({reason}); correct the name, or get permission to "
+            "read and write objects there (gcloud auth application-default login)"
         ) from error
 
 
 def is_fault(error: BaseException) -> bool:
-    """Return whether an error comes from a bucket, or the way to it, and not from our code."""
+    """Return True if an error comes from the bucket or the connection to it, not from our code."""
     if "gcsfs" not in sys.modules:
         return False
     import aiohttp
@@ -157,7 +157,7 @@ def is_fault(error: BaseException) -> bool:
     import google.auth.exceptions
     import requests
 
-    # gcsfs says what it was refused as OSError or ValueError, without a number.
+    # gcsfs raises refused requests as OSError or ValueError, without an errno.
     refused = isinstance(error, OSError) and error.errno is None
     return (
         refused
@@ -174,16 +174,16 @@ def is_fault(error: BaseException) -> bool:
 
 
 def _prepare() -> None:
-    # One way to a bucket for all: gcsfs by the JSON interface. Left alone it would ask another service what
-    # kind of bucket it is, and create without a condition in some; etils would go by TensorFlow.
+    # Always use gcsfs with the JSON API. By default gcsfs asks another service for the bucket type, and its
+    # create is unconditional for some types; etils would use TensorFlow.
     os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     os.environ.setdefault("EPATH_USE_TF", "false")
     import fsspec
 
-    # Every listing is a new one: what others wrote since must be seen.
+    # No listing cache: files written by other processes must be visible.
     for name in ("gs", "gcs"):
         fsspec.config.conf.setdefault(name, {})["use_listings_cache"] = False
-    # What fails is told once, by `told`; gcsfs would tell it before, traceback and all.
+    # Errors are reported once, by `told`; gcsfs would also log them with a traceback.
     logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
 
 

@@ -1,7 +1,7 @@
-"""Files by path or by URL: `corpora/a.mp4` and `gs://bucket/a.mp4` are read and written by the same calls.
+"""Read and write files by path or URL: `corpora/a.mp4`, `gs://bucket/a.mp4`.
 
-Paths without "://" go to the operating system; every other one to fsspec, whose file system packages (gcsfs,
-s3fs, ...) are installed by whoever needs them.
+Paths without "://" use the operating system; all others use fsspec, whose file system packages (gcsfs,
+s3fs, ...) have to be installed separately.
 """
 
 import contextlib
@@ -20,22 +20,22 @@ from prismlab.core.io import atomic
 
 
 def is_remote(path: str) -> bool:
-    """Tell whether a path is a URL, such as gs://bucket/folder or memory://folder."""
+    """Return True if a path is a URL, such as gs://bucket/folder or memory://folder."""
     return "://" in path
 
 
 def join(root: str, name: str) -> str:
-    """Return the path of a name below a folder; the name is trusted (see `inside`)."""
+    """Join a folder and a trusted relative name; for untrusted names see `inside`."""
     return posixpath.join(root, name)
 
 
 def inside(root: str, name: str, where: str) -> str:
-    """Return the path of a name that a user's file gives, if it stays below the root.
+    """Join a folder and an untrusted relative name; the result must stay below the folder.
 
     Args:
         root: folder or URL.
-        name: relative path, as a table or an archive has it.
-        where: what gave the name, for the message.
+        name: relative path read from a table or an archive.
+        where: origin of the name, for the error message.
 
     Raises:
         UserError: an absolute name, "..", a NUL, or a link that leads out of the root.
@@ -47,7 +47,7 @@ def inside(root: str, name: str, where: str) -> str:
         escapes = not pathlib.Path(path).resolve().is_relative_to(pathlib.Path(root).resolve())
     if escapes:
         raise errors.UserError(
-            f"{where}: wanted a path below {root}, got {name!r}; move the file there or correct the path"
+            f"{where}: expected a path below {root}, got {name!r}; move the file there or correct the path"
         )
     return path
 
@@ -57,28 +57,28 @@ def _connect(path: str) -> tuple[Any, str]:
         return fsspec.core.url_to_fs(path)
     except (ImportError, ValueError) as error:
         raise errors.UserError(
-            f"{path}: wanted a file system that fsspec knows, got '{error}'; install it or mend the URL"
+            f"{path}: expected a file system that fsspec supports, got '{error}'; install it or fix the URL"
         ) from error
 
 
 @contextlib.contextmanager
 def _told(path: str) -> Iterator[None]:
-    """Turn what a file system says into one line; a full disk has its own."""
+    """Convert file system errors to a one-line UserError."""
     try:
         yield
     except errors.UserError:
         raise
     except FileNotFoundError as error:
-        raise errors.UserError(f"{path}: wanted a file, found none; correct the path") from error
+        raise errors.UserError(f"{path}: expected a file, found none; correct the path") from error
     except OSError as error:
         full = atomic.disk_error(pathlib.Path(path), error)
         if isinstance(full, errors.UserError):
             raise full from error
-        raise errors.UserError(f"{path}: could not be read or written: {error.strerror or error}") from error
+        raise errors.UserError(f"{path}: cannot be read or written: {error.strerror or error}") from error
 
 
 def what(path: str) -> str | None:
-    """Return "file", "folder" or None for what stands at a path; pipes and devices are none."""
+    """Return "file", "folder" or None for the type of a path; pipes and devices give None."""
     if not is_remote(path):
         try:
             mode = os.stat(path).st_mode
@@ -91,10 +91,10 @@ def what(path: str) -> str | None:
 
 
 def state(path: str) -> tuple[int, Any]:
-    """Return size in bytes and time of change of a file; it stays equal while nobody writes to it.
+    """Return size in bytes and modification time (or etag) of a file, to detect changes.
 
     Raises:
-        UserError: there is no such file.
+        UserError: the file does not exist.
     """
     with _told(path):
         if not is_remote(path):
@@ -111,7 +111,7 @@ def open_binary(path: str) -> Any:
     """Open a file for reading bytes.
 
     Raises:
-        UserError: there is no such file.
+        UserError: the file does not exist.
     """
     with _told(path):
         if not is_remote(path):
@@ -125,20 +125,22 @@ def read(path: str, most: int) -> bytes:
 
     Args:
         path: path or URL.
-        most: bytes that it may have.
+        most: maximum size in bytes.
 
     Raises:
-        UserError: no such file, or a larger one.
+        UserError: the file does not exist or is too large.
     """
     with open_binary(path) as file, _told(path):
         data = file.read(most + 1)
     if len(data) > most:
-        raise errors.UserError(f"{path}: wanted at most {most} bytes, got more; cut it into smaller files")
+        raise errors.UserError(
+            f"{path}: expected at most {most} bytes, got more; split it into smaller files"
+        )
     return data
 
 
 def write(path: str, data: bytes) -> None:
-    """Write a file whole or not at all (an object store does so by itself)."""
+    """Write a file atomically (object stores do so by themselves)."""
     if not is_remote(path):
         atomic.write_atomic(path, data)
         return
@@ -149,7 +151,7 @@ def write(path: str, data: bytes) -> None:
 
 
 def upload(source: pathlib.Path, path: str) -> None:
-    """Move a finished local file to a path or URL; it appears there whole or not at all."""
+    """Move a local file to a path or URL atomically."""
     with _told(path):
         if not is_remote(path):
             os.replace(source, path)
@@ -161,11 +163,11 @@ def upload(source: pathlib.Path, path: str) -> None:
 
 
 def download(path: str, target: pathlib.Path) -> None:
-    """Copy a remote file to a local path, where it appears whole or not at all.
+    """Download a remote file to a local path atomically.
 
     Args:
         path: path or URL.
-        target: local file; its folder is made when missing.
+        target: local file; its folder is created if missing.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     system, inner = _connect(path)
@@ -176,7 +178,7 @@ def download(path: str, target: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def local(path: str) -> Iterator[str]:
-    """Yield a local path with a file's content, fetching a remote one into a temporary place."""
+    """Yield a local path to a file; a remote file is downloaded to a temporary folder."""
     if not is_remote(path):
         yield path
         return
@@ -187,20 +189,20 @@ def local(path: str) -> Iterator[str]:
 
 
 def listing(root: str, below: str = "") -> Iterator[str]:
-    """Yield the names of all files below a folder, sorted folder by folder; one folder's names are in memory.
+    """Yield the names of all files below a folder, sorted per folder; holds one folder's names in memory.
 
-    Links to folders are not followed, hidden files (starting with a dot) are left out.
+    Links to folders are not followed; hidden files (starting with a dot) are skipped.
 
     Args:
         root: folder or URL.
-        below: folder inside the root, for the recursion.
+        below: folder inside the root (used by the recursion).
 
     Raises:
-        UserError: there is no such folder.
+        UserError: the folder does not exist.
     """
     place = join(root, below) if below else root
     if what(place) != "folder":
-        raise errors.UserError(f"{place}: wanted a folder, found none; correct the path")
+        raise errors.UserError(f"{place}: expected a folder, found none; correct the path")
     with _told(place):
         if is_remote(place):
             system, inner = _connect(place)

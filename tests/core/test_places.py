@@ -163,7 +163,7 @@ def test_a_profile_is_brought_to_the_bucket(bucket):
 
 
 def test_what_a_bucket_refuses_is_one_line(bucket):
-    with pytest.raises(errors.UserError, match="gs://elsewhere/run: the bucket refused"):
+    with pytest.raises(errors.UserError, match="gs://elsewhere/run: bucket request failed"):
         filesystem.reach(filesystem.place("gs://elsewhere/run"))
     filesystem.reach(filesystem.place("gs://bucket/run"))  # empty as it is
     bucket.refuse = True

@@ -92,7 +92,7 @@ def test_raw_files_are_examined_before_they_are_prepared(tmp_path) -> None:
     )
     found = doctor.examine({"raw": prepare_corpus.Corpus(table.Table(str(tmp_path / "clips.csv")))}, 0)
     assert [bool(each.fault) for each in found] == [False, True]
-    assert "wanted a file, found none" in found[1].fault
+    assert "expected a file, found none" in found[1].fault
 
 
 def test_a_folder_without_shards(tmp_path) -> None:

@@ -66,9 +66,9 @@ def test_three_kinds_of_files_become_shards(tmp_path, monkeypatch, capsys) -> No
         (("data", "prepare", "corpus/tars.gin", "--out", "out"), "expected tars, found no such file"),
         (
             ("data", "prepare", "corpus/images.gin", "--out", "out"),
-            "corpora/photos: wanted a folder",
+            "corpora/photos: expected a folder",
         ),
-        (("data", "prepare", "corpus/transcripts.gin", "--out", "out"), "corpora/talks: wanted a folder"),
+        (("data", "prepare", "corpus/transcripts.gin", "--out", "out"), "corpora/talks: expected a folder"),
         (("data", "prepare", "corpus/table.gin", "--out", "out", "--shard", "3/2"), "--shard wants i/n"),
         (("data", "prepare", "corpus/table.gin", "--out", "out", "--workers", "-1"), "--workers wants 0"),
         (("data", "prepare", "smoke.gin", "--out", "out"), "nothing to build: bind the arguments of"),

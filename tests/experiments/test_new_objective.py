@@ -26,7 +26,7 @@ def copy(tmp_path_factory) -> pathlib.Path:
     place = tmp_path_factory.mktemp("copy")
     for room in ("core", "data", "objectives", "experiments", "tests"):
         shutil.copytree(
-            cli.REPOSITORY / room, place / room, ignore=shutil.ignore_patterns("__pycache__", "records")
+            cli.REPOSITORY / room, place / room, ignore=shutil.ignore_patterns("__pycache__", "*-table.json")
         )
     shutil.copytree(cli.REPOSITORY / "prismlab", place / "prismlab", symlinks=True)
     for name in ("pyproject.toml", "WORKSPACE.md"):

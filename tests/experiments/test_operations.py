@@ -3,9 +3,8 @@
 import cli
 
 from prismlab.core.train import telemetry
-from prismlab.experiments.cost import abstract_step, estimate
+from prismlab.experiments.cost import abstract_step, estimate, variants
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.plan import choices
 from prismlab.experiments.recipe import stages
 from prismlab.experiments.run import step_flops
 
@@ -15,6 +14,6 @@ def test_a_run_counts_as_the_plan_does_and_only_where_a_peak_is_published(monkey
     stage2 = stages.plan(experiment, 0)[1]
     assert step_flops.of_step(stage2) is None  # a CPU
     monkeypatch.setattr(telemetry, "peak_of", lambda device: 1e12)
-    monkeypatch.setattr(choices, "REMATS", ("none",))  # the others take as long each
+    monkeypatch.setattr(variants, "REMATS", ("none",))  # the others take as long each
     wanted = estimate.fewest(stage2.stage, abstract_step.learners(experiment), stage2.stage.batch_size)
     assert step_flops.of_step(stage2) == sum(wanted.values()) > 0

@@ -90,7 +90,7 @@ def test_paths_that_leave_the_root_stop_the_run(tmp_path, name) -> None:
     home = table.Table(str(tmp_path / "t.jsonl"), root=str(root))
     (tmp_path / "t.jsonl").write_text(json.dumps({"path": name, "text": "x"}) + "\n")
     (unit,) = home.units()
-    with pytest.raises(media.Stop, match="row 1: wanted a path below"):
+    with pytest.raises(media.Stop, match="row 1: expected a path below"):
         list(home.read(unit))
 
 

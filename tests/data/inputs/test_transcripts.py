@@ -144,5 +144,5 @@ def test_a_folder_without_transcripts(tmp_path) -> None:
     (tmp_path / "a.mp4").touch()
     with pytest.raises(media.Stop, match="expected videos with transcripts next to them"):
         list(transcripts.Transcripts(str(tmp_path)).units())
-    with pytest.raises(errors.UserError, match="wanted a folder"):
+    with pytest.raises(errors.UserError, match="expected a folder"):
         list(transcripts.Transcripts(str(tmp_path / "none")).units())

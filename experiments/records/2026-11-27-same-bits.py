@@ -1,0 +1,80 @@
+"""Print sha256 of parameters, scores and batch checksums of three shipped recipes, shortened by bindings.
+
+Run it before and after a change that must not alter results, with one cache directory each, and compare:
+
+    python experiments/records/2026-11-27-same-bits.py OUT.json [COMMAND ...]
+
+COMMAND starts the command line under test (default: `prismlab` on PATH).
+"""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+SHORT = (
+    "CLEAN_CLIPS=400",
+    "SPEECH_CLIPS=200",
+    "TEST_CLIPS=100",
+    "probe.AttentiveProbe.train_clips=200",
+    "probe.AttentiveProbe.steps=40",
+    "retrieval.Retrieval.clips=100",
+    "STAGE1_STEPS=12",
+    "STAGE2_STEPS=12",
+    "CONTINUED_STEPS=12",
+    "stage1/optim.Schedule.warmup_steps=2",
+    "stage2/optim.Schedule.warmup_steps=2",
+)
+RUNS = {
+    "smoke.gin": (),
+    "quickstart.gin": SHORT,
+    "reproduce_small.gin": (
+        *SHORT,
+        "JOINT_STEPS=12",
+        "part/world.World.clips=100",
+        "recipe.Ablation.seeds=(3,)",
+    ),
+}
+STAGES = {
+    "smoke.gin": ("stage1", "stage2"),
+    "quickstart.gin": ("stage1", "continued", "stage2"),
+    "reproduce_small.gin": ("stage1", "joint", "stage2"),
+}
+
+
+def main() -> None:
+    """Run the recipes and write what they gave."""
+    out, command = pathlib.Path(sys.argv[1]), sys.argv[2:] or ["prismlab"]
+    found = {}
+    for name, bindings in RUNS.items():
+        with tempfile.TemporaryDirectory() as workdir:
+            run(command, "ablate", name, *bindings, "--workdir", workdir)
+            # Addresses contain module paths; the rest of a line is compared.
+            lines = run(command, "digest", workdir).splitlines()
+            digests = sorted(re.sub(r"(-s\d+)-[0-9a-f]{16}", r"\1", line) for line in lines)
+            results = json.loads((pathlib.Path(workdir) / "results.json").read_text())
+            scores = {f"{each['label']} s{each['seed']}": each["metrics"] for each in results}
+            checksums = {}
+            for stage in STAGES[name]:
+                for step in ("0", "5"):
+                    shown = run(
+                        command, "data", "show", name, *bindings, "--stage", stage, "--step", step,
+                        "--out", f"{workdir}/show",
+                    )  # fmt: skip
+                    checksums[f"{stage} step {step}"] = re.search(r"checksum (\w+)", shown).group(1)
+        found[name] = {"digests": digests, "checksums": checksums, "scores": scores}
+    out.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+
+
+def run(command: list[str], *arguments: str) -> str:
+    """Return what a command prints; its errors end the comparison."""
+    done = subprocess.run([*command, *arguments], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(arguments)} ended with code {done.returncode}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()
