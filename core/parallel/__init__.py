@@ -1,1 +1,1 @@
-"""Devices and processes: the mesh, sharding rules, multi-host start-up and heartbeat."""
+"""Device mesh, sharding rules, multi-host initialization and heartbeat."""

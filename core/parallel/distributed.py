@@ -1,8 +1,8 @@
-"""Several processes that train together: how they agree, and share what they know (`joining`: how they meet).
+"""Multi-process training: decisions broadcast from process 0, global arrays and per-step gathers.
 
-Process 0 decides: what it finds on disk or on its clock is what counts, and the others are told. Small
-decisions between steps go through the coordination service (`decide`); what must be known step by step
-travels as one small array beside the step (`Beside`), so that nobody waits for it.
+Process 0 decides what depends on its disk or clock and broadcasts it. Decisions between steps go through
+JAX's coordination service (`decide`); values needed at every step are gathered as one small array alongside
+the step (`Beside`), without blocking. `rendezvous` starts the processes.
 """
 
 import json
@@ -17,46 +17,46 @@ from prismlab.core import errors
 from prismlab.core.parallel import heartbeat
 from prismlab.core.parallel import mesh as meshes
 
-# A decision may follow an evaluation that process 0 makes alone.
+# Process 0 may run an evaluation alone before it decides.
 PATIENCE_SECONDS = 24 * 3600
 
 _decided = 0
 
 
 def is_main() -> bool:
-    """Return whether this process decides, and alone writes logs and results."""
+    """Return True for process 0, which makes decisions and alone writes logs and results."""
     return jax.process_index() == 0
 
 
 def _client() -> Any:
-    from jax._src import distributed  # the only way to the coordination service, which Orbax takes as well
+    from jax._src import distributed  # the only access to the coordination service; Orbax uses it too
 
     return distributed.global_state.client
 
 
 def watched(lost: Callable[[str], Any]) -> heartbeat.Heartbeat:
-    """Return what notices that another process of this run is gone, while its context is open.
+    """Return the heartbeat of this process, a context manager that detects dead processes of the run.
 
     Args:
-        lost: told one line, from another thread; should end this process.
+        lost: called with a one-line message, from another thread; should exit this process.
     """
     board = _client() if jax.process_count() > 1 else None
     return heartbeat.Heartbeat(board, jax.process_index(), lost)
 
 
 def decide(function: Callable[[], Any]) -> Any:
-    """Let process 0 find something out, and return it to all.
+    """Call a function in process 0 and return its result in all processes.
 
-    Every process must come here in the same order.
+    All processes must make the same calls in the same order.
 
     Args:
-        function: called by process 0 alone; gives plain data for JSON.
+        function: called by process 0 only; returns JSON data.
 
     Returns:
-        What it gave.
+        The result of the function.
 
     Raises:
-        UserError: in all processes, if it was raised in process 0.
+        UserError: in all processes, if process 0 raised it.
     """
     if jax.process_count() == 1:
         return function()
@@ -83,13 +83,13 @@ def decide(function: Callable[[], Any]) -> Any:
 
 
 def check_same(facts: Callable[[], Mapping[str, Any]]) -> None:
-    """Refuse processes that were not started alike.
+    """Raise an error if the processes were started with different code or configuration.
 
     Args:
-        facts: gives name -> plain data that must be equal everywhere, such as each source file's sha256.
+        facts: returns name -> JSON data that must be equal in all processes, such as sha256 of source files.
 
     Raises:
-        UserError: in all processes, with what differs, one line a process.
+        UserError: in all processes, listing the differences, one line per process.
     """
     if jax.process_count() == 1:
         return
@@ -106,7 +106,8 @@ def check_same(facts: Callable[[], Mapping[str, Any]]) -> None:
                 told = [f"{name}: {_short(own.get(name))} -> {_short(other.get(name))}" for name in names[:5]]
                 more = f" (and {len(names) - 5} more)" if len(names) > 5 else ""
                 faults.append(
-                    f"process {process} differs from process 0: {'; '.join(told)}{more}; start all alike"
+                    f"process {process} differs from process 0: {'; '.join(told)}{more}; start all processes "
+                    "with the same code and configuration"
                 )
         if faults:
             raise errors.UserError("\n".join(faults))
@@ -120,12 +121,12 @@ def _short(value: Any) -> str:
 
 
 def host_rows(mesh: Mesh) -> tuple[int, int]:
-    """Return which part of every batch this process loads, and how many parts there are.
+    """Return the index of the batch part that this process loads, and the number of parts.
 
     Processes that share a part (tensor parallelism across hosts) load the same rows.
 
     Args:
-        mesh: the devices of this run.
+        mesh: the device mesh.
     """
     if jax.process_count() == 1:
         return 0, 1
@@ -135,12 +136,12 @@ def host_rows(mesh: Mesh) -> tuple[int, int]:
 
 
 def place(batch: Any, mesh: Mesh, *, local: bool) -> Any:
-    """Return a host's batch as global arrays split over the data axes.
+    """Convert a host batch to global arrays, sharded over the data axes of the mesh.
 
     Args:
-        batch: a tree of numpy arrays, first axis examples.
-        mesh: the devices of this run.
-        local: the batch holds this process's rows only; False: all rows of the global batch.
+        batch: a tree of numpy arrays with examples on the first axis.
+        mesh: the device mesh.
+        local: True if the batch holds only this process's rows, False if all rows of the global batch.
     """
     where = meshes.split(mesh)
     if jax.process_count() == 1:
@@ -156,11 +157,11 @@ def place(batch: Any, mesh: Mesh, *, local: bool) -> Any:
 
 
 def put(tree: Any, where: Any) -> Any:
-    """Return arrays that every process holds alike as global arrays.
+    """Convert arrays that are equal in all processes to global arrays.
 
     Args:
         tree: arrays, equal in all processes.
-        where: a sharding for each.
+        where: a tree of shardings, one for each array.
     """
     if jax.process_count() == 1:
         return jax.device_put(tree, where)
@@ -179,10 +180,10 @@ def put(tree: Any, where: Any) -> Any:
 
 
 class Beside:
-    """A row of numbers from each process, gathered beside a step without waiting for it.
+    """Non-blocking gather of one row of numbers per process at each step.
 
     Args (constructor):
-        mesh: the devices of this run.
+        mesh: the device mesh.
     """
 
     def __init__(self, mesh: Mesh):
@@ -196,17 +197,17 @@ class Beside:
         self._first = [first[process] for process in sorted(first)]
 
     def post(self, row: list[float]) -> jax.Array:
-        """Send this process's row; every process must do so once a step.
+        """Send this process's row; every process must call this once per step.
 
         Args:
-            row: numbers, as many in every process.
+            row: numbers; the same count in every process.
 
         Returns:
-            What `read` takes.
+            The argument of `read`.
         """
         own = np.tile(np.asarray(row, np.float32), (self._own, 1))
         return self._all(jax.make_array_from_process_local_data(self._rows, own, (self._devices, len(row))))
 
     def read(self, posted: jax.Array) -> np.ndarray:
-        """Return float32 [processes, numbers], the same in every process; waits until it is there."""
+        """Return float32 [processes, numbers], the same in every process; blocks until available."""
         return np.asarray(posted.addressable_data(0))[self._first]

@@ -1,7 +1,7 @@
-"""Each process of a run tells the others that it lives; when one falls silent, the rest end in order.
+"""Heartbeat between processes of a multi-host run; when one dies, the others shut down cleanly.
 
-Without this, a process that waits for a dead one (in a collective, at a checkpoint's barrier) waits for ever
-or is aborted by JAX's own watch after 100 seconds, with a stack trace and a code that no launcher knows.
+Without it, a process that waits for a dead one (in a collective or a checkpoint barrier) hangs forever, or
+JAX's own heartbeat aborts it after 100 seconds with a stack trace and an exit code unknown to launchers.
 """
 
 import threading
@@ -15,24 +15,25 @@ LEFT, FAILED = "left", "failed: "
 
 @runtime_checkable
 class Board(Protocol):
-    """Where processes leave words for each other; JAX's coordination service is one."""
+    """Key-value store shared by all processes, such as JAX's coordination service."""
 
     def key_value_set(self, key: str, value: str, allow_overwrite: bool) -> None:
-        """Leave a word."""
+        """Set a key to a value."""
 
     def key_value_dir_get(self, key: str) -> list[tuple[str, str]]:
-        """Return all words under a prefix."""
+        """Return all (key, value) pairs under a prefix."""
 
 
 class Heartbeat:
-    """A thread that beats and listens until the context is left.
+    """Context manager with a thread that sends heartbeats and watches those of other processes.
 
     Args (constructor):
-        board: shared by all processes; None for a run of one process, which needs no beat.
-        own: this process.
-        lost: told one line, from the thread, when another process is silent; should end this process.
-        every: seconds between two beats.
-        silent: seconds without a beat after which a process counts as gone; below JAX's 100.
+        board: key-value store shared by all processes; None for a single-process run (no heartbeat).
+        own: index of this process.
+        lost: called from the thread with a one-line message when another process is dead; should exit this
+            process.
+        every: seconds between two heartbeats.
+        silent: seconds without a heartbeat after which a process counts as dead; must be below JAX's 100.
     """
 
     def __init__(
@@ -59,39 +60,39 @@ class Heartbeat:
         self._thread.join()
 
     def fail(self, why: str) -> bool:
-        """Leave word why this process ends, and wait a little for the others to end as well.
+        """Announce to the other processes that this one failed, and wait briefly for them to exit.
 
         Args:
-            why: one line; the others show it.
+            why: one-line reason; the others print it.
 
         Returns:
-            Whether all came to their end by themselves, by the same fault or done. If not, those that wait
-            for this process are told and end meanwhile, and this one must not wait for them.
+            True if all others had already finished or failed by themselves. If False, some may be blocked
+            waiting for this process; they exit on their own, and this process must not wait for them.
         """
         if self._board is None:
             return True
         self._word = FAILED + why
         self._done.set()
         self._thread.join()
-        # Others end at their second beat from now. The keeper of the board ends after them and all others
-        # before, for JAX aborts a process whose board is gone.
+        # Others exit at their second heartbeat from now. Process 0 hosts the board and has to exit last,
+        # because JAX aborts a process whose coordination service is gone.
         until = time.monotonic() + (3 if self._own == 0 else 0.8) * self._every
         try:
             while time.monotonic() < until:
                 if all(word.startswith((LEFT, FAILED)) for _, word in self._board.key_value_dir_get(FOLDER)):
                     return True
                 time.sleep(self._every / 50)
-        except Exception:  # the board is gone, and with it process 0
+        except Exception:  # the board is unreachable, so process 0 is dead
             pass
         return False
 
     def failure(self) -> str:
-        """Return which other process failed and why, in one line; "" where none has left word of it."""
+        """Return a one-line message naming the other processes that failed and why; "" if none did."""
         if self._board is None:
             return ""
         try:
             return self._failure(self._board.key_value_dir_get(FOLDER))
-        except Exception:  # the board is gone, and its words with it
+        except Exception:  # the board is unreachable
             return ""
 
     def _failure(self, words: list[tuple[str, str]]) -> str:
@@ -107,7 +108,7 @@ class Heartbeat:
             while not self._done.is_set():
                 beat += 1
                 self._board.key_value_set(f"{FOLDER}{self._own}", str(beat), allow_overwrite=True)
-                if failed:  # told at the last beat: it was not our own fault as well, or we had ended by now
+                if failed:  # seen one beat ago; if we had failed too, we would have exited by now
                     self._lost(failed)
                     return
                 now = time.monotonic()
@@ -122,11 +123,11 @@ class Heartbeat:
                 if late:
                     who = " and ".join(sorted(name.rpartition("/")[2] for name in late))
                     self._lost(
-                        f"process {who} of this run has given no sign of life for {self._silent:.0f} s"
+                        f"process {who} of this run has sent no heartbeat for {self._silent:.0f} s"
                     )
                     return
                 self._done.wait(self._every)
             self._board.key_value_set(f"{FOLDER}{self._own}", self._word, allow_overwrite=True)
-        except Exception as error:  # the board is gone, and with it process 0, which keeps it
+        except Exception as error:  # the board is unreachable, so process 0, which hosts it, is dead
             reason = " ".join(str(error).split())[:200]
             self._lost(f"process 0 of this run cannot be reached ({reason})")

@@ -1,11 +1,10 @@
-"""Devices as a mesh of three axes, how a batch lies on it, and where activations are held.
+"""Device mesh with three axes, batch sharding and activation sharding constraints.
 
-    replica   copies of the state; a batch is split over them (slices of a pod, data centre network)
-    data      a batch is split over it, and large parameters as well (FSDP; fast network)
-    model     heads and hidden widths are split over it (tensor parallelism; fastest network)
+    replica   data parallelism: replicas of the state; batches are split over it (pod slices, slow network)
+    data      FSDP: batches and large parameters are split over it (fast network)
+    model     tensor parallelism: heads and hidden widths are split over it (fastest network)
 
-Arrays are global everywhere: no function of this project names an axis of the mesh but those here and in
-`prismlab.core.parallel.sharding`.
+All arrays are global; only this module and `prismlab.core.parallel.sharding` refer to mesh axes by name.
 """
 
 import contextlib
@@ -27,14 +26,14 @@ BATCH_AXES = ("replica", "data")
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """How many devices each axis of the mesh has.
+    """Number of devices along each mesh axis.
 
     Args:
-        replica: copies of the state, at least 1; a multiple of the slices where a run has several.
-        data: devices over which a replica's batch and its large parameters are split.
+        replica: copies of the state, at least 1; a multiple of the number of slices if there are several.
+        data: devices over which the batch and the large parameters of a replica are split.
         model: devices over which heads and hidden widths are split, at least 1.
 
-    One of the three may be -1: what is left.
+    At most one of the three may be -1, which stands for all remaining devices.
     """
 
     replica: int = 1
@@ -48,16 +47,16 @@ class Layout:
                 f"mesh.Layout.{wrong[0]} must be at least 1, or -1, got {getattr(self, wrong[0])}"
             )
         if [getattr(self, axis) for axis in AXES].count(-1) > 1:
-            raise ValueError("only one axis of mesh.Layout may be -1, for what is left")
+            raise ValueError("only one axis of mesh.Layout may be -1 (all remaining devices)")
 
     def sizes(self, devices: int) -> tuple[int, int, int]:
-        """Return the size of each axis on so many devices.
+        """Return the size of each axis for a number of devices.
 
         Args:
-            devices: how many there are.
+            devices: number of devices.
 
         Raises:
-            UserError: the axes do not divide the devices; with the nearest sizes that do.
+            UserError: the axes do not divide the devices; the message suggests the nearest sizes that do.
         """
         sizes = {axis: getattr(self, axis) for axis in AXES}
         given = {axis: size for axis, size in sizes.items() if size != -1}
@@ -68,7 +67,7 @@ class Layout:
 
     def _advice(self, given: dict[str, int], product: int, devices: int) -> str:
         told = " x ".join(f"{axis}={size}" for axis, size in given.items())
-        # The axis to change: one that alone can mend it, the largest of these.
+        # Suggest changing the largest axis whose change alone is sufficient.
         for axis, size in sorted(given.items(), key=lambda pair: -pair[1]):
             others = product // size
             if devices % others == 0:
@@ -80,15 +79,15 @@ class Layout:
         return f"mesh.Layout: {told} does not fit {devices} devices; use data=-1 and 1 for the others"
 
     def make(self, devices: Sequence[Any] | None = None) -> Mesh:
-        """Return the mesh.
+        """Return the device mesh.
 
         Args:
             devices: devices of this run or of a topology to compile for; all devices if None.
 
         Raises:
-            UserError: see `sizes`; or replica is no multiple of the slices.
+            UserError: see `sizes`; or replica is not a multiple of the number of slices.
 
-        Axis types are Auto, because gathers of masks and shuffles raise under explicit ones.
+        Axis types are Auto, because the gathers of masks and token shuffling fail with Explicit axes.
         """
         devices = list(jax.devices() if devices is None else devices)
         return Mesh(
@@ -97,7 +96,7 @@ class Layout:
 
 
 def _arranged(sizes: tuple[int, int, int], devices: list[Any]) -> np.ndarray:
-    """Lay devices on the axes so that the last axes get the shortest ways."""
+    """Arrange devices so that the last axes have the fastest connections."""
     if devices[0].platform != "tpu" or len(devices) == 1:
         return np.asarray(devices).reshape(sizes)
     from jax.experimental import mesh_utils
@@ -108,7 +107,7 @@ def _arranged(sizes: tuple[int, int, int], devices: list[Any]) -> np.ndarray:
     replica, *rest = sizes
     if replica % slices:
         raise errors.UserError(
-            f"mesh.Layout.replica={replica} is no multiple of the {slices} slices of this run; "
+            f"mesh.Layout.replica={replica} is not a multiple of the {slices} slices of this run; "
             f"use replica={' or '.join(str(n) for n in (slices, 2 * slices))}"
         )
     return mesh_utils.create_hybrid_device_mesh(
@@ -117,11 +116,11 @@ def _arranged(sizes: tuple[int, int, int], devices: list[Any]) -> np.ndarray:
 
 
 def nearest(size: int, total: int) -> list[int]:
-    """Return the divisors of a total next to a size, below and above it.
+    """Return the nearest divisors of a total, below and above a size.
 
     Args:
-        size: what was wanted.
-        total: what must be divided.
+        size: the requested size.
+        total: the number to divide.
     """
     divisors = [n for n in range(1, total + 1) if total % n == 0]
     below, above = [n for n in divisors if n <= size], [n for n in divisors if n > size]
@@ -129,40 +128,40 @@ def nearest(size: int, total: int) -> list[int]:
 
 
 def make() -> Mesh:
-    """Return the mesh of all devices in the default layout."""
+    """Return the mesh of all devices with the default Layout."""
     return Layout().make()
 
 
 def batch_axes(mesh: Mesh | jax.sharding.AbstractMesh) -> tuple[str, ...]:
-    """Return the axes over which a batch is split."""
+    """Return the mesh axes over which a batch is split."""
     return tuple(axis for axis in BATCH_AXES if axis in mesh.axis_names)
 
 
 def batch_shards(mesh: Mesh | jax.sharding.AbstractMesh) -> int:
-    """Return into how many parts a batch is split."""
+    """Return the number of shards of a batch."""
     return math.prod(mesh.shape[axis] for axis in batch_axes(mesh))
 
 
 def split(mesh: Mesh) -> NamedSharding:
-    """Return the sharding of a batch: its first axis over all data axes."""
+    """Return the sharding of a batch: first axis split over the replica and data axes."""
     return NamedSharding(mesh, PartitionSpec(batch_axes(mesh)))
 
 
 def whole(mesh: Mesh) -> NamedSharding:
-    """Return the sharding of what every device holds a full copy of."""
+    """Return the fully replicated sharding."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def check_batch(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
-    """Refuse a global batch that the devices do not divide.
+    """Raise an error if the global batch cannot be split evenly over the devices.
 
     Args:
         batch_size: global batch size.
-        mesh: the devices.
-        accumulate: parts in which the batch is encoded, each of them split over the devices.
+        mesh: the device mesh.
+        accumulate: number of gradient accumulation parts, each of which is split over the devices.
 
     Raises:
-        UserError: with the nearest batch sizes that fit.
+        UserError: the message suggests the nearest valid batch sizes.
     """
     shards = batch_shards(mesh)
     whole = shards * accumulate
@@ -178,10 +177,10 @@ def check_batch(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
 
 
 def within(mesh: Mesh | None) -> contextlib.AbstractContextManager:
-    """Return the context in which a step is traced, so that `held` knows the mesh.
+    """Return the context manager for tracing a step, which makes the mesh available to `held`.
 
     Args:
-        mesh: the mesh; None or one device: nothing is held.
+        mesh: the mesh; None or one device disables the constraints.
     """
     if mesh is None or mesh.size == 1:
         return contextlib.nullcontext()
@@ -189,10 +188,10 @@ def within(mesh: Mesh | None) -> contextlib.AbstractContextManager:
 
 
 def held(x: Array) -> Array:
-    """Return an activation whose first axis, examples or rows of them, stays split over the data axes.
+    """Constrain the first axis of an activation (examples or rows) to stay split over the data axes.
 
-    Outside of a mesh, or where the rows cannot be split evenly, it is returned as it came. Without
-    this the compiler may prefer to gather a batch rather than a parameter.
+    No-op outside of a mesh, or if the rows cannot be split evenly. Without the constraint the compiler may
+    gather the batch instead of a parameter.
     """
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or mesh.size == 1 or x.shape[0] % batch_shards(mesh):
@@ -203,9 +202,9 @@ def held(x: Array) -> Array:
 
 
 def everywhere(x: Array) -> Array:
-    """Return an array that each device holds in full from here on, such as a table that rows are taken from.
+    """Constrain an array to be replicated on all devices, such as an embedding table.
 
-    A gather out of a split table would give rows split along their width, which have to be laid anew.
+    A gather from a sharded table would give rows split along their width, which have to be resharded.
     """
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or mesh.size == 1:

@@ -1,4 +1,4 @@
-"""How the processes of a run find each other: by variables, or as SLURM, GKE or the TPU VMs say it."""
+"""Initialization of jax.distributed from environment variables, SLURM, GKE or TPU VM metadata."""
 
 import os
 import re
@@ -15,18 +15,18 @@ JOIN_SECONDS = 300
 
 
 def wanted(environment: Mapping[str, str]) -> dict[str, Any] | None:
-    """Return the arguments of jax.distributed.initialize that an environment asks for.
+    """Return the arguments of jax.distributed.initialize for an environment.
 
     Args:
-        environment: variables. PRISMLAB_COORDINATOR=host:port, PRISMLAB_PROCESSES and PRISMLAB_PROCESS say it
-            outright; a SLURM step of several tasks, or a TPU slice of several hosts (GKE's variables, the
-            metadata of TPU VMs), say it in their way.
+        environment: variables. PRISMLAB_COORDINATOR=host:port, PRISMLAB_PROCESSES and PRISMLAB_PROCESS take
+            precedence; otherwise a SLURM step of several tasks or a TPU slice of several hosts (GKE's
+            variables, TPU VM metadata) is detected.
 
     Returns:
-        The arguments, {} where JAX finds them itself, None for one process.
+        The arguments; {} if JAX detects them itself; None for a single process.
 
     Raises:
-        UserError: variables that are missing or make no sense, one line each.
+        UserError: variables that are missing or invalid, one line each.
     """
     given = {name: environment[name] for name in VARIABLES if environment.get(name)}
     if given:
@@ -40,8 +40,8 @@ def wanted(environment: Mapping[str, str]) -> dict[str, Any] | None:
 
 
 def _hosts_by_metadata() -> int:
-    """Return how many TPU VMs form this machine's slice; 1 where it is none."""
-    from jax._src import cloud_tpu_init  # what jax.distributed.initialize itself asks
+    """Return the number of TPU VMs in this machine's slice; 1 if it is not a TPU VM."""
+    from jax._src import cloud_tpu_init  # as used by jax.distributed.initialize
     from jax._src.clusters import cloud_tpu_cluster
 
     if not cloud_tpu_init.running_in_cloud_tpu_vm:
@@ -61,7 +61,7 @@ def _explicit(given: dict[str, str]) -> dict[str, Any]:
             faults.append(f"{name}={number!r} must be a whole number")
     if not faults and not int(numbers[1]) < int(numbers[0]):
         faults.append(
-            f"PRISMLAB_PROCESS={numbers[1]} must be below PRISMLAB_PROCESSES={numbers[0]}; it counts from 0"
+            f"PRISMLAB_PROCESS={numbers[1]} must be below PRISMLAB_PROCESSES={numbers[0]}; indices start at 0"
         )
     if faults:
         raise errors.UserError("\n".join(faults))
@@ -73,13 +73,13 @@ def _explicit(given: dict[str, str]) -> dict[str, Any]:
 
 
 def start(lost: Callable[[str], Any]) -> None:
-    """Join the other processes of this run, if the environment names any; call before any device is used.
+    """Initialize jax.distributed if the environment asks for it; call before any device is used.
 
     Args:
-        lost: told one line, from another thread, when the others did not come; should end this process.
+        lost: called from another thread with a one-line message on timeout; should exit this process.
 
     Raises:
-        UserError: the environment is incomplete, or the others cannot be reached.
+        UserError: the environment is incomplete, or the other processes cannot be reached.
     """
     arguments = wanted(os.environ)
     if arguments is None or jax.distributed.is_initialized():
@@ -87,7 +87,7 @@ def start(lost: Callable[[str], Any]) -> None:
     if arguments.get("num_processes") == 1:
         return
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    # JAX would abort with a stack trace a little later.
+    # Exit shortly before JAX would abort with a stack trace.
     late = threading.Timer(
         JOIN_SECONDS,
         lost,
@@ -100,7 +100,7 @@ def start(lost: Callable[[str], Any]) -> None:
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise errors.UserError(
-            f"the processes of this run did not find each other ({reason}); start all of them, and see that "
+            f"the processes of this run did not find each other ({reason}); start all of them, and check that "
             f"they can reach {arguments.get('coordinator_address', 'process 0')}"
         ) from error
     finally:

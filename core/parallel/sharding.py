@@ -1,9 +1,9 @@
-"""Which part of the state lies on which device: one table, and a rule for all that it does not name.
+"""Sharding rules for parameters and optimizer state: tensor parallelism by table, FSDP by default.
 
-The table speaks of the tensor axis "model" only. Every leaf, named or not, is then split over "data"
-along its largest axis that divides evenly, unless it is small: so a new module is right without a line
-here. Optimizer memory lies where its parameter lies. A leaf's shape decides; no device is needed, so
-the same rules serve a running mesh and one that is only compiled for.
+The table covers only the tensor-parallel axis "model". Every leaf, listed or not, is also split over "data"
+along its largest evenly divisible axis, unless it is small; new modules therefore need no entry. Optimizer
+state is sharded like its parameter. The rules depend only on shapes, so they also apply to a mesh that is
+only compiled for, without devices.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from prismlab.core.parallel import mesh as meshes
 
 Axes = tuple[str | None, ...]
 
-# End of a path, axes of the leaf's last dimensions, and what the split dimension counts.
+# Path suffix, mesh axes of the last dimensions of the leaf, and the name of the split dimension.
 TABLE: tuple[tuple[str, Axes, str], ...] = (
     ("query/w", (None, "model", None), "heads"),  # [d, h, k]
     ("key/w", (None, "model", None), "heads"),
@@ -37,14 +37,14 @@ TABLE: tuple[tuple[str, Axes, str], ...] = (
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """How parameters are split.
+    """Sharding rules for parameters.
 
     Args:
-        table: (end of a path, axes of the last dimensions, what is split); the first that fits counts. A
-            name of the path may be a pattern such as "*".
-        smallest: leaves with fewer numbers are not split over "data"; gathering them costs more than
-            keeping them.
-        layers: names under which axis 0 counts layers; it is never split, since a scan walks along it.
+        table: (path suffix, mesh axes of the last dimensions, name of the split dimension); the first match
+            applies. Path components may be patterns such as "*".
+        smallest: leaves with fewer elements are not split over "data"; gathering them costs more than
+            replicating them.
+        layers: path components under which axis 0 is the layer axis; it is never split, because it is scanned.
     """
 
     table: tuple[tuple[str, Axes, str], ...] = TABLE
@@ -56,11 +56,11 @@ class Rules:
             unknown = [axis for axis in axes if axis is not None and axis not in meshes.AXES]
             if unknown:
                 raise ValueError(
-                    f"sharding.Rules.table: {pattern!r} names {unknown[0]!r}; axes are {meshes.AXES}"
+                    f"sharding.Rules.table: {pattern!r} uses the axis {unknown[0]!r}; valid axes are {meshes.AXES}"
                 )
 
     def row(self, path: str) -> tuple[str, Axes, str] | None:
-        """Return the line of the table that a path falls under."""
+        """Return the first table row that matches a path, or None."""
         parts = path.split("/")
         for row in self.table:
             pattern = row[0].split("/")
@@ -69,12 +69,12 @@ class Rules:
         return None
 
     def spec(self, path: str, shape: tuple[int, ...], sizes: dict[str, int]) -> PartitionSpec:
-        """Return how a parameter is split.
+        """Return the PartitionSpec of a parameter.
 
         Args:
             path: its path, such as "learner/towers/video/encoder/norm/scale".
             shape: its shape.
-            sizes: axis of the mesh -> devices along it.
+            sizes: mesh axis -> number of devices along it.
         """
         row = self.row(path)
         axes: list[str | None] = [None] * len(shape)
@@ -90,22 +90,22 @@ class Rules:
 
 
 def _spec(axes: list[str | None]) -> PartitionSpec:
-    # One spelling for one meaning: a trailing None more would make jit compile anew.
+    # Normalize: a spec that differs only in trailing Nones would cause a recompilation.
     while axes and axes[-1] is None:
         axes = axes[:-1]
     return PartitionSpec(*axes)
 
 
 def specs(tree: Any, sizes: dict[str, int], rules: Rules) -> dict[str, PartitionSpec]:
-    """Return how each array of a tree is split, by path.
+    """Return the PartitionSpec of each array of a tree, by path.
 
     Args:
         tree: a state, a learner, towers or any other tree; arrays or shape structs.
-        sizes: axis of the mesh -> devices along it.
+        sizes: mesh axis -> number of devices along it.
         rules: the rules.
 
     Raises:
-        UserError: heads or hidden widths that "model" does not divide, one line each.
+        UserError: heads or hidden widths not divisible by the axis "model", one line each.
     """
     arrays = trees.flatten(tree)
     found: dict[str, PartitionSpec] = {}
@@ -122,7 +122,7 @@ def specs(tree: Any, sizes: dict[str, int], rules: Rules) -> dict[str, Partition
 
 
 def _owner(path: str, arrays: dict[str, Any]) -> str:
-    """Return the parameter whose memory a leaf of the optimizer is, or the leaf itself."""
+    """Return the path of the parameter that an optimizer leaf belongs to, or the path itself."""
     parts = path.split("/")
     if parts[0] == "opt_state":
         for start in range(1, len(parts)):
@@ -133,7 +133,7 @@ def _owner(path: str, arrays: dict[str, Any]) -> str:
 
 
 def _follow(shape: tuple[int, ...], owner: tuple[int, ...], spec: PartitionSpec) -> PartitionSpec:
-    """Return the split of optimizer memory: its parameter's, less the axis that a factored moment lacks."""
+    """Return the spec of an optimizer leaf: its parameter's, without the axis that a factored moment lacks."""
     axes = [*spec, *[None] * (len(owner) - len(spec))]
     if shape == owner:
         return spec
@@ -172,14 +172,14 @@ def of(tree: Any, mesh: Mesh, rules: Rules | None = None) -> Any:
 
     Args:
         tree: a state, a learner, towers; arrays or shape structs (leaves of another kind become None).
-        mesh: devices of this run, or of a topology that is compiled for.
-        rules: the rules; the default ones if None.
+        mesh: device mesh of this run, or of a topology to compile for.
+        rules: the rules; the defaults if None.
 
     Returns:
         The tree with a NamedSharding for each array, in the structure of eqx.filter(tree, eqx.is_array).
 
     Raises:
-        UserError: heads or hidden widths that the axis "model" does not divide.
+        UserError: heads or hidden widths not divisible by the axis "model".
     """
     found = specs(tree, dict(mesh.shape), rules or Rules())
 
@@ -191,7 +191,7 @@ def of(tree: Any, mesh: Mesh, rules: Rules | None = None) -> Any:
 
 
 def abstract(tree: Any, mesh: Mesh, rules: Rules | None = None) -> Any:
-    """Return the arrays of a tree as shape structs that say where they lie.
+    """Return the arrays of a tree as shape structs with shardings.
 
     Args:
         tree: arrays or shape structs; leaves of another kind become None.

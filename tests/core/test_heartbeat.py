@@ -41,7 +41,7 @@ def test_a_silent_process_is_named(watched):
     board, told, came = watched
     board.words["prismlab/alive/1"] = "17"
     assert came.wait(10)
-    assert told == ["process 1 of this run has given no sign of life for 0 s"]
+    assert told == ["process 1 of this run has sent no heartbeat for 0 s"]
 
 
 def test_a_living_process_and_one_that_left_are_not_missed(watched):

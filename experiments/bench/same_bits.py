@@ -2,7 +2,7 @@
 
 Run it before and after a change that must not alter results, with one cache directory each, and compare:
 
-    python experiments/records/2026-11-27-same-bits.py OUT.json [COMMAND ...]
+    python -m prismlab.experiments.bench.same_bits OUT.json [COMMAND ...]
 
 COMMAND starts the command line under test (default: `prismlab` on PATH).
 """
