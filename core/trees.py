@@ -15,7 +15,7 @@ def is_array(leaf: Any) -> bool:
 
 
 def flatten(tree: Any) -> dict[str, Any]:
-    """Flatten a tree to a dict of its arrays by path, such as "towers/video/encoder/norm/scale".
+    """Flatten a tree to a dict of its arrays by path, such as "towers/video/norm/scale".
 
     Args:
         tree: any pytree; leaves that are neither arrays nor shape structs are skipped.

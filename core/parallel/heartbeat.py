@@ -122,9 +122,7 @@ class Heartbeat:
                 ]
                 if late:
                     who = " and ".join(sorted(name.rpartition("/")[2] for name in late))
-                    self._lost(
-                        f"process {who} of this run has sent no heartbeat for {self._silent:.0f} s"
-                    )
+                    self._lost(f"process {who} of this run has sent no heartbeat for {self._silent:.0f} s")
                     return
                 self._done.wait(self._every)
             self._board.key_value_set(f"{FOLDER}{self._own}", self._word, allow_overwrite=True)

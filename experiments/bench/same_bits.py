@@ -63,7 +63,7 @@ def main() -> None:
                         command, "data", "show", name, *bindings, "--stage", stage, "--step", step,
                         "--out", f"{workdir}/show",
                     )  # fmt: skip
-                    checksums[f"{stage} step {step}"] = re.search(r"checksum (\w+)", shown).group(1)
+                    checksums[f"{stage} step {step}"] = re.findall(r"checksum (\w+)", shown)[0]
         found[name] = {"digests": digests, "checksums": checksums, "scores": scores}
     out.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
 
