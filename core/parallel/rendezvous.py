@@ -100,7 +100,7 @@ def start(lost: Callable[[str], Any]) -> None:
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise errors.UserError(
-            f"the processes of this run did not find each other ({reason}); start all of them, and check that "
+            f"the processes of this run did not find each other ({reason}); start all of them and check that "
             f"they can reach {arguments.get('coordinator_address', 'process 0')}"
         ) from error
     finally:

@@ -44,7 +44,7 @@ class Rules:
             applies. Path components may be patterns such as "*".
         smallest: leaves with fewer elements are not split over "data"; gathering them costs more than
             replicating them.
-        layers: path components under which axis 0 is the layer axis; it is never split, because it is scanned.
+        layers: path components under which axis 0 is the layer axis; it is never split (lax.scan).
     """
 
     table: tuple[tuple[str, Axes, str], ...] = TABLE
@@ -56,7 +56,7 @@ class Rules:
             unknown = [axis for axis in axes if axis is not None and axis not in meshes.AXES]
             if unknown:
                 raise ValueError(
-                    f"sharding.Rules.table: {pattern!r} uses the axis {unknown[0]!r}; valid axes are {meshes.AXES}"
+                    f"sharding.Rules.table: {pattern!r} uses the axis {unknown[0]!r}; axes are {meshes.AXES}"
                 )
 
     def row(self, path: str) -> tuple[str, Axes, str] | None:
@@ -133,7 +133,7 @@ def _owner(path: str, arrays: dict[str, Any]) -> str:
 
 
 def _follow(shape: tuple[int, ...], owner: tuple[int, ...], spec: PartitionSpec) -> PartitionSpec:
-    """Return the spec of an optimizer leaf: its parameter's, without the axis that a factored moment lacks."""
+    """Return the spec of an optimizer leaf: its parameter's, minus the axis that a factored moment lacks."""
     axes = [*spec, *[None] * (len(owner) - len(spec))]
     if shape == owner:
         return spec

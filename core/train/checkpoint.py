@@ -1,9 +1,9 @@
-"""Checkpoints of a stage: Orbax on TensorStore, asynchronous, committed whole or not at all.
+"""Asynchronous, atomic checkpoints of a stage, with Orbax.
 
-A checkpoint has three items: `learner` (what others start from), `optimizer` (what only this stage
-needs to go on) and `meta` (JSON: step, configuration address, shapes). Orbax writes to a temporary
-folder and renames it (in a bucket it writes a mark last), so a killed save leaves the previous checkpoint
-untouched.
+A checkpoint has three items: `learner` (weights, for later stages), `optimizer` (state needed only to
+resume this stage) and `meta` (JSON: step, configuration address, shapes). Orbax writes to a temporary
+folder and renames it (in a bucket it writes a commit marker last), so an interrupted save leaves the
+previous checkpoint intact.
 """
 
 import logging
@@ -21,15 +21,15 @@ from prismlab.core.io import filesystem
 from prismlab.core.parallel import sharding
 from prismlab.core.train import step
 
-# Orbax warns of metadata that an item of a step never has of its own; a user cannot do anything about it.
-# A failed write is told once, by Checkpoints; Orbax's threads would tell it again, traceback and all.
+# Orbax warns about metadata files that items of a step never have; users cannot act on the warning.
+# Checkpoints reports a failed write once; Orbax's threads would log it again with a traceback.
 logging.getLogger("absl").addFilter(
     lambda note: (
         "Metadata file does not exist" not in str(note.msg)
         and not (note.exc_info and "orbax" in note.pathname)
     )
 )
-# Nobody but Orbax runs asyncio here; a task of its that failed beside the one that was reported.
+# Only Orbax uses asyncio here; hide further failed tasks after the one that was reported.
 logging.getLogger("asyncio").addFilter(lambda note: not note.exc_info)
 
 
@@ -42,7 +42,7 @@ def _flat(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def _alone() -> dict[str, Any]:
-    """Return what lets one process of several read without waiting for the others."""
+    """Return Orbax options that let one process read without barriers with the others."""
     if jax.process_count() == 1:
         return {}
     own = jax.process_index()
@@ -56,8 +56,8 @@ class Checkpoints:
     """The checkpoints of one stage directory.
 
     Args:
-        directory: where they live; made if absent.
-        keep: how many of the latest to keep.
+        directory: the checkpoint directory; created if missing.
+        keep: number of latest checkpoints to keep.
     """
 
     def __init__(self, directory: filesystem.Place, keep: int = 2):
@@ -67,18 +67,18 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(self.directory, options=options)
 
     def latest(self) -> int | None:
-        """Return the step of the newest finished checkpoint, or None."""
+        """Return the step of the newest complete checkpoint, or None."""
         return self._manager.latest_step()
 
     def save(self, state: step.TrainState, meta: dict[str, Any]) -> None:
-        """Start to save a state; the arrays are copied before this returns, the files follow.
+        """Start an asynchronous save; arrays are copied before this returns, files are written later.
 
         Args:
             state: the state; it may be donated to the next step afterwards.
-            meta: plain values stored beside it.
+            meta: JSON values stored with it.
 
         Raises:
-            UserError: this or an earlier save could not be written (disk full, no permission).
+            UserError: this or an earlier save failed (disk full, no permission).
         """
         rest = {"opt_state": state.opt_state, "key": jax.random.key_data(state.key), "step": state.step}
         at = int(state.step)
@@ -95,10 +95,10 @@ class Checkpoints:
             raise self._failed(error) from error
 
     def wait(self) -> None:
-        """Wait until every save is on disk.
+        """Wait until all saves are on disk.
 
         Raises:
-            UserError: a save could not be written.
+            UserError: a save failed.
         """
         try:
             self._manager.wait_until_finished()
@@ -110,36 +110,36 @@ class Checkpoints:
         reason = " ".join(str(error).split())[:300]
         if filesystem.is_remote(self.directory):
             return filesystem.Unreachable(
-                f"could not save a checkpoint under {self.directory}: {reason}; when the bucket can be "
-                "written again, run the same command to go on from the last finished one"
+                f"cannot save a checkpoint under {self.directory}: {reason}; when the bucket is "
+                "writable again, run the same command to continue from the last complete one"
             )
         return errors.UserError(
-            f"could not save a checkpoint under {self.directory}: {reason}; the last finished one is step "
+            f"cannot save a checkpoint under {self.directory}: {reason}; the last complete one is step "
             f"{self.latest()}; free some space and run the same command again"
         )
 
     def restore(
         self, like: step.TrainState, mesh: Mesh | None = None, rules: sharding.Rules | None = None
     ) -> tuple[step.TrainState, dict[str, Any]]:
-        """Return the newest checkpoint as a state with the types of another.
+        """Restore the newest checkpoint into the structure of a given state.
 
-        A run may go on with other devices, another mesh or another number of processes than it was saved
-        with; each device reads its own part.
+        The devices, the mesh and the number of processes may differ from those it was saved with; each
+        device reads its own part.
 
         Args:
-            like: a state of the same structure, such as step.init gives.
-            mesh: devices to restore on; None takes the shardings of `like`.
-            rules: how the state is split over them; the default ones if None.
+            like: a state of the same structure, such as the result of step.init.
+            mesh: device mesh to restore on; None uses the shardings of `like`.
+            rules: sharding rules; the defaults if None.
 
         Returns:
-            The state, and the plain values stored beside it.
+            The state, and the JSON values stored with it.
 
         Raises:
-            UserError: no finished checkpoint, or one that does not fit.
+            UserError: there is no complete checkpoint, or it does not match `like`.
         """
         at = self.latest()
         if at is None:
-            raise errors.UserError(f"no finished checkpoint under {self.directory}")
+            raise errors.UserError(f"no complete checkpoint under {self.directory}")
         rest = {"opt_state": like.opt_state, "key": jax.random.key_data(like.key), "step": like.step}
         wanted = {"learner": trees.flatten(like.learner), "optimizer": trees.flatten(rest)}
         specs = {} if mesh is None else sharding.specs(like, dict(mesh.shape), rules or sharding.Rules())
@@ -176,21 +176,21 @@ class Checkpoints:
 
 
 def unreadable(path: filesystem.Place, error: Exception) -> errors.UserError:
-    """Return the one-line error for a checkpoint that is damaged or of another shape."""
+    """Return the UserError for a checkpoint that is damaged or has other shapes."""
     reason = " ".join(str(error).split())[:300]
     if filesystem.is_remote(path):
         return filesystem.Unreachable(
-            f"checkpoint {path} cannot be read ({reason}); try again, and if it stays so it is damaged or "
+            f"checkpoint {path} cannot be read ({reason}); try again; if the error persists, it is damaged or "
             "was written for other shapes"
         )
     return errors.UserError(
         f"checkpoint {path} cannot be read: it is damaged or was written for other shapes ({reason}); "
-        "delete that folder to fall back on the one before it, or use the configuration that wrote it"
+        "delete that folder to fall back to the previous one, or use the configuration that wrote it"
     )
 
 
 def newest(directory: filesystem.Place) -> int | None:
-    """Return the step of the newest finished checkpoint under a directory, without opening it."""
+    """Return the step of the newest complete checkpoint in a directory, or None, without opening it."""
     steps = [int(p.name) for p in directory.glob("*") if p.name.isdigit()]
     finished = [
         s for s in steps if ocp.path.step.is_checkpoint_finalized(filesystem.absolute(directory) / str(s))
@@ -199,21 +199,21 @@ def newest(directory: filesystem.Place) -> int | None:
 
 
 def read_learner(directory: filesystem.Place) -> tuple[int, dict[str, np.ndarray]]:
-    """Read the learner of the newest finished checkpoint as plain named arrays.
+    """Read the learner arrays of the newest complete checkpoint as numpy arrays.
 
     Args:
         directory: a stage's checkpoint directory.
 
     Returns:
-        Its step, and path -> array.
+        The step, and a dict path -> array.
 
     Raises:
-        UserError: absent, half-written or damaged.
+        UserError: the checkpoint is missing, incomplete or damaged.
     """
     at = newest(directory)
     if at is None:
         raise errors.UserError(
-            f"no finished checkpoint under {directory}; train the stage that writes it first"
+            f"no complete checkpoint under {directory}; train the stage that writes it first"
         )
     path = filesystem.absolute(directory) / str(at) / "learner"
     try:
@@ -232,23 +232,23 @@ def read_learner(directory: filesystem.Place) -> tuple[int, dict[str, np.ndarray
 
 
 def adopt(tree: Any, arrays: dict[str, np.ndarray], source: str) -> tuple[Any, int]:
-    """Return a tree with every array that the source has too; the rest stays as it was.
+    """Copy arrays with matching paths into a tree; all other arrays are kept.
 
     Args:
         tree: a learner, or a dictionary of towers.
         arrays: path -> array, from read_learner.
-        source: what the arrays are called in messages.
+        source: name of the arrays in error messages.
 
     Returns:
-        The tree, and how many of its arrays were taken over.
+        The tree, and the number of arrays that were copied.
 
     Raises:
-        UserError: nothing fits, or an array of the same name has another shape.
+        UserError: no tower matches, or an array of the same path has another shape.
     """
     own = {name: leaf for name, leaf in trees.flatten(tree).items() if eqx.is_array(leaf)}
     shared = sorted(own.keys() & arrays.keys())
     wrong = [
-        f"{n}: wanted {own[n].shape}, found {arrays[n].shape}"
+        f"{n}: expected {own[n].shape}, got {arrays[n].shape}"
         for n in shared
         if own[n].shape != arrays[n].shape
     ]
@@ -256,6 +256,8 @@ def adopt(tree: Any, arrays: dict[str, np.ndarray], source: str) -> tuple[Any, i
         listed = "; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else "")
         raise errors.UserError(f"{source} has other shapes: {listed}; use the same sizes in both stages")
     if not any(name.startswith("towers/") for name in shared):
-        raise errors.UserError(f"{source} holds no tower that this stage has; it would start from nothing")
+        raise errors.UserError(
+            f"{source} has no tower in common with this stage; nothing would be initialized from it"
+        )
     taken = {name: jax.numpy.asarray(arrays[name], own[name].dtype) for name in shared}
     return trees.replace(tree, taken), len(shared)

@@ -1,9 +1,9 @@
-"""The event log: one JSON object a line, appended as the run goes, cut back when it resumes.
+"""Event log of a run in JSON lines format, truncated to the checkpoint on resume.
 
-A line is {"step": int, "time": seconds since 1970, "kind": str, name: scalar, ...}. Since a resumed
-run first drops every line behind its checkpoint, its log equals that of an uninterrupted run in
-everything but the clock. Call `flush(sync=True)` before a checkpoint of step k is written and log
-nothing more of step k afterwards; then the log always reaches as far as the newest checkpoint.
+A line is {"step": int, "time": seconds since 1970, "kind": str, name: scalar, ...}. A resumed run first
+drops all lines later than its checkpoint, so its log equals that of an uninterrupted run except for
+times. Call `flush(sync=True)` before writing the checkpoint of step k and log nothing for step k
+afterwards; then the log always covers the newest checkpoint.
 """
 
 import json
@@ -20,24 +20,26 @@ from prismlab.core.io import atomic, filesystem
 
 Scalar = float | int | str | bool | None
 
-# JSON has no word for these; they are written as strings, and read back as numbers.
+# JSON cannot represent these; they are written as strings and read back as numbers.
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _OWN_FIELDS = ("step", "time", "kind")
 
 
 def _plain(name: str, value: Any) -> Scalar:
-    """Return a value that JSON can hold, from a Python or an array scalar."""
+    """Convert a Python or array scalar to a JSON value."""
     if hasattr(value, "item"):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return repr(value)
     if not isinstance(value, Scalar):
-        raise TypeError(f"event field {name!r} wants a number, a string, a bool or None; got {type(value)}")
+        raise TypeError(
+            f"event field {name!r} expected a number, a string, a bool or None, got {type(value)}"
+        )
     return value
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
-    """Return the event of one line, or None when the line is not a whole event."""
+    """Parse one line; return None if it is not a complete event."""
     try:
         event = json.loads(line)
     except ValueError:
@@ -48,17 +50,17 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 
 def _whole_lines(path: filesystem.Place, content: bytes) -> list[tuple[bytes, dict[str, Any]]]:
-    """Return each whole line of a file with its event; only a torn last line may be left out."""
+    """Return each complete line of a file with its event; an incomplete last line is dropped."""
     *lines, rest = content.split(b"\n")
     whole = []
     for number, line in enumerate(lines, start=1):
         event = _parse(line)
         if event is None:
-            # A machine that stops may leave a last line of the right length but without its content.
+            # A crash may leave a last line of the right length but without its content.
             if number == len(lines) and not rest:
                 break
             raise errors.UserError(
-                f"wanted one JSON event a line in {path}, but line {number} is none: "
+                f"expected one JSON event per line in {path}, but line {number} is not one: "
                 "repair or remove that line, or start the run in a new folder"
             )
         whole.append((line + b"\n", event))
@@ -66,21 +68,21 @@ def _whole_lines(path: filesystem.Place, content: bytes) -> list[tuple[bytes, di
 
 
 def read(path: str | os.PathLike) -> list[dict[str, Any]]:
-    """Return the events of a log, oldest first, without a torn last line.
+    """Read the events of a log, oldest first; an incomplete last line is dropped.
 
     Args:
         path: the log file.
 
     Returns:
-        One dictionary a line: step, time, kind and the scalars. "nan", "inf" and "-inf" are read as numbers.
+        One dictionary per line: step, time, kind and the scalars. "nan", "inf" and "-inf" are read as numbers.
 
     Raises:
-        UserError: when the file is missing, or a line before the last one is damaged.
+        UserError: the file is missing, or a line before the last one is invalid.
     """
     source = filesystem.kept(path)
     if not source.is_file():
         raise errors.UserError(
-            f"wanted an event log at {source}, but there is no such file: check the folder"
+            f"expected an event log at {source}, but there is no such file; check the folder"
         )
     return [
         {
@@ -94,28 +96,28 @@ def read(path: str | os.PathLike) -> list[dict[str, Any]]:
 
 
 class TensorBoard:
-    """A mirror of the numbers for TensorBoard; the JSON lines stay the record."""
+    """Writer that copies the numbers of the event log to TensorBoard files."""
 
     def __init__(self, directory: str | os.PathLike, *, resume_step: int | None = None):
-        """Open a writer.
+        """Open the writer.
 
         Args:
-            directory: folder of the TensorBoard files.
-            resume_step: last step to keep; TensorBoard hides what an earlier run wrote behind it.
+            directory: folder for the TensorBoard files.
+            resume_step: last step to keep; TensorBoard hides later steps written by an earlier run.
         """
-        import tensorboardX  # here, because most runs never need it and it is slow to import
+        import tensorboardX  # lazy import: slow and rarely needed
 
         purge = None if resume_step is None else resume_step + 1
         self._writer = tensorboardX.SummaryWriter(str(directory), purge_step=purge)
 
     def write(self, step: int, kind: str, scalars: Mapping[str, Scalar]) -> None:
-        """Add every number of an event under the tag kind/name; words and None are left out."""
+        """Add every number of an event under the tag kind/name; strings and None are skipped."""
         for name, value in scalars.items():
             if isinstance(value, int | float):
                 self._writer.add_scalar(f"{kind}/{name}", value, step)
 
     def flush(self) -> None:
-        """Hand what was added to the files."""
+        """Write buffered values to the files."""
         self._writer.flush()
 
     def close(self) -> None:
@@ -124,7 +126,7 @@ class TensorBoard:
 
 
 class Silent:
-    """What a process that writes no log has in place of one."""
+    """No-op event log, for processes other than the main one."""
 
     def write(self, step: int, kind: str, scalars: Mapping[str, Any]) -> None:
         """Do nothing."""
@@ -140,10 +142,10 @@ class Silent:
 
 
 class EventLog:
-    """An append-only log of scalars; a context manager.
+    """Append-only log of scalars; a context manager.
 
-    In a bucket nothing can be appended to: there the log is kept in a temporary file of this machine and
-    written whole when the disk shall hold it (`flush(sync=True)`) and at the end.
+    Bucket objects cannot be appended to: for a bucket path the log is kept in a local temporary file and
+    uploaded as a whole on `flush(sync=True)` and on close.
     """
 
     def __init__(
@@ -155,18 +157,18 @@ class EventLog:
         flush_seconds: float = 1.0,
         clock: Callable[[], float] = time.time,
     ):
-        """Open the log for appending, after cutting it back to `resume_step`.
+        """Open the log for appending, after truncating it to `resume_step`.
 
         Args:
-            path: the log file; it and its folder are made when missing.
-            resume_step: last step to keep: lines of a later step and a torn last line are removed.
-                0 for a run that starts afresh; None keeps every whole line.
-            tensorboard: a mirror that gets the same numbers, closed together with the log.
-            flush_seconds: longest time in seconds that a line waits in memory (checked at each write).
-            clock: gives the time in seconds since 1970; tests replace it.
+            path: the log file; it and its folder are created if missing.
+            resume_step: last step to keep: lines of later steps and an incomplete last line are removed.
+                0 for a new run; None keeps every complete line.
+            tensorboard: writer that receives the same numbers; closed together with the log.
+            flush_seconds: maximum time in seconds that a line is buffered (checked at each write).
+            clock: returns the time in seconds since 1970; replaceable for tests.
 
         Raises:
-            UserError: when a line before the last one is damaged, or the disk is full.
+            UserError: a line before the last one is invalid, or the disk is full.
         """
         self._home = filesystem.kept(path)
         self._spool: tempfile.TemporaryDirectory | None = None
@@ -198,16 +200,16 @@ class EventLog:
 
         Args:
             step: training step that the scalars belong to, >= 0.
-            kind: what sort of event it is, such as "train" or "eval".
-            scalars: name to number, string, bool or None; array scalars must be on the host already.
+            kind: event type, such as "train" or "eval".
+            scalars: name to number, string, bool or None; array scalars must already be on the host.
 
         Raises:
-            UserError: when the disk is full.
-            TypeError: when a value is no scalar.
+            UserError: the disk is full.
+            TypeError: a value is not a scalar.
         """
         assert self._descriptor is not None, "the log is closed"
         taken = [name for name in scalars if name in _OWN_FIELDS]
-        assert not taken, f"{taken} are fields that the log writes itself"
+        assert not taken, f"{taken} are reserved fields, which the log writes itself"
         plain = {name: _plain(name, value) for name, value in scalars.items()}
         now = self._clock()
         event = {"step": int(step), "time": round(now, 3), "kind": kind, **plain}
@@ -219,13 +221,13 @@ class EventLog:
             self.flush()
 
     def flush(self, *, sync: bool = False) -> None:
-        """Hand the waiting lines to the operating system.
+        """Write buffered lines to the file.
 
         Args:
-            sync: also wait until the disk holds them; do so before a checkpoint.
+            sync: also fsync (and upload to the bucket); required before a checkpoint.
 
         Raises:
-            UserError: the disk is full (the file then ends with its last whole line) or the bucket refuses.
+            UserError: the disk is full (the file then ends with its last complete line) or the bucket request fails.
         """
         assert self._descriptor is not None, "the log is closed"
         data = b"".join(self._waiting)
@@ -247,7 +249,7 @@ class EventLog:
             self._tensorboard.flush()
 
     def close(self) -> None:
-        """Write what waits and close the file; closing twice is harmless."""
+        """Write buffered lines and close the file; may be called more than once."""
         if self._descriptor is None:
             return
         try:

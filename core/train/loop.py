@@ -1,7 +1,7 @@
-"""The loop around the step: batches in, checkpoints and events out, an orderly end whatever happens.
+"""Training loop of a stage, with logging, checkpoints, signal handling and divergence checks.
 
-Metrics stay on the device until the next step is dispatched, so logging never stalls it. A
-checkpoint is written only after the loss and the gradient of its own step were seen to be finite.
+Metrics stay on the device until the next step is dispatched, so logging never blocks it. A checkpoint
+is written only after the loss and the gradient of its own step were found to be finite.
 """
 
 import dataclasses
@@ -23,19 +23,19 @@ from prismlab.core.train import checkpoint, event_log, metrics, step, telemetry
 
 
 class Interrupted(Exception):
-    """SIGTERM or Ctrl-C came; the state was saved. The message says how to go on."""
+    """Stopped by SIGTERM or Ctrl-C after saving the state."""
 
 
 class Lost(Exception):
-    """Another process of this run is gone; the last checkpoint was kept."""
+    """Another process of this run died; the last checkpoint was kept."""
 
 
 class Diverged(Exception):
-    """The loss or its gradient is no longer finite; the last good checkpoint was kept."""
+    """The loss or its gradient is not finite; the last good checkpoint was kept."""
 
 
 class StopSignal:
-    """Turns SIGTERM and SIGINT into a flag that the loop reads between two steps."""
+    """Context manager that turns SIGTERM and SIGINT into a flag, which the loop reads between steps."""
 
     def __init__(self) -> None:
         self.came = False
@@ -49,7 +49,7 @@ class StopSignal:
 
     def _note(self, number: int, frame: Any) -> None:
         if self.came and number == signal.SIGINT:
-            raise KeyboardInterrupt  # the second Ctrl-C does not wait for a save
+            raise KeyboardInterrupt  # a second Ctrl-C stops without saving
         self.came = True
 
     def __exit__(self, *_: object) -> None:
@@ -59,13 +59,13 @@ class StopSignal:
 
 @dataclasses.dataclass
 class Report:
-    """What the progress bar shows after a step.
+    """Values shown by the progress bar after a step.
 
     Args:
         step: steps taken.
         loss: loss of that step.
         clips_per_second: since the last report.
-        data_wait: share of the time spent waiting for a batch, in [0, 1].
+        data_wait: fraction of the time spent waiting for a batch, in [0, 1].
     """
 
     step: int
@@ -97,38 +97,38 @@ def run(
     profile: tuple[int, int] | None = None,
     flops: float | None = None,
 ) -> step.TrainState:
-    """Take the remaining steps of a stage and save the last state.
+    """Train the remaining steps of a stage and save the final state.
 
     Args:
-        state: the state to go on from.
-        batches: host batches from step `state.step` on.
+        state: the state to continue from.
+        batches: host batches, starting at step `state.step`.
         teacher: frozen towers, or None.
         optimizer: the transformation of this stage.
         schedule: step -> learning rate, for the log.
         steps: steps of the whole stage.
-        frozen: path prefixes of the learner that stay as they are.
+        frozen: path prefixes of the learner that are not trained.
         checkpoints: where states are saved.
         log: where metrics are written.
-        meta: plain values stored beside each checkpoint.
+        meta: JSON values stored with each checkpoint.
         checkpoint_every: steps between two checkpoints.
-        log_every: steps between two lines of the log.
-        show: told about each logged step.
-        layout: how the devices are arranged; the default if None.
-        rules: how state and teacher are split over them; the default ones if None.
-        accumulate: parts in which each batch is encoded, one after the other.
-        local: the batches hold the rows of this process only (`distributed.host_rows`).
-        save_seconds: save when the last save is so long ago, by the clock of process 0; None never does.
-        profile: first and last step to profile, from 1, or None.
-        flops: of one step on all devices, for the MFU; None where nobody counted them.
+        log_every: steps between two log lines.
+        show: called with a Report for each logged step.
+        layout: sizes of the mesh axes; the default if None.
+        rules: sharding rules of state and teacher; the defaults if None.
+        accumulate: number of gradient accumulation parts per batch.
+        local: True if batches hold only the rows of this process (`distributed.host_rows`).
+        save_seconds: also save this many seconds after the last save, by the clock of process 0; None disables.
+        profile: first and last step to profile, counted from 1, or None.
+        flops: FLOPs of one step on all devices, for the MFU; None if unknown.
 
     Returns:
-        The state after the last step, on disk as well.
+        The state after the last step, which is also on disk.
 
     Raises:
         Diverged: the loss or its gradient was not finite.
-        Interrupted: a signal came, here or to another process; the state is on disk.
-        Lost: another process of this run ended without a word.
-        UserError: the data or the disk failed.
+        Interrupted: this or another process received a signal; the state is on disk.
+        Lost: another process of this run died.
+        UserError: reading data or writing to disk failed.
     """
     devices = (layout or mesh.Layout()).make()
     several = jax.process_count() > 1
@@ -160,7 +160,7 @@ def run(
                 due = save_seconds is not None and time.monotonic() - saved >= save_seconds
                 came = stop.came
                 if beside is not None:
-                    # What each host knew one step ago, so that all decide alike and nobody waits.
+                    # Use the flags of one step ago: all processes decide alike without blocking.
                     known = None if news is None else beside.read(news)
                     news = beside.post([came, due, clock.host_seconds])
                     if done + 1 == steps:
@@ -169,7 +169,7 @@ def run(
                     if known is not None:
                         came, due = bool(known[:, 0].any()), bool(known[0, 1]) and pending is not None
                         told = telemetry.late(known[:, 2])
-                if pending is not None:  # the device is busy with the next step by now
+                if pending is not None:  # the device is already running the next step
                     _record(pending, log, schedule, clock, log_every, steps, show, told)
                 done += 1
                 pending = (done, named)
@@ -179,18 +179,20 @@ def run(
                     log.flush(sync=True)
                     checkpoints.save(eqx.combine(arrays, static), meta)
                     saved = time.monotonic()
-                if came:  # after the last step too, or the next stage would begin
+                if came:  # also after the last step, so that the next stage does not start
                     checkpoints.wait()
-                    raise Interrupted(f"stopped after step {done} of {steps}; run the same command to go on")
+                    raise Interrupted(
+                        f"stopped after step {done} of {steps}; run the same command to continue"
+                    )
                 clock.start_wait()
-        if done == 0:  # a stage of no steps: what it would start from is its result
+        if done == 0:  # a stage of 0 steps: its initial state is the result
             checkpoints.save(eqx.combine(arrays, static), meta)
         checkpoints.wait()
     except jax.errors.JaxRuntimeError as error:
         if not several:
             raise
         reason = " ".join(str(error).split())[:200]
-        raise Lost(f"another process of this run is gone after step {done} ({reason})") from error
+        raise Lost(f"another process of this run died after step {done} ({reason})") from error
     finally:
         traced.close()
     assert done == steps, f"the loader ended after {done} of {steps} steps"
@@ -207,11 +209,11 @@ def _record(
     show: Callable[[Report], None],
     told: dict[str, Any],
 ) -> None:
-    """Fetch one step's metrics, refuse a loss or gradient that is not finite, write and show them."""
+    """Fetch the metrics of a step, raise Diverged if loss or gradient is not finite, log and show them."""
     at, named = pending
     loss, norm = float(named["loss"].value), float(named["gradient_norm"].value)
     clock.finished()
-    # A finite loss may have a gradient that is not: then the state after this step is already broken.
+    # Check the gradient as well: a finite loss with a non-finite gradient already corrupts the state.
     if not math.isfinite(loss + norm):
         values = {name: float(mean.value) for name, mean in named.items()}
         broken = ", ".join(f"{name}={value}" for name, value in values.items() if not math.isfinite(value))
@@ -230,9 +232,9 @@ def _record(
 
 
 def batches_of(items: Iterable[dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
-    """Return an iterator that passes on the loader's message for the user when a clip is bad.
+    """Iterate over loader batches, re-raising the UserError wrapped in a loader exception, if any.
 
-    Loader threads wrap what they raise; the first UserError in the chain of causes is the one to show.
+    Loader threads wrap exceptions; the first UserError in the chain of causes is raised.
 
     Args:
         items: the loader.

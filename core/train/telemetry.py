@@ -1,4 +1,4 @@
-"""What a run tells of itself: speed, waiting, memory, compilations, and which host is late."""
+"""Training telemetry: throughput, data wait, memory, MFU, recompilations, stragglers and profiling."""
 
 import pathlib
 import resource
@@ -13,7 +13,7 @@ import numpy as np
 from prismlab.core import trees
 from prismlab.core.io import atomic, filesystem
 
-# Published peak of dense bf16 products, FLOP/s a chip, by the start of JAX's device_kind.
+# Published dense bf16 peak in FLOP/s per chip, by prefix of JAX's device_kind.
 PEAKS = {
     "TPU v6 lite": 918e12,
     "TPU v5 lite": 197e12,
@@ -37,15 +37,15 @@ jax.monitoring.register_event_duration_secs_listener(_count)
 
 
 def peak_of(device: Any) -> float | None:
-    """Return the peak FLOP/s of a device, or None where no figure is published (such as a CPU)."""
+    """Return the peak FLOP/s of a device, or None if unknown (such as for a CPU)."""
     return next((peak for kind, peak in PEAKS.items() if device.device_kind.startswith(kind)), None)
 
 
 class Meter:
-    """Times steps between two lines of the log.
+    """Step timer and throughput meter.
 
     Args (constructor):
-        flops: floating point operations of one step on all devices, or None where nobody counted them.
+        flops: FLOPs of one step on all devices, or None if unknown.
     """
 
     def __init__(self, flops: float | None = None):
@@ -58,34 +58,34 @@ class Meter:
         self.host_seconds = 0.0
 
     def start_wait(self) -> None:
-        """Note that the loop asks for a batch."""
+        """Record that the loop requests a batch."""
         self._asked = time.perf_counter()
 
     def got_batch(self, clips: int) -> None:
-        """Note that a batch came.
+        """Record that a batch arrived.
 
         Args:
-            clips: clips of the global batch.
+            clips: number of clips in the global batch.
         """
         self._waited += time.perf_counter() - self._asked
         self._clips += clips
 
     def dispatched(self) -> None:
-        """Note that the step was handed to the device; the time since `start_wait` was this host's own."""
+        """Record that the step was dispatched; the time since `start_wait` was spent on this host."""
         self.host_seconds = time.perf_counter() - self._asked
 
     def finished(self) -> None:
-        """Note that the device finished a step."""
+        """Record that the device finished a step."""
         now = time.perf_counter()
         self._seconds.append(now - self._finished)
         self._finished = now
 
     def lap(self) -> dict[str, float]:
-        """Return what is known since the last lap, by the names of the log.
+        """Return the measurements since the last lap, by log key.
 
         Returns:
-            clips_per_second, clips_per_second_per_chip, data_wait (share), step_seconds_50 and _90
-            (percentiles), memory_gib (of a device, or of the process where it has none of its own), and mfu.
+            clips_per_second, clips_per_second_per_chip, data_wait (fraction), step_seconds_50 and _90
+            (percentiles), memory_gib (peak accelerator memory, or that of the process on CPU), and mfu.
         """
         now = time.perf_counter()
         seconds, chips = max(now - self._since, 1e-9), jax.device_count()
@@ -105,7 +105,7 @@ class Meter:
         return found
 
     def memory(self) -> float:
-        """Return the peak bytes of the device, or those of the process."""
+        """Return the peak memory of the device in bytes, or that of the process on CPU."""
         kept = self._device.memory_stats() or {}
         if "peak_bytes_in_use" in kept:
             return float(kept["peak_bytes_in_use"])
@@ -114,10 +114,10 @@ class Meter:
 
 
 def late(seconds: np.ndarray) -> dict[str, float]:
-    """Return which process was late, from each one's own seconds before a step; {} for one process.
+    """Return the straggler process and its delay; {} for a single process.
 
     Args:
-        seconds: float [processes], from the end of a step to the start of the next.
+        seconds: float [processes], host seconds of each process between two steps.
     """
     if len(seconds) < 2:
         return {}
@@ -126,23 +126,23 @@ def late(seconds: np.ndarray) -> dict[str, float]:
 
 
 class Recompiles:
-    """Notices that a step was compiled anew and says which argument changed."""
+    """Detects recompilations of the step and reports which argument changed."""
 
     def __init__(self) -> None:
         self.count, self._calls, self._known = 0, 0, {}  # type: ignore[var-annotated]
 
     def before(self) -> None:
-        """Note that the step is about to be called."""
+        """Record that the step is about to be called."""
         self._compiled = _compilations
 
     def after(self, *arguments: Any) -> str | None:
-        """Compare a call with the first one.
+        """Compare the arguments of a call with those of the previous compilation.
 
         Args:
-            arguments: what the step was called with; donated arrays still tell their shape.
+            arguments: the arguments of the step; donated arrays still have their shapes.
 
         Returns:
-            What changed, if a call after the second one was compiled; else None.
+            What changed, if a call after the second one was compiled, else None.
         """
         self._calls += 1
         anew = _compilations > self._compiled and self._calls > 2
@@ -154,7 +154,7 @@ class Recompiles:
         }
         before, self._known = self._known, signature
         changed = [path for path in signature if signature[path] != before.get(path)]
-        # Another thread may compile meanwhile (a checkpoint's copy, an augmentation): that is not the step.
+        # Not the step: other threads may compile too (a checkpoint copy, an augmentation).
         if not anew or not changed:
             return None
         self.count += 1
@@ -164,11 +164,11 @@ class Recompiles:
 
 
 class Profile:
-    """A profile of some steps, written for TensorBoard and xprof.
+    """JAX profiler trace of a range of steps, for TensorBoard and xprof.
 
     Args (constructor):
         steps: first and last step, counted from 1; None for no profile.
-        folder: where it is written.
+        folder: output folder.
     """
 
     def __init__(self, steps: tuple[int, int] | None, folder: filesystem.Place):
@@ -176,19 +176,19 @@ class Profile:
         self._spool: tempfile.TemporaryDirectory | None = None
 
     def at(self, step: int) -> None:
-        """Start or stop, before a step is dispatched."""
+        """Start or stop the trace; call before a step is dispatched."""
         if self._steps is None:
             return
         if self._runs and step > self._steps[1]:
             self.close()
         elif not self._runs and self._steps[0] <= step <= self._steps[1]:
-            if filesystem.is_remote(self._folder):  # the profiler writes files of this machine only
+            if filesystem.is_remote(self._folder):  # the profiler writes local files only
                 self._spool = tempfile.TemporaryDirectory(prefix="prismlab-")
             jax.profiler.start_trace(self._spool.name if self._spool else str(self._folder))
             self._runs = True
 
     def close(self) -> None:
-        """Write what was recorded, if anything was."""
+        """Stop the trace and write it, if one is running."""
         if self._runs:
             self._runs = False
             jax.profiler.stop_trace()

@@ -136,7 +136,7 @@ def test_without_a_checkpoint_the_message_says_so(tmp_path):
     assert store.latest() is None
     assert checkpoint.newest(tmp_path) is None
     assert checkpoint.newest(tmp_path / "absent") is None
-    with pytest.raises(errors.UserError, match="no finished checkpoint under"):
+    with pytest.raises(errors.UserError, match="no complete checkpoint under"):
         store.restore(_state({"a": jnp.zeros(2)}))
     store.close()
     with pytest.raises(errors.UserError, match="train the stage that writes it first"):
@@ -201,10 +201,10 @@ def test_adopt_takes_what_fits_and_leaves_the_rest():
 def test_adopt_refuses_other_shapes_and_strangers():
     tree = _towers(a=np.zeros(2, np.float32))
     with pytest.raises(
-        errors.UserError, match=r"the file has other shapes: towers/bag/arrays/a: wanted \(2,\), found \(3,\)"
+        errors.UserError, match=r"the file has other shapes: towers/bag/arrays/a: expected \(2,\), got \(3,\)"
     ):
         checkpoint.adopt(tree, {"towers/bag/arrays/a": np.ones(3)}, "the file")
-    with pytest.raises(errors.UserError, match="holds no tower that this stage has"):
+    with pytest.raises(errors.UserError, match="has no tower in common with this stage"):
         checkpoint.adopt(tree, {"towers/other/a": np.ones(2)}, "the file")
     many = _towers(**{f"a{i}": np.zeros(2, np.float32) for i in range(12)})
     with pytest.raises(errors.UserError, match="and 4 more"):

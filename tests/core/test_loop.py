@@ -143,7 +143,7 @@ def test_a_signal_saves_the_state_and_says_how_to_go_on(straight, tmp_path, at):
 
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(
-        loop.Interrupted, match=f"stopped after step {at} of 8; run the same command to go on"
+        loop.Interrupted, match=f"stopped after step {at} of 8; run the same command to continue"
     ):
         _train(tmp_path, _start(), signalled())
     assert signal.getsignal(signal.SIGTERM) is before

@@ -109,7 +109,7 @@ def test_a_half_written_parent_is_refused(field, parent):
 def test_a_parent_of_another_shape_is_refused(parent, tmp_path):
     wide = {name: _wider(make) for name, make in BASE.stages[0].towers.items()}
     runner = engine.Engine(tmp_path / "w", cli.CACHE, console.make_console())
-    told = r"has other shapes: towers/video/\S+: wanted \(.*\), found \("
+    told = r"has other shapes: towers/video/\S+: expected \(.*\), got \("
     taught = change(1, towers=wide, init_from=None, teacher=str(parent))
     with pytest.raises(errors.UserError, match=told):
         runner.train(stages.plan(taught, 0)[1])
