@@ -1,10 +1,10 @@
-"""Gradients of a batch that is too large to be encoded at once: parts in turn, the same loss exactly.
+"""Gradient accumulation that is exact also for contrastive losses (GradCache).
 
-Losses of single examples: totals of the parts are divided by the counts of the whole batch, so a part with
-more placeholders weighs less. Losses in which pooled vectors meet (contrastive): all vectors are computed
-first and kept, then the loss of the whole batch and its slope towards each vector, and then each part is
-encoded again and its slope carried into the parameters. What is random for an example follows its place
-in the batch; so parts draw as the whole would.
+Per-example losses: the totals of the parts are divided by the counts of the whole batch, so a part with more
+padding examples weighs less. Losses that couple pooled vectors (contrastive): a first pass computes all
+vectors, then the loss of the whole batch is differentiated with respect to them, and a second pass encodes
+each part again and backpropagates these gradients to the parameters. Random draws depend on the position of
+an example in the batch, so parts draw the same values as the whole batch.
 
 Source: Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup".
 """
@@ -22,11 +22,11 @@ from prismlab.core.parallel import mesh
 from prismlab.core.train import learner, metrics, objective
 
 Named = dict[str, metrics.Mean]
-Vectors = list[Float[Array, "b d"]]  # one array a view
+Vectors = list[Float[Array, "b d"]]  # one array per view
 
 
 def check(tree: learner.Learner, batch_size: int, parts: int) -> None:
-    """Refuse what cannot be accumulated.
+    """Raise an error if a learner or batch size cannot be accumulated.
 
     Args:
         tree: the learner.
@@ -34,7 +34,7 @@ def check(tree: learner.Learner, batch_size: int, parts: int) -> None:
         parts: recipe.Stage.accumulate.
 
     Raises:
-        UserError: naming the objective or the number, and what to do.
+        UserError: the batch size is not divisible, or an objective couples tokens across examples.
     """
     if parts == 1:
         return
@@ -61,19 +61,19 @@ def gradients(
     parts: int,
     key: PRNGKeyArray,
 ) -> tuple[Float[Array, ""], Named, learner.Learner]:
-    """Return loss, metrics and gradient of a global batch, encoding a part of it at a time.
+    """Compute loss, metrics and gradient of a global batch, encoding one part at a time.
 
     Args:
         moving: the trainable part of the learner; None elsewhere.
-        still: the rest of it.
-        host: the global batch as the loader gives it.
+        still: the rest of the learner.
+        host: the global batch from the loader.
         scaled: host batch -> types.Batch.
         teacher: frozen towers, or None.
-        parts: how many; divides the batch.
+        parts: number of parts; must divide the batch.
         key: randomness of this step.
     """
     size = host.weight.shape[0]
-    # Part k holds rows k, k + parts, ...: the split axis stays the leading one, every device has a share.
+    # Part k holds rows k, k + parts, ..., so the sharded axis stays first and every device has rows of it.
     dealt = lambda x: x.reshape(size // parts, parts, *x.shape[1:]).swapaxes(0, 1)
     collected = lambda x: x.swapaxes(0, 1).reshape(size, *x.shape[2:])
     dealt_host, dealt_index = jax.tree.map(dealt, host), dealt(jnp.arange(size, dtype=jnp.int32))
@@ -91,13 +91,13 @@ def gradients(
         return learner.Learner(tree.towers, rest)
 
     def one_pass(tree: learner.Learner, batch: types.Batch) -> tuple[Named, Vectors]:
-        # Views that both kinds of losses ask for are encoded once.
+        # Views used by both kinds of losses are encoded once.
         views = sorted({*alone(tree).views(), *vectors_of}, key=repr)
         seen = {view: tree.encode(view, batch, teacher, key=key) for view in views}
         _, named = alone(tree).losses(seen, batch, key=key)
         return named, [objective.pooled(seen, view) for view in vectors_of]
 
-    # First pass, no gradient. The compiler drops the towers from what is only a count of examples.
+    # First pass, no gradient: counts and pooled vectors. XLA removes towers that only the counts would need.
     def first(_: None, part: tuple[Any, Array]) -> tuple[None, tuple[dict[str, Array], Vectors]]:
         named, vectors = one_pass(eqx.combine(moving, still), part_of(*part))
         counts = {name: mean.count for name, mean in named.items()}
@@ -107,7 +107,7 @@ def gradients(
     counts = {name: jnp.sum(each) for name, each in counted.items()}
     vectors = [mesh.held(collected(each)) for each in kept]
 
-    # The losses of the whole batch in which vectors meet; the video itself is no longer needed.
+    # Pooled losses of the whole batch, from the vectors alone, without the video.
     whole = scaled(host)
 
     def together(moving: learner.Learner, vectors: Vectors) -> tuple[Array, Named]:
@@ -121,7 +121,7 @@ def gradients(
         moving, vectors
     )
 
-    # Second pass: each part's share of the loss, and its vectors times their slopes.
+    # Second pass: the per-example losses of each part, plus its vectors times their gradients.
     def second(carry: tuple[Any, Named], part: tuple[Any, Array, Vectors]) -> tuple[tuple[Any, Named], None]:
         total, named = carry
         host, index, slopes = part

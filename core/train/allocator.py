@@ -1,22 +1,22 @@
-"""Memory of the host process: scratch that XLA gives back after a step is kept for the next one.
+"""glibc malloc settings that keep freed memory in the process, for faster steps on CPU.
 
-XLA's CPU backend asks for its scratch anew every step. glibc answers large requests with fresh pages and
-gives them back at once, and the kernel fills each page with zeros again: a third of a small tower's step,
-measured with `experiments/bench/step_cost.py` (records, 2026-11-24).
+XLA's CPU backend allocates its scratch memory at every step. By default glibc maps fresh pages for large
+allocations and unmaps them when freed, so the kernel zeroes every page again: a third of the step time of a
+small tower, measured with `experiments/bench/step_cost.py` (records, 2026-11-24).
 """
 
 import ctypes
 
-# Names and numbers of glibc's malloc.h.
+# Constants of glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _LARGEST = 2**31 - 1
 
 
 def keep_freed() -> bool:
-    """Tell glibc to keep what is freed; call it before threads start.
+    """Configure glibc to keep freed memory; call before threads start.
 
     Returns:
-        Whether the allocator took the advice; False on systems without glibc, where nothing is changed.
+        True if the settings were accepted; False on systems without glibc, where nothing is changed.
     """
     try:
         advise = ctypes.CDLL(None).mallopt

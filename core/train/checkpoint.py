@@ -180,7 +180,7 @@ def unreadable(path: filesystem.Place, error: Exception) -> errors.UserError:
     reason = " ".join(str(error).split())[:300]
     if filesystem.is_remote(path):
         return filesystem.Unreachable(
-            f"checkpoint {path} cannot be read ({reason}); try again; if the error persists, it is damaged or "
+            f"checkpoint {path} cannot be read ({reason}); try again; if that fails, it is damaged or "
             "was written for other shapes"
         )
     return errors.UserError(
@@ -256,8 +256,6 @@ def adopt(tree: Any, arrays: dict[str, np.ndarray], source: str) -> tuple[Any, i
         listed = "; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else "")
         raise errors.UserError(f"{source} has other shapes: {listed}; use the same sizes in both stages")
     if not any(name.startswith("towers/") for name in shared):
-        raise errors.UserError(
-            f"{source} has no tower in common with this stage; nothing would be initialized from it"
-        )
+        raise errors.UserError(f"{source} has no tower in common with this stage; use another checkpoint")
     taken = {name: jax.numpy.asarray(arrays[name], own[name].dtype) for name in shared}
     return trees.replace(tree, taken), len(shared)

@@ -32,9 +32,7 @@ def _plain(name: str, value: Any) -> Scalar:
     if isinstance(value, float) and not math.isfinite(value):
         return repr(value)
     if not isinstance(value, Scalar):
-        raise TypeError(
-            f"event field {name!r} expected a number, a string, a bool or None, got {type(value)}"
-        )
+        raise TypeError(f"event field {name!r} expected a number, string, bool or None, got {type(value)}")
     return value
 
 
@@ -74,16 +72,14 @@ def read(path: str | os.PathLike) -> list[dict[str, Any]]:
         path: the log file.
 
     Returns:
-        One dictionary per line: step, time, kind and the scalars. "nan", "inf" and "-inf" are read as numbers.
+        One dictionary per line: step, time, kind and the scalars. "nan", "inf" and "-inf" become numbers.
 
     Raises:
         UserError: the file is missing, or a line before the last one is invalid.
     """
     source = filesystem.kept(path)
     if not source.is_file():
-        raise errors.UserError(
-            f"expected an event log at {source}, but there is no such file; check the folder"
-        )
+        raise errors.UserError(f"expected an event log at {source}, found no such file; check the folder")
     return [
         {
             name: _NOT_FINITE.get(value, value)
@@ -227,7 +223,7 @@ class EventLog:
             sync: also fsync (and upload to the bucket); required before a checkpoint.
 
         Raises:
-            UserError: the disk is full (the file then ends with its last complete line) or the bucket request fails.
+            UserError: the disk is full (the file then ends with its last complete line) or the upload fails.
         """
         assert self._descriptor is not None, "the log is closed"
         data = b"".join(self._waiting)

@@ -1,4 +1,4 @@
-"""Layer-wise decay of the learning rate: layers near the input, which know most already, move least.
+"""Layer-wise learning rate decay for fine-tuning: smaller learning rates for layers near the input.
 
 Source: Clark et al. 2020 (ELECTRA); Bao et al. 2022 (BEiT); VideoGLUE appendix D for end-to-end tuning.
 """
@@ -10,32 +10,32 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-# The stacks of a tower from input to output, and what feeds the first of them.
+# The stacks of a tower from input to output, and the parameters before the first of them.
 STACKS = ("spatial", "temporal", "auxiliary", "transformer")
 INPUTS = ("patch_projection", "spatial_positions", "token_table", "class_token")
-# What stands between two stacks moves with the last layer of the stack before it.
+# Parameters between two stacks get the distance of the last layer of the preceding stack.
 _BETWEEN = {"spatial_norm": "spatial", "temporal_positions": "spatial"}
 
 
 def check(decay: float) -> None:
-    """Refuse a decay outside (0, 1]."""
+    """Raise ValueError if the decay is outside (0, 1]."""
     if not 0.0 < decay <= 1.0:
         raise ValueError(f"layer_decay must lie in (0, 1], got {decay}")
 
 
 def distances(tree: Any) -> Any:
-    """Return how many layers each parameter is away from the output of its tower.
+    """Return the distance of each parameter from the output of its tower, in layers.
 
-    Heads, poolers, last norms and objectives have 0; the last layer 1, the one before it 2; the patch
-    projection, the token table and the spatial positions one more than the first layer. Only layers that
-    train are counted.
+    Heads, poolers, final norms and objectives have distance 0, the last layer 1, the one before it 2; the
+    patch projection, the token table and the spatial positions have one more than the first layer. Only
+    trainable layers are counted.
 
     Args:
-        tree: trainable parameters; a stack's arrays have the layer on axis 0.
+        tree: trainable parameters; arrays of a stack have the layers on axis 0.
 
     Returns:
-        The same tree with an int array for each leaf that broadcasts against it: [layers, 1, ...] in a
-        stack, a scalar elsewhere.
+        The same tree with one int array per leaf, broadcastable against it: [layers, 1, ...] in a stack,
+        a scalar elsewhere.
     """
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     depths: dict[tuple[str, ...], dict[str, int]] = {}
@@ -62,14 +62,14 @@ def distances(tree: Any) -> Any:
 
 
 def _place(path: tuple) -> tuple[tuple[str, ...], str, bool]:
-    """Return the tower's path, the part of it that a leaf belongs to, and whether that is a stack's block."""
+    """Return the path of the tower, the part that a leaf belongs to, and whether it is in stack blocks."""
     words = tuple(jax.tree_util.keystr((step,), simple=True) for step in path)
-    if words[0] == "objectives":  # a decoder is no layer of a tower
+    if words[0] == "objectives":  # decoders are not layers of a tower
         return words, "", False
     for at, word in enumerate(words):
         inside = word in STACKS and words[at + 1 : at + 2] == ("blocks",)
         if inside or word in INPUTS or word in _BETWEEN:
-            # The encoder and the layers behind it belong to one tower.
+            # The encoder and the layers after it belong to one tower.
             return tuple(name for name in words[:at] if name != "encoder"), word, inside
     return words, "", False
 

@@ -1,4 +1,4 @@
-"""The trainable tree: towers and objectives by name, each distinct View encoded once a step."""
+"""Learner: towers and objectives trained together; each distinct view is encoded once per step."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,18 +16,18 @@ Towers = Mapping[str, Any]
 
 
 class Learner(eqx.Module):
-    """Everything that a stage trains.
+    """Trainable tree of a stage: towers and objectives.
 
     Args:
         towers: encoders by name ("video", "text").
-        objectives: losses by the name that the gin file gives them.
+        objectives: losses by their name in the gin file.
     """
 
     towers: dict[str, Any]
     objectives: dict[str, objective.AbstractObjective]
 
     def views(self) -> list[objective.View]:
-        """Return each distinct view that some objective asks for, in a stable order."""
+        """Return the distinct views requested by the objectives, in a stable order."""
         asked = {view for each in self.objectives.values() for view in each.views()}
         return sorted(asked, key=repr)
 
@@ -37,13 +37,13 @@ class Learner(eqx.Module):
         """Encode the batch once for one view.
 
         Args:
-            view: tower, mask and whether the teacher is meant.
+            view: the requested view (tower, mask, student or teacher).
             batch: the batch.
             teacher: the frozen towers, or None.
-            key: randomness of this step; equal views draw equal masks whoever asks.
+            key: PRNG key of this step; equal views draw equal masks.
 
         Returns:
-            The encoding; no gradient leaves a teacher's.
+            The encoding; gradients are stopped for teacher views.
         """
         towers: Towers = (teacher or {}) if view.teacher else self.towers
         tower = towers[view.tower]
@@ -51,7 +51,7 @@ class Learner(eqx.Module):
         if view.mask is None:
             encoded = tower(*inputs)
         else:
-            # Sources may have clips of other lengths, images one frame: the batch says how many.
+            # Clip lengths differ between sources (images: one frame), so take the frame count from the batch.
             frames = batch.video.shape[1]
             place = masking.sample_batch(
                 view.mask,
@@ -67,12 +67,12 @@ class Learner(eqx.Module):
     def __call__(
         self, batch: types.Batch, teacher: Towers | None = None, *, key: PRNGKeyArray
     ) -> tuple[Float[Array, ""], dict[str, metrics.Mean]]:
-        """Return the weighted sum of the objectives' losses and every metric by name.
+        """Return the weighted sum of the objectives' losses and all metrics by name.
 
         Args:
             batch: the global batch.
-            teacher: frozen towers for views that ask for the teacher.
-            key: randomness of this step.
+            teacher: frozen towers for teacher views.
+            key: PRNG key of this step.
 
         Returns:
             float32 scalar loss, and metrics named "loss/objective" and "objective/part".
@@ -83,12 +83,12 @@ class Learner(eqx.Module):
     def losses(
         self, seen: Mapping[objective.View, types.Encoded], batch: types.Batch, *, key: PRNGKeyArray
     ) -> tuple[Float[Array, ""], dict[str, metrics.Mean]]:
-        """Return the weighted sum of the objectives' losses and every metric by name.
+        """Return the weighted sum of the objectives' losses and all metrics by name, given the encodings.
 
         Args:
-            seen: the encoding of every view that the objectives ask for.
+            seen: the encodings of all requested views.
             batch: the batch.
-            key: randomness of this step.
+            key: PRNG key of this step.
         """
         loss: Float[Array, ""] = jnp.zeros(())
         named: dict[str, metrics.Mean] = {}
@@ -103,19 +103,19 @@ class Learner(eqx.Module):
 
 
 def mask_key(view: objective.View, key: PRNGKeyArray) -> PRNGKeyArray:
-    """Return the key of a view's masks.
+    """Return the PRNG key for the masks of a view.
 
     Args:
-        view: tower and mask; teacher or student makes no difference.
-        key: of the step.
+        view: the view; student and teacher get equal keys.
+        key: PRNG key of the step.
     """
     return keys.fold(key, "mask", repr((view.tower, view.mask)))
 
 
 def in_compute_dtype(towers: Towers | None) -> Towers | None:
-    """Return frozen towers with their video parameters in the dtype that they compute in.
+    """Cast the video parameters of frozen towers to their compute dtype.
 
-    Layers cast parameters to that dtype at each use, so the numbers are the same with half the memory.
+    Layers cast parameters to that dtype at each use, so results are equal and bfloat16 halves the memory.
     """
     dtype = getattr((towers or {}).get("video"), "dtype", "float32")
     if towers is None or dtype == "float32":
@@ -125,14 +125,14 @@ def in_compute_dtype(towers: Towers | None) -> Towers | None:
 
 
 def check(learner: Learner, teacher: Towers | None) -> None:
-    """Refuse a learner whose objectives ask for towers that are not there.
+    """Raise an error if an objective needs a tower that does not exist.
 
     Args:
         learner: towers and objectives.
         teacher: frozen towers, or None.
 
     Raises:
-        UserError: naming the objective, the tower and what to add.
+        UserError: names the objective, the missing tower and how to add it.
     """
     for name, each in learner.objectives.items():
         for view in each.views():
@@ -149,19 +149,19 @@ def check(learner: Learner, teacher: Towers | None) -> None:
 
 
 def build(towers: Mapping, objectives: Mapping, teacher: Towers | None, *, key: PRNGKeyArray) -> Learner:
-    """Build towers and objectives from their constructors, each with a key folded by its name.
+    """Build a Learner from tower and objective constructors, each with a key folded by its name.
 
     Args:
         towers: name -> constructor taking `key`.
         objectives: name -> constructor taking `dims` and `key`.
         teacher: frozen towers, for their widths, or None.
-        key: initial weights; adding a name leaves every other initial weight bit-equal.
+        key: PRNG key for initial weights; adding a name does not change the initial weights of the others.
 
     Returns:
         The learner with its initial weights.
 
     Raises:
-        UserError: a tower that an objective needs is missing, or a size does not fit.
+        UserError: a tower that an objective needs is missing, or sizes are invalid.
     """
     built = {name: make(key=keys.fold(key, "tower", name)) for name, make in towers.items()}
     sizes = dims(built, teacher)
@@ -177,14 +177,14 @@ def build(towers: Mapping, objectives: Mapping, teacher: Towers | None, *, key: 
 
 
 def dims(towers: Towers, teacher: Towers | None) -> types.Dims:
-    """Read the sizes that objectives build on from the towers."""
+    """Return the sizes that objectives need, read from the towers."""
     if "video" not in towers:
         raise errors.UserError(f"recipe.Stage.towers needs a tower named 'video'; it holds {sorted(towers)}")
     clip = towers["video"]
     frozen = (teacher or {}).get("video", clip)
     if (frozen.frames, frozen.patches) != (clip.frames, clip.patches):
         raise errors.UserError(
-            f"teacher and student must see the same tokens: the teacher has {frozen.frames} frames of "
+            f"teacher and student must have the same token grid: the teacher has {frozen.frames} frames of "
             f"{frozen.patches} patches, the student {clip.frames} of {clip.patches}"
         )
     return types.Dims(

@@ -117,7 +117,7 @@ def run(
         rules: sharding rules of state and teacher; the defaults if None.
         accumulate: number of gradient accumulation parts per batch.
         local: True if batches hold only the rows of this process (`distributed.host_rows`).
-        save_seconds: also save this many seconds after the last save, by the clock of process 0; None disables.
+        save_seconds: also save so many seconds after the last save, by the clock of process 0, or None.
         profile: first and last step to profile, counted from 1, or None.
         flops: FLOPs of one step on all devices, for the MFU; None if unknown.
 

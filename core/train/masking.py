@@ -1,7 +1,7 @@
-"""Which tokens of a clip the student sees; every policy keeps an exact, static number of them.
+"""Token masks (tube, block-tube) that choose the visible tokens of a clip; the token count is static.
 
-A new policy is one frozen dataclass with `visible`, `tube`, `count` and `sample`; the contract
-tests in tests/core find it by walking this module.
+A new policy is a frozen dataclass with `visible`, `tube`, `count` and `sample`; the contract tests in
+tests/core find it automatically in this module.
 """
 
 import dataclasses
@@ -17,17 +17,17 @@ from prismlab.core import errors, keys
 
 @runtime_checkable
 class Mask(Protocol):
-    """A policy that picks the visible tokens of one clip."""
+    """Interface of mask policies, which choose the visible tokens of a clip."""
 
     tube: ClassVar[bool]  # True: the same patches stay in every frame, so attention stays rectangular
 
     @property
     def visible(self) -> float:
-        """Share of the tokens kept, in (0, 1]."""
+        """Fraction of tokens that stay visible, in (0, 1]."""
         ...
 
     def count(self, frames: int, patches: int) -> int:
-        """Return how many of frames * patches tokens stay visible."""
+        """Return the number of visible tokens out of frames * patches."""
         ...
 
     def sample(self, frames: int, patches: int, *, key: PRNGKeyArray) -> Int[Array, " m"]:
@@ -44,10 +44,10 @@ def _check_share(name: str, visible: float) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Tube:
-    """Keep the same randomly chosen patches in every frame.
+    """Tube mask: the same random patches are visible in every frame.
 
     Args:
-        visible: share of the patches kept, in (0, 1]; the count is rounded and at least 1.
+        visible: fraction of visible patches, in (0, 1]; the count is rounded and at least 1.
 
     Source: Feichtenhofer et al. 2022 (tube masks); VideoPrism C.1 (0.5, stage-1 token dropping).
     """
@@ -68,7 +68,7 @@ class Tube:
         Args:
             frames: t.
             patches: n.
-            key: randomness of this clip.
+            key: PRNG key of this clip.
 
         Returns:
             int32 [m], m = count(frames, patches).
@@ -79,19 +79,19 @@ class Tube:
 
 @dataclasses.dataclass(frozen=True)
 class BlockTube:
-    """Hide blocks of patches that last for part of the clip, until an exact share is left.
+    """Block-tube mask: hides rectangles of patches over part of the clip, down to an exact visible count.
 
-    Rectangles (aspect 0.3 to 1/0.3) that start at a random frame and last for at least half of the
-    clip, wrapping around its end, are hidden until enough tokens are; the surplus is
-    unhidden at random, so that every clip keeps the same number of tokens.
+    Rectangles (aspect ratio 0.3 to 1/0.3) that start at a random frame and last for at least half of the
+    clip, wrapping around its end, are hidden until enough tokens are hidden; the surplus is made visible
+    again at random, so that every clip has the same number of visible tokens.
 
     Args:
-        visible: share of the tokens kept, in (0, 1]; the count is rounded and at least 1.
-        smallest: smallest rectangle, as a share of the frame.
-        proposals: upper bound on rectangles tried; what is then missing is hidden at random.
+        visible: fraction of visible tokens, in (0, 1]; the count is rounded and at least 1.
+        smallest: smallest rectangle, as a fraction of the frame.
+        proposals: maximum number of rectangles; tokens still missing then are hidden at random.
 
-    Source: BEVT (Wang et al. 2022) masks; VideoPrism C.2 (hidden share 0.65). BEVT hides 16 of 196
-    patches at least; the paper leaves the exact count open, so trimming at random is ours.
+    Source: BEVT (Wang et al. 2022) masks; VideoPrism C.2 (hidden fraction 0.65). BEVT hides at least 16 of
+    196 patches; the paper does not specify the exact count, so random trimming is our choice.
     """
 
     visible: float = 0.35
@@ -112,7 +112,7 @@ class BlockTube:
         Args:
             frames: t.
             patches: n, a square number (the grid is side * side).
-            key: randomness of this clip.
+            key: PRNG key of this clip.
 
         Returns:
             int32 [m], m = count(frames, patches).
@@ -141,7 +141,7 @@ class BlockTube:
     def _block(
         self, frames: int, side: int, wanted: int, hidden: Bool[Array, "t r c"], *, key: PRNGKeyArray
     ) -> Bool[Array, "t r c"]:
-        """Return one random block-tube, no larger per frame than what is still missing."""
+        """Return one random block-tube, no larger per frame than the number of tokens still to hide."""
         smallest = max(1.0, self.smallest * side * side)
         missing = (wanted - jnp.sum(hidden)) / frames
         u = jax.random.uniform(key, (6,))
@@ -170,15 +170,15 @@ def sample_batch(
     key: PRNGKeyArray,
     index: Int[Array, " b"] | None = None,
 ) -> Int[Array, "b m"]:
-    """Draw one mask an example; example i depends on the key and on i alone.
+    """Sample one mask per example; the mask of example i depends only on the key and i.
 
     Args:
-        mask: the policy.
+        mask: the mask policy.
         batch: examples in the global batch.
         frames: t.
         patches: n.
-        key: randomness of this view at this step.
-        index: int32 [b], places of the examples in the global batch; None means 0 .. b - 1.
+        key: PRNG key of this view at this step.
+        index: int32 [b], positions of the examples in the global batch; None means 0 .. b - 1.
 
     Returns:
         int32 [b, m], ascending in each row.
@@ -188,11 +188,11 @@ def sample_batch(
 
 
 def visible_grid(place: Int[Array, "b m"], tokens: int) -> Bool[Array, "b s"]:
-    """Return True where a token is visible.
+    """Convert visible token indices to a boolean grid, True where a token is visible.
 
     Args:
         place: int32 [b, m], indices of the visible tokens.
-        tokens: s, tokens of the whole clip.
+        tokens: s, number of tokens in the whole clip.
     """
     rows = jnp.arange(place.shape[0])[:, None]
     return jnp.zeros((place.shape[0], tokens), bool).at[rows, place].set(True)

@@ -1,4 +1,4 @@
-"""Averages that merge exactly: a total and a count, never a mean of means."""
+"""Weighted means that merge exactly, stored as total and count."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 
 class Mean(eqx.Module):
-    """A weighted average kept as its total and its count.
+    """Weighted mean, stored as total and count.
 
     Args:
         total: float32 scalar, sum of weight * value.
@@ -18,17 +18,17 @@ class Mean(eqx.Module):
 
     @classmethod
     def of(cls, values: Float[Array, "*shape"], weights: Float[Array, "*shape"]) -> "Mean":
-        """Average values with weights of the same shape; both are summed in float32."""
+        """Create a mean from values and weights of the same shape; sums are float32."""
         weights = weights.astype(jnp.float32)
-        # A weight of 0 must silence even a non-finite value, and 0 * nan would not.
+        # Weight 0 must exclude non-finite values too; 0 * nan would be nan.
         kept = jnp.where(weights > 0, values.astype(jnp.float32), 0.0)
         return cls(jnp.sum(kept * weights), jnp.sum(weights))
 
     def merge(self, other: "Mean") -> "Mean":
-        """Return the average over both groups of examples."""
+        """Return the mean over both groups of examples."""
         return Mean(self.total + other.total, self.count + other.count)
 
     @property
     def value(self) -> Float[Array, ""]:
-        """The average, or 0 when nothing was counted."""
+        """The mean, or 0 if the count is 0."""
         return jnp.where(self.count > 0, self.total / jnp.where(self.count > 0, self.count, 1.0), 0.0)

@@ -1,7 +1,7 @@
-"""What an objective is: the views it asks for and the loss it makes of them.
+"""Interface of training objectives: the views they request and the loss they compute.
 
-An objective owns its decoder, heads and temperature as ordinary fields. It asks for Views by value,
-so two objectives that ask for equal Views share one forward pass of the tower.
+An objective owns its decoder, heads and temperature as ordinary fields. Views compare by value, so
+objectives that request equal views share one forward pass of the tower.
 """
 
 import abc
@@ -15,18 +15,18 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from prismlab.core import errors, types
 from prismlab.core.train import masking, metrics
 
-# Where examples of a batch meet in a loss: nowhere, in their pooled vectors alone, or in tokens or beyond.
+# How a loss couples the examples of a batch: not at all, through pooled vectors only, or through tokens.
 Coupling = Literal["none", "pooled", "tokens"]
 
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """A request for one encoding of the batch.
+    """Request for one encoding of the batch by a tower.
 
     Args:
         tower: name of the tower, "video" or "text" in the shipped recipes.
-        mask: which tokens the tower sees; None shows all of them.
-        teacher: True asks the frozen teacher, which no gradient enters.
+        mask: policy for the visible tokens; None shows all tokens.
+        teacher: True requests the frozen teacher (no gradient).
     """
 
     tower: str
@@ -38,7 +38,7 @@ def pooled(seen: Mapping[View, types.Encoded], view: View) -> Float[Array, "b d"
     """Return the pooled vectors of a view.
 
     Args:
-        seen: the encodings that an objective was given.
+        seen: the encodings passed to an objective.
         view: one of them.
 
     Returns:
@@ -58,33 +58,33 @@ def pooled(seen: Mapping[View, types.Encoded], view: View) -> Float[Array, "b d"
 
 
 class AbstractObjective(eqx.Module):
-    """A loss over views of one batch, together with the parameters that only this loss needs.
+    """Base class of objectives: a loss over views of a batch, with the parameters only this loss needs.
 
-    A subclass is final, is constructed as `Name(hyperparameters..., dims=Dims, key=key)`, and is
-    used in a gin file as `@module.Name`. `weight` scales its loss in the sum.
+    Subclasses are final, are constructed as `Name(hyperparameters..., dims=Dims, key=key)`, and are
+    used in gin files as `@module.Name`. `weight` scales the loss in the sum.
     """
 
     weight: eqx.AbstractVar[float]
 
     @abc.abstractmethod
     def views(self) -> frozenset[View]:
-        """Return every view that __call__ reads."""
+        """Return all views that __call__ reads."""
 
     def coupling(self) -> Coupling:
-        """Return where an example's loss depends on others of the batch; accumulation has to know."""
+        """Return how the loss couples examples of the batch, for gradient accumulation."""
         return "none"
 
     @abc.abstractmethod
     def __call__(
         self, seen: Mapping[View, types.Encoded], batch: types.Batch, *, key: PRNGKeyArray
     ) -> tuple[metrics.Mean, dict[str, metrics.Mean]]:
-        """Return the loss and further named averages.
+        """Compute the loss and further metrics.
 
         Args:
-            seen: the encodings of exactly the views asked for.
-            batch: the batch; `weight` 0 marks examples that must change nothing.
+            seen: the encodings of exactly the requested views.
+            batch: the batch; `weight` 0 marks padding examples, which must not affect the result.
             key: randomness of this objective at this step.
 
         Returns:
-            The loss, weighted over examples, and extra metrics by short name.
+            The loss, a weighted mean over examples, and extra metrics by short name.
         """

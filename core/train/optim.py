@@ -1,6 +1,6 @@
-"""Optimizers with warm-up, decay of the rate, decay masks and clipping, on optax.
+"""Optimizers on optax (AdamW, Adafactor) with learning rate schedule, decay mask and clipping.
 
-A new optimizer is one frozen dataclass with `build(steps) -> optax.GradientTransformation`.
+A new optimizer is a frozen dataclass with `build(steps) -> optax.GradientTransformation`.
 """
 
 import dataclasses
@@ -13,13 +13,14 @@ from prismlab.core import errors
 from prismlab.core.train import layer_decay
 
 DECAYS = ("cosine", "linear", "constant")
-# Matrices decay; biases, norms, positions, queries and temperatures do not (VideoGLUE appendix D).
+# Weight decay applies to matrices, not to biases, norms, positions, queries and temperatures
+# (VideoGLUE appendix D).
 DECAYED_NAMES = ("kernel", "w")
 
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """Linear warm-up from 0 to the peak, then a decay to the end value at the last step.
+    """Learning rate schedule: linear warm-up from 0 to the peak, then decay to the end value.
 
     Args:
         peak: learning rate after the warm-up, > 0.
@@ -39,15 +40,15 @@ class Schedule:
         if self.decay not in DECAYS:
             raise ValueError(f"decay must be one of {', '.join(DECAYS)}, got {self.decay!r}")
         if not 0 <= self.end <= self.peak or self.peak <= 0:
-            raise ValueError(f"want 0 <= end <= peak and peak > 0, got end={self.end}, peak={self.peak}")
+            raise ValueError(f"expected 0 <= end <= peak and peak > 0, got end={self.end}, peak={self.peak}")
         if self.warmup_steps < 0:
             raise ValueError(f"warmup_steps must not be negative, got {self.warmup_steps}")
 
     def build(self, steps: int) -> optax.Schedule:
-        """Return step -> learning rate.
+        """Return the optax schedule, step -> learning rate.
 
         Args:
-            steps: steps of the whole stage.
+            steps: total steps of the stage.
 
         Raises:
             UserError: the warm-up is not shorter than the stage.
@@ -68,7 +69,7 @@ class Schedule:
 
 
 def decay_mask(params: Any) -> Any:
-    """Return a tree of booleans: True where weight decay applies (the last name of the path decides)."""
+    """Return a tree of booleans: True where weight decay applies, by the last component of the path."""
 
     def decays(path: tuple, leaf: Any) -> bool:
         return jax.tree_util.keystr(path[-1:], simple=True) in DECAYED_NAMES
@@ -78,15 +79,15 @@ def decay_mask(params: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class AdamW:
-    """AdamW with decoupled decay of matrices.
+    """AdamW, with decoupled weight decay of matrices.
 
     Args:
         schedule: the learning rate.
-        b1, b2, eps: moments and their guard.
-        weight_decay: decay per step as a share of the learning rate.
+        b1, b2, eps: decay rates of the moments, and epsilon.
+        weight_decay: decay per step as a fraction of the learning rate.
         clip_norm: upper bound on the global gradient norm, or None.
-        layer_decay: factor on the learning rate for every layer further from the output, in (0, 1]; see
-            `layer_decay.distances`. 1 trains all layers alike.
+        layer_decay: learning rate factor per layer of distance from the output, in (0, 1]; see
+            `layer_decay.distances`. 1 disables it.
 
     Source: Loshchilov & Hutter 2019; VideoPrism appendix E for the evaluation heads.
     """
@@ -103,7 +104,7 @@ class AdamW:
         layer_decay.check(self.layer_decay)
 
     def build(self, steps: int) -> optax.GradientTransformation:
-        """Return the transformation for a stage of so many steps."""
+        """Return the optax transformation for a stage with this number of steps."""
         return _chain(
             self.clip_norm,
             optax.scale_by_adam(self.b1, self.b2, self.eps),
@@ -115,18 +116,17 @@ class AdamW:
 
 @dataclasses.dataclass(frozen=True)
 class Adafactor:
-    """Adafactor with factored second moments, momentum and decoupled decay of matrices.
+    """Adafactor with factored second moments, momentum and decoupled weight decay of matrices.
 
-    Updates are not scaled by the size of the parameters, so learning rates read like Adam's; the
-    decay is a share of the learning rate. The paper names the optimizer and its decay only; the
-    other settings follow common practice for ViT-g training.
+    Updates are not scaled by parameter size, so learning rates are comparable to those of Adam. The paper
+    states only the optimizer and its weight decay; the other defaults follow common practice for ViT-g.
 
     Args:
         schedule: the learning rate.
         momentum: decay of the first moment, or None.
         decay_rate: exponent of the second moment's decay.
-        clip_threshold: bound on the root mean square of each block's update.
-        weight_decay: decay per step as a share of the learning rate.
+        clip_threshold: upper bound on the root mean square of each block's update.
+        weight_decay: decay per step as a fraction of the learning rate.
         clip_norm: upper bound on the global gradient norm, or None.
         layer_decay: as in AdamW.
 
@@ -145,7 +145,7 @@ class Adafactor:
         layer_decay.check(self.layer_decay)
 
     def build(self, steps: int) -> optax.GradientTransformation:
-        """Return the transformation for a stage of so many steps."""
+        """Return the optax transformation for a stage with this number of steps."""
         scale = [
             optax.scale_by_factored_rms(decay_rate=self.decay_rate),
             optax.clip_by_block_rms(self.clip_threshold),
@@ -164,7 +164,7 @@ def _chain(
     by_layer: float,
 ) -> optax.GradientTransformation:
     clip = [optax.clip_by_global_norm(clip_norm)] if clip_norm is not None else []
-    # A factor of 1 adds nothing to the chain, so that older checkpoints of the optimizer still fit.
+    # A factor of 1 adds nothing to the chain, so that older optimizer checkpoints still load.
     layers = [layer_decay.scale_by_layer(by_layer)] if by_layer != 1.0 else []
     return optax.chain(
         *clip,

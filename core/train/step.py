@@ -1,4 +1,4 @@
-"""The training state and the one pure step that changes it."""
+"""Training state and the pure, jitted training step."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,13 +19,13 @@ from prismlab.core.train import learner, metrics
 
 
 class TrainState(eqx.Module):
-    """Everything that a checkpoint holds.
+    """Training state: everything stored in a checkpoint.
 
     Args:
-        step: int32 scalar, steps taken so far.
+        step: int32 scalar, number of steps taken.
         learner: the trainable tree.
-        opt_state: the optimizer's memory of the trainable part.
-        key: the stage's key; step k uses fold(key, k), which is why a resumed run is exact.
+        opt_state: optimizer state of the trainable part.
+        key: PRNG key of the stage; step k uses fold(key, "step", k), so a resumed run is exact.
     """
 
     step: Int[Array, ""]
@@ -35,7 +35,7 @@ class TrainState(eqx.Module):
 
 
 class HostBatch(eqx.Module):
-    """What the loader hands over, on the host or on the device: Batch with the video still uint8."""
+    """Batch as produced by the loader, on host or device, with uint8 video."""
 
     video: UInt8[Array | np.ndarray, "b t height width 3"]
     text_ids: Int[Array | np.ndarray, "b l"]
@@ -48,16 +48,16 @@ def trainable(tree: learner.Learner, frozen: tuple[str, ...]) -> learner.Learner
 
     Args:
         tree: the learner.
-        frozen: parts that stay as they are, by path: "towers/video/encoder" freezes what lies under it.
+        frozen: path prefixes that are not trained: "towers/video/encoder" freezes everything below it.
 
     Raises:
-        UserError: a path under which nothing lies.
+        UserError: a prefix that matches no path.
     """
     paths = list(trees.flatten(tree))
     for part in frozen:
         if not any(path == part or path.startswith(part + "/") for path in paths):
             raise errors.UserError(
-                f"recipe.Stage.frozen: nothing lies under {part!r}; paths look like {paths[0]!r}"
+                f"recipe.Stage.frozen: no parameter lies under {part!r}; paths look like {paths[0]!r}"
             )
 
     def moves(path: tuple, leaf: Any) -> bool:
@@ -75,12 +75,12 @@ def init(
     *,
     key: PRNGKeyArray,
 ) -> TrainState:
-    """Return the state before the first step."""
+    """Return the initial training state."""
     return TrainState(jnp.int32(0), tree, optimizer.init(eqx.filter(tree, trainable(tree, frozen))), key)
 
 
 def to_device_units(batch: HostBatch) -> types.Batch:
-    """Scale the host's uint8 pixels to float32 in [0, 1]."""
+    """Convert a host batch to a device batch: uint8 pixels to float32 in [0, 1]."""
     words = (jnp.asarray(field) for field in (batch.text_ids, batch.text_paddings, batch.weight))
     return types.Batch(jnp.asarray(batch.video).astype(jnp.float32) / 255.0, *words)
 
@@ -93,18 +93,18 @@ def train_step(
     frozen: tuple[str, ...] = (),
     accumulate: int = 1,
 ) -> tuple[TrainState, dict[str, metrics.Mean]]:
-    """Take one step: a pure function of its arguments.
+    """Take one training step (pure function).
 
     Args:
-        state: the state after `state.step` steps.
-        batch: the global batch of this step.
-        teacher: frozen towers; no part of the state, no gradient, no optimizer memory.
-        optimizer: the transformation that init() was given.
-        frozen: path prefixes of the learner that stay as they are.
-        accumulate: parts in which the batch is encoded, one after the other.
+        state: the current state.
+        batch: the global batch.
+        teacher: frozen towers, without gradients or optimizer state, or None.
+        optimizer: the optimizer that was passed to init().
+        frozen: path prefixes of the learner that are not trained.
+        accumulate: number of gradient accumulation parts.
 
     Returns:
-        The next state; and the averages "loss", "gradient_norm" and those of every objective.
+        The next state, and the metrics "loss", "gradient_norm" and those of every objective.
     """
     key = keys.fold(state.key, "step", state.step)
     moving, still = eqx.partition(state.learner, trainable(state.learner, frozen))
@@ -140,19 +140,19 @@ def compile_step(
     rules: sharding.Rules | None = None,
     accumulate: int = 1,
 ) -> Callable:
-    """Return train_step as a jitted function of arrays alone, donating the old state.
+    """Return train_step as a jitted function of arrays only, which donates the old state.
 
-    Partitioning once keeps Python out of the loop: a call sees only flat arrays. What is given may be
-    shape structs (`sharding.abstract`), so that `.lower(...)` compiles for devices that are not here.
+    Static parts are partitioned off once, which keeps the Python overhead per call low. Arguments may hold
+    shape structs (`sharding.abstract`), so that `.lower(...)` can compile for devices that are not present.
 
     Args:
-        state: any state of this stage, perhaps abstract; only its static parts are kept.
-        optimizer: the transformation that init() was given.
-        frozen: path prefixes of the learner that stay as they are.
-        teacher: frozen towers, perhaps abstract; only their static parts are kept.
-        mesh: devices that the state stays on, as `sharding.of` says; None leaves it to the arguments.
-        rules: how the state is split over them; the default ones if None.
-        accumulate: parts in which the batch is encoded, one after the other.
+        state: a state of this stage, possibly abstract; only its static parts are used.
+        optimizer: the optimizer that was passed to init().
+        frozen: path prefixes of the learner that are not trained.
+        teacher: frozen towers, possibly abstract; only their static parts are used.
+        mesh: device mesh for the output shardings (`sharding.of`); None lets jit infer them.
+        rules: sharding rules of the state; the defaults if None.
+        accumulate: number of gradient accumulation parts.
 
     Returns:
         (state arrays, batch, teacher arrays) -> (state arrays, {name: Mean}); partition with eqx.is_array.

@@ -218,6 +218,6 @@ def test_a_save_that_cannot_be_written_says_what_to_do(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(store._manager, "save", full)
-    with pytest.raises(errors.UserError, match="No space left on device; the last finished one is step 1"):
+    with pytest.raises(errors.UserError, match="No space left on device; the last complete one is step 1"):
         store.save(_state({"a": jnp.ones(2)}, 2), {})
     store.close()

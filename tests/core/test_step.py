@@ -117,7 +117,9 @@ def test_a_frozen_path_freezes_whole_names_only():
     assert not any(jax.tree.leaves(moving(ENCODER).towers["video"].encoder))
     assert any(jax.tree.leaves(moving(ENCODER).towers["video"].pooler))
     for wrong in ("towers/vid", "towers/video/enc", "encoder", "towers/video/encoder/"):
-        with pytest.raises(errors.UserError, match=f"nothing lies under '{wrong}'; paths look like 'towers/"):
+        with pytest.raises(
+            errors.UserError, match=f"no parameter lies under '{wrong}'; paths look like 'towers/"
+        ):
             moving(wrong)
 
 
