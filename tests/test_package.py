@@ -85,3 +85,12 @@ def test_an_old_import_in_a_gin_file_is_answered_with_the_new_one(tmp_path, old,
     assert done.returncode == 2
     assert new in done.stderr
     assert "mine.gin:2" in done.stderr
+
+
+def test_a_work_directory_of_the_old_layout_is_not_continued(tmp_path):
+    from prismlab.core import errors
+    from prismlab.experiments.run import work_directory
+
+    work_directory.check_version(tmp_path, {"class": "prismlab.experiments.recipe.recipe.Ablation"})
+    with pytest.raises(errors.UserError, match="before its modules moved .* use another --workdir"):
+        work_directory.check_version(tmp_path, {"class": "experiments.recipe.Ablation"})

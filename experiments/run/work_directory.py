@@ -101,6 +101,7 @@ def check_continues(workdir: filesystem.Place, root: Any) -> None:
         return
     if not kept.exists():
         raise errors.UserError(f"{workdir} holds stages but no config.json; use another --workdir")
+    check_version(workdir, read_json(kept))
     before, now = placed_anywhere(read_json(kept)), placed_anywhere(describe.describe(root))
     if isinstance(before, dict) and "seeds" in before and set(before["seeds"]) <= set(now.get("seeds", ())):
         before["seeds"] = now["seeds"]
@@ -111,6 +112,24 @@ def check_continues(workdir: filesystem.Place, root: Any) -> None:
             f"{workdir} holds another configuration; use another --workdir or undo: "
             + "; ".join(lines[:5])
             + more
+        )
+
+
+def check_version(workdir: filesystem.Place, config: Any) -> None:
+    """Refuse to continue a work directory that was written before the modules moved into one package.
+
+    Args:
+        workdir: the work directory.
+        config: its `config.json`.
+
+    Raises:
+        UserError: its classes have the old names, so the addresses of its stages differ from today's.
+    """
+    if isinstance(config, dict) and str(config.get("class", "")).startswith("experiments."):
+        raise errors.UserError(
+            f"{workdir} was written by prismlab before its modules moved into the package prismlab, so it cannot "
+            "be continued; use another --workdir. `report`, `digest` and `inspect` still read it, and its stages "
+            f"serve as init_from or teacher by folder ({workdir}/stages/...)"
         )
 
 

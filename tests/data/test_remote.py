@@ -68,7 +68,7 @@ def test_a_shard_that_changed_behind_its_url_is_refused(bucket, tmp_path) -> Non
 
 
 def test_an_unknown_file_system_and_a_missing_file(bucket) -> None:
-    with pytest.raises(errors.UserError, match="that fsspec knows"):
+    with pytest.raises(errors.UserError, match="that fsspec supports"):
         urls.what("nowhere://bucket/a")
     with pytest.raises(errors.UserError, match="expected a file, found none"):
         urls.read(f"{bucket}/none", 10)
