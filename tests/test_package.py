@@ -92,5 +92,7 @@ def test_a_work_directory_of_the_old_layout_is_not_continued(tmp_path):
     from prismlab.experiments.run import work_directory
 
     work_directory.check_version(tmp_path, {"class": "prismlab.experiments.recipe.recipe.Ablation"})
-    with pytest.raises(errors.UserError, match="before its modules moved .* use another --workdir"):
+    with pytest.raises(
+        errors.UserError, match="moved into one package, so it cannot be continued; use another --workdir"
+    ):
         work_directory.check_version(tmp_path, {"class": "experiments.recipe.Ablation"})

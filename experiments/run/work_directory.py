@@ -127,8 +127,8 @@ def check_version(workdir: filesystem.Place, config: Any) -> None:
     """
     if isinstance(config, dict) and str(config.get("class", "")).startswith("experiments."):
         raise errors.UserError(
-            f"{workdir} was written by prismlab before its modules moved into the package prismlab, so it cannot "
-            "be continued; use another --workdir. `report`, `digest` and `inspect` still read it, and its stages "
+            f"{workdir} was written before the modules of prismlab moved into one package, so it cannot be "
+            "continued; use another --workdir. `report`, `digest` and `inspect` still read it; its stages "
             f"serve as init_from or teacher by folder ({workdir}/stages/...)"
         )
 
