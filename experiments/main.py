@@ -8,13 +8,12 @@ same command to go on.
 import argparse
 import errno
 import importlib
-import os
 import pkgutil
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from prismlab.core import errors
+from prismlab.core import errors, setup
 from prismlab.core.train import allocator
 from prismlab.experiments import commands
 
@@ -31,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on the machine are no news to a user
+    setup.setup()
     allocator.keep_freed()
     sys.unraisablehook = _without_echoes
     try:

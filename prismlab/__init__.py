@@ -14,6 +14,7 @@ from typing import Any
 
 # Public name -> the module, or the module and the attribute, that it stands for.
 _PUBLIC = {
+    "setup": ("prismlab.core.setup", "setup"),
     "released": ("prismlab.core.weights.released", None),
     "VideoTower": ("prismlab.core.towers.video", "VideoTower"),
     "TextTower": ("prismlab.core.towers.text", "TextTower"),

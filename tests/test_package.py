@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -18,8 +19,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 def wheel(tmp_path_factory) -> pathlib.Path:
     """Build the wheel in a copy of the sources and return the folder it unpacks to."""
     folder = tmp_path_factory.mktemp("wheel")
+    copy = folder / "sources"  # pip leaves a build folder beside the sources
+    unwanted = (".git", ".venv", "runs", "build", "tests", "*.egg-info", "__pycache__", "*-table.json")
+    shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(*unwanted))
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*pip, "--wheel-dir", folder, ROOT], check=True, capture_output=True)
+    subprocess.run([*pip, "--wheel-dir", folder, copy], check=True, capture_output=True)
     (built,) = folder.glob("*.whl")
     with zipfile.ZipFile(built) as archive:
         archive.extractall(folder / "site")
@@ -55,12 +59,27 @@ def test_importing_prismlab_imports_nothing_else():
     assert not [name for name in heavy if repr(name) in done.stdout], done.stdout
 
 
+def test_importing_every_room_changes_no_setting_of_the_process():
+    rooms = [name for name in old_names.MOVED.values() if name.startswith("prismlab.core")]
+    code = (
+        "import importlib, logging, os, sys\n"
+        "import equinox, flax, fsspec, optax, orbax.checkpoint, etils.epath\n"
+        "names = ('absl', 'asyncio', 'gcsfs', 'orbax')\n"
+        "log = lambda name: (logging.getLogger(name).level, len(logging.getLogger(name).filters))\n"
+        "state = lambda: (dict(os.environ), repr(fsspec.config.conf), [log(name) for name in names])\n"
+        "before = state()\n"
+        "for name in sys.argv[1:]: importlib.import_module(name)\n"
+        "assert state() == before, (before, state())\n"
+    )
+    subprocess.run([sys.executable, "-c", code, *rooms], check=True)
+
+
 def test_public_names_resolve():
     for name in prismlab.__all__:
         assert getattr(prismlab, name) is not None
     for name in ("load", "build", "encode_video", "embed", "frame_embeddings", "classify", "save"):
         assert callable(getattr(prismlab.released, name))
-    with pytest.raises(AttributeError, match="it has released"):
+    with pytest.raises(AttributeError, match="it has setup, released"):
         _ = prismlab.relased
 
 

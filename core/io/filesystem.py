@@ -6,6 +6,7 @@ visible to all readers at once, but there are no locks, no appending and no touc
 """
 
 import contextlib
+import functools
 import importlib.util
 import logging
 import os
@@ -41,6 +42,7 @@ def place(text: str) -> Place:
         )
     if importlib.util.find_spec("gcsfs") is None:
         raise errors.UserError(f"{text} needs gcsfs, which is not installed: pip install 'prismlab[gs]'")
+    configure_buckets()
     return epath.Path(text)
 
 
@@ -173,7 +175,9 @@ def is_fault(error: BaseException) -> bool:
     )
 
 
-def _prepare() -> None:
+@functools.cache
+def configure_buckets() -> None:
+    """Configure gcsfs and etils; called before the first use of a bucket, never at import."""
     # Always use gcsfs with the JSON API. By default gcsfs asks another service for the bucket type, and its
     # create is unconditional for some types; etils would use TensorFlow.
     os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
@@ -190,7 +194,5 @@ def _prepare() -> None:
 def _system() -> Any:
     import fsspec
 
+    configure_buckets()
     return fsspec.filesystem("gs")
-
-
-_prepare()

@@ -16,7 +16,7 @@ from typing import Any
 import fsspec
 
 from prismlab.core import errors
-from prismlab.core.io import atomic
+from prismlab.core.io import atomic, filesystem
 
 
 def is_remote(path: str) -> bool:
@@ -53,6 +53,8 @@ def inside(root: str, name: str, where: str) -> str:
 
 
 def _connect(path: str) -> tuple[Any, str]:
+    if path.startswith(filesystem.PREFIX):
+        filesystem.configure_buckets()
     try:
         return fsspec.core.url_to_fs(path)
     except (ImportError, ValueError) as error:

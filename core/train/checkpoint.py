@@ -6,7 +6,6 @@ folder and renames it (in a bucket it writes a commit marker last), so an interr
 previous checkpoint intact.
 """
 
-import logging
 from typing import Any
 
 import equinox as eqx
@@ -20,17 +19,6 @@ from prismlab.core import errors, trees
 from prismlab.core.io import filesystem
 from prismlab.core.parallel import sharding
 from prismlab.core.train import step
-
-# Orbax warns about metadata files that items of a step never have; users cannot act on the warning.
-# Checkpoints reports a failed write once; Orbax's threads would log it again with a traceback.
-logging.getLogger("absl").addFilter(
-    lambda note: (
-        "Metadata file does not exist" not in str(note.msg)
-        and not (note.exc_info and "orbax" in note.pathname)
-    )
-)
-# Only Orbax uses asyncio here; hide further failed tasks after the one that was reported.
-logging.getLogger("asyncio").addFilter(lambda note: not note.exc_info)
 
 
 def _nested(arrays: dict[str, Any]) -> dict[str, Any]:

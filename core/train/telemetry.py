@@ -1,5 +1,6 @@
 """Training telemetry: throughput, data wait, memory, MFU, recompilations, stragglers and profiling."""
 
+import functools
 import pathlib
 import resource
 import sys
@@ -33,7 +34,9 @@ def _count(event: str, duration_secs: float, **_: Any) -> None:
         _compilations += 1
 
 
-jax.monitoring.register_event_duration_secs_listener(_count)
+@functools.cache
+def _listen() -> None:
+    jax.monitoring.register_event_duration_secs_listener(_count)
 
 
 def peak_of(device: Any) -> float | None:
@@ -133,6 +136,7 @@ class Recompiles:
 
     def before(self) -> None:
         """Record that the step is about to be called."""
+        _listen()
         self._compiled = _compilations
 
     def after(self, *arguments: Any) -> str | None:

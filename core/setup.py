@@ -1,0 +1,24 @@
+"""Process-wide settings of the command line; nothing in `prismlab` changes them at import."""
+
+import functools
+import logging
+import os
+
+
+@functools.cache
+def setup() -> None:
+    """Configure the logging of libraries for this process; `prismlab` commands call it once.
+
+    Python programs may call it too. Without it results are the same and the logs are longer: XLA
+    describes the machine, Orbax warns about metadata that steps never have and logs a failed write from each of its
+    threads, although `checkpoint.Checkpoints` reports it once.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.getLogger("absl").addFilter(_is_useful)
+    # Only Orbax uses asyncio here; hide further failed tasks after the one that was reported.
+    logging.getLogger("asyncio").addFilter(lambda note: not note.exc_info)
+
+
+def _is_useful(note: logging.LogRecord) -> bool:
+    missing = "Metadata file does not exist" in str(note.msg)
+    return not missing and not (note.exc_info and "orbax" in note.pathname)
