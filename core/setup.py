@@ -9,9 +9,9 @@ import os
 def setup() -> None:
     """Configure the logging of libraries for this process; `prismlab` commands call it once.
 
-    Python programs may call it too. Without it results are the same and the logs are longer: XLA
-    describes the machine, Orbax warns about metadata that steps never have and logs a failed write from each of its
-    threads, although `checkpoint.Checkpoints` reports it once.
+    Python programs may call it too. Without it, results are the same and the logs are longer: XLA describes
+    the machine, Orbax warns about metadata that steps never have, and each of its threads logs a failed
+    write that `checkpoint.Checkpoints` already reports.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("absl").addFilter(_is_useful)
