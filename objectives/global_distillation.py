@@ -6,13 +6,13 @@ Source: VideoPrism 2.3.2, C.2, Table 11 (projector -> 4 layers -> projector -> a
 positions, no mask tokens, no shuffling).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 from jaxtyping import PRNGKeyArray
 
 from prismlab.core import keys, types
-from prismlab.core.nn import layers, losses, pooling, transformer_stack
+from prismlab.core.nn import layers, losses, pooling, token_decoder, transformer_stack
 from prismlab.core.train import masking, metrics, objective
 
 
@@ -22,8 +22,7 @@ class GlobalDistillation(objective.AbstractObjective):
     Args:
         weight: weight of this loss in the sum.
         mask: mask of the student's view; use the local objective's mask, so that both share one forward pass.
-        dim, depth, heads, mlp_dim: size of the decoder (the paper's giant: 512, 4, unknown, 2048).
-        remat: rematerialization policy of the decoder, see prismlab.core.nn.transformer_stack.
+        decoder: constructor of the decoder's Transformer (`@transformer_stack.Stack`), called with `key`.
         pooler_heads: number of heads of the pooler, at the teacher's width.
         dims: sizes of the towers.
         key: JAX key for the initial weights of the decoder and the pooler.
@@ -41,21 +40,16 @@ class GlobalDistillation(objective.AbstractObjective):
         self,
         weight: float = 1.0,
         mask: masking.Mask = masking.BlockTube(0.35),
-        dim: int = 512,
-        depth: int = 4,
-        heads: int = 8,
-        mlp_dim: int = 2048,
-        remat: str = "nothing_saveable",
+        decoder: Callable[..., transformer_stack.Stack] = token_decoder.TRANSFORMER,
         pooler_heads: int = 8,
         *,
         dims: types.Dims,
         key: PRNGKeyArray,
     ):
         self.weight, self.mask = weight, mask
+        self.transformer = decoder(key=keys.fold(key, "transformer"))
+        dim = self.transformer.dim
         self.enter = layers.Linear(dims.video_dim, dim, key=keys.fold(key, "enter"))
-        self.transformer = transformer_stack.Stack(
-            depth, dim, heads, mlp_dim, remat=remat, key=keys.fold(key, "transformer")
-        )
         self.norm = layers.LayerNorm(dim)
         self.leave = layers.Linear(dim, dims.teacher_dim, key=keys.fold(key, "leave"))
         self.pooler = pooling.AttentionPooler(

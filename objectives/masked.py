@@ -6,14 +6,14 @@ Source: VideoPrism 2.3.2, C.2, Table 11. The pixel target is the standard baseli
 squared error to the patch, normalized to mean 0 and variance 1, on masked patches only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from prismlab.core import types
-from prismlab.core.nn import losses, token_decoder
+from prismlab.core.nn import losses, token_decoder, transformer_stack
 from prismlab.core.towers import video
 from prismlab.core.train import masking, metrics, objective
 
@@ -50,8 +50,7 @@ class MaskedModeling(objective.AbstractObjective):
         whiten_targets: whiten the teacher's tokens over the batch (`losses.whiten`); off in the paper.
             Teacher target only.
         normalise_pixels: normalize each target patch to mean 0 and variance 1; pixel target only.
-        dim, depth, heads, mlp_dim: size of the decoder (the paper's giant: 512, 4, unknown, 2048).
-        remat: rematerialization policy of the decoder, see prismlab.core.nn.transformer_stack.
+        decoder: constructor of the decoder's Transformer (`@transformer_stack.Stack`), called with `key`.
         dims: sizes of the towers.
         key: JAX key for the initial weights of the decoder.
     """
@@ -70,11 +69,7 @@ class MaskedModeling(objective.AbstractObjective):
         target: str = "teacher",
         whiten_targets: bool = False,
         normalise_pixels: bool = True,
-        dim: int = 512,
-        depth: int = 4,
-        heads: int = 8,
-        mlp_dim: int = 2048,
-        remat: str = "nothing_saveable",
+        decoder: Callable[..., transformer_stack.Stack] = token_decoder.TRANSFORMER,
         *,
         dims: types.Dims,
         key: PRNGKeyArray,
@@ -84,17 +79,7 @@ class MaskedModeling(objective.AbstractObjective):
         self.weight, self.mask, self.target = weight, mask, target
         self.whiten_targets, self.normalise_pixels = whiten_targets, normalise_pixels
         out_dim = dims.teacher_dim if target == "teacher" else dims.patch_values
-        self.decoder = token_decoder.TokenDecoder(
-            dims.video_dim,
-            out_dim,
-            dims.tokens,
-            dim=dim,
-            depth=depth,
-            heads=heads,
-            mlp_dim=mlp_dim,
-            remat=remat,
-            key=key,
-        )
+        self.decoder = token_decoder.TokenDecoder(dims.video_dim, out_dim, dims.tokens, decoder, key=key)
 
     def views(self) -> frozenset[objective.View]:
         """Return the views of the masked clip and, for the teacher target, the unmasked clip (teacher)."""

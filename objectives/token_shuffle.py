@@ -6,14 +6,14 @@
 Source: VideoPrism 2.3.2, Algorithm 1, Figure 3. One permutation per example is our interpretation.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from prismlab.core import types
-from prismlab.core.nn import losses, token_decoder
+from prismlab.core.nn import losses, token_decoder, transformer_stack
 from prismlab.core.train import masking, metrics, objective
 
 
@@ -42,8 +42,7 @@ class TokenShuffle(objective.AbstractObjective):
         weight: weight of this loss in the sum.
         mask: mask of the student's view (the paper: BlockTube, 35% visible).
         whiten_targets: whiten the teacher's tokens over the batch (`losses.whiten`); off in the paper.
-        dim, depth, heads, mlp_dim: size of the decoder (the paper's giant: 512, 4, unknown, 2048).
-        remat: rematerialization policy of the decoder, see prismlab.core.nn.transformer_stack.
+        decoder: constructor of the decoder's Transformer (`@transformer_stack.Stack`), called with `key`.
         dims: sizes of the towers.
         key: JAX key for the initial weights of the decoder.
     """
@@ -58,26 +57,14 @@ class TokenShuffle(objective.AbstractObjective):
         weight: float = 1.0,
         mask: masking.Mask = masking.BlockTube(0.35),
         whiten_targets: bool = False,
-        dim: int = 512,
-        depth: int = 4,
-        heads: int = 8,
-        mlp_dim: int = 2048,
-        remat: str = "nothing_saveable",
+        decoder: Callable[..., transformer_stack.Stack] = token_decoder.TRANSFORMER,
         *,
         dims: types.Dims,
         key: PRNGKeyArray,
     ):
         self.weight, self.mask, self.whiten_targets = weight, mask, whiten_targets
         self.decoder = token_decoder.TokenDecoder(
-            dims.video_dim,
-            dims.teacher_dim,
-            dims.tokens,
-            dim=dim,
-            depth=depth,
-            heads=heads,
-            mlp_dim=mlp_dim,
-            remat=remat,
-            key=key,
+            dims.video_dim, dims.teacher_dim, dims.tokens, decoder, key=key
         )
 
     def views(self) -> frozenset[objective.View]:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from prismlab.core import keys, types
+from prismlab.core.nn import transformer_stack
 from prismlab.core.towers import presets, text, video
 from prismlab.core.train import learner, masking, metrics, objective, step
 from prismlab.objectives import contrastive, global_distillation, masked
@@ -22,7 +23,7 @@ TOKENS = FRAMES * PATCHES
 video_tower = functools.partial(video.VideoTower, SIZE, FRAMES, SIDE, PATCH, remat="none", scan=False)
 text_tower = functools.partial(text.TextTower, SIZE, VOCABULARY, remat="none", scan=False)
 MASK = masking.BlockTube(0.35)
-SMALL = {"dim": 8, "depth": 1, "heads": 2, "mlp_dim": 16, "remat": "none"}
+SMALL = {"decoder": functools.partial(transformer_stack.Stack, 1, 8, 2, 16, remat="none")}
 STAGE1 = {"contrastive": functools.partial(contrastive.Contrastive, drop=masking.Tube(0.5))}
 STAGE2 = {
     "local": functools.partial(masked.MaskedModeling, mask=MASK, **SMALL),

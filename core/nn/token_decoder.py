@@ -1,5 +1,8 @@
 """Transformer decoder over all tokens of a clip, shared by masked modeling and token shuffling."""
 
+import functools
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,6 +10,9 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from prismlab.core import keys, types
 from prismlab.core.nn import layers, transformer_stack
+
+# The Transformer of the paper's decoders (C.2, Table 11: 4 layers, width 512, MLP 2048; heads are not given).
+TRANSFORMER = functools.partial(transformer_stack.Stack, count=4, dim=512, heads=8, mlp_dim=2048)
 
 
 class TokenDecoder(eqx.Module):
@@ -20,11 +26,7 @@ class TokenDecoder(eqx.Module):
         video_dim: width of the student's tokens.
         out_dim: width of the prediction for each token.
         tokens: s, number of tokens in a full clip.
-        dim: width of the decoder.
-        depth: number of Transformer layers.
-        heads: number of attention heads.
-        mlp_dim: hidden width of the feed-forward layers.
-        remat: rematerialization policy, see prismlab.core.nn.transformer_stack.
+        transformer: constructor of the Transformer, called with `key`; its width is the decoder's.
         key: JAX key for the initial weights.
 
     Source: VideoPrism 2.3.2, C.2, Table 11 (D -> 512, 4 layers, MLP 2048, -> teacher width), Algorithm 1.
@@ -43,21 +45,16 @@ class TokenDecoder(eqx.Module):
         video_dim: int,
         out_dim: int,
         tokens: int,
+        transformer: Callable[..., transformer_stack.Stack],
         *,
-        dim: int,
-        depth: int,
-        heads: int,
-        mlp_dim: int,
-        remat: str,
         key: PRNGKeyArray,
     ):
+        self.transformer = transformer(key=keys.fold(key, "transformer"))
+        dim = self.transformer.dim
         self.project = layers.Linear(video_dim, dim, key=keys.fold(key, "project"))
         self.mask_token = 0.02 * jax.random.normal(keys.fold(key, "mask_token"), (dim,))
         # Similar magnitude to sinusoids; with much smaller values the decoder learns positions late.
         self.position = 0.5 * jax.random.normal(keys.fold(key, "position"), (tokens, dim))
-        self.transformer = transformer_stack.Stack(
-            depth, dim, heads, mlp_dim, remat=remat, key=keys.fold(key, "transformer")
-        )
         self.norm = layers.LayerNorm(dim)
         self.head = layers.Linear(dim, out_dim, key=keys.fold(key, "head"))
 

@@ -173,6 +173,11 @@ class Stack(eqx.Module):
         self.scan = scan
         self.remat = remat
 
+    @property
+    def dim(self) -> int:
+        """Width of the tokens."""
+        return self.blocks.feed_norm.scale.shape[-1]
+
     def __call__(
         self,
         x: Float[Array, "b n d"],

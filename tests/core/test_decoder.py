@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 
 from prismlab.core import types
 from prismlab.core.nn import token_decoder
@@ -14,9 +15,7 @@ BATCH, TOKENS, DIM = 2, 8, 4
 
 @pytest.fixture(scope="module")
 def built():
-    return token_decoder.TokenDecoder(
-        DIM, 3, TOKENS, dim=8, depth=1, heads=2, mlp_dim=16, remat="none", key=jax.random.key(0)
-    )
+    return token_decoder.TokenDecoder(DIM, 3, TOKENS, tiny.SMALL["decoder"], key=jax.random.key(0))
 
 
 def _seen(visible=0.5):

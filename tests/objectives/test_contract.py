@@ -19,7 +19,7 @@ from prismlab.core import trees, types
 from prismlab.core.train import learner, objective
 
 KEY = jax.random.key(3)
-SMALL = {"dim": 8, "depth": 1, "heads": 2, "mlp_dim": 16, "pooler_heads": 2, "remat": "none"}
+SMALL = {**tiny.SMALL, "pooler_heads": 2}
 # A constant on all keys shifts all logits of a softmax alike: in exact arithmetic this gradient is zero.
 WITHOUT_EFFECT = "attention/key/b"
 
