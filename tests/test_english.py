@@ -30,7 +30,7 @@ ALLOWED: set[tuple[str, str]] = set()
 
 
 def prose(path: pathlib.Path) -> list[tuple[int, str]]:
-    """Return (line, text) of every docstring, comment and message of a Python file, or of every line of others."""
+    """Return (line, text) of each docstring, comment and message of a Python file, or each line of others."""
     source = path.read_text()
     if path.suffix != ".py":
         return list(enumerate(source.splitlines(), start=1))

@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from prismlab.core import keys, types
 from prismlab.core.nn import transformer_stack
-from prismlab.core.towers import presets, text, video
+from prismlab.core.towers import presets, text, video, video_encoder
 from prismlab.core.train import learner, masking, metrics, objective, step
 from prismlab.objectives import contrastive, global_distillation, masked
 
@@ -20,7 +20,16 @@ FRAMES, SIDE, PATCH, WORDS, VOCABULARY = 2, 8, 2, 5, 11
 PATCHES = (SIDE // PATCH) ** 2
 TOKENS = FRAMES * PATCHES
 
-video_tower = functools.partial(video.VideoTower, SIZE, FRAMES, SIDE, PATCH, remat="none", scan=False)
+encoder = functools.partial(
+    video_encoder.FactorizedVideoEncoder,
+    size=SIZE,
+    frames=FRAMES,
+    resolution=SIDE,
+    patch=PATCH,
+    remat="none",
+    scan=False,
+)
+video_tower = functools.partial(video.VideoTower, encoder)
 text_tower = functools.partial(text.TextTower, SIZE, VOCABULARY, remat="none", scan=False)
 MASK = masking.BlockTube(0.35)
 SMALL = {"decoder": functools.partial(transformer_stack.Stack, 1, 8, 2, 16, remat="none")}

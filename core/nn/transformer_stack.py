@@ -178,6 +178,11 @@ class Stack(eqx.Module):
         """Width of the tokens."""
         return self.blocks.feed_norm.scale.shape[-1]
 
+    @property
+    def heads(self) -> int:
+        """Number of attention heads."""
+        return self.blocks.attention.query.w.shape[-2]
+
     def __call__(
         self,
         x: Float[Array, "b n d"],

@@ -1,13 +1,14 @@
 """Video tower: factorized space-time encoder and attention pooler."""
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from prismlab.core import errors, keys, types
 from prismlab.core.nn import pooling, transformer_stack
-from prismlab.core.towers import presets, video_encoder
+from prismlab.core.towers import video_encoder
 
 # Re-exported for users of the tower.
 FactorizedVideoEncoder = video_encoder.FactorizedVideoEncoder
@@ -18,7 +19,7 @@ class VideoTower(eqx.Module):
     """Video encoder with an optional attention pooler that returns one vector per clip.
 
     Source: VideoPrism section 2.3.1 (MAP head over all tokens). The full-attention layers before the
-    pooler, `auxiliary_layers`, are part of the public video-text release only (2 layers).
+    pooler, `auxiliary`, are part of the public video-text release only (2 layers).
     """
 
     inputs: ClassVar[tuple[str, ...]] = ("video",)  # fields of Batch that this tower reads
@@ -29,86 +30,38 @@ class VideoTower(eqx.Module):
 
     def __init__(
         self,
-        size: presets.Size,
-        frames: int,
-        resolution: int,
-        patch: int,
+        encoder: Callable[..., video_encoder.FactorizedVideoEncoder],
         *,
         pooler_heads: int | None = None,
         pooler_dim: int | None = None,
-        auxiliary_layers: int = 0,
+        auxiliary: Callable[..., transformer_stack.Stack] | None = None,
         use_pooler: bool = True,
-        atten_logit_cap: float = 50.0,
-        norm_policy: str = "pre",
-        scan: bool = True,
-        remat: str = "nothing_saveable",
-        position_std: float | None = None,
-        patch_gain: float | None = None,
-        spatial_residual_scale: float = 1.0,
-        temporal_residual_scale: float = 1.0,
-        dtype: str = "float32",
         key: PRNGKeyArray,
     ):
         """Initialize the tower.
 
         Args:
-            size: see `presets.Size`.
-            frames: length of the temporal position table, see `video_encoder.FactorizedVideoEncoder`.
-            resolution: side of a frame in pixels.
-            patch: side of a patch in pixels.
-            pooler_heads: number of heads of the pooler; size.heads if None.
-            pooler_dim: total width of the pooler's heads; 4 * size.dim if None.
-            auxiliary_layers: number of full-attention layers between encoder and pooler.
-            use_pooler: False builds the tower without pooler and auxiliary layers.
-            atten_logit_cap: see `layers.attend`.
-            norm_policy: see `transformer_stack.Block`.
-            scan: loop over layers instead of unrolling them.
-            remat: rematerialization policy, see `transformer_stack.REMAT_POLICIES`.
-            position_std: initial standard deviation of both position tables; None means LeCun normal.
-            patch_gain: see `video_encoder.FactorizedVideoEncoder`.
-            spatial_residual_scale: initial factor on the residual branches of spatial layers.
-            temporal_residual_scale: initial factor on the residual branches of temporal layers.
-            dtype: dtype of activations.
+            encoder: constructor of the encoder (`@video_encoder.FactorizedVideoEncoder`), called with `key`.
+            pooler_heads: number of heads of the pooler; those of the encoder if None.
+            pooler_dim: total width of the pooler's heads; 4 times the encoder's width if None.
+            auxiliary: constructor of the full-attention layers between encoder and pooler, called with `key`;
+                None for no such layers.
+            use_pooler: False builds the tower without pooler.
             key: a typed JAX key.
+
+        Raises:
+            UserError: for auxiliary layers without a pooler.
         """
-        shared: dict[str, Any] = {
-            "atten_logit_cap": atten_logit_cap,
-            "norm_policy": norm_policy,
-            "scan": scan,
-            "remat": remat,
-        }
-        self.encoder = video_encoder.FactorizedVideoEncoder(
-            size,
-            frames,
-            resolution,
-            patch,
-            **shared,
-            position_std=position_std,
-            patch_gain=patch_gain,
-            spatial_residual_scale=spatial_residual_scale,
-            temporal_residual_scale=temporal_residual_scale,
-            dtype=dtype,
-            key=keys.fold(key, "encoder"),
-        )
-        self.auxiliary = None
-        self.pooler = None
-        if auxiliary_layers and not use_pooler:
+        if auxiliary is not None and not use_pooler:
             raise errors.UserError(
-                "auxiliary_layers require a pooler; set use_pooler=True or auxiliary_layers=0."
+                "auxiliary layers require a pooler; set use_pooler=True or auxiliary=None."
             )
-        if auxiliary_layers:
-            self.auxiliary = transformer_stack.Stack(
-                auxiliary_layers,
-                size.dim,
-                size.heads,
-                size.mlp_dim,
-                **shared,
-                key=keys.fold(key, "auxiliary"),
-            )
+        self.encoder = encoder(key=keys.fold(key, "encoder"))
+        self.auxiliary = None if auxiliary is None else auxiliary(key=keys.fold(key, "auxiliary"))
+        self.pooler = None
         if use_pooler:
-            self.pooler = pooling.AttentionPooler(
-                size.dim, pooler_heads or size.heads, pooler_dim, key=keys.fold(key, "pooler")
-            )
+            heads = pooler_heads or self.encoder.spatial.heads
+            self.pooler = pooling.AttentionPooler(self.dim, heads, pooler_dim, key=keys.fold(key, "pooler"))
 
     @property
     def dim(self) -> int:

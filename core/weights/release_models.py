@@ -1,5 +1,6 @@
 """Public VideoPrism models as Equinox modules: build one from a configuration, and the reverse."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ import equinox as eqx
 from jaxtyping import PRNGKeyArray
 
 from prismlab.core import keys
-from prismlab.core.nn import layers
+from prismlab.core.nn import layers, transformer_stack
 from prismlab.core.towers import presets, text, video, video_encoder
 from prismlab.core.weights import release_config
 
@@ -50,21 +51,37 @@ def build(
     )
     shared = {"atten_logit_cap": full["atten_logit_cap"], "scan": full["scan"], "dtype": dtype}
     shared |= {"remat": remat}
-    place = (size, frames, side * full["patch_size"], full["patch_size"])
     policy = full["norm_policy"]
     video_key = keys.fold(key, "video")
+    encoder = functools.partial(
+        video_encoder.FactorizedVideoEncoder,
+        size,
+        frames,
+        side * full["patch_size"],
+        full["patch_size"],
+        **shared,
+    )
     if kind == "video_encoder":
-        return video_encoder.FactorizedVideoEncoder(*place, norm_policy=policy, **shared, key=video_key)
+        return encoder(norm_policy=policy, key=video_key)
     if kind == "video_classifier":
-        tower = video.VideoTower(*place, norm_policy=policy, pooler_dim=size.dim, **shared, key=video_key)
+        make = functools.partial(encoder, norm_policy=policy)
         return VideoClassifier(
-            tower, layers.Linear(size.dim, full["num_classes"], key=keys.fold(key, "projection"))
+            video.VideoTower(make, pooler_dim=size.dim, key=video_key),
+            layers.Linear(size.dim, full["num_classes"], key=keys.fold(key, "projection")),
+        )
+    auxiliary = None
+    if full["num_auxiliary_layers"]:
+        auxiliary = functools.partial(
+            transformer_stack.Stack,
+            full["num_auxiliary_layers"],
+            size.dim,
+            size.heads,
+            size.mlp_dim,
+            **{name: shared[name] for name in ("atten_logit_cap", "scan", "remat")},
         )
     text_tower: Any = text.TextTower if full["text_sines"] == "release" else text.EvenSinesTextTower
     return VideoText(
-        video.VideoTower(
-            *place, auxiliary_layers=full["num_auxiliary_layers"], norm_policy="pre", **shared, key=video_key
-        ),
+        video.VideoTower(encoder, auxiliary=auxiliary, key=video_key),
         text_tower(
             size,
             full["vocabulary_size"],

@@ -8,6 +8,7 @@ width and clip keep it short on a CPU: a layer's cost, not their number, decides
 
 import argparse
 import dataclasses
+import functools
 import statistics
 import time
 
@@ -16,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import rich.table
 
-from prismlab.core.towers import presets, video
+from prismlab.core.towers import presets, video, video_encoder
 from prismlab.core.train import masking
 from prismlab.experiments import console
 
@@ -39,15 +40,16 @@ def main() -> None:
         spatial_layers=options.spatial_layers,
         temporal_layers=options.temporal_layers,
     )
-    tower = video.VideoTower(
+    encoder = functools.partial(
+        video_encoder.FactorizedVideoEncoder,
         size,
         options.frames,
         options.resolution,
         options.patch,
         scan=False,
         remat="none",
-        key=jax.random.key(0),
     )
+    tower = video.VideoTower(encoder, key=jax.random.key(0))
     moving, still = eqx.partition(tower, eqx.is_inexact_array)
     clips = jax.random.uniform(
         jax.random.key(1), (options.batch, options.frames, options.resolution, options.resolution, 3)

@@ -65,7 +65,8 @@ def check_shapes(stage: recipe.Stage, built: learner.Learner) -> None:
         wanted, given = getattr(tower, field), getattr(stage.data, field)
         if wanted != given:
             raise errors.UserError(
-                f"video.VideoTower.{field}={wanted} but loader.Line.{field}={given}; set both to the same"
+                f"video_encoder.FactorizedVideoEncoder.{field}={wanted} but loader.Line.{field}={given}; "
+                "set both to the same"
             )
     if "text" in built.towers and built.towers["text"].vocabulary < stage.data.tokenizer.vocabulary:
         raise errors.UserError(

@@ -59,11 +59,7 @@ def tower_of(model: released.Model) -> video.VideoTower:
     """Return a model's video tower; a bare encoder becomes a tower without a pooler."""
     if not isinstance(model, video_encoder.FactorizedVideoEncoder):
         return model.video
-    # VideoTower draws what it holds; here it only has to hold what is there.
-    tower = object.__new__(video.VideoTower)
-    for name, part in {"encoder": model, "auxiliary": None, "pooler": None}.items():
-        object.__setattr__(tower, name, part)
-    return tower
+    return video.VideoTower(lambda key: model, use_pooler=False, key=keys.seeded(0))
 
 
 def towers_of(model: released.Model) -> dict[str, Any]:

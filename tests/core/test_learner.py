@@ -164,7 +164,7 @@ def test_a_wrong_hyperparameter_names_its_objective():
 
 
 def test_a_teacher_that_sees_other_tokens_is_refused():
-    other = video.VideoTower(tiny.SIZE, 4, tiny.SIDE, tiny.PATCH, key=KEY)
+    other = video.VideoTower(functools.partial(tiny.encoder, frames=4), key=KEY)
     with pytest.raises(errors.UserError, match="the teacher has 4 frames of 16 patches, the student 2 of 16"):
         learner.build({"video": tiny.video_tower}, tiny.STAGE2, {"video": other}, key=KEY)
 

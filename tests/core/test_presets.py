@@ -1,10 +1,13 @@
 """The sizes hold the published numbers of parameters."""
 
+import functools
+
 import equinox as eqx
 import jax
 import pytest
 
-from prismlab.core.towers import presets, text, video
+from prismlab.core.nn import transformer_stack
+from prismlab.core.towers import presets, text, video, video_encoder
 
 
 def _count(make) -> int:
@@ -36,7 +39,9 @@ def test_video_text_model_has_the_published_number_of_parameters(size, frames, p
     key = jax.random.key(0)
 
     def make():
-        tower = video.VideoTower(size, frames, 288, 18, auxiliary_layers=2, key=key)
+        encoder = functools.partial(video_encoder.FactorizedVideoEncoder, size, frames, 288, 18)
+        layers = functools.partial(transformer_stack.Stack, 2, size.dim, size.heads, size.mlp_dim)
+        tower = video.VideoTower(encoder, auxiliary=layers, key=key)
         return tower, text.TextTower(size, 32_000, norm_policy=policy, key=key)
 
     assert _count(make) == wanted

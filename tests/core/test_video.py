@@ -1,19 +1,25 @@
 """The tower is the encoder plus, if asked, a head over its tokens."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from prismlab.core import errors
-from prismlab.core.towers import presets, video
+from prismlab.core.nn import transformer_stack
+from prismlab.core.towers import presets, video, video_encoder
 
 SIZE = presets.Size(dim=8, heads=2, mlp_dim=16, spatial_layers=1, temporal_layers=1, text_layers=1)
 CLIPS = jax.random.uniform(jax.random.key(5), (2, 3, 8, 8, 3))
 
+ENCODER = functools.partial(video_encoder.FactorizedVideoEncoder, SIZE, 3, 8, 4)
+AUXILIARY = functools.partial(transformer_stack.Stack, 1, SIZE.dim, SIZE.heads, SIZE.mlp_dim)
+
 
 def _tower(**options):
-    return video.VideoTower(SIZE, 3, 8, 4, key=jax.random.key(0), **options)
+    return video.VideoTower(ENCODER, key=jax.random.key(0), **options)
 
 
 def test_sizes_are_told():
@@ -23,7 +29,7 @@ def test_sizes_are_told():
 
 @pytest.mark.parametrize("auxiliary", [0, 1])
 def test_pooled_comes_from_the_visible_tokens(auxiliary):
-    tower = _tower(auxiliary_layers=auxiliary)
+    tower = _tower(auxiliary=AUXILIARY if auxiliary else None)
     place = jnp.array([[0, 2, 5], [1, 4, 11]])
     got = tower(CLIPS, place)
     x = tower.encoder(CLIPS, place).x
@@ -34,7 +40,7 @@ def test_pooled_comes_from_the_visible_tokens(auxiliary):
 
 
 def test_parts_do_not_move_each_others_weights():
-    full, bare = _tower(auxiliary_layers=1), _tower(use_pooler=False)
+    full, bare = _tower(auxiliary=AUXILIARY), _tower(use_pooler=False)
     for a, b in zip(jax.tree.leaves(full.encoder), jax.tree.leaves(bare.encoder)):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(full.pooler.query, _tower().pooler.query)
@@ -45,8 +51,8 @@ def test_without_a_pooler_nothing_is_pooled():
     assert bare(CLIPS).pooled is None
     with pytest.raises(errors.UserError, match="use_pooler=True"):
         bare.pool(jnp.zeros((1, 2, 8)))
-    with pytest.raises(errors.UserError, match="auxiliary_layers=0"):
-        _tower(use_pooler=False, auxiliary_layers=1)
+    with pytest.raises(errors.UserError, match="auxiliary=None"):
+        _tower(use_pooler=False, auxiliary=AUXILIARY)
 
 
 def test_leaves_read_well():

@@ -1,6 +1,7 @@
 """Adaptation: what starts as the released model, what moves, and that it learns."""
 
 import dataclasses
+import functools
 
 import cli
 import equinox as eqx
@@ -12,7 +13,7 @@ import tiny
 
 from prismlab.core import errors, keys, trees
 from prismlab.core.nn import layers
-from prismlab.core.towers import presets, video
+from prismlab.core.towers import presets, video, video_encoder
 from prismlab.core.train import optim
 from prismlab.data.loader import source
 from prismlab.data.records import record
@@ -20,9 +21,10 @@ from prismlab.data.world import world
 from prismlab.experiments.tasks import adapter, finetune, mixup, mlap, tuning
 
 SIZE = presets.Size(dim=8, heads=2, mlp_dim=8, spatial_layers=2, temporal_layers=2, text_layers=1)
-TOWER = video.VideoTower(
-    SIZE, 2, 8, 4, remat="none", scan=True, use_pooler=False, position_std=1.0, key=jax.random.key(1)
+ENCODER = functools.partial(
+    video_encoder.FactorizedVideoEncoder, SIZE, 2, 8, 4, remat="none", scan=True, position_std=1.0
 )
+TOWER = video.VideoTower(ENCODER, use_pooler=False, key=jax.random.key(1))
 CLIPS = np.random.default_rng(0).integers(0, 255, (6, 2, 8, 8, 3), np.uint8)
 FLOATS = jnp.asarray(CLIPS, jnp.float32) / 255.0
 SETUP = tuning.Setup(

@@ -114,7 +114,7 @@ def test_a_clip_shorter_than_asked(own, tmp_path):
 
 
 def test_a_frame_size_that_the_patch_does_not_divide(tmp_path):
-    cli.one_fault(call(cli.TINY, tmp_path / "w", "video.VideoTower.patch=5"), "16", "5")
+    cli.one_fault(call(cli.TINY, tmp_path / "w", "video_encoder.FactorizedVideoEncoder.patch=5"), "16", "5")
 
 
 def test_a_batch_that_the_devices_do_not_divide(tmp_path):

@@ -1,6 +1,7 @@
 """Addresses decide what is shared; a work directory belongs to one configuration and one process."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 import shutil
@@ -119,8 +120,11 @@ def test_a_parent_of_another_shape_is_refused(parent, tmp_path):
 
 
 def _wider(tower):
-    size = dataclasses.replace(tower.keywords["size"], mlp_dim=16)
-    return type(tower)(tower.func, **{**tower.keywords, "size": size})
+    parts = tower.keywords
+    name, home = ("encoder", parts["encoder"].keywords) if "encoder" in parts else ("size", parts)
+    size = dataclasses.replace(home["size"], mlp_dim=16)
+    changed = functools.partial(parts["encoder"], size=size) if name == "encoder" else size
+    return functools.partial(tower, **{name: changed})
 
 
 def hold(workdir: pathlib.Path, root, text: str = "text"):

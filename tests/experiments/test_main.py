@@ -70,8 +70,8 @@ def test_check_names_every_fault_on_a_line_of_its_own():
     ("binding", "told"),
     [
         ("recipe.Stage.batch_size=0", "batch_size must be at least 1"),
-        ("video.VideoTower.patch=5", "patch"),
-        ("video.VideoTower.frames=3", "frames"),
+        ("video_encoder.FactorizedVideoEncoder.patch=5", "patch"),
+        ("video_encoder.FactorizedVideoEncoder.frames=3", "frames"),
         ("text.TextTower.vocabulary=32", "tokenizer.Tokenizer.vocabulary=64"),
         ("presets.Size.dim=7", ""),
         ("stage2/recipe.Stage.teacher=None", "teacher"),
