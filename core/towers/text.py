@@ -8,10 +8,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from prismlab.core import keys, types
+from prismlab.core import errors, keys, types
 from prismlab.core.nn import layers, positions, transformer_stack
 from prismlab.core.parallel import mesh
 from prismlab.core.towers import presets
+
+WAVELENGTHS = ("release", "transformers")
 
 
 class TextTower(eqx.Module):
@@ -27,6 +29,7 @@ class TextTower(eqx.Module):
     transformer: transformer_stack.Stack
     norm: layers.LayerNorm
     causal: bool = eqx.field(static=True)
+    wavelengths: str = eqx.field(static=True)
     dtype: str = eqx.field(static=True)
 
     def __init__(
@@ -37,6 +40,7 @@ class TextTower(eqx.Module):
         atten_logit_cap: float = 50.0,
         norm_policy: str = "pre",
         causal: bool = True,
+        wavelengths: str = "release",
         scan: bool = True,
         remat: str = "nothing_saveable",
         dtype: str = "float32",
@@ -50,11 +54,21 @@ class TextTower(eqx.Module):
             atten_logit_cap: see `layers.attend`.
             norm_policy: "pre"; giant uses "primer_hybrid" (see `transformer_stack.Block`).
             causal: use causal attention.
+            wavelengths: position wavelengths, "release" or "transformers". The released weights were trained
+                with the former; files that contain the positions of transformers (modeling_videoprism.py, a
+                stored buffer there) give slightly different embeddings.
             scan: loop over layers instead of unrolling them.
             remat: rematerialization policy, see `transformer_stack.REMAT_POLICIES`.
             dtype: dtype of activations, "float32" or "bfloat16"; parameters stay float32.
             key: a typed JAX key.
+
+        Raises:
+            UserError: for unknown wavelengths.
         """
+        if wavelengths not in WAVELENGTHS:
+            raise errors.UserError(
+                f"wavelengths must be one of {', '.join(WAVELENGTHS)}; got {wavelengths!r}."
+            )
         std = 1.0 / math.sqrt(size.dim)
         self.token_table = std * jax.random.normal(keys.fold(key, "token_table"), (vocabulary, size.dim))
         self.class_token = std * jax.random.normal(keys.fold(key, "class_token"), (1, 1, size.dim))
@@ -72,6 +86,7 @@ class TextTower(eqx.Module):
         )
         self.norm = layers.LayerNorm(size.dim)
         self.causal = causal
+        self.wavelengths = wavelengths
         self.dtype = dtype
 
     @property
@@ -86,7 +101,7 @@ class TextTower(eqx.Module):
 
     def sines(self, length: int) -> Float[Array, "length d"]:
         """Return the sinusoidal embeddings of the first `length` positions."""
-        return positions.sinusoids(length, self.dim)
+        return positions.sinusoids(length, self.dim, last_included=self.wavelengths == "release")
 
     def __call__(self, text_ids: Int[Array, "b l"], text_paddings: Float[Array, "b l"]) -> types.Encoded:
         """Encode captions.
@@ -112,17 +127,3 @@ class TextTower(eqx.Module):
             allowed = allowed & allowed.swapaxes(-1, -2) & before
         x = self.norm(self.transformer(x, paddings, allowed=allowed))
         return types.Encoded(tokens=None, pooled=x[:, -1])
-
-
-class EvenSinesTextTower(TextTower):
-    """Text tower with the position wavelengths of Hugging Face transformers; otherwise equal to TextTower.
-
-    The released weights were trained with the wavelengths of `TextTower`, so the embeddings differ
-    slightly. `released.load` uses this class for files that contain the positions of transformers.
-
-    Source: transformers, modeling_videoprism.py (the positions are a stored buffer there).
-    """
-
-    def sines(self, length: int) -> Float[Array, "length d"]:
-        """Return the sinusoidal embeddings of the first `length` positions."""
-        return positions.sinusoids(length, self.dim, last_included=False)

@@ -79,14 +79,14 @@ def build(
             size.mlp_dim,
             **{name: shared[name] for name in ("atten_logit_cap", "scan", "remat")},
         )
-    text_tower: Any = text.TextTower if full["text_sines"] == "release" else text.EvenSinesTextTower
     return VideoText(
         video.VideoTower(encoder, auxiliary=auxiliary, key=video_key),
-        text_tower(
+        text.TextTower(
             size,
             full["vocabulary_size"],
             norm_policy=policy,
             causal=full["enable_causal_atten"],
+            wavelengths=full["text_sines"],
             **shared,
             key=keys.fold(key, "text"),
         ),
@@ -130,6 +130,6 @@ def describe(model: Model) -> dict[str, Any]:
             "num_auxiliary_layers": 0 if auxiliary is None else auxiliary.count,
             "norm_policy": spoken.transformer.blocks.norm_policy,
             "enable_causal_atten": spoken.causal,
-            "text_sines": "transformers" if isinstance(spoken, text.EvenSinesTextTower) else "release",
+            "text_sines": spoken.wavelengths,
         }
     return config

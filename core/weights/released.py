@@ -66,7 +66,7 @@ def load(
 
     Returns:
         The model, with all parameters from the file. If a .safetensors contains the text positions of
-        transformers, which differ slightly from the release's, the text tower is an EvenSinesTextTower
+        transformers, which differ slightly from the release's, the text tower uses those
         and matches transformers.
 
     Raises:

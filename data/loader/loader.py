@@ -58,7 +58,7 @@ class Line:
     weights: Mapping[str, float] | None = None
     frames: int = 8
     resolution: int = 288
-    crop: sampling.Crop = dataclasses.field(default_factory=sampling.Crop)
+    crop: sampling.Crop | sampling.ResizedCrop = dataclasses.field(default_factory=sampling.Crop)
     threads: int = 2
     workers: int = 0
     prefetch: int = 4

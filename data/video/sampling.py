@@ -138,7 +138,7 @@ class Crop:
 
 
 @dataclasses.dataclass(frozen=True)
-class ResizedCrop(Crop):
+class ResizedCrop:
     """Random resized crop: random area and aspect ratio, resized to a square; the same for all frames.
 
     Args:
@@ -151,11 +151,9 @@ class ResizedCrop(Crop):
 
     area: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: bool = False
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.least != 1.0:
-            raise ValueError("expected least of 1.0 in ResizedCrop; set area instead")
         if not 0 < self.area[0] <= self.area[1] <= 1:
             raise ValueError(f"expected area as two ascending fractions in (0, 1], got {self.area}")
         if not 0 < self.ratio[0] <= self.ratio[1]:
@@ -175,6 +173,24 @@ class ResizedCrop(Crop):
                 return top, left, high_side, wide_side, mirrored
         side = min(height, width)
         return (height - side) // 2, (width - side) // 2, side, side, mirrored
+
+    def cut(
+        self, video: UInt8[np.ndarray, "t h w 3"], box: Box, resolution: int
+    ) -> UInt8[np.ndarray, "t r r 3"]:
+        """Crop and resize a clip; see `cut`."""
+        return cut(video, box, resolution)
+
+    def __call__(
+        self, video: UInt8[np.ndarray, "t h w 3"], resolution: int, rng: np.random.Generator
+    ) -> UInt8[np.ndarray, "t r r 3"]:
+        """Return the randomly cropped, resized and possibly flipped clip.
+
+        Args:
+            video: uint8 [t, h, w, 3].
+            resolution: height and width of the result in pixels.
+            rng: random generator of this example.
+        """
+        return cut(video, self.box(video.shape[1], video.shape[2], rng), resolution)
 
 
 def cut(video: UInt8[np.ndarray, "t h w 3"], box: Box, resolution: int) -> UInt8[np.ndarray, "t r r 3"]:
