@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PRISMLAB_CACHE ?= $(CURDIR)/runs/cache
 
-.PHONY: ablation smoke reproduce test test-slow test-tpu lint lock bench bench-encoder bench-data bench-step \
+.PHONY: ablation smoke reproduce test test-slow test-tpu lint lock graph bench bench-encoder bench-data bench-step \
 	bench-checkpoint clean
 
 ablation: .venv/installed  ## the main job: rendered videos -> both stages -> table and report
@@ -30,6 +30,9 @@ lint: .venv/installed  ## style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+graph: .venv/installed  ## the import graph between rooms, as in WORKSPACE.md
+	@$(BIN)/python -m prismlab.experiments.bench.import_graph
 
 bench: .venv/installed  ## speed and memory, as ratios in one run
 	$(BIN)/python -m prismlab.experiments.bench.step_cost

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from prismlab.experiments.bench import import_graph
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 ROOMS = ("core", "objectives", "data", "experiments")
 # What core holds for rooms that must not start jax.
@@ -149,6 +151,10 @@ def test_no_module_imports_itself_through_others():
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_the_picture_in_the_map_is_current():
+    assert import_graph.text() in (ROOT / "WORKSPACE.md").read_text(), "run `make graph`, copy its output"
 
 
 def test_every_module_imports_alone():
