@@ -1,8 +1,8 @@
 """Print the import graph between rooms, lowest level first: `make graph`.
 
-Each line is a room and the rooms that its files import; an import that also follows through another room of the
-line is left out. A room stands one level above the highest room that it imports, so every arrow points to a lower
-level. WORKSPACE.md holds the output and a test keeps it current.
+Each line is a room and the rooms that its files import; an import that also follows through another room
+of the line is left out. A room stands one level above the highest room that it imports, so every arrow points
+to a lower level. WORKSPACE.md holds the output and a test keeps it current.
 """
 
 import ast
