@@ -1,1 +1,1 @@
-"""Strict gin: parse files, resolve bindings and report every fault with its line."""
+"""Strict gin: parse files, resolve bindings and report every error with its line."""

@@ -1,6 +1,6 @@
-"""What a gin file says, once read: references, macros, bindings and where each of them stands.
+"""Parsed gin files: references, macros and bindings, each with its file and line.
 
-Nothing is built here. `parse` fills a `Sheet`, `reach` asks which of its bindings matter, `resolve` builds
+Nothing is built here. `parse` fills a `Sheet`, `unused` finds the bindings without effect, `resolve` builds
 the Python objects. A binding keeps its whole history, since a later file may override an earlier one.
 """
 
@@ -24,7 +24,7 @@ class Target:
     Args:
         call: the class or function itself.
         module: dotted name of the module in which the file found it.
-        path: dotted attributes that lead from that module to it.
+        path: dotted attribute path within that module.
     """
 
     call: Callable
@@ -33,32 +33,32 @@ class Target:
 
     @property
     def name(self) -> str:
-        """One name for one object, however a file spells it."""
+        """Canonical name of the object, however a file spells it."""
         module = getattr(self.call, "__module__", None) or self.module
         return f"{module}.{getattr(self.call, '__qualname__', self.path)}"
 
     @property
     def parameters(self) -> dict[str, inspect.Parameter]:
-        """Parameters that can be given by name; `**kwargs` is no invitation to unknown names."""
+        """Parameters that can be passed by name, excluding `**kwargs`."""
         kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         try:
             signature = inspect.signature(self.call)
-        except (TypeError, ValueError):  # some builtins tell nothing about themselves
+        except (TypeError, ValueError):  # some builtins have no signature
             return {}
         return {name: each for name, each in signature.parameters.items() if each.kind in kinds}
 
     @property
     def annotations(self) -> dict[str, Any]:
-        """Resolved annotations of the parameters; empty where Python cannot resolve them."""
+        """Resolved annotations of the parameters; empty if Python cannot resolve them."""
         described = self.call.__init__ if inspect.isclass(self.call) else self.call  # type: ignore[misc]
         try:
             return typing.get_type_hints(described)
-        except Exception:  # a forward name of an optional import: the value is then left to the class
+        except Exception:  # a forward reference to an optional import: the class has to check
             return {}
 
 
 def supplied_by_code(parameter: inspect.Parameter) -> bool:
-    """Tell whether code passes this parameter later (`key`, `dims`: keyword-only, without a default)."""
+    """Return True if code passes this parameter later (`key`, `dims`: keyword-only, without a default)."""
     return (
         parameter.name in CODE_SUPPLIED
         and parameter.kind is inspect.Parameter.KEYWORD_ONLY
@@ -68,7 +68,7 @@ def supplied_by_code(parameter: inspect.Parameter) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """`@scope/module.Name` or, evaluated, `@scope/module.Name()`; target is None when it is unknown."""
+    """`@scope/module.Name` or, evaluated, `@scope/module.Name()`; target is None if it is unknown."""
 
     scope: tuple[str, ...]
     shown: str
@@ -87,7 +87,7 @@ class Macro:
 
 @dataclasses.dataclass(eq=False)
 class Source:
-    """One file, or the command line; rank counts in the order in which sources are finished."""
+    """One file, or the command line; rank is the order in which reading of sources finished."""
 
     name: str
     rank: int | None = None
@@ -96,16 +96,16 @@ class Source:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Entry:
-    """One binding as it was written.
+    """One binding as written.
 
     Args:
         scope: scope names, outermost first.
-        target: what is bound, or None for a macro.
+        target: class or function whose parameter is bound, or None for a macro.
         name: parameter, or the name of the macro.
-        value: parsed value, in which `Reference` and `Macro` stand for themselves.
-        shown: left side as written.
+        value: parsed value, with `Reference` and `Macro` objects unresolved.
+        shown: left-hand side as written.
         place: file:line.
-        source: file or command line that says it.
+        source: file or command line that contains it.
     """
 
     scope: tuple[str, ...]
@@ -118,28 +118,28 @@ class Entry:
 
     @property
     def key(self) -> Key:
-        """What is bound, whatever its spelling."""
+        """Identity of the bound parameter or macro, independent of spelling."""
         return (self.scope, self.target.name if self.target else "", self.name)
 
     @property
     def rank(self) -> int:
-        """Rank of the source; asked only after everything was read."""
+        """Rank of the source; only valid after everything was read."""
         assert self.source.rank is not None
         return self.source.rank
 
 
 class Faults:
-    """Faults found so far, one line each, no line twice."""
+    """Collected errors, one line each, without duplicates."""
 
     def __init__(self) -> None:
         self.lines: dict[str, str] = {}
 
     def add(self, place: str, message: str) -> None:
-        """Note one fault as `place: message` on one line."""
+        """Add one error as `place: message` on one line."""
         self.lines[f"{place}: {' '.join(message.split())}"] = place
 
     def text(self) -> str:
-        """Return all faults, files in the order of their first fault and lines from top to bottom."""
+        """Return all errors, files in the order of their first error, lines from top to bottom."""
         split = {line: place.rpartition(":") for line, place in self.lines.items()}
         files = list(dict.fromkeys(file for file, _, _ in split.values()))
 
@@ -153,7 +153,7 @@ class Faults:
 class Sheet:
     """All bindings of a file, its includes and the command line.
 
-    `complete` turns False once something had to be dropped; then nobody can say what is unused.
+    `complete` becomes False once something was dropped; unused bindings cannot be determined then.
     """
 
     def __init__(self) -> None:
@@ -176,7 +176,7 @@ class Sheet:
         return [name for _, target, name in self.history if not target]
 
     def bound(self, target: Target, scope: tuple[str, ...]) -> dict[str, Entry]:
-        """Return the binding that holds for each argument: a longer scope wins over its prefixes."""
+        """Return the active binding of each argument: a longer scope overrides its prefixes."""
         found = {}
         for length in range(len(scope) + 1):
             for entries in self.of(target, scope[:length]):
@@ -184,7 +184,7 @@ class Sheet:
         return found
 
     def of(self, target: Target, scope: tuple[str, ...]) -> Iterator[list[Entry]]:
-        """Yield the history of each argument bound for a target in exactly this scope."""
+        """Yield the history of each argument bound to a target in exactly this scope."""
         for (where, name, _), entries in self.history.items():
             if where == scope and name == target.name:
                 yield entries
@@ -204,10 +204,7 @@ def parts(value: Any) -> Iterator[Reference | Macro]:
 
 
 def meant(word: str, known: Iterable[str]) -> str:
-    """Return `; did you mean 'x'?` for the nearest known word, or nothing.
-
-    Case is forgiven: without that, a word in capitals is near to nothing.
-    """
+    """Return `; did you mean 'x'?` for the closest known word, ignoring case, or an empty string."""
     spelled = {each.lower(): each for each in known if each != word}
     near = difflib.get_close_matches(word.lower(), spelled, n=1, cutoff=0.6)
     return f"; did you mean '{spelled[near[0]]}'?" if near else ""

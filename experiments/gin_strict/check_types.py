@@ -1,4 +1,4 @@
-"""Does a configured value fit an annotation? Only what is clearly wrong is refused."""
+"""Check configured values against type annotations; only clear mismatches are refused."""
 
 import collections.abc
 import inspect
@@ -6,12 +6,12 @@ import types
 import typing
 from typing import Any
 
-# Types of these packages have rules of their own (dtypes, array-likes): left to the constructor.
+# Types of these packages have their own conversion rules (dtypes, array-likes): the constructor checks them.
 _OTHERS = ("jax", "jaxlib", "jaxtyping", "numpy")
 
 
 class Mismatch(Exception):
-    """Says what came."""
+    """A value does not match its annotation; the message describes the value."""
 
 
 def fit(value: Any, hint: Any) -> Any:
@@ -22,10 +22,10 @@ def fit(value: Any, hint: Any) -> Any:
         hint: annotation; anything this function does not know is accepted.
 
     Returns:
-        The value; whole numbers given for a float become floats, so that 1 and 1.0 are one experiment.
+        The value; an int for a float annotation becomes a float, so that 1 and 1.0 are the same experiment.
 
     Raises:
-        Mismatch: saying what came.
+        Mismatch: the value does not match.
     """
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if hint is None or hint is type(None):
@@ -67,7 +67,7 @@ def _want(value: Any, good: bool) -> Any:
 
 
 def _union(value: Any, members: tuple) -> Any:
-    # An exact type first: int | float keeps a whole number whole.
+    # Try the exact type first: int | float keeps an int.
     for member in sorted(members, key=lambda each: type(value) is not each):
         try:
             return fit(value, member)
@@ -96,7 +96,7 @@ def _instance(value: Any, hint: Any) -> Any:
 
 
 def came(value: Any) -> str:
-    """Describe a value that came: its text, and its type."""
+    """Describe a value by its repr and type."""
     if hasattr(value, "func") and hasattr(value, "keywords"):
         return f"{words(value.func)} itself, not an instance (write it with ())"
     kind = type(value).__name__
@@ -107,7 +107,7 @@ def came(value: Any) -> str:
 
 
 def words(hint: Any) -> str:
-    """Name an annotation briefly."""
+    """Return a short name of an annotation."""
     return (
         hint.__name__
         if inspect.isclass(hint) and not typing.get_args(hint)

@@ -1,4 +1,4 @@
-"""One flat gin file that says what several files and a command line said together."""
+"""Merge several gin files and a command line into one equivalent flat gin file."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,10 +7,10 @@ from prismlab.experiments.gin_strict import binding_table
 
 
 def flat(entries: Iterable[binding_table.Entry]) -> str:
-    """Write bindings as gin.
+    """Return bindings as gin text.
 
     Args:
-        entries: the bindings that count.
+        entries: the active bindings.
 
     Returns:
         Imports, macros and bindings, sorted; loading it gives the same objects.
@@ -23,7 +23,7 @@ def flat(entries: Iterable[binding_table.Entry]) -> str:
             for part in binding_table.parts(entry.value)
             if isinstance(part, binding_table.Reference) and part.target
         ]
-    # One module for each object, however many files spell it.
+    # Spell each object one way, even if files import it from different modules.
     spelled: dict[str, binding_table.Target] = {}
     for target in sorted(targets, key=lambda each: (each.module, each.path)):
         spelled.setdefault(target.name, target)
@@ -47,7 +47,7 @@ def _imports(modules: set[str]) -> tuple[dict[str, str], list[str]]:
     lines = []
     for module in sorted(modules):
         parent, _, last = module.rpartition(".")
-        # `gin` is a name of gin's own; two modules may end in the same word.
+        # `gin` is a reserved name; two modules may have the same last name.
         alias = module.replace(".", "_") + "_" if last in aliases.values() or last == "gin" else last
         aliases[module] = alias
         line = f"from {parent} import {last}" if parent else f"import {last}"

@@ -1,4 +1,4 @@
-"""The names that a gin file has imported, and what they lead to."""
+"""Imports of a gin file, and lookup of the classes and functions it names."""
 
 import importlib
 import pkgutil
@@ -10,7 +10,7 @@ from prismlab.experiments.gin_strict import binding_table, old_names
 
 
 class Table:
-    """Imports of one file, by the name they are bound to."""
+    """Imports of one file, by bound name."""
 
     def __init__(self) -> None:
         self.modules: dict[str, types.ModuleType] = {}
@@ -21,7 +21,7 @@ class Table:
 
     @staticmethod
     def union(tables: Iterable["Table"]) -> "Table":
-        """Join the imports of several files; the first file decides on a name that two of them use."""
+        """Merge the imports of several files; for a name that two of them use, the first file wins."""
         joined = Table()
         for table in tables:
             for name, module in table.modules.items():
@@ -42,22 +42,22 @@ class Table:
             statement: gin's ImportStatement.
 
         Returns:
-            What is wrong, or an empty text.
+            An error message, or an empty string.
         """
         module, name = statement.module, statement.bound_name()
         if module.startswith("__gin__."):
             if module != "__gin__.dynamic_registration":
-                return f"wanted `from __gin__ import dynamic_registration`, got `{statement.format()}`"
+                return f"expected `from __gin__ import dynamic_registration`, got `{statement.format()}`"
             self.dynamic = True
             return ""
         if not self.dynamic:
-            self.dynamic = True  # said once
-            return "wanted `from __gin__ import dynamic_registration` above the first import"
+            self.dynamic = True  # reported once
+            return "expected `from __gin__ import dynamic_registration` above the first import"
         if name == "gin":
-            return "the name gin is taken; import it `as` something else"
+            return "the name gin is reserved; import the module `as` another name"
         try:
             found = importlib.import_module(module)
-        except Exception as error:  # a user's module may fail in any way, and all of it is one line here
+        except Exception as error:  # a user's module may raise anything; report it as one line
             self.broken.add(name)
             return why(module, error)
         whole = statement.is_from or statement.alias
@@ -66,24 +66,24 @@ class Table:
         return ""
 
     def find(self, selector: str) -> binding_table.Target | str:
-        """Follow a selector.
+        """Look up a selector.
 
         Args:
             selector: for example `video.VideoTower`.
 
         Returns:
-            The class or function; or a sentence saying what is wrong; or an empty text when the import was
-            already reported.
+            The class or function; or an error message; or an empty string if the failed import was already
+            reported.
         """
         first, *rest = selector.split(".")
         if first in self.broken:
             return ""
         if first == "gin":
-            return f"{selector} is not needed here: a macro used twice is one shared object already"
+            return f"{selector} is not needed here: a macro used twice is already one shared object"
         if first in self.ambiguous:
-            return f"the name '{first}' is two modules in the included files; import it in your own file"
+            return f"'{first}' refers to two modules in the included files; import it in your own file"
         if first not in self.modules:
-            return f"'{first}' is not imported in this file (wanted for {selector}){self._meant(selector)}"
+            return f"'{first}' is not imported in this file (needed for {selector}){self._meant(selector)}"
         module: types.ModuleType = self.modules[first]
         thing, attributes = module, []
         for name in rest:
@@ -95,7 +95,7 @@ class Table:
                 module, attributes = thing, []
         if isinstance(thing, types.ModuleType) or not callable(thing):
             kind = "module" if isinstance(thing, types.ModuleType) else type(thing).__name__
-            return f"wanted a class or function, {selector} is a {kind}{self._meant(selector)}"
+            return f"expected a class or function, but {selector} is a {kind}{self._meant(selector)}"
         return binding_table.Target(thing, module.__name__, ".".join(attributes))
 
     def _meant(self, selector: str) -> str:
@@ -106,14 +106,14 @@ class Table:
                 for part in path.split(".")[1:]:
                     module = getattr(module, part)
                 known.update({f"{path}.{each}": each for each in public(module)})
-        # The right name in the wrong module is nearer than a similar spelling.
+        # Prefer the same name in another module to a similar spelling.
         last = selector.rsplit(".", 1)[-1]
         same = sorted(whole for whole, each in known.items() if each == last)
         return f"; did you mean '{same[0]}'?" if same else binding_table.meant(selector, known)
 
 
 def public(module: object) -> list[str]:
-    """Names of the public classes and functions of a module."""
+    """Return the names of the public classes and functions of a module."""
     return [
         name
         for name, thing in vars(module).items()
@@ -122,7 +122,7 @@ def public(module: object) -> list[str]:
 
 
 def why(module: str, error: Exception) -> str:
-    """Say in one sentence why an import failed."""
+    """Explain in one sentence why an import failed."""
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     new = old_names.moved_import(module if missing and module.startswith(missing) else missing or "")
     if new:

@@ -1,4 +1,4 @@
-"""Modules that moved into the package `prismlab`, so that an old import is answered with the new one."""
+"""Table of modules that moved into the package `prismlab`, used to suggest the new import."""
 
 # Old module -> new module.
 MOVED = {

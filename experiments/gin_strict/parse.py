@@ -1,6 +1,6 @@
-"""Reading gin files and command-line bindings into a `Sheet`, with the line of everything.
+"""Parse gin files and command-line bindings into a `Sheet`, with line numbers.
 
-gin is used for its grammar alone: none of its registry, its global configuration or its wrappers.
+Only gin's grammar is used, not its registry, global configuration or wrappers.
 """
 
 import pathlib
@@ -15,13 +15,14 @@ SHIPPED = pathlib.Path(__file__).parents[1] / "gin"
 
 
 class Delegate(config_parser.ParserDelegate):
-    """Makes our references and macros while gin's grammar reads; never raises.
+    """Delegate of gin's parser that creates `Reference` and `Macro` objects; never raises.
 
     Args:
-        scope: names that the file may use.
-        reader: where unknown names are noted.
-        lines: text of the file, to find the line on which a reference stands.
-        place: what stands for the file (for a binding of the command line: the whole place).
+        table: imports of the file.
+        reader: collects errors about unknown names.
+        lines: lines of the file, to find the line of a reference.
+        file: name of the file in messages; None for a command-line binding.
+        place: location in messages if there is no line, such as a command-line binding.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Delegate(config_parser.ParserDelegate):
         if self.file is None:
             return self.place
         assert self.parser is not None
-        # The parser has already moved on, past newlines in a bracket: go back to the line with the words.
+        # The parser is already past the reference and newlines in brackets: search back for its line.
         line = self.parser.current_token.start[0]
         while line > 1 and (line > len(self.lines) or text not in self.lines[line - 1]):
             line -= 1
@@ -44,19 +45,19 @@ class Delegate(config_parser.ParserDelegate):
     def configurable_reference(
         self, scoped_configurable_name: str, evaluate: bool
     ) -> binding_table.Reference:
-        """Look the name up at once, so that an unknown one is reported at its own line."""
+        """Look the name up immediately, so that an unknown one is reported at its own line."""
         *scope, selector = scoped_configurable_name.split("/")
         place = self._place("@" + scoped_configurable_name)
         target = self.reader.look_up(self.table, selector, place)
         return binding_table.Reference(tuple(scope), scoped_configurable_name, evaluate, target, place)
 
     def macro(self, macro_name: str) -> binding_table.Macro:
-        """Keep the name; macros are looked up once everything was read."""
+        """Keep the name; macros are resolved after everything is read."""
         return binding_table.Macro(macro_name, self._place("%" + macro_name))
 
 
 class Reader:
-    """Reads files, their includes and bindings, in gin's order: later wins."""
+    """Reads files, their includes and bindings in gin's order: later bindings override earlier ones."""
 
     def __init__(self) -> None:
         self.sheet = binding_table.Sheet()
@@ -66,7 +67,7 @@ class Reader:
         self.seen: dict[pathlib.Path, binding_table.Source] = {}
 
     def look_up(self, table: imports.Table, selector: str, place: str) -> binding_table.Target | None:
-        """Return what a selector names, or note why not and return None."""
+        """Return the target of a selector, or record an error and return None."""
         found = table.find(selector)
         if isinstance(found, binding_table.Target):
             return found
@@ -76,17 +77,17 @@ class Reader:
         return None
 
     def file(self, path: pathlib.Path, shown: str, asked_at: str) -> None:
-        """Read one file; a file that two includes reach is read once.
+        """Read one file; a file included twice is read once.
 
         Args:
             path: an existing file.
-            shown: how messages call it.
-            asked_at: place of the include, or the file itself.
+            shown: its name in messages.
+            asked_at: file:line of the include, or the file itself.
         """
         real = path.resolve()
         if real in self.seen:
             if self.seen[real].rank is None:
-                self.faults.add(asked_at, f"{shown} includes itself; take this include away")
+                self.faults.add(asked_at, f"{shown} includes itself; remove this include")
             return
         source = self.seen[real] = binding_table.Source(shown)
         table = imports.Table()
@@ -109,7 +110,7 @@ class Reader:
         self.sheet.complete = False
 
     def bindings(self, bindings: Sequence[str]) -> None:
-        """Read the command line's bindings; they may use what any file read before has imported."""
+        """Read the command-line bindings; they may use the imports of all files read before."""
         source = binding_table.Source("command line")
         table = imports.Table.union(self.tables)
         for text in bindings:
@@ -147,7 +148,7 @@ class Reader:
             else:
                 self._bind(statement, delegate.table, source, place)
         elif path is None:
-            self.faults.add(place, "wanted name=value or module.Name.parameter=value on the command line")
+            self.faults.add(place, "expected name=value or module.Name.parameter=value on the command line")
         elif isinstance(statement, config_parser.ImportStatement):
             fault = delegate.table.bring(statement)
             if fault:
@@ -158,9 +159,9 @@ class Reader:
                 self._broken(place, found)
             else:
                 self.file(found, show(found), place)
-        else:  # a block's first line
+        else:  # first line of a block
             target = self.look_up(delegate.table, statement.selector, place)
-            if target is None:  # said once, not again for each line of the block
+            if target is None:  # reported once, not for each line of the block
                 delegate.blamed = statement[:2]
 
     def _bind(self, statement, table: imports.Table, source: binding_table.Source, place: str) -> None:
@@ -180,7 +181,7 @@ class Reader:
             near = near or f"; it has: {', '.join(target.parameters) or 'none'}"
             self.faults.add(place, f"{statement.selector} has no parameter '{statement.arg_name}'{near}")
             self.sheet.doubtful.add(target.name)
-            # What this value refers to would else look unused.
+            # Otherwise, what this value refers to would be reported as unused.
             self.sheet.complete &= not any(binding_table.parts(statement.value))
             return
         self._add(
@@ -197,45 +198,45 @@ class Reader:
             first = before[-1]
             self.faults.add(
                 first.place,
-                f"{first.shown} would be undone by a later include, {entry.place}; move the include above it",
+                f"{first.shown} would be overridden by a later include, {entry.place}; move that above it",
             )
         self.sheet.add(entry)
 
 
 def explain(error: Exception, line: int) -> tuple[str, int]:
-    """Turn a parser's complaint into one sentence and the line at which it stands."""
+    """Convert a parser error to one sentence and its line number."""
     message = str(error.args[0]) if error.args else str(error)
     if isinstance(error, SyntaxError):
         details = error.args[1] if len(error.args) > 1 else None
         line = details[1] if details else line
     elif isinstance(error, tokenize.TokenError) and len(error.args) > 1:
-        # The tokenizer reports the end of the file; the statement that is left open says more.
-        message = f"{message}: a bracket or a text is left open"
+        # The tokenizer reports the end of the file; the line of the unclosed statement is more helpful.
+        message = f"{message}: a bracket or a string is not closed"
     if "Failed to parse token" in message:
         word = message.rsplit("token", 1)[1].strip().strip("'")
-        message = f"could not read the value {word}; a text needs quotes of its own: '{word}'"
+        message = f"could not read the value {word}; a string needs its own quotes: '{word}'"
     elif "Unable to parse value" in message:
-        message = "could not read the value (a literal, @reference or %macro; a text needs quotes of its own)"
+        message = "expected a literal, @reference or %macro as the value (a string needs its own quotes)"
     elif "Expected newline" in message:
-        message = "wanted the end of the line after the value (gin knows no arithmetic)"
+        message = "expected the end of the line after the value (gin has no arithmetic)"
     elif "Couldn't parse statement" in message:
-        message = "wanted NAME = value, module.Name.parameter = value, an import or an include"
+        message = "expected NAME = value, module.Name.parameter = value, an import or an include"
     return f"not gin: {message}", line
 
 
 def find(name: str, folder: pathlib.Path) -> pathlib.Path | str:
-    """Find a gin file beside another one, then among the shipped ones.
+    """Find a gin file relative to a folder, then among the shipped ones.
 
     Args:
         name: path as written.
-        folder: folder that a relative path starts from.
+        folder: base folder of a relative path.
 
     Returns:
-        The path, or a sentence saying what is wrong.
+        The path, or an error message.
     """
     for path in (folder / name, SHIPPED / name):
         if path.is_dir():
-            return f"wanted a gin file, {name} is a folder"
+            return f"expected a gin file, but {name} is a folder"
         if path.exists():
             return path
     shipped = sorted(each.relative_to(SHIPPED).as_posix() for each in SHIPPED.rglob("*.gin"))
@@ -244,7 +245,7 @@ def find(name: str, folder: pathlib.Path) -> pathlib.Path | str:
 
 
 def show(path: pathlib.Path) -> str:
-    """Name a file briefly: from the working folder, or from the package, or as it is."""
+    """Return a short name of a file: relative to the working directory or the package, if possible."""
     real = path.resolve()
     for base, prefix in (
         (pathlib.Path.cwd(), pathlib.Path()),

@@ -1,4 +1,4 @@
-"""Building Python objects from a `Sheet`: `@x.Y()` is Y(...), `@x.Y` is functools.partial(Y, ...)."""
+"""Build Python objects from a `Sheet`: `@x.Y()` is Y(...), `@x.Y` is functools.partial(Y, ...)."""
 
 import functools
 import inspect
@@ -12,18 +12,18 @@ Scope = tuple[str, ...]
 
 
 class Broken:
-    """Stands for a value whose fault is noted already, so that one fault is one line."""
+    """Sentinel for a value whose error is already recorded, so that each error is reported once."""
 
 
 BROKEN = Broken()
 
 
 class Builder:
-    """Walks from the root and builds everything that it meets; faults are noted, not raised.
+    """Builds the root and everything it refers to; errors are collected, not raised.
 
-    Scopes are gin's: the scope of a reference replaces the one around it; a reference without scope keeps
-    it; each prefix of the scope counts, the longest wins; a macro is evaluated in the scope of its name.
-    One departure: a macro is evaluated once, so `%TOWER` used twice is one shared object.
+    Scopes follow gin: the scope of a reference replaces the enclosing one; a reference without scope keeps
+    it; bindings of each prefix of the scope apply, the longest wins; a macro is evaluated in the scope of its
+    name. Unlike in gin, a macro is evaluated once, so `%TOWER` used twice is one shared object.
     """
 
     def __init__(self, bindings: binding_table.Sheet, faults: binding_table.Faults):
@@ -39,7 +39,7 @@ class Builder:
         Args:
             target: class or function.
             scope: active scope.
-            evaluate: call it, instead of binding its arguments.
+            evaluate: call it instead of returning a partial.
             place: file:line of the reference.
             shown: name as written.
 
@@ -48,7 +48,7 @@ class Builder:
         """
         node = (target.name, scope)
         if node in self.making:
-            self.faults.add(place, f"{shown} is needed to build itself; break the circle with a scope")
+            self.faults.add(place, f"{shown} is needed to build itself; break the cycle with a scope")
             return BROKEN
         self.making.append(node)
         arguments, lines = self._arguments(target, scope, evaluate, place, shown)
@@ -60,7 +60,7 @@ class Builder:
         try:
             return target.call(**arguments)
         except (errors.UserError, ValueError, TypeError, OSError) as error:
-            # A message that names one of our bindings is about the line of that binding.
+            # If the message names a bound parameter, report it at the line of that binding.
             words = re.findall(r"\w+", str(error))
             where = next((lines[word] for word in words if word in lines), place)
             for line in str(error).splitlines() or [type(error).__name__]:
@@ -77,7 +77,7 @@ class Builder:
             source = self._source(entry)
             lines[name] = source.place
             if binding_table.supplied_by_code(parameters[name]):
-                self.faults.add(entry.place, f"{entry.shown} is given by the code; take this line away")
+                self.faults.add(entry.place, f"{entry.shown} is passed by the code; remove this line")
                 arguments[name] = BROKEN
                 continue
             value = self.value(entry.value, scope, entry)
@@ -88,7 +88,7 @@ class Builder:
                 except check_types.Mismatch as mismatch:
                     by = f", by %{source.name}" if source is not entry else ""
                     self.faults.add(
-                        source.place, f"{entry.shown} wants {check_types.words(hint)}, got {mismatch}{by}"
+                        source.place, f"{entry.shown}: expected {check_types.words(hint)}, got {mismatch}{by}"
                     )
                     value = BROKEN
             arguments[name] = value
@@ -96,7 +96,7 @@ class Builder:
             each for each, parameter in parameters.items() if binding_table.supplied_by_code(parameter)
         ]
         if evaluate and by_code:
-            self.faults.add(place, f"{shown} gets {' and '.join(by_code)} from the code: write it without ()")
+            self.faults.add(place, f"the code passes {' and '.join(by_code)} to {shown}; write it without ()")
             arguments[by_code[0]] = BROKEN
         for name, parameter in parameters.items():
             if name in by_code:
@@ -108,7 +108,7 @@ class Builder:
                 and not inspect.isclass(target.call)
                 and parameter.kind is not parameter.KEYWORD_ONLY
             ):
-                continue  # a function that code calls with its own positional arguments
+                continue  # a function that code calls with positional arguments
             if target.name not in self.sheet.doubtful:
                 inside = f" (in scope {'/'.join(scope)})" if scope else ""
                 self.faults.add(place, f"{shown} needs a value for '{name}'{inside}; bind {shown}.{name}")
@@ -116,7 +116,7 @@ class Builder:
         return arguments, lines
 
     def _source(self, entry: binding_table.Entry) -> binding_table.Entry:
-        """Follow macros to the line that really says the value."""
+        """Follow macros to the binding that contains the value."""
         seen: set[str] = set()
         while isinstance(entry.value, binding_table.Macro) and entry.value.name not in seen:
             seen.add(entry.value.name)
@@ -129,7 +129,7 @@ class Builder:
         Args:
             value: literal, container, reference or macro.
             scope: active scope.
-            entry: binding that holds it.
+            entry: binding that contains it.
         """
         if isinstance(value, binding_table.Macro):
             return self._macro(value, entry)
@@ -150,7 +150,7 @@ class Builder:
         if name == binding_table.REQUIRED:
             self.faults.add(
                 entry.place,
-                f"{entry.shown} is required: give it a value in your file or by {entry.shown}=...",
+                f"{entry.shown} is required; set it in your file or with {entry.shown}=...",
             )
             return BROKEN
         if name in self.shared:
@@ -162,7 +162,7 @@ class Builder:
             return BROKEN
         if name in self.reading:
             circle = " -> ".join([*self.reading[self.reading.index(name) :], name])
-            self.faults.add(found.place, f"macros refer to each other in a circle: {circle}")
+            self.faults.add(found.place, f"macros refer to each other in a cycle: {circle}")
             return BROKEN
         self.reading.append(name)
         self.shared[name] = self.value(found.value, tuple(name.split("/")), found)
@@ -171,7 +171,7 @@ class Builder:
 
 
 def broken(value: Any) -> bool:
-    """Tell whether a fault hides anywhere in a value."""
+    """Return True if a value contains `Broken`."""
     if isinstance(value, dict):
         return any(broken(key) or broken(item) for key, item in value.items())
     if isinstance(value, (list, tuple)):

@@ -1,8 +1,8 @@
-"""Strict gin: a file says what to build, and every line of it counts.
+"""Strict loader for gin files: build the configured object, and report every unknown, unused or wrong line.
 
-gin's grammar is kept; its evaluation is not, for it forgives too much: a macro nobody uses, a scope nobody
-enters, a binding nobody reads and an argument that code overrides all pass in silence there. Here each of
-them is one line, `file:line: what was wanted, what came`, and all lines come together.
+gin's grammar is kept, but not its evaluation, which silently accepts unused macros, scopes that are never
+entered, bindings that are never read and arguments that code overrides. Here each of them is an error of one
+line, `file:line: message`, and all errors are reported together.
 """
 
 import dataclasses
@@ -18,11 +18,11 @@ from prismlab.experiments.gin_strict import binding_table, flat_text, parse, res
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-    """An experiment that was read and built.
+    """A configuration that was read and built.
 
     Args:
         root: instance of the root class.
-        text: one flat gin file that says the same, sorted, for the record.
+        text: the equivalent flat gin file, sorted.
         where: file:line of each binding in it.
     """
 
@@ -32,22 +32,22 @@ class Loaded:
 
 
 def load(path: str, bindings: Sequence[str] = (), roots: Sequence[Callable] | None = None) -> Loaded:
-    """Read a gin file and build what it describes.
+    """Read a gin file and build the object that it configures.
 
     Args:
         path: gin file, or the name of a shipped one (`smoke.gin`).
-        bindings: lines of the command line, such as `recipe.Stage.steps=3` or `STEPS=3`; they win.
+        bindings: command-line bindings, such as `recipe.Stage.steps=3` or `STEPS=3`; they override the file.
         roots: classes that may be the root; the first one that the file binds without a scope is built.
             None means recipe.Ablation, then recipe.Experiment.
 
     Returns:
-        The root object, the flat text and the places.
+        The root object, the flat text and the line of each binding.
 
     Raises:
-        UserError: with one line for each fault.
+        UserError: with one line per error.
     """
     if roots is None:
-        # Named, not imported on top: this module is also used by tests and tools with roots of their own.
+        # Imported lazily: tests and tools use this module with their own roots.
         recipe = importlib.import_module("prismlab.experiments.recipe.recipe")
         roots = (recipe.Ablation, recipe.Experiment)
     reader = parse.Reader()
@@ -73,7 +73,7 @@ def load(path: str, bindings: Sequence[str] = (), roots: Sequence[Callable] | No
         unused.unmentioned(read, faults)
     if faults.lines:
         raise errors.UserError(faults.text())
-    assert not resolve.broken(value), "a broken value always leaves a fault"
+    assert not resolve.broken(value), "a broken value always records an error"
     where = {entry.shown: entry.place for entry in used}
     return Loaded(value, flat_text.flat(used), dict(sorted(where.items())))
 

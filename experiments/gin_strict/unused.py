@@ -1,9 +1,9 @@
-"""Which bindings matter? Those that do not are faults, for a value that changes nothing hides a mistake.
+"""Find unused bindings, which are errors: a value without effect usually hides a typo.
 
-A binding matters when the walk from the root uses it. It is also forgiven when only a *later* file or the
-command line made it idle (an arm that swaps an objective leaves the base's bindings for the old one
-behind): so each binding is judged by what its own file and the earlier ones say of the values they bind.
-A command-line binding has no later file, and must matter as it is.
+A binding is used if it is reached from the root. A binding that only a *later* file or the command line made
+unused is accepted (an ablation that swaps an objective keeps the base's bindings for the old one): each
+binding is checked against the values set by its own and earlier files. A command-line binding has no later
+file, so it must be used as is.
 """
 
 from collections.abc import Iterable
@@ -14,12 +14,12 @@ Node = tuple[binding_table.Target, tuple[str, ...]]
 
 
 class Reached:
-    """What a walk met, with every binding as a source of this rank knew it, and as it is in the end.
+    """Bindings and scopes reached from the root, both by final values and by those known at a given rank.
 
     Args:
-        bindings: all that was read.
-        root: class that the walk starts from.
-        rank: rank of the source that judges; the last rank sees the final values alone.
+        bindings: everything that was read.
+        root: class to start from.
+        rank: bindings of sources up to this rank are known; the last rank sees only the final values.
     """
 
     def __init__(self, bindings: binding_table.Sheet, root: binding_table.Target, rank: int):
@@ -40,7 +40,7 @@ class Reached:
 
     def _use(self, entry: binding_table.Entry, scope: tuple[str, ...]) -> Iterable[Node]:
         if entry in self.entries and entry.target is None:
-            return  # a macro has one scope, its own name: once is enough, and a circle ends here
+            return  # a macro has one scope, its own name: visit it once, which also ends cycles
         self.entries.add(entry)
         for part in binding_table.parts(entry.value):
             if isinstance(part, binding_table.Macro):
@@ -69,15 +69,15 @@ class Reached:
 def unused(
     bindings: binding_table.Sheet, root: binding_table.Target, faults: binding_table.Faults
 ) -> set[binding_table.Entry]:
-    """Note every binding, scope and macro that changes nothing.
+    """Record an error for every unused binding, scope and macro.
 
     Args:
-        bindings: all that was read.
-        root: class that the walk starts from.
-        faults: where to note them.
+        bindings: everything that was read.
+        root: class to start from.
+        faults: collects the errors.
 
     Returns:
-        The bindings that the final walk uses.
+        The bindings in use.
     """
     last = [history[-1] for history in bindings.history.values()]
     ranks = {entry.rank for entry in last}
@@ -102,7 +102,7 @@ def unused(
 
 
 def unmentioned(bindings: binding_table.Sheet, faults: binding_table.Faults) -> None:
-    """Note the macros that no line mentions; true even when other lines had to be dropped."""
+    """Record an error for every macro that no line mentions; valid even if other lines were dropped."""
     mentioned = _macros_used(bindings)
     for name in bindings.macros():
         entry = bindings.macro(name)
@@ -113,7 +113,7 @@ def unmentioned(bindings: binding_table.Sheet, faults: binding_table.Faults) -> 
 def _unused_macro(
     bindings: binding_table.Sheet, entry: binding_table.Entry, faults: binding_table.Faults
 ) -> None:
-    # A name that is used and never bound is the likeliest meaning, then any other macro.
+    # Suggest a name that is used but never bound first, then any other macro.
     missing = [each for each in _macros_used(bindings) if bindings.macro(each) is None]
     near = binding_table.meant(entry.name, missing) or binding_table.meant(entry.name, bindings.macros())
     faults.add(entry.place, f"macro {entry.name} is never used{near}")
@@ -141,4 +141,4 @@ def _why(bindings: binding_table.Sheet, entry: binding_table.Entry, reached: Rea
         return f"nothing that is used refers to {name}{where}{known}"
     winners = [bindings.bound(entry.target, scope).get(entry.name) for scope in sorted(uses)]
     others = sorted({f"{each.shown} at {each.place}" for each in winners if each and each is not entry})
-    return f"every use has a nearer value, {', '.join(others)}"
+    return f"every use is overridden in a longer scope, {', '.join(others)}"

@@ -1,12 +1,12 @@
-"""Runs recipes: identical stages once, whatever rows ask for them; everything is found again after a kill.
+"""Training engine: train each distinct stage once, evaluate it, and resume after an interruption.
 
-A stage is addressed by its resolved configuration, its seed and the addresses of the stages it starts
-from or learns from. Two rows with equal addresses share one training run.
+A stage is identified by its address: a hash of its resolved configuration, its seed and the addresses of its
+initial weights and teacher. Rows with equal addresses share one training run.
 
-    workdir/config.json                      what this directory holds, refused if another is run
+    workdir/config.json                      the configuration; other configurations are refused
     workdir/stages/<name>-s<seed>-<address>/ checkpoints/ events.jsonl tensorboard/ stage.json done.json
     workdir/scores/<address>.json            one evaluation of one stage
-    workdir/results.json                     label, seed and scores of every row finished so far
+    workdir/results.json                     label, seed and scores of each finished row
 """
 
 import dataclasses
@@ -29,12 +29,12 @@ from prismlab.experiments.run import feed, host_memory, step_flops, work_directo
 
 
 class Engine:
-    """Trains planned stages and scores them, each once.
+    """Trains and evaluates planned stages, each once.
 
     Args:
-        workdir: a claimed work directory.
+        workdir: a work directory locked with `work_directory.claimed`.
         cache: directory shared by runs.
-        out: where progress is shown.
+        out: console for progress.
     """
 
     def __init__(self, workdir: filesystem.Place, cache: pathlib.Path, out: rich.console.Console):
@@ -44,11 +44,11 @@ class Engine:
         return which if isinstance(which, filesystem.Place) else self.workdir / "stages" / which.folder
 
     def towers(self, planned: stages.Planned) -> learner.Towers:
-        """Return the trained towers of a stage, read from its last checkpoint."""
+        """Return the trained towers of a stage from its last checkpoint."""
         return self._towers(planned, planned, f"stage {planned.stage.name!r}")
 
     def _teacher(self, planned: stages.Planned) -> learner.Towers | None:
-        """Return the frozen teacher: towers built like the stage's own, or like the teacher stage's."""
+        """Return the frozen teacher towers; those of a folder are built like the stage's own."""
         if planned.teacher is None:
             return None
         if isinstance(planned.teacher, stages.Planned):
@@ -60,23 +60,23 @@ class Engine:
     def _towers(
         self, like: stages.Planned, which: stages.Planned | filesystem.Place, what: str
     ) -> learner.Towers:
-        """Build towers as a stage does and fill them from the last checkpoint of a stage or folder."""
+        """Build the towers of a stage and load the last checkpoint of a stage or folder into them."""
         _, arrays = work_directory.read_stage(self._folder(which))
         key = keys.seeded(like.seed, "init")
         built = {name: make(key=keys.fold(key, "tower", name)) for name, make in like.stage.towers.items()}
         return checkpoint.adopt({"towers": built}, arrays, what)[0]["towers"]
 
     def train(self, planned: stages.Planned) -> None:
-        """Train a stage to its end, going on from its last checkpoint if there is one.
+        """Train a stage to its last step, resuming from its last checkpoint if there is one.
 
         Raises:
-            UserError: something it needs is missing or does not fit.
+            UserError: an input is missing or does not match the configuration.
             loop.Diverged: the loss was not finite.
-            loop.Interrupted: a signal came; the state is on disk.
+            loop.Interrupted: a signal was received; the state is saved.
         """
         stage, folder = planned.stage, self._folder(planned)
         if distributed.decide((folder / "done.json").exists):
-            console.say(self.out, f"{stage.name} (seed {planned.seed}): done before, reused")
+            console.say(self.out, f"{stage.name} (seed {planned.seed}): already trained, reused")
             return
         devices = stage.layout.make()
         mesh.check_batch(stage.batch_size, devices, stage.accumulate)
@@ -111,7 +111,7 @@ class Engine:
             at = int(state.step)
             work_directory.record(folder / "stage.json", self._facts(planned, built, stream, devices))
             heading = f"{stage.name} (seed {planned.seed})"
-            console.say(self.out, f"{heading}: {origin or 'initial weights drawn'}")
+            console.say(self.out, f"{heading}: {origin or 'randomly initialised'}")
             with (
                 _log(folder, at) as log,
                 console.Progress(heading, stage.steps, start=at, console=self.out) as bar,
@@ -133,7 +133,7 @@ class Engine:
                     show=lambda r: bar.update(r.step, r.loss, r.clips_per_second, r.data_wait),
                 )  # fmt: skip
         except loop.Lost:
-            raise  # closing would wait for the process that is gone
+            raise  # closing would wait for the lost process
         except BaseException:
             checkpoints.close()
             raise
@@ -159,7 +159,7 @@ class Engine:
         }
 
     def score(self, planned: stages.Planned, tasks: Mapping[str, Any]) -> dict[str, Any]:
-        """Evaluate a trained stage with each task, each once; return {metric: score as plain data}."""
+        """Run each task on a trained stage, reusing saved scores; return {metric: score as plain data}."""
         scores: dict[str, Any] = {}
         towers = None
         for name, each in tasks.items():
@@ -174,26 +174,26 @@ class Engine:
                     work_directory.json_bytes({metric: dataclasses.asdict(s) for metric, s in found.items()}),
                 )
             read = work_directory.read_json(path)
-            # Two tasks may measure by one name, such as two probes; the later one says whose it is.
+            # Tasks may share a metric name (two probes, for example); prefix the later one with its task.
             scores |= {(f"{name}: {metric}" if metric in scores else metric): read[metric] for metric in read}
         return scores
 
     def run(self, rows: Mapping[str, recipe.Experiment], seeds: tuple[int, ...]) -> list[dict[str, Any]]:
-        """Train and score every row with every seed; shared stages are trained once.
+        """Train and evaluate every row with every seed; shared stages are trained once.
 
         Args:
             rows: label -> experiment.
-            seeds: each row is run with each.
+            seeds: seeds to run each row with.
 
         Returns:
-            One entry a row and seed: label, seed, metrics, stages (folder names).
+            One entry per row and seed: label, seed, metrics, stages (folder names).
         """
         planned = {(label, seed): stages.plan(each, seed) for seed in seeds for label, each in rows.items()}
         results: list[dict[str, Any]] = []
         for (label, seed), line in planned.items():
             for each in line:
                 self.train(each)
-            # Evaluations are small beside training: process 0 makes them, on its first device.
+            # Evaluations are cheap compared with training: process 0 runs them on its first device.
             judge = functools.partial(self.score, line[-1], rows[label].tasks)
             entry = {"label": label, "seed": seed, "metrics": distributed.decide(judge)}
             results.append({**entry, "stages": [each.folder for each in line]})
@@ -202,10 +202,10 @@ class Engine:
 
 
 def check_vocabulary(built: learner.Learner, vocabulary: int) -> None:
-    """Refuse a text tower whose embedding table is smaller than the tokenizer's vocabulary.
+    """Check that the text tower's embedding table covers the tokenizer's vocabulary.
 
     Raises:
-        UserError: with both numbers.
+        UserError: the table is too small; names both sizes.
     """
     if "text" in built.towers and built.towers["text"].vocabulary < vocabulary:
         raise errors.UserError(
@@ -215,10 +215,10 @@ def check_vocabulary(built: learner.Learner, vocabulary: int) -> None:
 
 
 def _log(folder: filesystem.Place, at: int) -> event_log.EventLog | event_log.Silent:
-    """Open the log of a stage, cut back to a step; only process 0 writes one."""
+    """Open the event log of a stage, truncated to a step; only process 0 writes one."""
     if not distributed.is_main():
         return event_log.Silent()
-    # A mirror cannot be appended to in a bucket; what it shows is in the log.
+    # TensorBoard files cannot be appended to in a bucket; the event log has the same values.
     remote = filesystem.is_remote(folder)
     mirror = None if remote else event_log.TensorBoard(folder / "tensorboard", resume_step=at)
     return event_log.EventLog(folder / "events.jsonl", resume_step=at, tensorboard=mirror)

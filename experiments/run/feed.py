@@ -1,4 +1,4 @@
-"""Between the loader and the loop: the ledger of bad clips, the mixture in the log, a word on new shapes."""
+"""Batches of a stage: record bad clips in a ledger, log the source mixture, report new batch shapes."""
 
 from collections.abc import Callable, Iterator
 
@@ -25,16 +25,16 @@ def batches(
     Args:
         opened: the loader.
         start: first step.
-        folder: of the stage; bad clips are named in its `bad_clips.jsonl` (`bad_clips-1.jsonl` for host 1).
-        log: gets an event of kind "mixture" every so many steps and at the end, with what
-            `stream.Stream.mixture` returns and "bad/<source>", clips in the ledger.
-        max_bad_share: share of a source's clips that may be bad.
+        folder: of the stage; bad clips are listed in its `bad_clips.jsonl` (`bad_clips-1.jsonl` for host 1).
+        log: receives an event of kind "mixture" every `every` steps and at the last step, with the result of
+            `stream.Stream.mixture` and "bad/<source>", the number of clips in the ledger.
+        max_bad_share: largest fraction of a source's clips that may be bad.
         every: steps between two events.
-        say: told when a batch has a shape for which a step is compiled on first use.
-        host: number of this host.
+        say: called with a message when a batch has a new shape, for which a step is compiled.
+        host: index of this host.
 
     Raises:
-        UserError: a bad clip where none is allowed, or more of them than are.
+        UserError: more bad clips than allowed.
     """
     name = LEDGER if host == 0 else LEDGER.replace(".", f"-{host}.")
     noted = bad_clips.Ledger(folder / name, opened.clips, max_bad_share)
@@ -46,7 +46,7 @@ def batches(
                 frames = batch["video"].shape[1]
                 home = opened.source_of_step[done - 1]
                 say(f"step {done}: source {home!r} has {frames} frames; a step for it is compiled now")
-        # Before the step is taken: a run that stops right after it never asks for another batch.
+        # Log before the step runs: a run that stops right after it never requests another batch.
         if done % every == 0 or done == opened.steps:
             bad = {f"bad/{home}": float(count) for home, count in noted.counts().items()}
             log.write(done, "mixture", opened.mixture(done) | bad)

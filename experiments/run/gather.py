@@ -1,4 +1,4 @@
-"""From a work directory to its table and report: reads results.json, writes the three files again."""
+"""Write the results table and the reports of a work directory from its results.json."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from prismlab.experiments.run import work_directory
 
 
 def tables(workdir: filesystem.Place, *, title: str, reference: tuple[str, ...]) -> results_table.Table:
-    """Write table.json, report.md and report.html from the results that a work directory holds.
+    """Write table.json, report.md and report.html from the results in a work directory.
 
     Args:
         workdir: a directory with results.json.
         title: name of the experiment.
-        reference: labels of rows that the others are compared with; rows not finished yet are left out.
+        reference: labels of rows that the others are compared with; unfinished rows are skipped.
 
     Raises:
         UserError: results.json is missing or damaged.
@@ -46,18 +46,18 @@ def tables(workdir: filesystem.Place, *, title: str, reference: tuple[str, ...])
 
 
 def again(workdir: filesystem.Place) -> results_table.Table:
-    """Rebuild the table and the report of a work directory from that directory alone.
+    """Rebuild the table and the reports of an existing work directory.
 
     Args:
-        workdir: what train or ablate was given.
+        workdir: the --workdir of train or ablate.
 
     Raises:
-        UserError: it holds no results, or its files are damaged.
+        UserError: it has no results, or its files are damaged.
     """
     for name in ("results.json", "config.json", "config.gin"):
         if not (workdir / name).is_file():
             raise errors.UserError(
-                f"{workdir} has no {name}; give the --workdir of a finished row of train or ablate"
+                f"{workdir} has no {name}; pass the --workdir of a train or ablate run with a finished row"
             )
     config: Any = work_directory.read_json(workdir / "config.json")
     return tables(workdir, title=config["name"], reference=tuple(config.get("compare_with", ())))

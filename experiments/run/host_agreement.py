@@ -1,4 +1,4 @@
-"""What must be equal in all processes of a run: the configuration, the code and the libraries under it."""
+"""Facts that must agree in all processes of a run: configuration, source code and library versions."""
 
 import hashlib
 import pathlib
@@ -13,7 +13,7 @@ ROOMS = ("core", "objectives", "data", "experiments")
 
 
 def facts(root: Any) -> dict[str, Any]:
-    """Return name -> plain data, to be compared by `distributed.check_same`.
+    """Return name -> plain data, compared between processes by `distributed.check_same`.
 
     Args:
         root: the Experiment or Ablation.
@@ -24,7 +24,7 @@ def facts(root: Any) -> dict[str, Any]:
 
 
 def leaves(tree: Any, path: str = "") -> dict[str, Any]:
-    """Return the leaves of plain data by path, such as "stages[0].steps"."""
+    """Return the leaves of nested plain data by path, such as "stages[0].steps"."""
     if isinstance(tree, dict):
         inner = {f"{path}.{name}" if path else name: each for name, each in tree.items()}
     elif isinstance(tree, list):
@@ -35,7 +35,7 @@ def leaves(tree: Any, path: str = "") -> dict[str, Any]:
 
 
 def code() -> dict[str, str]:
-    """Return the start of the sha256 of each source file of ours."""
+    """Return the first 12 hex digits of the sha256 of each prismlab source file."""
     home = pathlib.Path(__file__).parents[2]
     paths = sorted(path for room in ROOMS for path in (home / room).rglob("*.py"))
     digest = lambda path: hashlib.sha256(path.read_bytes()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""The learner in the memory of this host: where a state is first made, and the digest of what came out."""
+"""Host-memory helpers for a learner: initialise it on the CPU, compute the digest of its parameters."""
 
 import contextlib
 
@@ -10,7 +10,7 @@ from prismlab.core.train import learner
 
 
 def digest_of(tree: learner.Learner) -> str:
-    """Return the sha256 of a learner's parameters; where several processes hold them, all must ask."""
+    """Return the sha256 of a learner's parameters; collective: every process must call it."""
     if jax.process_count() == 1:
         return trees.digest({name: jax.device_get(leaf) for name, leaf in trees.flatten(tree).items()})
     gather = multihost_utils.process_allgather
@@ -18,10 +18,10 @@ def digest_of(tree: learner.Learner) -> str:
 
 
 def on_host() -> contextlib.AbstractContextManager:
-    """Return the context in which a state is first made: host memory, since one device may not hold it."""
+    """Return a context that creates arrays in host memory, since the state may not fit one device."""
     if jax.default_backend() == "cpu":
         return contextlib.nullcontext()
     try:
         return jax.default_device(jax.local_devices(backend="cpu")[0])
-    except RuntimeError:  # JAX_PLATFORMS leaves the CPU out: the first device has to hold it
+    except RuntimeError:  # JAX_PLATFORMS excludes the CPU: use the first device
         return contextlib.nullcontext()

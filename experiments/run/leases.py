@@ -1,12 +1,12 @@
-"""Who works on what, agreed on by files in a shared directory or bucket.
+"""Leases on jobs, stored as files in a shared directory or bucket.
 
-    workdir/claims/<unit>.<n>        the n-th claim: written once, exclusively; renewed while its owner lives
-    workdir/claims/<unit>.<n>.free   the n-th claim was given back
-    workdir/claims/<unit>.failed     why the unit cannot be done; removed when the command is started again
+    workdir/claims/<unit>.<n>        the n-th lease: created exclusively, renewed while its owner runs
+    workdir/claims/<unit>.<n>.free   the n-th lease was released
+    workdir/claims/<unit>.failed     why the job failed; removed when the command is started again
 
-A unit is free if its last claim was given back, or has not been renewed for a while. Claiming it means
-creating the next number, which only one can do: exclusive creation is atomic on local disks, on NFS and in
-buckets. Nothing is ever renamed or removed, so nobody can lose a claim to a race.
+A job is free if its last lease was released or has expired. Acquiring a lease means creating the file with
+the next number, which succeeds in exactly one process: exclusive creation is atomic on local disks, on NFS
+and in buckets. Lease files are never renamed or removed, so no lease is lost to a race.
 """
 
 import contextlib
@@ -23,18 +23,20 @@ from prismlab.core import errors
 from prismlab.core.io import atomic, filesystem
 from prismlab.experiments import exits
 
-BEAT, STALE = 10.0, 90.0  # seconds between two signs of life; after so many without one, a claim is void
+BEAT, STALE = 10.0, 90.0  # seconds between lease renewals; seconds after the last one until a lease expires
 
 
 class Claim:
-    """A unit that is ours until it is given back.
+    """A lease on a job, renewed by a background thread until it is released.
+
+    The process exits if the lease expires or another worker acquires the job.
 
     Args:
-        path: the claim's file.
-        unit: what was claimed.
-        owner: the file's content.
-        beat: seconds between two signs of life.
-        stale: seconds without one after which others may take the unit, so that this process must end.
+        path: the lease file.
+        unit: name of the job.
+        owner: content of the file.
+        beat: seconds between lease renewals.
+        stale: seconds after the last renewal until the lease expires.
     """
 
     def __init__(self, path: filesystem.Place, unit: str, owner: bytes, beat: float, stale: float):
@@ -45,7 +47,7 @@ class Claim:
 
     @property
     def lost(self) -> bool:
-        """Whether somebody claimed the unit after us, having taken us for dead."""
+        """True if our lease expired and another worker took the job."""
         return (_last(_names(self.path.parent), self.unit) or 0) > _number(self.path)
 
     def _live(self, beat: float) -> None:
@@ -57,29 +59,29 @@ class Claim:
                 seen = before
                 lost = self.lost  # this process slept for too long
             except Exception:
-                # A shared disk or a bucket may be away for a moment, but not for long.
+                # A shared disk or a bucket may be unavailable for less than `stale` seconds.
                 lost = time.monotonic() - seen > self._stale
-            if lost:  # another one may write the same files by now
+            if lost:  # another worker may be writing the same files
                 os.write(2, f"prismlab: {self.unit} was, or may be, taken over by another worker\n".encode())
                 os._exit(exits.INTERRUPTED)
 
     def release(self) -> None:
-        """Give the unit back."""
+        """Release the lease."""
         self._ended.set()
         self._thread.join()
-        # Where it cannot be told, the claim grows stale; how the work ended must not be hidden by that.
+        # If this write fails, the lease expires by itself; do not mask the outcome of the job.
         with contextlib.suppress(OSError, errors.UserError):
             atomic.write_atomic(self.path.with_name(self.path.name + ".free"), b"")
 
 
 def claim(workdir: filesystem.Place, unit: str, *, beat: float = BEAT, stale: float = STALE) -> Claim | None:
-    """Claim a unit, or return None if somebody who is alive has it.
+    """Acquire the lease on a job, or return None if another worker holds it.
 
     Args:
         workdir: the shared work directory.
-        unit: name of the unit, fit for a file name.
-        beat: seconds between two signs of life.
-        stale: seconds without one after which a claim is void.
+        unit: name of the job, valid as a file name.
+        beat: seconds between lease renewals.
+        stale: seconds after the last renewal until a lease expires.
 
     Raises:
         UserError: the directory cannot be written.
@@ -98,7 +100,7 @@ def claim(workdir: filesystem.Place, unit: str, *, beat: float = BEAT, stale: fl
             path = folder / f"{unit}.{0 if last is None else last + 1}"
             filesystem.create(path, owner)
     except FileExistsError:
-        # Where a bucket's answer was lost, gcsfs asked again and met our own claim.
+        # If a bucket's response was lost, gcsfs retried and found our own lease file.
         if path is None or atomic.read_if_there(path) != owner:
             return None
     except OSError as error:
@@ -109,13 +111,13 @@ def claim(workdir: filesystem.Place, unit: str, *, beat: float = BEAT, stale: fl
 def outlast(
     workdir: filesystem.Place, unit: str, *, beat: float = BEAT, stale: float = STALE
 ) -> Claim | None:
-    """Claim a unit; if somebody has it, wait for a sign of life from them, and take it if none comes.
+    """Acquire the lease on a job; if it is held, wait until it is renewed or expires.
 
     Args:
         workdir, unit, beat, stale: see `claim`.
 
     Returns:
-        The claim, or None if its owner is alive.
+        The lease, or None if its owner renewed it.
     """
     seen: Any = None
     while (held := claim(workdir, unit, beat=beat, stale=stale)) is None:
@@ -123,7 +125,7 @@ def outlast(
         last = _last(_names(folder), unit)
         sign = (last, filesystem.changed(folder / f"{unit}.{last}"))
         if seen is None:
-            print(f"{workdir} is in use; waiting {stale:.0f} s for a sign of life", file=sys.stderr)
+            print(f"{workdir} is in use; waiting {stale:.0f} s for a lease renewal", file=sys.stderr)
         elif sign != seen:
             return None
         seen = sign
@@ -132,7 +134,7 @@ def outlast(
 
 
 def living(workdir: filesystem.Place, *, stale: float = STALE) -> dict[str, Any]:
-    """Return unit -> owner of every claim that is held by somebody alive."""
+    """Return job -> owner of every active lease."""
     folder = workdir / "claims"
     there = _names(folder)
     found: dict[str, Any] = {}
@@ -147,25 +149,25 @@ def living(workdir: filesystem.Place, *, stale: float = STALE) -> dict[str, Any]
 
 
 def fail(workdir: filesystem.Place, unit: str, why: str) -> None:
-    """Note that a unit cannot be done."""
+    """Record that a job failed."""
     atomic.write_atomic(workdir / "claims" / f"{unit}.failed", why.encode())
 
 
 def failures(workdir: filesystem.Place) -> dict[str, str]:
-    """Return unit -> why it cannot be done."""
+    """Return job -> reason of its failure."""
     folder = workdir / "claims"
     names = sorted(name for name in _names(folder) if name.endswith(".failed"))
     return {name.removesuffix(".failed"): (folder / name).read_text() for name in names}
 
 
 def forgive(workdir: filesystem.Place) -> None:
-    """Forget failures, so that a command started again tries again."""
+    """Clear recorded failures, so that a restarted command retries the jobs."""
     for unit in failures(workdir):
         (workdir / "claims" / f"{unit}.failed").unlink(missing_ok=True)
 
 
 def _names(folder: filesystem.Place) -> set[str]:
-    """Return the names of all files there, by one listing."""
+    """Return the names of all files in a folder, with one listing."""
     try:
         return {path.name for path in folder.iterdir()}
     except FileNotFoundError:
@@ -191,7 +193,7 @@ def _is_free(folder: filesystem.Place, name: str, there: set[str], stale: float)
 
 
 def _now(folder: filesystem.Place) -> float:
-    """Return the time of the clock that stamps files there: on a shared disk it is not our own."""
+    """Return the time of the clock that sets file times in a folder; it may differ from the local clock."""
     probe = folder / f".clock-{os.getpid()}-{secrets.token_hex(4)}"
     try:
         with contextlib.suppress(FileExistsError):  # as in `claim`

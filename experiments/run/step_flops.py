@@ -1,4 +1,4 @@
-"""How many operations a training step needs, so that a run can tell its MFU."""
+"""Model FLOPs of a training step, used to report MFU."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from prismlab.experiments.recipe import shapes
 
 
 def of_step(planned: Any) -> float | None:
-    """Return the model's operations in one step of the whole batch, without what is computed twice.
+    """Return the model FLOPs of one step on the global batch, excluding rematerialization.
 
     Args:
-        planned: an `stages.Planned`.
+        planned: a `stages.Planned`.
 
     Returns:
-        A number of operations, or None on a device without a published peak, where nobody asks.
+        FLOPs, or None on a device without a published peak, where MFU is not reported.
     """
     if telemetry.peak_of(jax.local_devices()[0]) is None:
         return None
@@ -25,13 +25,13 @@ def of_step(planned: Any) -> float | None:
 
 
 def learners(planned: Any) -> dict[str, learner.Learner]:
-    """Return by shape, and by stage, the learners of a stage and of those it starts or learns from.
+    """Return stage name -> abstract learner, for a stage and the planned stages it depends on.
 
     Args:
-        planned: an `stages.Planned`.
+        planned: a `stages.Planned`.
     """
     built: dict[str, learner.Learner] = {}
     for parent in (planned.init_from, planned.teacher):
-        if hasattr(parent, "stage"):  # planned here too; folders and released weights know their own shapes
+        if hasattr(parent, "stage"):  # also planned; folders and released weights have their own shapes
             built |= learners(parent)
     return {**built, planned.stage.name: shapes.abstract_learner(planned.stage, built)}

@@ -1,7 +1,7 @@
-"""What a step saw: its frames, masks, captions and where they come from, as a picture and as JSON.
+"""Visualise the batch of a training step: frames, masks, captions and clip keys, as PNG and JSON.
 
-Nothing is recorded while training: batches, crops and masks are pure functions of configuration, seed and
-step, and are made again here by the same code.
+Nothing is recorded during training: batches, crops and masks are pure functions of configuration, seed and
+step, and are recomputed here by the same code.
 """
 
 import pathlib
@@ -20,26 +20,26 @@ from prismlab.experiments.recipe import recipe
 from prismlab.experiments.run import work_directory
 
 MOST_ROWS = 16
-SIDE = 96  # of a frame in the picture, at least, in pixels
-_LINE = 14  # height of a line of text
+SIDE = 96  # minimum side of a frame in the picture, in pixels
+_LINE = 14  # height of a line of text, in pixels
 
 
 def masks_of(
     views: list[objective.View], *, stage: str, seed: int, step: int, batch: int, frames: int, patches: int
 ) -> dict[str, np.ndarray]:
-    """Return which tokens the student sees in a step, for each masked view.
+    """Return the tokens visible to the student in a step, for each masked view.
 
     Args:
-        views: of the learner.
-        stage: its stage's name.
+        views: views of the learner.
+        stage: name of the stage.
         seed: of the experiment.
         step: from 0.
         batch: b, global batch size.
-        frames: t of this step's clips.
-        patches: n.
+        frames: t, frames per clip in this step.
+        patches: n, patches per frame.
 
     Returns:
-        text of the mask -> bool [b, t * n], True where visible.
+        description of the mask -> bool [b, t * n], True where visible.
     """
     key = keys.fold(keys.seeded(seed, "train", stage), "step", jnp.int32(step))
     found = {}
@@ -60,18 +60,18 @@ def show(
         seed: of the experiment.
         step: from 0, below stage.steps.
         cache: directory shared by runs.
-        out: the folder, made if absent.
-        built: the stage's learner, perhaps abstract; its views and its video tower's sizes are read.
+        out: the folder, created if missing.
+        built: the stage's learner, possibly abstract; only its views and video tower sizes are read.
 
     Returns:
-        What the JSON holds: stage, seed, step, source, checksum of the whole batch, and for each example its
-        clip's number, key and caption, frames, crop, token ids, weight and visible share.
+        The content of the JSON file: stage, seed, step, source, checksum of the global batch, and for each
+        example its clip index, key, caption, frames, crop, token ids, weight and visible tokens.
 
     Raises:
-        UserError: the stage has no such step, or a bad clip where none is allowed.
+        UserError: the stage has no such step, or a clip is bad and none may be.
     """
     if not 0 <= step < stage.steps:
-        raise errors.UserError(f"--step {step}: stage {stage.name!r} has the steps 0 to {stage.steps - 1}")
+        raise errors.UserError(f"--step {step}: stage {stage.name!r} has steps 0 to {stage.steps - 1}")
     stream = stage.data.open(stage.batch_size, stage.steps, seed, stage.name, cache)
     batch, origin = stream.seen(step)
     records = stage.data.sources[origin.source].open(cache)
@@ -97,7 +97,7 @@ def show(
                 "visible": {name: np.flatnonzero(grid[row]).tolist() for name, grid in masks.items()},
             }
         )
-    told = {
+    summary = {
         "stage": stage.name,
         "seed": seed,
         "step": step,
@@ -107,24 +107,24 @@ def show(
         "patches": tower.patches,
         "examples": examples,
     }
-    atomic.write_atomic(out / f"step-{step}.json", work_directory.json_bytes(told))
+    atomic.write_atomic(out / f"step-{step}.json", work_directory.json_bytes(summary))
     picture = draw(batch["video"], masks, tower.patch, [_title(each) for each in examples])
     target = out / f"step-{step}.png"
     picture.save(target)
-    return told
+    return summary
 
 
 def _named(records: Any, clip: int) -> tuple[str | None, str | None]:
     try:
         found = records[clip]
-    except errors.UserError:  # the ledger says why
+    except errors.UserError:  # the ledger has the reason
         return None, None
     return found.key, found.caption
 
 
 def _title(example: dict[str, Any]) -> str:
     if example["bad"]:
-        return f"placeholder, weight 0: {example['bad']}"
+        return f"padding example, weight 0: {example['bad']}"
     crop = example["crop"]
     return (
         f"{example['key']}  weight {example['weight']:g}  frames {example['frames']}  "
@@ -139,13 +139,13 @@ def draw(
     patch: int,
     titles: list[str],
 ) -> Image.Image:
-    """Return one picture: a row of frames for each example, and one more below for each mask.
+    """Draw each example as a row of frames, followed by one row per mask.
 
     Args:
         video: uint8 [b, t, r, r, 3]; at most MOST_ROWS examples are drawn.
-        masks: name -> bool [b, t * n]; hidden patches are greyed.
+        masks: name -> bool [b, t * n]; hidden patches are greyed out.
         patch: side of a patch in pixels.
-        titles: one line an example.
+        titles: one line per example.
     """
     shown = min(len(video), MOST_ROWS)
     _, frames, side, _, _ = video.shape
@@ -167,8 +167,8 @@ def draw(
             large = small.repeat(patch, 1).repeat(patch, 2)[..., None]
             rows.append(np.where(large, video[row], 200 + video[row] // 8).astype(np.uint8))
         for pictures in rows:
-            for place, frame in enumerate(pictures):
+            for column, frame in enumerate(pictures):
                 picture.paste(Image.fromarray(frame).resize((cell, cell), Image.Resampling.NEAREST),
-                              (place * (cell + 2), top))  # fmt: skip
+                              (column * (cell + 2), top))  # fmt: skip
             top += cell + 2
     return picture

@@ -1,4 +1,4 @@
-"""Before a device is busy: every row is built by shape, every source rendered, packed and opened."""
+"""Preparation before training: check every row by shape, render and open every data source."""
 
 import dataclasses
 import pathlib
@@ -14,15 +14,15 @@ from prismlab.experiments.recipe import check, recipe
 
 
 def everything(rows: Mapping[str, recipe.Experiment], cache: pathlib.Path, out: rich.console.Console) -> None:
-    """Refuse what cannot run, and make ready what every row will read.
+    """Check all rows and prepare the sources that they read.
 
     Args:
         rows: label -> experiment.
         cache: directory shared by runs.
-        out: where progress is shown.
+        out: console for progress.
 
     Raises:
-        UserError: a row does not fit together, or a source is missing, empty or damaged.
+        UserError: a row is inconsistent, or a source is missing, empty or damaged.
     """
     for experiment in rows.values():
         check.abstract_stages(experiment)
@@ -31,11 +31,11 @@ def everything(rows: Mapping[str, recipe.Experiment], cache: pathlib.Path, out: 
             with console.Progress(f"render {name}", len(each.world), console=out) as bar:
                 each.render(cache, lambda done, total: bar.update(done))
         if not len(each.open(cache)):
-            raise errors.UserError(f"source {name!r} is empty; give it clips or leave it out")
+            raise errors.UserError(f"source {name!r} is empty; add clips or remove it")
 
 
 def sources(rows: Mapping[str, recipe.Experiment]) -> dict[str, Any]:
-    """Return every different source that stages and tasks of some row read, by a name for messages."""
+    """Return each distinct source that stages and tasks read, keyed by a name for messages."""
     found: dict[str, Any] = {}
     for experiment in rows.values():
         for stage in experiment.stages:

@@ -1,4 +1,4 @@
-"""A work directory and the cache: who holds them, what lies in them, how files are written and read."""
+"""Work directories and the cache: locking, configuration checks, reading and writing of files."""
 
 import contextlib
 import fcntl
@@ -17,19 +17,19 @@ from prismlab.core.train import checkpoint
 from prismlab.experiments.recipe import describe, stages
 from prismlab.experiments.run import leases
 
-BUSY = "another process is running in {}; wait for it or end it"
+BUSY = "another process is running in {}; wait for it or stop it"
 
 
 def default_cache() -> pathlib.Path:
     """Return the directory for rendered worlds, shards, tokenizers: $PRISMLAB_CACHE or the user's cache.
 
     Raises:
-        UserError: it lies behind a URL.
+        UserError: $PRISMLAB_CACHE is a URL.
     """
     if "://" in os.environ.get("PRISMLAB_CACHE", ""):
         raise errors.UserError(
-            f"PRISMLAB_CACHE={os.environ['PRISMLAB_CACHE']}: the cache must be a directory of this machine "
-            "or a mounted one; leave it unset and each machine makes its own"
+            f"PRISMLAB_CACHE={os.environ['PRISMLAB_CACHE']}: the cache must be a local or mounted "
+            "directory; unset it to use the user's cache on each machine"
         )
     home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(os.environ.get("PRISMLAB_CACHE") or pathlib.Path(home) / "prismlab").absolute()
@@ -37,12 +37,12 @@ def default_cache() -> pathlib.Path:
 
 @contextlib.contextmanager
 def claimed(workdir: filesystem.Place, root: Any, text: str) -> Iterator[None]:
-    """Hold a work directory for one configuration and one process.
+    """Lock a work directory for one configuration and one process.
 
     Args:
-        workdir: made if absent.
+        workdir: created if missing.
         root: Experiment or Ablation.
-        text: the configuration as flat gin, kept beside for readers.
+        text: the configuration as flat gin, saved as config.gin.
 
     Raises:
         UserError: it holds another configuration, or another process is running in it.
@@ -82,21 +82,21 @@ def _alone_in_bucket(workdir: filesystem.Place) -> Iterator[None]:
 
 
 def check_continues(workdir: filesystem.Place, root: Any) -> None:
-    """Refuse a work directory that cannot go on with a configuration.
+    """Check that a work directory can be continued with a configuration.
 
-    A directory in which nothing was saved yet is free: a mistake that stopped the first stage can be
-    mended in place. An ablation may ask for more seeds than before: what its first seeds gave stays as it is.
+    A directory without checkpoints accepts any configuration, so an error that stopped the first stage can be
+    fixed in place. An ablation may add seeds to those already run.
 
     Args:
-        workdir: may be absent.
+        workdir: may be missing.
         root: Experiment or Ablation.
 
     Raises:
-        UserError: it is a file, or holds what another configuration saved.
+        UserError: it is a file, or holds checkpoints of another configuration.
     """
     kept = workdir / "config.json"
     if workdir.exists() and not workdir.is_dir():
-        raise errors.UserError(f"--workdir {workdir} is a file; give a directory")
+        raise errors.UserError(f"--workdir {workdir} is a file; pass a directory")
     if next(workdir.glob("stages/*/checkpoints/[0-9]*"), None) is None:
         return
     if not kept.exists():
@@ -109,21 +109,21 @@ def check_continues(workdir: filesystem.Place, root: Any) -> None:
         lines = describe.difference(before, now)
         more = f" (and {len(lines) - 5} more)" if len(lines) > 5 else ""
         raise errors.UserError(
-            f"{workdir} holds another configuration; use another --workdir or undo: "
+            f"{workdir} holds another configuration; use another --workdir or revert: "
             + "; ".join(lines[:5])
             + more
         )
 
 
 def check_version(workdir: filesystem.Place, config: Any) -> None:
-    """Refuse to continue a work directory that was written before the modules moved into one package.
+    """Refuse to continue a work directory written before the modules moved into one package.
 
     Args:
         workdir: the work directory.
         config: its `config.json`.
 
     Raises:
-        UserError: its classes have the old names, so the addresses of its stages differ from today's.
+        UserError: its classes have the old names, so the addresses of its stages differ.
     """
     if isinstance(config, dict) and str(config.get("class", "")).startswith("experiments."):
         raise errors.UserError(
@@ -134,7 +134,7 @@ def check_version(workdir: filesystem.Place, config: Any) -> None:
 
 
 def placed_anywhere(tree: Any) -> Any:
-    """Return a described configuration without what only says where its arrays lie."""
+    """Return a described configuration without the fields that only affect array placement."""
     if isinstance(tree, list):
         return [placed_anywhere(each) for each in tree]
     if isinstance(tree, dict):
@@ -143,27 +143,31 @@ def placed_anywhere(tree: Any) -> Any:
 
 
 def record(path: filesystem.Place, value: Any) -> None:
-    """Write plain data as a file, in process 0 alone."""
+    """Write plain data as a JSON file, in process 0 only."""
     if distributed.is_main():
         atomic.write_atomic(path, json_bytes(value))
 
 
 def json_bytes(value: Any) -> bytes:
-    """Return a value as readable JSON, ending in a newline."""
+    """Return a value as indented JSON with a final newline."""
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def read_json(path: filesystem.Place) -> Any:
-    """Read a JSON file of the work directory; a damaged one is a mistake the user can mend."""
+    """Read a JSON file of the work directory.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
     try:
         with filesystem.told(path):
             return json.loads(filesystem.read(path))
     except (OSError, ValueError) as error:
-        raise errors.UserError(f"{path} cannot be read ({error}); move it away and run again") from error
+        raise errors.UserError(f"{path} cannot be read ({error}); move it elsewhere and run again") from error
 
 
 def read_stage(folder: filesystem.Place) -> tuple[int, dict[str, np.ndarray]]:
-    """Read the learner of a stage's newest checkpoint; that of a finished stage must be what was trained.
+    """Read the learner of a stage's newest checkpoint; if the stage is finished, verify its digest.
 
     Args:
         folder: a stage's directory.
@@ -172,24 +176,24 @@ def read_stage(folder: filesystem.Place) -> tuple[int, dict[str, np.ndarray]]:
         Its step, and path -> array.
 
     Raises:
-        UserError: absent, half-written or damaged, be it by a single changed byte.
+        UserError: the checkpoint is missing, incomplete or damaged, even by a single byte.
     """
     at, arrays = checkpoint.read_learner(folder / "checkpoints")
     done = folder / "done.json"
     kept = read_json(done) if done.exists() else {}
     if kept.get("step") == at and kept["digest"] != trees.digest(arrays):
         raise errors.UserError(
-            f"checkpoint {folder / 'checkpoints' / str(at)} is not what {done} was written for, so it was "
-            "damaged since; delete the stage's folder and run the same command to train it again"
+            f"checkpoint {folder / 'checkpoints' / str(at)} does not match the digest in {done}, so it is "
+            "damaged; delete the stage's folder and run the same command to train it again"
         )
     return at, arrays
 
 
 def digests(workdir: filesystem.Place) -> list[tuple[str, int, str]]:
-    """Return (folder name, step, sha256 of parameters) of every finished or saved stage under a directory.
+    """Return (folder name, step, sha256 of parameters) of each stage with a checkpoint in a work directory.
 
     Raises:
-        UserError: the directory holds no stages.
+        UserError: the directory holds no saved stage.
     """
     folders = sorted(path for path in (workdir / "stages").glob("*") if path.is_dir())
     found = []
@@ -198,5 +202,5 @@ def digests(workdir: filesystem.Place) -> list[tuple[str, int, str]]:
             at, arrays = checkpoint.read_learner(folder / "checkpoints")
             found.append((folder.name, at, trees.digest(arrays)))
     if not found:
-        raise errors.UserError(f"{workdir} holds no saved stage; give the --workdir of train or ablate")
+        raise errors.UserError(f"{workdir} holds no saved stage; pass the --workdir of train or ablate")
     return found

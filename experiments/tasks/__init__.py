@@ -1,1 +1,1 @@
-"""Evaluations of frozen towers, one a file; a task returns named scores, each with its protocol."""
+"""Evaluations of trained towers, one per module; a task returns named scores, each with its protocol."""

@@ -1,4 +1,4 @@
-"""Adapters: a frozen encoder with a narrow trainable path behind every MLP, and an attention pooler.
+"""Adapter tuning: a frozen encoder with a trainable bottleneck after each MLP, and an attention pooler.
 
 Source: VideoGLUE figure 5 and appendix D: bottleneck 64, ReLU, a learned scale, after the MLP of each block.
 """
@@ -20,9 +20,10 @@ from prismlab.experiments.tasks import task, tuning
 
 
 class AdaptedFeed(eqx.Module):
-    """A feed-forward layer y, then y + scale * up(relu(down(y))); `up` starts at zero, so nothing changes.
+    """Feed-forward layer followed by a residual adapter: y + scale * up(relu(down(y))).
 
-    In a stack every array has the layer on axis 0, as the feed-forward's own arrays have.
+    `up` is initialised to zero, so the initial output is that of the feed-forward layer. In a stack, every
+    array has the layer on axis 0, like the arrays of the feed-forward layer.
     """
 
     feed: layers.FeedForward
@@ -46,11 +47,11 @@ class AdaptedFeed(eqx.Module):
 
 
 def adapted(encoder: Any, bottleneck: int, *, key: PRNGKeyArray) -> tuple[Any, Any]:
-    """Return the encoder with an adapter in every block, and a tree of booleans: True in the adapters.
+    """Add an adapter to every block; return the encoder and a tree of booleans, True for adapter weights.
 
     Args:
-        encoder: the factorised encoder; its output stays as it was until the adapters are trained.
-        bottleneck: width of the narrow path.
+        encoder: the factorised encoder; its output is unchanged until the adapters are trained.
+        bottleneck: width of the adapters.
         key: a typed JAX key.
     """
     moving = jax.tree.map(lambda leaf: False, encoder)
@@ -72,15 +73,15 @@ def adapted(encoder: Any, bottleneck: int, *, key: PRNGKeyArray) -> tuple[Any, A
 
 @dataclasses.dataclass(frozen=True)
 class AdapterTuning:
-    """Train adapters and an attention pooler on a frozen encoder; report the accuracy on unseen clips.
+    """Train adapters and an attention pooler on a frozen encoder; report the accuracy on test clips.
 
     Args:
-        train: labelled clips to learn from.
-        test: labelled clips from another stream.
-        setup: clips, question and optimizer.
+        train: labelled training clips.
+        test: labelled test clips from another stream.
+        setup: clips, label and training hyperparameters.
         bottleneck: width of the adapters, 64 in VideoGLUE.
         heads: attention heads of the pooler, 12 at base.
-        hidden_dim: width of all heads together; None means the tokens' width.
+        hidden_dim: total width of all heads; None means the token width.
     """
 
     train: source.Source
@@ -101,7 +102,7 @@ class AdapterTuning:
 
         Args:
             towers: frozen encoders; only the encoder of "video" is read.
-            seed: initial weights, order of clips, dropout.
+            seed: seed of initial weights, clip order and dropout.
             cache: directory shared by runs.
         """
         encoder = tuning.encoder_of(towers)

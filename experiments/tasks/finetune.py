@@ -1,4 +1,4 @@
-"""End-to-end fine-tuning: encoder, attention pooler and classifier all move, lower layers perhaps less.
+"""End-to-end fine-tuning of encoder, attention pooler and classifier, with optional layer decay.
 
 Source: VideoGLUE appendix D (everything tuned, a 1-layer attention pooler, layer decay 0.75).
 """
@@ -18,16 +18,16 @@ from prismlab.experiments.tasks import task, tuning
 
 @dataclasses.dataclass(frozen=True)
 class FineTuning:
-    """Train everything from the given weights; report the accuracy on unseen clips.
+    """Fine-tune all weights, starting from the given towers; report the accuracy on test clips.
 
-    The towers that were given stay as they are: what is trained is a copy.
+    The given towers are not modified; a copy is trained.
 
     Args:
-        train: labelled clips to learn from.
-        test: labelled clips from another stream.
-        setup: clips, question and optimizer (whose `layer_decay` is 0.75 in VideoGLUE).
+        train: labelled training clips.
+        test: labelled test clips from another stream.
+        setup: clips, label and training hyperparameters (`layer_decay` is 0.75 in VideoGLUE).
         heads: attention heads of the pooler, 12 at base.
-        hidden_dim: width of all heads together; None means the tokens' width.
+        hidden_dim: total width of all heads; None means the token width.
     """
 
     train: source.Source
@@ -43,7 +43,7 @@ class FineTuning:
 
         Args:
             towers: encoders to start from; only the encoder of "video" is read.
-            seed: initial weights of the head, order of clips, dropout.
+            seed: seed of the head's initial weights, clip order and dropout.
             cache: directory shared by runs.
         """
         encoder = tuning.encoder_of(towers)

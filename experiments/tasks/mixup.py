@@ -1,7 +1,7 @@
-"""Mixup and cutmix on the device: pairs of clips and of their targets, for supervised heads.
+"""Mixup and CutMix on the device: mix clips of a batch and their targets, for supervised heads.
 
-Yours: a frozen dataclass called as `Mix` is; `tuning.Setup.mix` names those that a fine-tuning draws from.
-Example i is mixed with the example before it, so that a mix never leaves the batch and needs no second one.
+To add another one, write a frozen dataclass with the call signature of `Mix`; `tuning.Setup.mix` lists those
+to sample from. Example i is mixed with example i - 1 (cyclically), so no second batch is needed.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ Mixed = tuple[Float[Array, "b t height width 3"], Float[Array, "b c"]]
 
 
 class Mix(Protocol):
-    """Blends each clip of a batch, and its targets, with its neighbour's."""
+    """Mixes each clip of a batch, and its targets, with the previous example of the batch."""
 
     def __call__(
         self,
@@ -31,19 +31,19 @@ class Mix(Protocol):
 
         Args:
             video: float32 in [0, 1].
-            targets: float32, one distribution over classes an example.
-            weight: float32; a placeholder (weight 0) is mixed into nobody.
-            key: randomness of this step.
+            targets: float32, one distribution over classes per example.
+            weight: float32; padding examples (weight 0) are never mixing partners.
+            key: JAX key of this step.
         """
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Mixup:
-    """Blend by one share that is drawn for each example.
+    """Blend clips and targets with a coefficient drawn per example.
 
     Args:
-        alpha: both parameters of the Beta distribution of the share, above 0.
+        alpha: both parameters of the Beta distribution of the coefficient, above 0.
 
     Source: Zhang et al. 2018 (mixup).
     """
@@ -68,10 +68,10 @@ class Mixup:
 
 @dataclasses.dataclass(frozen=True)
 class Cutmix:
-    """Replace one rectangle of each clip, in all frames, by its neighbour's; targets go by its area.
+    """Replace one rectangle, in all frames, by that of the previous example; mix targets by its area.
 
     Args:
-        alpha: both parameters of the Beta distribution of the share that stays, above 0.
+        alpha: both parameters of the Beta distribution of the fraction kept, above 0.
 
     Source: Yun et al. 2019 (CutMix).
     """
@@ -107,8 +107,8 @@ def _above_zero(alpha: float) -> None:
 
 
 def _inside(middle: Float[Array, " b"], side: Float[Array, " b"], length: int) -> Array:
-    place = (jnp.arange(length) + 0.5) / length
-    return jnp.abs(place[None] - middle[:, None]) < side[:, None] / 2
+    position = (jnp.arange(length) + 0.5) / length
+    return jnp.abs(position[None] - middle[:, None]) < side[:, None] / 2
 
 
 def _blend(values: Array, share: Float[Array, " b"], weight: Float[Array, " b"]) -> Array:

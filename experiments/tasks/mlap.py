@@ -1,8 +1,7 @@
-"""Multi-layer attentive pooling (MLAP): a frozen encoder, and a query that reads its last layers in turn.
+"""Multi-layer attentive pooling (MLAP): a query cross-attends to the last layers of a frozen encoder in turn.
 
 Source: VideoGLUE equation 2 and appendix D: features of the last 4 layers; 4 chained layers of
-cross-attention and MLP; the query updated from layer to layer. That the layers are the temporal ones is our
-reading.
+cross-attention and MLP; the query updated from layer to layer. We interpret the layers as the temporal ones.
 """
 
 import dataclasses
@@ -22,7 +21,7 @@ from prismlab.experiments.tasks import task, tuning
 
 
 class ChainLayer(eqx.Module):
-    """One link of the chain: the query looks at a layer's tokens, then passes an MLP; a skip around both."""
+    """Pooling layer: cross-attention from the query to one layer's tokens, then an MLP, both residual."""
 
     token_norm: layers.LayerNorm
     query_norm: layers.LayerNorm
@@ -39,13 +38,13 @@ class ChainLayer(eqx.Module):
         self.feed = layers.FeedForward(dim, 4 * dim, key=keys.fold(key, "feed"))
 
     def __call__(self, query: Float[Array, "b 1 d"], tokens: Float[Array, "b s d"]) -> Float[Array, "b 1 d"]:
-        """Return the query after it has seen the tokens."""
+        """Return the updated query."""
         query = query + self.attention(self.query_norm(query), self.token_norm(tokens))
         return query + self.feed(self.feed_norm(query))
 
 
 class ChainPooler(eqx.Module):
-    """A learned query that reads the tokens of several layers, one link each; then a last norm."""
+    """Learned query, updated by one `ChainLayer` per encoder layer, followed by a layer norm."""
 
     query: Float[Array, "1 1 d"]
     links: list[ChainLayer]
@@ -59,7 +58,7 @@ class ChainPooler(eqx.Module):
         self.norm = layers.LayerNorm(dim)
 
     def __call__(self, features: Sequence[Float[Array, "b s d"]]) -> Float[Array, "b d"]:
-        """Return one vector a clip from the tokens of as many layers as there are links."""
+        """Return one vector per clip; `features` has one entry per `ChainLayer`."""
         query = jax.numpy.broadcast_to(self.query, (features[0].shape[0], *self.query.shape[1:]))
         for link, tokens in zip(self.links, features, strict=True):
             query = link(query, tokens)
@@ -67,10 +66,10 @@ class ChainPooler(eqx.Module):
 
 
 def last_layers(count: int, encoder: Any, clips: Float[Array, "b t r r 3"]) -> list[Float[Array, "b s d"]]:
-    """Return the tokens after each of the last temporal layers, the last one after the encoder's norm.
+    """Return the output tokens of the last temporal layers; the encoder's final norm is applied to the last.
 
     Args:
-        count: how many layers.
+        count: number of layers.
         encoder: the factorised encoder.
         clips: float [b, t, r, r, 3].
 
@@ -98,15 +97,15 @@ def last_layers(count: int, encoder: Any, clips: Float[Array, "b t r r 3"]) -> l
 
 @dataclasses.dataclass(frozen=True)
 class MultiLayerProbe:
-    """Train a chained pooler on the last layers of a frozen encoder; report the accuracy on unseen clips.
+    """Train a `ChainPooler` on the last layers of a frozen encoder; report the accuracy on test clips.
 
     Args:
-        train: labelled clips to learn from.
-        test: labelled clips from another stream.
-        setup: clips, question and optimizer.
-        layers: how many of the last temporal layers are read, 4 in VideoGLUE.
-        heads: attention heads of each link, 12 at base.
-        hidden_dim: width of all heads together; None means the tokens' width.
+        train: labelled training clips.
+        test: labelled test clips from another stream.
+        setup: clips, label and training hyperparameters.
+        layers: number of last temporal layers to read, 4 in VideoGLUE.
+        heads: attention heads of each pooling layer, 12 at base.
+        hidden_dim: total width of all heads; None means the token width.
     """
 
     train: source.Source
@@ -123,7 +122,7 @@ class MultiLayerProbe:
 
         Args:
             towers: frozen encoders; only the encoder of "video" is read.
-            seed: initial weights, order of clips, dropout.
+            seed: seed of initial weights, clip order and dropout.
             cache: directory shared by runs.
         """
         encoder = tuning.encoder_of(towers)

@@ -1,7 +1,7 @@
-"""Frozen attentive probe: what can one attention pooler and a linear layer read from frozen tokens?
+"""Attentive probe: train an attention pooler and a linear classifier on frozen tokens.
 
-Appearance is species, colour and background; motion is the 8-way class, and within a reversal pair
-(right or left?) the question that no bag of frames can answer.
+Labels of appearance are species, colour and background. Motion is scored over its 8 classes, and within pairs
+of opposite motions (right or left), which cannot be told apart without the order of the frames.
 
 Source: VideoPrism 3.1, appendix E.1 (attention pooler with one query, linear classifier, AdamW, cosine).
 """
@@ -33,7 +33,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
 
 
 class Head(eqx.Module):
-    """Attention pooler, then a linear classifier."""
+    """Attention pooler followed by a linear classifier."""
 
     pooler: pooling.AttentionPooler
     linear: layers.Linear
@@ -43,30 +43,30 @@ class Head(eqx.Module):
         self.linear = layers.Linear(dim, classes, key=keys.fold(key, "linear"))
 
     def __call__(self, tokens: Float[Array, "b s d"]) -> Float[Array, "b c"]:
-        """Return one logit a class."""
+        """Return the logits."""
         return self.linear(self.pooler(tokens))
 
 
 @dataclasses.dataclass(frozen=True)
 class AttentiveProbe:
-    """Train one head a label on frozen tokens and report accuracies on unseen clips.
+    """Train one head per label on frozen tokens; report accuracies on test clips.
 
     Args:
-        train: rendered clips with truth that the heads are trained on.
-        test: rendered clips with truth, drawn from another stream.
-        labels: which of species, colour, background, motion.
-        train_clips: clips of `train` used; one in eight chooses the learning rate.
-        test_clips: clips of `test` used.
+        train: rendered clips with ground truth for training.
+        test: rendered clips with ground truth for testing, from another stream.
+        labels: any of species, colour, background, motion.
+        train_clips: clips of `train` to use; one in eight is held out to select the learning rate.
+        test_clips: clips of `test` to use.
         frames: t, frames spread evenly over the clip.
         resolution: side of a frame in pixels.
         heads: attention heads of the pooler.
-        hidden_dim: width of all heads together; None means the tokens' width (the paper's 768 at base).
+        hidden_dim: total width of all heads; None means the token width (the paper's 768 at base).
         steps: optimizer steps of a head.
-        batch_size: clips of a step, and of a batch when encoding.
-        learning_rates: tried side by side.
-        weight_decay: AdamW's.
-        whiten: rotate and scale tokens to unit covariance first, as a control of how much a linear
-            layer in front of the probe would help; off in the paper.
+        batch_size: clips per step, and per batch when encoding.
+        learning_rates: candidates, trained in parallel.
+        weight_decay: weight decay of AdamW.
+        whiten: whiten the tokens first, as a control for how much a linear layer before the probe would
+            help; off in the paper.
     """
 
     train: source.Source
@@ -90,17 +90,17 @@ class AttentiveProbe:
             raise ValueError(f"labels must be among {sorted(CLASSES)}, got {unknown}")
         if self.train_clips < 8 or self.test_clips < 1 or self.steps < 1:
             raise ValueError(
-                "want train_clips >= 8 (one in eight chooses the learning rate), test_clips >= 1, steps >= 1"
+                "expected train_clips >= 8 (one in eight is held out), test_clips >= 1 and steps >= 1"
             )
 
     def __call__(
         self, towers: Mapping[str, eqx.Module], *, seed: int, cache: pathlib.Path
     ) -> dict[str, task.Score]:
-        """Return the accuracy of each label, and for motion also within reversal pairs.
+        """Return the accuracy of each label, and for motion also within pairs of opposite motions.
 
         Args:
             towers: frozen encoders; only "video" is read.
-            seed: initial weights of the heads and order of clips.
+            seed: seed of the heads' initial weights and clip order.
             cache: directory shared by runs.
         """
         tokens, labels = self._features(towers["video"], self.train, self.train_clips, cache)
@@ -153,7 +153,7 @@ class AttentiveProbe:
         *,
         key: PRNGKeyArray,
     ) -> np.ndarray:
-        """Train labels x learning rates heads at once; return the test logits of each label's best head."""
+        """Train one head per label and learning rate; return the test logits of each label's best head."""
         widest = max(len(CLASSES[label]) for label in self.labels)
         counts = jnp.asarray([len(CLASSES[label]) for label in self.labels])
         rates = jnp.asarray(self.learning_rates)
@@ -186,7 +186,7 @@ class AttentiveProbe:
             at = jax.random.randint(keys.fold(key, "batch", step), (self.batch_size,), held, len(tokens))
             gradient = eqx.filter_grad(loss_of)(grid, at)
             updates, memory = optimizer.update(gradient, memory, grid)
-            # One AdamW serves all heads; each head's own rate scales its update.
+            # All heads share one AdamW; each head's learning rate scales its update.
             shaped = lambda u: u * (rate * schedule(step)).reshape(-1, *[1] * (u.ndim - 1))
             return (eqx.apply_updates(grid, jax.tree.map(shaped, updates)), memory), None
 
@@ -207,7 +207,7 @@ def _classes(records: list[record.Record], label: str) -> np.ndarray:
 
 
 def _scaling(tokens: np.ndarray, whiten: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean token and what to multiply by: 1 / deviation, or a whitening matrix."""
+    """Return the mean token and the matrix to multiply by: 1 / deviation (diagonal), or whitening."""
     flat = tokens.reshape(-1, tokens.shape[-1])
     mean = flat.mean(0)
     if not whiten:

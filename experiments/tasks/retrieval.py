@@ -1,4 +1,4 @@
-"""Zero-shot video-text retrieval: does the right caption come first, and the right clip?
+"""Zero-shot video-text retrieval: recall at 1, text to video and video to text.
 
 Source: VideoPrism 3.2, appendix F (cosine similarity of pooled embeddings, single view, recall at 1).
 """
@@ -20,10 +20,10 @@ from prismlab.experiments.tasks import task
 
 
 def recall_at_1(similarity: Float[np.ndarray, "q c"]) -> float:
-    """Return the share of queries whose own candidate scores highest; a tie counts as a miss.
+    """Return the fraction of queries whose correct candidate scores highest; ties count as misses.
 
     Args:
-        similarity: [q, q], the right candidate of query i is i.
+        similarity: [q, q]; the correct candidate of query i is i.
     """
     own = np.diagonal(similarity)
     others = similarity - np.diag(np.full(len(own), np.inf))
@@ -32,15 +32,15 @@ def recall_at_1(similarity: Float[np.ndarray, "q c"]) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Retrieval:
-    """Recall at 1, text to video and video to text, among clips with different captions.
+    """Recall at 1, text to video and video to text, on clips with distinct captions.
 
     Args:
-        source: clips with clean captions that training never saw.
-        tokenizer: the one of the training stages.
-        clips: size of the pool; the first clips of the source with new captions are taken.
+        source: clips with clean captions, not used in training.
+        tokenizer: tokenizer of the training stages.
+        clips: size of the pool; the first clips with distinct captions are used.
         frames: t, frames spread evenly over the clip.
         resolution: side of a frame in pixels.
-        batch_size: clips encoded at a time.
+        batch_size: clips per batch when encoding.
     """
 
     source: source.Source
@@ -53,11 +53,11 @@ class Retrieval:
     def __call__(
         self, towers: Mapping[str, eqx.Module], *, seed: int, cache: pathlib.Path
     ) -> dict[str, task.Score]:
-        """Return text_to_video and video_to_text, or nothing without a text tower.
+        """Return text_to_video_R@1 and video_to_text_R@1, or {} without a text tower.
 
         Args:
             towers: frozen encoders by name.
-            seed: unused, nothing here is random.
+            seed: unused; retrieval is deterministic.
             cache: directory shared by runs.
         """
         del seed

@@ -1,4 +1,4 @@
-"""What an evaluation is: frozen towers in, named scores out, each with the protocol that made it."""
+"""Evaluation interface: a task takes trained towers and returns named scores, each with its protocol."""
 
 import dataclasses
 import pathlib
@@ -13,12 +13,12 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """One number and how it came about.
+    """A score and the protocol by which it was measured.
 
     Args:
-        value: the number, an accuracy in [0, 1] in the shipped tasks.
-        n: test items it is an average of.
-        protocol: pooling, frames, views, train clips per class, chance, and whatever else matters.
+        value: the score; an accuracy in [0, 1] in the shipped tasks.
+        n: number of test items averaged.
+        protocol: pooling, frames, views, train clips per class, chance and other relevant settings.
     """
 
     value: float
@@ -27,7 +27,7 @@ class Score:
 
 
 class Task(Protocol):
-    """One evaluation; a frozen dataclass with plain fields."""
+    """Interface of an evaluation; implementations are frozen dataclasses with plain fields."""
 
     def __call__(
         self, towers: Mapping[str, eqx.Module], *, seed: int, cache: pathlib.Path
@@ -46,16 +46,16 @@ class Task(Protocol):
 
 
 def encode_all(tower: Any, videos: np.ndarray, batch_size: int, read: Callable[[Any], Any]) -> np.ndarray:
-    """Encode clips in batches and keep what is read from each encoding.
+    """Apply a tower to clips in batches and return one output per clip.
 
     Args:
         tower: a video tower.
         videos: uint8 [c, t, height, width, 3].
-        batch_size: clips at a time; the last batch is padded, so one program serves all.
-        read: Encoded -> array with the batch first.
+        batch_size: clips per batch; the last batch is padded, so only one program is compiled.
+        read: tower output -> array with the batch on axis 0.
 
     Returns:
-        [c, ...] on the host.
+        [c, ...] in host memory.
     """
     arrays, static = eqx.partition(tower, eqx.is_array)
 

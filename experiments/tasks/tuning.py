@@ -1,6 +1,6 @@
-"""Training for an evaluation: a classifier on a tower, of which a part or all moves; scored on unseen clips.
+"""Supervised training for evaluations: fit a classifier on a frozen or trainable tower, score test clips.
 
-The tasks in `mlap`, `adapter` and `finetune` differ in what they build and in what moves; the rest is here.
+Shared by `mlap`, `adapter` and `finetune`, which differ in the model they build and the weights they train.
 
 Source: VideoPrism 3.1, appendix E.1; VideoGLUE appendix D (AdamW, cosine, rate 1e-4, decay 1e-5, dropout 0.5
 before the classifier, label smoothing 0.1).
@@ -28,21 +28,21 @@ from prismlab.experiments.tasks import mixup, probe, task
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """Which clips, which question, how long and how fast.
+    """Clips, label and training hyperparameters of an evaluation.
 
     Args:
-        optimizer: with its schedule, and its layer decay where the tower moves.
-        label: key of the records' labels that tells the class; in rendered clips species, colour,
+        optimizer: with its schedule, and its layer decay where the tower is trained.
+        label: key of the records' labels that holds the class; in rendered clips species, colour,
             background or motion.
-        train_clips: clips of the training source used.
-        test_clips: clips of the test source used.
+        train_clips: clips of the training source to use.
+        test_clips: clips of the test source to use.
         frames: t, frames spread evenly over the clip.
         resolution: side of a frame in pixels.
-        steps: optimizer steps, 1 or more.
-        batch_size: clips of a step.
-        dropout: share of the pooled vector that is dropped in training, in [0, 1).
-        label_smoothing: share of the target spread over all classes, in [0, 1).
-        mix: mixup and its kin; each step takes one of them, drawn alike. Empty: clips stay as they are.
+        steps: optimizer steps, at least 1.
+        batch_size: clips per step.
+        dropout: fraction of the pooled vector dropped in training, in [0, 1).
+        label_smoothing: fraction of the target spread over all classes, in [0, 1).
+        mix: mixup and similar augmentations; each step applies one, drawn uniformly. Empty for none.
     """
 
     optimizer: optim.AdamW
@@ -68,10 +68,10 @@ class Setup:
 
 
 class Classifier(eqx.Module):
-    """An encoder, a pooler of what is read from it, and a linear layer.
+    """Encoder, pooler and linear classifier.
 
     Args:
-        encoder: see `encoder_of`, perhaps with parts added.
+        encoder: see `encoder_of`; may have adapters added.
         pooler: features -> [b, d].
         linear: [b, d] -> logits.
         read: (encoder, clips) -> features for the pooler.
@@ -87,7 +87,7 @@ class Classifier(eqx.Module):
     def __call__(
         self, clips: Float[Array, "b t r r 3"], key: PRNGKeyArray | None = None
     ) -> Float[Array, "b c"]:
-        """Return one logit a class; with a key, as in training."""
+        """Return the logits; with a key, apply dropout as in training."""
         pooled = self.pooler(self.read(self.encoder, clips))
         if key is not None and self.dropout:
             kept = jax.random.bernoulli(key, 1.0 - self.dropout, pooled.shape)
@@ -99,7 +99,7 @@ def encoder_of(towers: Mapping[str, Any]) -> Any:
     """Return the factorised encoder of a stage's video tower.
 
     Raises:
-        UserError: the tower has none, so there is nothing to adapt.
+        UserError: the tower has no encoder to adapt.
     """
     found = getattr(towers["video"], "encoder", None)
     if found is None:
@@ -108,22 +108,22 @@ def encoder_of(towers: Mapping[str, Any]) -> Any:
 
 
 def tokens_of(encoder: Any, clips: Float[Array, "b t r r 3"]) -> Float[Array, "b s d"]:
-    """Read an encoder's tokens: what a single pooler looks at."""
+    """Return the output tokens of an encoder, the input of a single pooler."""
     return encoder(clips).x
 
 
 def pooled_once(
     encoder: Any, heads: int, hidden_dim: int | None, classes: int, dropout: float, *, key: PRNGKeyArray
 ) -> Classifier:
-    """Return a classifier that pools an encoder's tokens by one layer of attention.
+    """Return a classifier that pools an encoder's tokens with one attention pooler.
 
     Args:
-        encoder: see `encoder_of`, perhaps with parts added.
+        encoder: see `encoder_of`; may have adapters added.
         heads: attention heads of the pooler.
-        hidden_dim: width of all heads together; None means the tokens' width.
-        classes: outputs.
+        hidden_dim: total width of all heads; None means the token width.
+        classes: number of classes.
         dropout: see `Setup`.
-        key: initial weights of pooler and linear layer.
+        key: JAX key for the initial weights of pooler and linear layer.
     """
     dim = encoder.temporal_norm.bias.shape[-1]
     pooler = pooling.AttentionPooler(dim, heads, hidden_dim or dim, key=keys.fold(key, "pooler"))
@@ -142,20 +142,20 @@ def score(
     seed: int,
     cache: pathlib.Path,
 ) -> dict[str, task.Score]:
-    """Train a classifier and score it on unseen clips.
+    """Train a classifier and return its accuracy on test clips.
 
     Args:
-        setup: clips, question and optimizer.
-        train: labelled clips to learn from.
-        test: labelled clips that nothing is trained on.
-        build: (classes, key) -> the classifier and a tree of booleans, True where it moves.
-        name: of the protocol; stands behind the label in the score's name.
-        pooling: what the score's protocol says of the head.
+        setup: clips, label and training hyperparameters.
+        train: labelled training clips.
+        test: labelled test clips, not trained on.
+        build: (classes, key) -> the classifier and a tree of booleans, True for trained leaves.
+        name: name of the evaluation; the score is called <label>_<name>.
+        pooling: description of the head in the score's protocol.
         seed: the experiment's seed.
         cache: directory shared by runs.
 
     Raises:
-        UserError: a record without the label, or a loss that was not finite.
+        UserError: a record lacks the label, or the loss was not finite.
     """
     read = lambda home, clips: loader.read_all(
         home, cache, frames=setup.frames, resolution=setup.resolution, limit=clips
@@ -187,15 +187,15 @@ def fit(
     *,
     key: PRNGKeyArray,
 ) -> Classifier:
-    """Return the classifier after the setup's steps of cross-entropy.
+    """Train a classifier with cross-entropy and return it.
 
     Args:
-        model: with its first weights.
-        moving: tree of booleans like the model: True where it moves.
+        model: the classifier with its initial weights.
+        moving: tree of booleans like the model, True for trained leaves.
         videos: uint8 [c, t, r, r, 3].
         targets: int [c].
-        setup: optimizer, steps, batch size, smoothing.
-        key: order of clips and dropout, folded by step.
+        setup: optimizer, steps, batch size, label smoothing.
+        key: JAX key for clip order and dropout, folded by step.
     """
     optimizer = setup.optimizer.build(setup.steps)
     arrays, still = eqx.partition(model, moving)
@@ -234,13 +234,13 @@ def _mixed(mixes: tuple[mixup.Mix, ...], clips: Array, targets: Array, key: PRNG
 def _targets(
     label: str, records: Sequence[record.Record], asked: Sequence[record.Record]
 ) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """Return the classes, and their numbers in both sets; a rendered label has the classes of its world."""
+    """Return the classes and the class indices of both sets; rendered labels use all classes of the world."""
     for each in (*records, *asked):
         if not isinstance(each.labels.get(label), str):
             raise errors.UserError(f"clip {each.key!r} has no label {label!r}; add it to the source's truth")
     classes = probe.CLASSES.get(label) or tuple(sorted({each.labels[label] for each in records}))
     unknown = sorted({each.labels[label] for each in asked} - set(classes))
     if unknown:
-        raise errors.UserError(f"label {label!r}: the test clips have {unknown}, no training clip has")
+        raise errors.UserError(f"label {label!r}: the test clips have {unknown}, which no training clip has")
     found = [np.array([classes.index(each.labels[label]) for each in part]) for part in (records, asked)]
     return classes, found[0], found[1]

@@ -53,7 +53,7 @@ def test_what_else_is_done_with_a_directory_in_a_bucket(whole, bucket, capsys, t
             bucket.put(f"run/{marked}/commit_success.txt", b"", {})
     where = ("--workdir", "gs://bucket/run")
     assert main.main(["train", cli.TINY, *cli.LONG, *where]) == 0
-    assert "done before, reused" in capsys.readouterr().out
+    assert "already trained, reused" in capsys.readouterr().out
     assert main.main(["train", cli.TINY, "STEPS=5", *where]) == 2
     assert "holds another configuration" in capsys.readouterr().err
     assert main.main(["report", "gs://bucket/run"]) == 0

@@ -59,8 +59,8 @@ FAULTS = {
         "`from prismlab.core import errors`",
     ),
     "module that fails": ("import broken_module\n" + STAGE, (), "a.gin:3: ", "ZeroDivisionError"),
-    "gin feature": ("from __gin__ import magic\n" + STAGE, (), "a.gin:3: wanted", "dynamic_registration"),
-    "name gin": ("import gin_parts as gin\n" + STAGE, (), "a.gin:3: the name gin is taken"),
+    "gin feature": ("from __gin__ import magic\n" + STAGE, (), "a.gin:3: expected", "dynamic_registration"),
+    "name gin": ("import gin_parts as gin\n" + STAGE, (), "a.gin:3: the name gin is reserved"),
     "required": (
         GOOD + "parts.Stage.steps = %gin.REQUIRED\n",
         (),
@@ -88,7 +88,7 @@ FAULTS = {
     "overridden by code": (
         STAGE + "parts.Stage.objective = @parts.Objective\nparts.Objective.key = 3\n",
         (),
-        "a.gin:6: parts.Objective.key is given by the code",
+        "a.gin:6: parts.Objective.key is passed by the code",
     ),
     "unused binding": (
         STAGE + "parts.Tower.dim = 3\n",
@@ -127,7 +127,7 @@ FAULTS = {
         (),
         "a.gin:4: no macro %STEPS; did you mean 'STPES'?",
     ),
-    "macro circle": (GOOD + "parts.Stage.steps = %A\nA = %B\nB = %A\n", (), "circle: A -> B -> A"),
+    "macro circle": (GOOD + "parts.Stage.steps = %A\nA = %B\nB = %A\n", (), "cycle: A -> B -> A"),
     "reference circle": (
         STAGE + "parts.Stage.tower = @parts.Stage()\n",
         (),
@@ -149,15 +149,15 @@ FAULTS = {
     "syntax": (STAGE + "parts.Stage.fast = (1,\n", (), "a.gin:5: not gin: "),
     "arithmetic": (STAGE + "A = 2 * 3\n", (), "a.gin:5: not gin: ", "no arithmetic"),
     "indentation": (STAGE + "parts.Stage:\n  fast = True\n names = ()\n", (), "a.gin:7: not gin: "),
-    "no statement": (STAGE + "steps\n", (), "a.gin:5: not gin: wanted NAME = value"),
+    "no statement": (STAGE + "steps\n", (), "a.gin:5: not gin: expected NAME = value"),
     "needs quotes": (
         STAGE,
         ("parts.Tower.kind=plain",),
         "binding 'parts.Tower.kind=plain': ",
-        "quotes of its own: 'plain'",
+        "needs its own quotes: 'plain'",
     ),
     "unknown command": (STAGE, ("parts.Stage.stps=3",), "binding 'parts.Stage.stps=3': ", "mean 'steps'"),
-    "command imports": (STAGE, ("import os",), "binding 'import os': wanted name=value"),
+    "command imports": (STAGE, ("import os",), "binding 'import os': expected name=value"),
     "unused command macro": (STAGE, ("STEPS=3",), "binding 'STEPS=3': macro STEPS is never used"),
     "missing include": (
         STAGE + 'include "bsae.gin"\n',
@@ -167,38 +167,38 @@ FAULTS = {
         "smoke.gin",
     ),
     "include itself": (STAGE + 'include "a.gin"\n', (), "a.gin:5: a.gin includes itself"),
-    "include a folder": (STAGE + 'include "."\n', (), "a.gin:5: wanted a gin file, . is a folder"),
+    "include a folder": (STAGE + 'include "."\n', (), "a.gin:5: expected a gin file, but . is a folder"),
     "include bytes": (STAGE + 'include "bytes.gin"\n', (), "a.gin:5: could not read bytes.gin as UTF-8"),
     "include undoes": (
         STAGE + 'include "base.gin"\n',
         (),
-        "a.gin:4: parts.Stage.steps would be undone by a later include, base.gin:3",
+        "a.gin:4: parts.Stage.steps would be overridden by a later include, base.gin:3",
     ),
     "no text for int": (
         GOOD + "parts.Stage.steps = 'abc'\n",
         (),
         "a.gin:4: ",
-        "wants int, got 'abc' (str)",
+        "expected int, got 'abc' (str)",
     ),
     "no float for int": (
         GOOD + "parts.Stage.steps = 1.5\n",
         (),
         "a.gin:4: ",
-        "wants int, got 1.5 (float)",
+        "expected int, got 1.5 (float)",
     ),
     "no bool for int": (
         GOOD + "parts.Stage.steps = True\n",
         (),
         "a.gin:4: ",
-        "wants int, got True (bool)",
+        "expected int, got True (bool)",
     ),
-    "no int for bool": (STAGE + "parts.Stage.fast = 1\n", (), "a.gin:5: ", "wants bool, got 1 (int)"),
-    "no list for tuple": (STAGE + "parts.Stage.names = ['a']\n", (), "a.gin:5: ", "wants tuple[str, ...]"),
+    "no int for bool": (STAGE + "parts.Stage.fast = 1\n", (), "a.gin:5: ", "expected bool, got 1 (int)"),
+    "no list for tuple": (STAGE + "parts.Stage.names = ['a']\n", (), "a.gin:5: ", "expected tuple[str, ...]"),
     "no int inside": (STAGE + "parts.Stage.names = ('a', 3)\n", (), "a.gin:5: ", "got 3 (int)"),
     "no None": (
         GOOD + "parts.Stage.steps = None\n",
         (),
-        "a.gin:4: parts.Stage.steps wants int, got None",
+        "a.gin:4: parts.Stage.steps: expected int, got None",
     ),
     "no partial for an instance": (
         STAGE + "parts.Stage.head = @parts.Head\nparts.Head.width = 1\n",
@@ -210,7 +210,7 @@ FAULTS = {
         GOOD + "parts.Stage.steps = %N\nN = 'x'\n",
         (),
         "a.gin:5: ",
-        "wants int",
+        "expected int",
         "by %N",
     ),
     "refused by the class": (
@@ -240,7 +240,7 @@ def test_fault_is_one_line_with_its_place(name, monkeypatch, folder):
 
 def test_first_line_is_asked_for():
     lines = gin_help.faults(STAGE, head="import gin_parts as parts\n")
-    assert "a.gin:1: wanted `from __gin__ import dynamic_registration` above the first import" in lines
+    assert "a.gin:1: expected `from __gin__ import dynamic_registration` above the first import" in lines
 
 
 @pytest.mark.parametrize(

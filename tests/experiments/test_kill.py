@@ -56,7 +56,7 @@ def test_kills_at_bad_moments_change_nothing(whole, tmp_path):
         process.communicate()
     done = cli.train(tmp_path, *cli.LONG)
     assert done.returncode == 0, done.stderr
-    assert "stage1 (seed 0): done before, reused" in done.stdout
+    assert "stage1 (seed 0): already trained, reused" in done.stdout
     assert cli.digest(tmp_path) == cli.digest(whole)
     assert events(tmp_path) == events(whole)
 

@@ -109,7 +109,7 @@ def test_words_that_are_no_command_end_with_2(words, capsys):
 def test_ablate_trains_shared_stages_once_and_prints_the_table(smoke):
     workdir, out = smoke
     assert len(list(workdir.glob("stages/*/done.json"))) == 2
-    assert "stage1 (seed 0): done before, reused" in out
+    assert "stage1 (seed 0): already trained, reused" in out
     for part in ("stage 1 only", "both stages", "species", "reversal", "text_to_video_R@1"):
         assert part in out
     for name in ("table.json", "report.md", "report.html", "config.json", "config.gin", "results.json"):
@@ -171,7 +171,7 @@ def test_the_same_command_again_trains_and_scores_nothing(smoke):
     reports = [(workdir / name).read_bytes() for name in REPORTS]
     code, out, _ = call("ablate", "smoke.gin", *SMALL, "--workdir", workdir)
     assert code == 0
-    assert out.count("done before, reused") == 3
+    assert out.count("already trained, reused") == 3
     assert "step" not in out.replace("steps", "")
     assert before == {path: path.stat().st_mtime_ns for path in workdir.glob("s*/**/*") if path.is_file()}
     assert reports == [(workdir / name).read_bytes() for name in REPORTS]

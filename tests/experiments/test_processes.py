@@ -199,7 +199,7 @@ def test_two_processes_are_one_worker_and_its_successor_goes_on(tmp_path):
         assert code == 0, err
     table = cli.run("ablate", SMOKE, "--workdir", shared, env=cli.environment(2))
     assert table.returncode == 0, table.stderr
-    assert table.stdout.count("done before, reused") >= 2, table.stdout
+    assert table.stdout.count("already trained, reused") >= 2, table.stdout
     mine, theirs = losses(shared), losses(alone)
     assert mine.shape == theirs.shape
     np.testing.assert_allclose(mine, theirs, atol=1e-5)

@@ -81,7 +81,7 @@ def test_masks_are_those_of_the_training_step(monkeypatch):
     ("words", "told"),
     [
         (("--stage", "stage9", "--step", 0), "the stages are ['stage1', 'stage2']"),
-        (("--stage", "stage1", "--step", 4), "has the steps 0 to 3"),
+        (("--stage", "stage1", "--step", 4), "has steps 0 to 3"),
     ],
 )
 def test_a_step_that_is_not_there(tmp_path, words, told):

@@ -153,5 +153,5 @@ def test_command_line_may_use_names_of_included_files():
         "from __gin__ import dynamic_registration\nfrom prismlab.core import errors as parts\n"
     )
     pathlib.Path("top.gin").write_text('include "base.gin"\ninclude "other.gin"\n')
-    with pytest.raises(errors.UserError, match="'parts' is two modules"):
+    with pytest.raises(errors.UserError, match="'parts' refers to two modules"):
         strict.load("top.gin", ["parts.Stage.steps=2"], roots=gin_help.ROOTS)

@@ -1,0 +1,70 @@
+"""JAX's persistent compilation cache in `$PRISMLAB_CACHE`: a second run of a recipe compiles nothing."""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import os
+import pathlib
+import platform
+
+import jax
+
+MAX_BYTES = 2 << 30  # of all machines and versions that share the cache directory
+MIN_SECONDS = 0.5  # programs that compile faster are not stored
+
+
+def enable(cache: pathlib.Path) -> pathlib.Path | None:
+    """Use a directory below the cache for compiled programs; call before the first compilation.
+
+    Nothing changes where the user set JAX_COMPILATION_CACHE_DIR or JAX_ENABLE_COMPILATION_CACHE=false.
+
+    Args:
+        cache: `work_directory.default_cache()`.
+
+    Returns:
+        The directory, or None if the environment decides.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ or not jax.config.jax_enable_compilation_cache:
+        return None
+    directory = cache / "compiled" / machine()
+    prune(cache / "compiled", MAX_BYTES)
+    jax.config.update("jax_compilation_cache_dir", str(directory))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", MIN_SECONDS)
+    return directory
+
+
+def machine() -> str:
+    """Return 16 hex digits for the processor, the versions of JAX and the XLA flags of this process.
+
+    CPU programs use the instructions of the processor that compiled them, and JAX's own key does not hold
+    every one of these, so other values use another directory.
+    """
+    processor = platform.processor() + platform.machine()
+    with contextlib.suppress(OSError):
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        wanted = ("model name", "flags", "Features", "CPU implementer", "CPU part")
+        processor += "".join(sorted({line for line in lines if line.startswith(wanted)}))
+    versions = [importlib.metadata.version(name) for name in ("jax", "jaxlib")]
+    flags = [os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS", "JAX_PLATFORMS")]
+    return hashlib.sha256(repr([processor, versions, flags]).encode()).hexdigest()[:16]
+
+
+def prune(folder: pathlib.Path, max_bytes: int) -> None:
+    """Delete the oldest files of a folder until the rest fits.
+
+    Args:
+        folder: may be absent; other processes may delete the same files.
+        max_bytes: size that may stay.
+    """
+    found = []
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            if path.is_file():
+                found.append((path.stat().st_mtime, path.stat().st_size, path))
+    size = sum(each[1] for each in found)
+    for _, own, path in sorted(found, key=lambda each: each[0]):
+        if size <= max_bytes:
+            return
+        with contextlib.suppress(OSError):
+            path.unlink()
+        size -= own
