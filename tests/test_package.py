@@ -1,5 +1,7 @@
 """The installed package: what a wheel holds, what `import prismlab` does, and what old imports answer."""
 
+import importlib
+import inspect
 import os
 import pathlib
 import shutil
@@ -115,3 +117,18 @@ def test_a_work_directory_of_the_old_layout_is_not_continued(tmp_path):
         errors.UserError, match="moved into one package, so it cannot be continued; use another --workdir"
     ):
         work_directory.check_version(tmp_path, {"class": "experiments.recipe.Ablation"})
+
+
+@pytest.mark.parametrize("old", sorted(old_names.PARAMETERS))
+def test_a_parameter_that_moved_exists_where_the_message_sends(old):
+    module, name, parameter = old_names.PARAMETERS[old].split(".")
+    home = {"video_encoder": "core.towers", "loop": "core.train", "transformer_stack": "core.nn"}[module]
+    found = getattr(importlib.import_module(f"prismlab.{home}.{module}"), name)
+    assert parameter in inspect.signature(found).parameters
+
+
+def test_an_old_parameter_is_answered_with_the_new_one(tmp_path):
+    command = [sys.executable, "-m", "prismlab", "check", "smoke.gin", "video.VideoTower.patch=4"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "it is now video_encoder.FactorizedVideoEncoder.patch" in done.stderr

@@ -74,52 +74,83 @@ class Report:
     data_wait: float
 
 
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How a stage is run and watched; nothing here decides what is computed.
+
+    Args:
+        checkpoint_every: steps between two checkpoints.
+        checkpoint_minutes: also save so many minutes after the last save, or None.
+        log_every: steps between two lines of the event log.
+        profile: first and last step to profile (from 1), for TensorBoard or xprof, or None.
+        layout: sizes of the mesh axes.
+        rules: sharding rules of state and teacher.
+    """
+
+    checkpoint_every: int = 200
+    checkpoint_minutes: float | None = None
+    log_every: int = 10
+    profile: tuple[int, int] | None = None
+    layout: mesh.Layout = dataclasses.field(default_factory=mesh.Layout)
+    rules: sharding.Rules = dataclasses.field(default_factory=sharding.Rules)
+
+    def __post_init__(self) -> None:
+        for field in ("checkpoint_every", "log_every"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+        if self.checkpoint_minutes is not None and self.checkpoint_minutes <= 0:
+            raise ValueError(f"checkpoint_minutes must be positive, got {self.checkpoint_minutes}")
+        if self.profile is not None and not 1 <= self.profile[0] <= self.profile[1]:
+            raise ValueError(f"profile must be first and last step from 1, got {self.profile}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What a stage computes.
+
+    Args:
+        teacher: frozen towers, or None.
+        optimizer: the gradient transformation.
+        schedule: step -> learning rate, for the log.
+        steps: steps of the whole stage.
+        frozen: path prefixes of the learner that are not trained.
+        accumulate: number of gradient accumulation parts per batch.
+        flops: FLOPs of one step on all devices, for the MFU; None if unknown.
+        local: True if batches hold only the rows of this process (`distributed.host_rows`).
+    """
+
+    teacher: Any
+    optimizer: optax.GradientTransformation
+    schedule: Callable[[int], Any]
+    steps: int
+    frozen: tuple[str, ...] = ()
+    accumulate: int = 1
+    flops: float | None = None
+    local: bool = False
+
+
 def run(
     state: step.TrainState,
     batches: Iterator[dict[str, np.ndarray]],
-    teacher: Any,
-    optimizer: optax.GradientTransformation,
-    schedule: Callable[[int], Any],
-    *,
-    steps: int,
-    frozen: tuple[str, ...],
+    training: Training,
+    settings: Settings,
     checkpoints: checkpoint.Checkpoints,
     log: event_log.EventLog | event_log.Silent,
+    *,
     meta: dict[str, Any],
-    checkpoint_every: int,
-    log_every: int,
     show: Callable[[Report], None] = lambda _: None,
-    layout: mesh.Layout | None = None,
-    rules: sharding.Rules | None = None,
-    accumulate: int = 1,
-    local: bool = False,
-    save_seconds: float | None = None,
-    profile: tuple[int, int] | None = None,
-    flops: float | None = None,
 ) -> step.TrainState:
     """Train the remaining steps of a stage and save the final state.
 
     Args:
         state: the state to continue from.
         batches: host batches, starting at step `state.step`.
-        teacher: frozen towers, or None.
-        optimizer: the transformation of this stage.
-        schedule: step -> learning rate, for the log.
-        steps: steps of the whole stage.
-        frozen: path prefixes of the learner that are not trained.
+        training: what is computed.
+        settings: how it is run and watched.
         checkpoints: where states are saved.
         log: where metrics are written.
         meta: JSON values stored with each checkpoint.
-        checkpoint_every: steps between two checkpoints.
-        log_every: steps between two log lines.
         show: called with a Report for each logged step.
-        layout: sizes of the mesh axes; the default if None.
-        rules: sharding rules of state and teacher; the defaults if None.
-        accumulate: number of gradient accumulation parts per batch.
-        local: True if batches hold only the rows of this process (`distributed.host_rows`).
-        save_seconds: also save so many seconds after the last save, by the clock of process 0, or None.
-        profile: first and last step to profile, counted from 1, or None.
-        flops: FLOPs of one step on all devices, for the MFU; None if unknown.
 
     Returns:
         The state after the last step, which is also on disk.
@@ -130,17 +161,25 @@ def run(
         Lost: another process of this run died.
         UserError: reading data or writing to disk failed.
     """
-    devices = (layout or mesh.Layout()).make()
+    teacher, steps, rules = training.teacher, training.steps, settings.rules
+    minutes = settings.checkpoint_minutes
+    devices = settings.layout.make()
     several = jax.process_count() > 1
     compiled = step.compile_step(
-        state, optimizer, frozen, teacher, mesh=devices, rules=rules, accumulate=accumulate
+        state,
+        training.optimizer,
+        training.frozen,
+        teacher,
+        mesh=devices,
+        rules=rules,
+        accumulate=training.accumulate,
     )
     arrays, static = eqx.partition(state, eqx.is_array)
     arrays = distributed.put(arrays, sharding.of(state, devices, rules))
     teacher_arrays = distributed.put(eqx.filter(teacher, eqx.is_array), sharding.of(teacher, devices, rules))
     done = int(state.step)
-    clock, compilations, saved = telemetry.Meter(flops), telemetry.Recompiles(), time.monotonic()
-    traced = telemetry.Profile(profile, checkpoints.directory.parent / "profile")
+    clock, compilations, saved = telemetry.Meter(training.flops), telemetry.Recompiles(), time.monotonic()
+    traced = telemetry.Profile(settings.profile, checkpoints.directory.parent / "profile")
     beside = distributed.Beside(devices) if several else None
     news: Any = None
     pending: tuple[int, dict[str, metrics.Mean]] | None = None
@@ -148,16 +187,18 @@ def run(
     try:
         with StopSignal() as stop:
             for batch in batches:
-                clock.got_batch(len(batch["weight"]) * (distributed.host_rows(devices)[1] if local else 1))
+                clock.got_batch(
+                    len(batch["weight"]) * (distributed.host_rows(devices)[1] if training.local else 1)
+                )
                 traced.at(done + 1)
                 compilations.before()
-                given = arrays, distributed.place(step.HostBatch(**batch), devices, local=local)
+                given = arrays, distributed.place(step.HostBatch(**batch), devices, local=training.local)
                 arrays, named = compiled(*given, teacher_arrays)
                 changed = compilations.after(*given)
                 clock.dispatched()
                 if changed is not None:
                     log.write(done + 1, "recompile", {"changed": changed})
-                due = save_seconds is not None and time.monotonic() - saved >= save_seconds
+                due = minutes is not None and time.monotonic() - saved >= 60 * minutes
                 came = stop.came
                 if beside is not None:
                     # Use the flags of one step ago: all processes decide alike without blocking.
@@ -170,11 +211,11 @@ def run(
                         came, due = bool(known[:, 0].any()), bool(known[0, 1]) and pending is not None
                         told = telemetry.late(known[:, 2])
                 if pending is not None:  # the device is already running the next step
-                    _record(pending, log, schedule, clock, log_every, steps, show, told)
+                    _record(pending, log, training, settings, clock, show, told)
                 done += 1
                 pending = (done, named)
-                if done == steps or done % checkpoint_every == 0 or came or due:
-                    _record(pending, log, schedule, clock, log_every, steps, show, told)
+                if done == steps or done % settings.checkpoint_every == 0 or came or due:
+                    _record(pending, log, training, settings, clock, show, told)
                     pending = None
                     log.flush(sync=True)
                     checkpoints.save(eqx.combine(arrays, static), meta)
@@ -202,10 +243,9 @@ def run(
 def _record(
     pending: tuple[int, dict[str, metrics.Mean]],
     log: event_log.EventLog | event_log.Silent,
-    schedule: Callable[[int], Any],
+    training: Training,
+    settings: Settings,
     clock: telemetry.Meter,
-    log_every: int,
-    steps: int,
     show: Callable[[Report], None],
     told: dict[str, Any],
 ) -> None:
@@ -221,13 +261,13 @@ def _record(
             f"loss or gradient is not finite at step {at} ({broken}); "
             "lower the learning rate or clip the gradient"
         )
-    if at % log_every and at != steps and at != 1:
+    if at % settings.log_every and at != training.steps and at != 1:
         return
     values = {
         name: float(value) for name, value in jax.device_get({n: m.value for n, m in named.items()}).items()
     }
     speed = clock.lap()
-    log.write(at, "train", {**values, "learning_rate": float(schedule(at - 1)), **speed, **told})
+    log.write(at, "train", {**values, "learning_rate": float(training.schedule(at - 1)), **speed, **told})
     show(Report(at, loss, speed["clips_per_second"], speed["data_wait"]))
 
 

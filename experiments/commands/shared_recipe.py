@@ -93,9 +93,10 @@ def together(root: Any, work: Callable[[], int]) -> int:
     """
     from prismlab.core.parallel import distributed, rendezvous
     from prismlab.core.train import loop
-    from prismlab.experiments.run import host_agreement
+    from prismlab.experiments.run import compilation_cache, host_agreement, work_directory
 
     rendezvous.start(lost_here)
+    compilation_cache.enable(work_directory.default_cache())
     distributed.check_same(lambda: host_agreement.facts(root))
     before = {number: signal.signal(number, stop_here) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

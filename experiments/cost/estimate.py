@@ -56,7 +56,7 @@ def of(
     Raises:
         UserError: the layout does not fit so many chips.
     """
-    sizes = dict(zip(mesh.AXES, stage.layout.sizes(chips)))
+    sizes = dict(zip(mesh.AXES, stage.run.layout.sizes(chips)))
     part = clips / accumulate
     graph = measured(stage, remat, built, part)
     plain = fewest(stage, built, part)
@@ -99,9 +99,9 @@ def _shapes(stage: recipe.Stage, built: Any) -> tuple[Any, Any]:
 def groups(stage: recipe.Stage, state: Any, teacher: Any, sizes: dict[str, int]) -> dict[str, float]:
     """Return bytes on one chip of parameters, optimizer memory and teacher, as the rules split them."""
     return {
-        "parameters": split_bytes(state, sizes, stage.rules, "learner/"),
-        "optimizer": split_bytes(state, sizes, stage.rules, "opt_state/"),
-        "teacher": 0.0 if teacher is None else split_bytes(teacher, sizes, stage.rules, ""),
+        "parameters": split_bytes(state, sizes, stage.run.rules, "learner/"),
+        "optimizer": split_bytes(state, sizes, stage.run.rules, "opt_state/"),
+        "teacher": 0.0 if teacher is None else split_bytes(teacher, sizes, stage.run.rules, ""),
     }
 
 

@@ -190,6 +190,31 @@ MOVED = {
     "objectives.token_shuffle": "prismlab.objectives.token_shuffle",
 }
 
+_ENCODER: tuple[str, ...] = (
+    "size",
+    "frames",
+    "resolution",
+    "patch",
+    "scan",
+    "remat",
+    "norm_policy",
+    "atten_logit_cap",
+    "dtype",
+)
+_ENCODER += ("position_std", "patch_gain", "spatial_residual_scale", "temporal_residual_scale")
+_DECODER = {"depth": "count", "dim": "dim", "heads": "heads", "mlp_dim": "mlp_dim", "remat": "remat"}
+_RUN = ("checkpoint_every", "checkpoint_minutes", "log_every", "profile", "layout", "rules")
+# Class and parameter before -> after, where a parameter moved to another class.
+PARAMETERS = {
+    **{f"VideoTower.{name}": f"video_encoder.FactorizedVideoEncoder.{name}" for name in _ENCODER},
+    **{f"Stage.{name}": f"loop.Settings.{name}" for name in _RUN},
+    **{
+        f"{name}.{old}": f"transformer_stack.Stack.{new}"
+        for name in ("MaskedModeling", "TokenShuffle", "GlobalDistillation")
+        for old, new in _DECODER.items()
+    },
+}
+
 
 def moved_import(module: str) -> str:
     """Return the import statement that replaces an old one, or "" for a module that did not move.

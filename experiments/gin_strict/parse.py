@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from gin import config_parser
 
-from prismlab.experiments.gin_strict import binding_table, imports
+from prismlab.experiments.gin_strict import binding_table, imports, old_names
 
 SHIPPED = pathlib.Path(__file__).parents[1] / "gin"
 
@@ -179,6 +179,8 @@ class Reader:
         if statement.arg_name not in target.parameters:
             near = binding_table.meant(statement.arg_name, target.parameters)
             near = near or f"; it has: {', '.join(target.parameters) or 'none'}"
+            moved = old_names.PARAMETERS.get(f"{target.path}.{statement.arg_name}")
+            near = f"; it is now {moved}" if moved else near
             self.faults.add(place, f"{statement.selector} has no parameter '{statement.arg_name}'{near}")
             self.sheet.doubtful.add(target.name)
             # Otherwise, what this value refers to would be reported as unused.

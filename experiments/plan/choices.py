@@ -9,18 +9,8 @@ from prismlab.experiments.cost import abstract_step, variants
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import describe, recipe, stages
 
-# What decides how a step compiles; the rest (data, steps, names) does not.
-SHAPING = (
-    "towers",
-    "objectives",
-    "optimizer",
-    "batch_size",
-    "frozen",
-    "teacher",
-    "layout",
-    "rules",
-    "accumulate",
-)
+# Fields of a stage that do not change how its step compiles.
+UNSHAPED = ("name", "data", "steps", "init_from", stages.RUN)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +62,9 @@ def jobs(root: Any) -> list[Job]:
 def shape_of(stage: recipe.Stage) -> str:
     """Return a mark that equals another stage's where both compile alike."""
     tree = describe.describe(stage)
-    return describe.address([tree[field] for field in SHAPING])
+    shaping = {name: value for name, value in tree.items() if name not in UNSHAPED}
+    placed = [describe.describe(each) for each in (stage.run.layout, stage.run.rules)]
+    return describe.address([shaping, placed])
 
 
 def stage_of(asked: Mapping[str, Any]) -> tuple[recipe.Stage, dict[str, learner.Learner]]:

@@ -75,19 +75,19 @@ def lowered(stage: Any, built: Any, topology: str) -> Any:
     from prismlab.experiments.cost import abstract_step
 
     devices = topologies.get_topology_desc(topology_name=topology, platform="tpu").devices
-    laid = stage.layout.make(devices)
+    laid = stage.run.layout.make(devices)
     mesh.check_batch(stage.batch_size, laid, stage.accumulate)
     optimizer = stage.optimizer.build(stage.steps)
     state, teacher = abstract_step.state_of(stage, built), abstract_step.teacher_of(stage, built)
     compiled: Any = step.compile_step(
-        state, optimizer, stage.frozen, teacher, mesh=laid, rules=stage.rules, accumulate=stage.accumulate
+        state, optimizer, stage.frozen, teacher, mesh=laid, rules=stage.run.rules, accumulate=stage.accumulate
     )
     where = mesh.split(laid)
     batch = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
         abstract_step.batch_of(stage, stage.batch_size),
     )
-    placed = (sharding.abstract(each, laid, stage.rules) for each in (state, teacher))
+    placed = (sharding.abstract(each, laid, stage.run.rules) for each in (state, teacher))
     return compiled.lower(next(placed), batch, next(placed))
 
 

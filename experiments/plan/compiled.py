@@ -199,7 +199,7 @@ def understood(told: dict[str, Any]) -> Answer:
             False,
             told,
             "involuntary full rematerialization: an array is gathered whole on every chip; split its "
-            "parameter otherwise (recipe.Stage.rules) or lower recipe.Stage.layout's model axis",
+            "parameter otherwise (loop.Settings.rules) or lower loop.Settings.layout's model axis",
         )
     if not text:
         return Answer(True, told)

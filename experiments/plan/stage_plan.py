@@ -142,7 +142,7 @@ def check(stage: recipe.Stage, where: topology.Topology) -> int:
     Raises:
         UserError: the layout does not divide the chips, or the chips the batch; with the nearest that do.
     """
-    replica, data, _ = stage.layout.sizes(where.count)
+    replica, data, _ = stage.run.layout.sizes(where.count)
     shards = replica * data
     whole = shards * stage.accumulate
     if stage.batch_size % whole:

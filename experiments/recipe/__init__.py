@@ -1,1 +1,1 @@
-"""Stage, Experiment and Ablation: what a gin file describes, and checks without a device."""
+"""Configuration classes Stage, Experiment and Ablation, and static checks that need no device."""

@@ -1,4 +1,4 @@
-"""`prismlab check`: everything that can be known about a configuration without a device or a clip."""
+"""Static checks of a configuration (`prismlab check`): shapes, batch size, mesh, without a device or data."""
 
 from typing import Any
 
@@ -17,16 +17,16 @@ from prismlab.experiments.released import released_weights
 
 
 def abstract_stages(experiment: recipe.Experiment) -> dict[str, learner.Learner]:
-    """Build the learner of each stage by shape only, teachers included.
+    """Build the learner of each stage by shape only, including teachers.
 
     Args:
         experiment: stages in order.
 
     Returns:
-        stage name -> learner with shape structs for arrays.
+        stage name -> learner with `jax.ShapeDtypeStruct` for arrays.
 
     Raises:
-        UserError: something does not fit, all stages together, one line each.
+        UserError: a stage is inconsistent; names the first such stage.
     """
     stages.plan(experiment, experiment.seed)
     built: dict[str, learner.Learner] = {}
@@ -34,10 +34,10 @@ def abstract_stages(experiment: recipe.Experiment) -> dict[str, learner.Learner]
     for stage in experiment.stages:
         try:
             built[stage.name] = shapes.abstract_learner(stage, built)
-            devices = stage.layout.make()
+            devices = stage.run.layout.make()
             mesh.check_batch(stage.batch_size, devices, stage.accumulate)
             accumulate.check(built[stage.name], stage.batch_size, stage.accumulate)
-            sharding.of(built[stage.name], devices, stage.rules)
+            sharding.of(built[stage.name], devices, stage.run.rules)
             stage.optimizer.build(stage.steps)
             check_shapes(stage, built[stage.name])
             if stage.data.frames_of:
@@ -48,24 +48,24 @@ def abstract_stages(experiment: recipe.Experiment) -> dict[str, learner.Learner]
                 check_fit(stage, built[stage.name], built[stage.init_from])
         except (errors.UserError, ValueError, TypeError) as error:
             faults.append(f"stage {stage.name!r}: {error}")
-            break  # later stages build on this one
+            break  # later stages depend on this one
     if faults:
         raise errors.UserError("\n".join(faults))
     return built
 
 
 def check_shapes(stage: recipe.Stage, built: learner.Learner) -> None:
-    """Refuse a loader whose clips are not what the video tower was built for.
+    """Check that the loader's clips and tokenizer match the towers.
 
     Raises:
-        UserError: with both numbers.
+        UserError: they differ; names both values.
     """
     tower: Any = built.towers["video"]
     for field in ("frames", "resolution"):
-        wanted, given = getattr(tower, field), getattr(stage.data, field)
-        if wanted != given:
+        expected, given = getattr(tower, field), getattr(stage.data, field)
+        if expected != given:
             raise errors.UserError(
-                f"video_encoder.FactorizedVideoEncoder.{field}={wanted} but loader.Line.{field}={given}; "
+                f"video_encoder.FactorizedVideoEncoder.{field}={expected} but loader.Line.{field}={given}; "
                 "set both to the same"
             )
     if "text" in built.towers and built.towers["text"].vocabulary < stage.data.tokenizer.vocabulary:
@@ -76,7 +76,7 @@ def check_shapes(stage: recipe.Stage, built: learner.Learner) -> None:
 
 
 def check_lengths(stage: recipe.Stage, built: learner.Learner, teacher: Any) -> None:
-    """Refuse a source whose number of frames an objective of the stage cannot take; nothing is computed.
+    """Check that the objectives accept the number of frames of every source, by shape only.
 
     Args:
         stage: the configuration.
@@ -84,7 +84,7 @@ def check_lengths(stage: recipe.Stage, built: learner.Learner, teacher: Any) -> 
         teacher: its teacher's towers, by shape, or None.
 
     Raises:
-        UserError: naming the source and its frames.
+        UserError: an objective does not accept a source; names the source and its frames.
     """
     for home, frames in sorted((stage.data.frames_of or {}).items()):
         side, words, b = stage.data.resolution, stage.data.tokenizer.length, stage.batch_size
@@ -100,20 +100,20 @@ def check_lengths(stage: recipe.Stage, built: learner.Learner, teacher: Any) -> 
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise errors.UserError(
                 f"source {home!r} has {frames} frames, which the objectives {sorted(stage.objectives)} "
-                f"cannot take ({reason[:120]}); give it {stage.data.frames} or leave it out of this stage"
+                f"do not accept ({reason[:120]}); use {stage.data.frames} or drop it from this stage"
             ) from error
 
 
 def check_fit(stage: recipe.Stage, own: learner.Learner, source: Any) -> None:
-    """Refuse an init_from whose arrays of the same name have other shapes.
+    """Check that arrays of init_from have the same shapes as those of the same name in the stage.
 
     Args:
         stage: the configuration.
         own: its learner by shape.
-        source: what it starts from: a learner by shape, or {"towers": towers by shape}.
+        source: the initial weights: a learner by shape, or {"towers": towers by shape}.
 
     Raises:
-        UserError: naming up to four arrays.
+        UserError: shapes differ, or no tower is shared; names up to four arrays.
     """
     mine, theirs = trees.flatten(own), trees.flatten(source)
     wrong = [name for name in mine.keys() & theirs.keys() if mine[name].shape != theirs[name].shape]
@@ -121,18 +121,18 @@ def check_fit(stage: recipe.Stage, own: learner.Learner, source: Any) -> None:
         listed = ", ".join(f"{n} {theirs[n].shape} -> {mine[n].shape}" for n in sorted(wrong)[:4])
         raise errors.UserError(f"init_from={str(stage.init_from)!r} has other shapes: {listed}")
     if not any(name.startswith("towers/") for name in mine.keys() & theirs.keys()):
-        raise errors.UserError(f"init_from={str(stage.init_from)!r} holds no tower that this stage has")
+        raise errors.UserError(f"init_from={str(stage.init_from)!r} has no tower in common with this stage")
 
 
 def show(root: recipe.Experiment | recipe.Ablation, out: rich.console.Console) -> None:
     """Print stages, objectives, parameter counts, steps and sources of a configuration.
 
     Args:
-        root: what a gin file describes.
-        out: where to print.
+        root: the configured experiment or ablation.
+        out: console to print to.
 
     Raises:
-        UserError: something does not fit.
+        UserError: the configuration is inconsistent.
     """
     rows = root.experiments() if isinstance(root, recipe.Ablation) else {root.name: root}
     table = rich.table.Table(box=rich.box.SIMPLE)
@@ -161,12 +161,12 @@ def show(root: recipe.Experiment | recipe.Ablation, out: rich.console.Console) -
                 ", ".join(sorted(stage.data.sources)), str(stage.init_from or "-"), str(stage.teacher or "-"),
             )  # fmt: skip
             label = ""
-    if not out.is_terminal:  # a pipe has no width, so nothing need be left out there
+    if not out.is_terminal:  # a pipe has no width, so nothing needs to be truncated
         out = rich.console.Console(file=out.file, width=200)
     out.print(table)
     if isinstance(root, recipe.Ablation):
         out.print(
-            f"{len(rows)} rows, seeds {root.seeds}, {len(seen)} different stages a seed", highlight=False
+            f"{len(rows)} rows, seeds {root.seeds}, {len(seen)} distinct stages per seed", highlight=False
         )
     out.print(
         f"devices: {len(jax.devices())} x {jax.devices()[0].device_kind}; nothing was trained",

@@ -1,4 +1,4 @@
-"""An experiment as plain data: what it is made of, a short address for it, and what two of them differ in."""
+"""Describe configurations as plain data, hash them to an address and list their differences."""
 
 import dataclasses
 import enum
@@ -12,29 +12,29 @@ from typing import Any
 from prismlab.core import errors
 from prismlab.experiments.gin_strict import binding_table
 
-Tree = Any  # dict with text keys, list, str, int, float, bool or None: what JSON knows
+Tree = Any  # JSON data: dict with str keys, list, str, int, float, bool or None
 
 _ABSENT = object()
 
 
 def describe(value: Any, path: str = "") -> Tree:
-    """Turn a configured value into plain data.
+    """Convert a configured value to plain data.
 
     Args:
         value: scalar, container, class, function, partial, enum member, frozen dataclass or eqx.Module.
-        path: where the value stands; told in errors.
+        path: path of the value, for error messages.
 
     Returns:
-        A tree for JSON. An instance is {"class": name, field: ...}; a partial is {"partial of": name,
+        JSON data. An instance is {"class": name, field: ...}; a partial is {"partial of": name,
         argument: ...} with the defaults of its signature, without what code passes later (key, dims).
 
     Raises:
-        UserError: naming the path of a value that has no plain description.
+        UserError: a value cannot be described; names its path.
     """
     if value is None or (isinstance(value, (bool, int, str)) and not isinstance(value, enum.Enum)):
         return value
     if isinstance(value, float):
-        # JSON has no word for infinity; numpy's subclasses of float are plain here.
+        # JSON cannot represent infinity or NaN; numpy's subclasses of float become plain floats.
         return float(value) if math.isfinite(value) else {"float": repr(float(value))}
     if isinstance(value, enum.Enum):
         return f"{_name(type(value), path)}.{value.name}"
@@ -56,7 +56,7 @@ def describe(value: Any, path: str = "") -> Tree:
 def _dictionary(value: dict, path: str) -> Tree:
     wrong = [key for key in value if not isinstance(key, str)]
     if wrong:
-        raise errors.UserError(f"{path or 'value'}: wanted texts as keys of a dictionary, got {wrong[0]!r}")
+        raise errors.UserError(f"{path or 'value'}: expected str keys in a dictionary, got {wrong[0]!r}")
     return {key: describe(value[key], _join(path, key)) for key in sorted(value)}
 
 
@@ -85,15 +85,15 @@ def _name(value: Any, path: str) -> str:
     plain = owner is None or inspect.isclass(owner) or inspect.ismodule(owner)
     if not (callable(value) and isinstance(name, str) and module and plain) or "<" in name:
         raise errors.UserError(
-            f"{path or 'value'}: {type(value).__module__}.{type(value).__qualname__} has no plain "
-            f"description; give it a frozen dataclass, or a function with a name of its own"
+            f"{path or 'value'}: {type(value).__module__}.{type(value).__qualname__} cannot be "
+            f"described; use a frozen dataclass or a named function"
         )
     return f"{module}.{name}"
 
 
 def _frozen(value: Any) -> bool:
-    # What can change after it was described has no address. Frozen dataclasses and Equinox's modules
-    # alike are told by a __setattr__ of their own.
+    # A mutable value has no stable address. Frozen dataclasses and Equinox modules both override
+    # __setattr__.
     return type(value).__setattr__ is not object.__setattr__
 
 
@@ -102,20 +102,20 @@ def _join(path: str, name: str) -> str:
 
 
 def address(tree: Tree) -> str:
-    """Return 16 hexadecimal digits that stand for a tree: the start of the sha256 of its canonical JSON."""
+    """Return the first 16 hexadecimal digits of the sha256 of a tree's canonical JSON."""
     canonical = json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def difference(tree_a: Tree, tree_b: Tree) -> list[str]:
-    """List what differs between two trees.
+    """List the differences between two trees.
 
     Args:
         tree_a: the older one.
         tree_b: the newer one.
 
     Returns:
-        One line for each differing path, such as `stages[1].steps: 400 -> 300`; empty for equal trees.
+        One line per differing path, such as `stages[1].steps: 400 -> 300`; empty for equal trees.
     """
     return _difference(tree_a, tree_b, "")
 
@@ -132,7 +132,7 @@ def _difference(a: Tree, b: Tree, path: str) -> list[str]:
             item_a, item_b = (each[index] if index < len(each) else _ABSENT for each in (a, b))
             lines += _difference(item_a, item_b, f"{path}[{index}]")
         return lines
-    # True == 1 == 1.0 in Python, not in an experiment.
+    # True == 1 == 1.0 in Python, but they are different configurations.
     if type(a) is type(b) and a == b:
         return []
     return [f"{path or 'value'}: {_short(a)} -> {_short(b)}"]

@@ -1,7 +1,7 @@
-"""What a researcher writes down: Stage, Experiment and Ablation, as plain frozen data.
+"""Configuration of experiments: the frozen dataclasses Stage, Experiment and Ablation.
 
-gin files name these three (`recipe.Stage`, `recipe.Experiment`, `recipe.Ablation`); Python can build
-them just as well. Nothing here trains; `engine` does.
+gin files bind `recipe.Stage`, `recipe.Experiment` and `recipe.Ablation`; Python code can construct them
+directly. Training is implemented in `engine`.
 """
 
 import dataclasses
@@ -12,37 +12,31 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.parallel import mesh, sharding
-from prismlab.core.train import optim
+from prismlab.core.train import loop, optim
 from prismlab.data.loader import loader
 from prismlab.experiments.released import released_weights
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One run of the training loop.
+    """Configuration of one run of the training loop.
 
     Args:
-        name: unique in its experiment; randomness is folded by it.
+        name: unique in its experiment; folded into the random keys.
         towers: name -> constructor (`@video.VideoTower`), called with `key`.
-        objectives: name -> constructor (`@contrastive.Contrastive`), called with `dims` and `key`; a stage
-            of 0 steps, which only hands weights on, may have none.
+        objectives: name -> constructor (`@contrastive.Contrastive`), called with `dims` and `key`; may be
+            empty if steps is 0.
         data: the loader.
         optimizer: optim.AdamW or optim.Adafactor.
         steps: optimizer steps; 0 gives the initial weights (the untrained baseline).
         batch_size: global batch size in clips.
-        init_from: whose weights this one starts from: name of an earlier stage, a stage's folder, or
+        init_from: initial weights: name of an earlier stage, a stage's folder, or
             released_weights.Released.
-        teacher: whose towers are the frozen teacher, named in the same three ways.
-        frozen: paths under which nothing moves, such as "towers/video/encoder".
-        checkpoint_every: steps between two checkpoints.
-        log_every: steps between two lines of the event log.
-        layout: how the devices are arranged; changes where arrays lie, not what is computed.
-        rules: how parameters are split over them.
-        accumulate: parts in which each batch is encoded, one after the other; the same loss with less
+        teacher: frozen teacher towers, given in the same three ways.
+        frozen: path prefixes of parameters that are not trained, such as "towers/video/encoder".
+        run: how the stage is run and watched; changes nothing that is computed.
+        accumulate: number of parts in which each batch is encoded sequentially; the same loss with less
             memory.
-        checkpoint_minutes: save also when the last save is so long ago; None never does.
-        profile: first and last step to profile (from 1), for TensorBoard or xprof; None for no profile.
     """
 
     name: str
@@ -55,39 +49,30 @@ class Stage:
     init_from: str | released_weights.Released | None = None
     teacher: str | released_weights.Released | None = None
     frozen: tuple[str, ...] = ()
-    checkpoint_every: int = 200
-    log_every: int = 10
-    layout: mesh.Layout = dataclasses.field(default_factory=mesh.Layout)
-    rules: sharding.Rules = dataclasses.field(default_factory=sharding.Rules)
     accumulate: int = 1
-    checkpoint_minutes: float | None = None
-    profile: tuple[int, int] | None = None
+    run: loop.Settings = dataclasses.field(default_factory=loop.Settings)
 
     def __post_init__(self) -> None:
         if self.steps < 0:
             raise ValueError(f"steps must be at least 0, got {self.steps}")
-        for field in ("batch_size", "checkpoint_every", "log_every", "accumulate"):
+        for field in ("batch_size", "accumulate"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
-        if self.checkpoint_minutes is not None and self.checkpoint_minutes <= 0:
-            raise ValueError(f"checkpoint_minutes must be positive, got {self.checkpoint_minutes}")
-        if self.profile is not None and not 1 <= self.profile[0] <= self.profile[1]:
-            raise ValueError(f"profile must be first and last step from 1, got {self.profile}")
         if self.steps and not self.objectives:
             raise ValueError(f"stage {self.name!r} has no objectives")
         if not self.name or not set(self.name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-"):
-            raise ValueError(f"a stage's name is made of a-z, 0-9, _ and -, got {self.name!r}")
+            raise ValueError(f"a stage name may only contain a-z, 0-9, _ and -, got {self.name!r}")
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """Stages in order, and how the last one is evaluated.
+    """Stages in training order, and the tasks that evaluate the last one.
 
     Args:
         name: shown in reports.
-        stages: in the order of training.
+        stages: in training order.
         tasks: name -> evaluation of the last stage's towers.
-        seed: of initial weights, order of clips, masks and everything else that is drawn.
+        seed: seed of initial weights, clip order, masks and all other randomness.
     """
 
     name: str
@@ -101,19 +86,19 @@ class Experiment:
         if not names:
             raise ValueError("an experiment needs at least one stage")
         if len(set(names)) < len(names):
-            raise ValueError(f"stages need different names, got {names}")
+            raise ValueError(f"stages must have unique names, got {names}")
 
 
 @dataclasses.dataclass(frozen=True)
 class Ablation:
-    """A base experiment and rows that differ from it.
+    """A base experiment and rows that each change a part of it.
 
     Args:
         name: shown in reports.
         base: the experiment that rows differ from.
         rows: label -> {what: value}. "stages" takes names of the base's stages, in order; any other
             `what` is a path such as "stage2.objectives" or "stage1.steps". {} is the base itself.
-        seeds: every row is run once with each.
+        seeds: every row is run once with each seed.
         compare_with: labels of rows that all others are compared with, seed by seed.
     """
 
@@ -128,31 +113,31 @@ class Ablation:
         if not self.rows or not self.seeds:
             raise ValueError("an ablation needs at least one row and one seed")
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds must differ, got {self.seeds}")
+            raise ValueError(f"seeds must be unique, got {self.seeds}")
         unknown = [label for label in self.compare_with if label not in self.rows]
         if unknown:
-            raise ValueError(f"compare_with names {unknown}, the rows are {list(self.rows)}")
-        self.experiments()  # a row that does not fit is refused here, not in the middle of a run
+            raise ValueError(f"compare_with has unknown rows {unknown}; the rows are {list(self.rows)}")
+        self.experiments()  # raise errors in rows here, not in the middle of a run
 
     def experiments(self) -> dict[str, Experiment]:
         """Return the experiment of each row, by label.
 
         Raises:
-            UserError: a row names a stage or a field that the base lacks.
+            UserError: a row refers to a stage or a field that the base lacks.
         """
         return {label: row(self.base, label, changes) for label, changes in self.rows.items()}
 
 
 def row(base: Experiment, label: str, changes: Mapping[str, Any]) -> Experiment:
-    """Return the base experiment with a row's changes made.
+    """Return the base experiment with a row's changes applied.
 
     Args:
-        base: what the row differs from.
+        base: the experiment to change.
         label: the row, for messages.
         changes: see Ablation.rows.
 
     Raises:
-        UserError: a change names something that the base lacks.
+        UserError: a change refers to something that the base lacks.
     """
     where = f"recipe.Ablation.rows[{label!r}]"
     stages = {stage.name: stage for stage in base.stages}
@@ -165,7 +150,7 @@ def row(base: Experiment, label: str, changes: Mapping[str, Any]) -> Experiment:
             unknown = [name for name in chosen if name not in stages]
             if unknown:
                 raise errors.UserError(
-                    f"{where}: no stage is called {unknown[0]!r}; there are {list(stages)}"
+                    f"{where}: no stage is named {unknown[0]!r}; the stages are {list(stages)}"
                 )
         elif head in stages and rest:
             stages[head] = _replace(stages[head], rest.split("."), value, f"{where}: {path!r}")
@@ -173,14 +158,14 @@ def row(base: Experiment, label: str, changes: Mapping[str, Any]) -> Experiment:
             fields["tasks"] = value
         else:
             raise errors.UserError(
-                f"{where}: {path!r} names nothing to change; write 'stages', 'tasks' or '<stage>.<field>' "
+                f"{where}: {path!r} cannot be changed; use 'stages', 'tasks' or '<stage>.<field>' "
                 f"with a stage of {list(stages)}"
             )
     idle = [path for path in changes if (head := path.partition(".")[0]) in stages and head not in chosen]
     if idle:
         raise errors.UserError(
-            f"{where}: {idle[0]!r} changes nothing, for the row's stages are {chosen}; leave it out, "
-            "or name the stage"
+            f"{where}: {idle[0]!r} has no effect, because the row's stages are {chosen}; remove it or "
+            "add the stage"
         )
     return dataclasses.replace(base, stages=tuple(stages[name] for name in chosen), **fields)
 
@@ -192,12 +177,12 @@ def _replace(value: Any, path: list[str], new: Any, where: str) -> Any:
     name, rest = path[0], path[1:]
     if isinstance(value, Mapping):
         if rest and name not in value:
-            raise errors.UserError(f"{where}: nothing is called {name!r} there; there are {sorted(value)}")
+            raise errors.UserError(f"{where}: no entry is named {name!r}; the entries are {sorted(value)}")
         return {**value, name: _replace(value.get(name), rest, new, where)}
     if isinstance(value, functools.partial):
         known = _parameters(value.func)
         if known is not None and name not in known:
-            raise errors.UserError(f"{where}: {value.func.__name__} takes no {name!r}; {_near(name, known)}")
+            raise errors.UserError(f"{where}: {value.func.__name__} has no {name!r}; {_near(name, known)}")
         changed = {**value.keywords, name: _replace(value.keywords.get(name), rest, new, where)}
         return functools.partial(value.func, *value.args, **changed)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -211,7 +196,7 @@ def _replace(value: Any, path: list[str], new: Any, where: str) -> Any:
 
 
 def _parameters(function: Callable) -> list[str] | None:
-    """Return what a constructor takes; None for one that takes any name."""
+    """Return the parameter names of a constructor; None if it has `**kwargs`."""
     found = inspect.signature(function).parameters.values()
     if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in found):
         return None

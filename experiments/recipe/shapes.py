@@ -1,4 +1,4 @@
-"""The learner and the teacher of a stage by shape only, without a device."""
+"""Abstract learner and teacher of a stage (shapes only), built without a device."""
 
 import equinox as eqx
 
@@ -21,7 +21,7 @@ def abstract_teacher(stage: recipe.Stage, earlier: dict[str, learner.Learner]) -
         return stage.teacher.abstract()
     if stage.teacher in earlier:
         return earlier[stage.teacher].towers
-    # A folder: towers built like this stage's own.
+    # A folder: assume that its towers are built like this stage's own.
     key = keys.seeded(0, "init")
     return eqx.filter_eval_shape(lambda k: {name: make(key=k) for name, make in stage.towers.items()}, key)
 

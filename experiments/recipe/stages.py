@@ -1,4 +1,4 @@
-"""The stages of an experiment, resolved: parents, address and folder of each."""
+"""Resolve the stages of an experiment: initial weights, teacher, address and folder of each."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,24 +10,22 @@ from prismlab.core.train import checkpoint
 from prismlab.experiments.recipe import describe, recipe
 from prismlab.experiments.released import released_weights
 
-# What a stage may start or learn from: a stage planned here, a stage's folder, released weights.
+# Initial weights or teacher of a stage: a stage planned here, a stage's folder, or released weights.
 Parent: TypeAlias = "Planned | filesystem.Place | released_weights.Released | None"
-# Fields that say where the arrays of a stage lie: a checkpoint continues on any devices.
-PLACEMENT = ("layout", "rules")
-# Fields that change how a stage is watched or where its arrays lie, never what it computes.
-BOOKKEEPING = ("checkpoint_every", "checkpoint_minutes", "log_every", "profile", *PLACEMENT)
+# The field of a stage that says how it is run and watched (`loop.Settings`), which changes no result.
+RUN = "run"
 
 
 @dataclasses.dataclass(frozen=True)
 class Planned:
-    """A stage of one experiment and seed, with everything that decides its result.
+    """A stage of one experiment and seed, with its resolved dependencies.
 
     Args:
         stage: the configuration.
         seed: the experiment's seed.
-        address: 16 hex digits that stand for the result.
-        init_from: whose weights it starts from.
-        teacher: whose towers are the teacher.
+        address: 16 hex digits that identify the result.
+        init_from: source of the initial weights.
+        teacher: source of the teacher towers.
     """
 
     stage: recipe.Stage
@@ -46,7 +44,7 @@ def plan(experiment: recipe.Experiment, seed: int) -> list[Planned]:
     """Resolve the stages of an experiment, in order.
 
     Raises:
-        UserError: a stage starts from or learns from something that is not there.
+        UserError: `init_from` or `teacher` of a stage does not exist.
     """
     planned: dict[str, Planned] = {}
     for stage in experiment.stages:
@@ -55,7 +53,7 @@ def plan(experiment: recipe.Experiment, seed: int) -> list[Planned]:
             for field in ("init_from", "teacher")
         }
         tree = describe.describe(stage)
-        tree = {name: value for name, value in tree.items() if name not in BOOKKEEPING}
+        tree = {name: value for name, value in tree.items() if name != RUN}
         tree |= {field: _identity(parent) for field, parent in parents.items()}
         planned[stage.name] = Planned(stage, seed, describe.address([tree, seed]), **parents)
     return list(planned.values())

@@ -1,1 +1,1 @@
-"""The results table, its statistics and figures, and the HTML report."""
+"""Results table, statistics, figures, and the Markdown and HTML reports."""

@@ -1,4 +1,4 @@
-"""How numbers, intervals and protocols are put into words; the terminal, Markdown and HTML share it."""
+"""Format numbers, intervals and protocols as text, for terminal, Markdown and HTML tables."""
 
 import string
 from collections.abc import Mapping, Sequence
@@ -13,29 +13,29 @@ def metric_names(table: Table) -> list[str]:
 
 
 def number(value: float, places: int = 3) -> str:
-    """Return a number with fewer places the larger it is; sizes above a million in powers of ten."""
+    """Format a number, with fewer decimal places the larger it is; scientific notation above a million."""
     size = abs(value)
     if size >= 1e6:
         return f"{value:.3e}"
     text = f"{value:.{places if size < 10 else max(0, places - 2)}f}"
-    # A small negative number must not look like a signed zero.
+    # Avoid "-0.000" for a small negative number.
     return text.lstrip("-") if float(text) == 0 else text
 
 
 def interval(ci95: Sequence[float], places: int = 2) -> str:
-    """Return an interval in square brackets."""
+    """Format an interval in square brackets."""
     return f"[{number(ci95[0], places)}, {number(ci95[1], places)}]"
 
 
 def probability(p: float | None) -> str:
-    """Return a p value for reading; a dash where nothing was tested."""
+    """Format a p value; a dash if nothing was tested."""
     if p is None:
         return "–"
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def cell(metric: Mapping[str, Any] | None) -> str:
-    """Return a table cell: the mean and its interval, or a dash where there is no number."""
+    """Format a table cell: the mean and its interval, or a dash if there is no score."""
     if metric is None:
         return "–"
     if metric["mean"] is None:
@@ -45,20 +45,20 @@ def cell(metric: Mapping[str, Any] | None) -> str:
 
 
 def protocol_text(metric: Mapping[str, Any]) -> str:
-    """Return how a number came about, as one line."""
+    """Format the protocol of a score as one line."""
     parts = [f"{name.replace('_', ' ')} {value}" for name, value in metric["protocol"].items()]
     method = metric.get("method")
     return ", ".join(parts + ([f"interval: {method}"] if method else [])) or "no protocol given"
 
 
 def footnotes(table: Table) -> tuple[dict[tuple[str, str], str], list[tuple[str, str]]]:
-    """Number the protocols, so that every number can carry its own.
+    """Assign a footnote mark to each distinct protocol.
 
     Args:
         table: the table.
 
     Returns:
-        (row label, metric) -> mark, and the list of (mark, sentence) in order; equal protocols share a mark.
+        (row label, metric) -> mark, and the list of (mark, text) in order; equal protocols share a mark.
     """
     marks: dict[str, str] = {}
     where: dict[tuple[str, str], str] = {}
@@ -74,7 +74,7 @@ def footnotes(table: Table) -> tuple[dict[tuple[str, str], str], list[tuple[str,
 
 
 def heads(table: Table) -> dict[str, str]:
-    """Return metric -> mark where all rows share one protocol; else the marks belong into the cells."""
+    """Return metric -> mark for metrics with one protocol in all rows; other marks go into the cells."""
     where, _ = footnotes(table)
     shared = {}
     for name in metric_names(table):
@@ -85,7 +85,7 @@ def heads(table: Table) -> dict[str, str]:
 
 
 def comparison_cells(entry: Mapping[str, Any]) -> list[str]:
-    """Return a paired comparison as words, in the order of COMPARISON_HEADS."""
+    """Format a paired comparison as strings, in the order of COMPARISON_HEADS."""
     difference = entry["difference"]
     signed = "–" if difference is None else ("+" if difference > 0 else "") + number(difference)
     spread = entry.get("note") or ("–" if entry["ci95"] is None else interval(entry["ci95"], 3))
@@ -97,9 +97,9 @@ COMPARISON_HEADS = ["row", "against", "metric", "difference", "95 % interval", "
 
 
 def grid(table: Table) -> tuple[list[str], list[list[str]]]:
-    """Return the table as words: the heads, and a line for each row.
+    """Format the table as strings: the column heads, and one line per row.
 
-    A metric measured alike in all rows carries its mark in the head; otherwise each cell carries its own.
+    The mark of a metric with the same protocol in all rows is in its head; otherwise marks are in the cells.
     """
     where, _ = footnotes(table)
     shared = heads(table)
@@ -117,7 +117,7 @@ def grid(table: Table) -> tuple[list[str], list[list[str]]]:
 
 
 def comparison_grid(compared: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Return the comparisons with one reference row as words: the heads, and a line for each row."""
+    """Format the comparisons with one reference row as strings: the heads, and one line per row."""
     names = list(dict.fromkeys(entry["metric"] for entry in compared))
     found = {(entry["row"], entry["metric"]): comparison_cells(entry) for entry in compared}
     lines = []

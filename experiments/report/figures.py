@@ -1,6 +1,6 @@
-"""Pictures of a report, as SVG text that is the same for the same numbers.
+"""Figures of a report as SVG text; equal numbers give equal text.
 
-Drawn for eyes that see no colour too: curves differ in dash and marker, bars carry their names and values.
+Readable without colour: curves differ in dash and marker, bars are labelled with names and values.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import matplotlib.figure
 
 from prismlab.experiments.report import cells
 
-# Okabe and Ito's palette, told apart by most colour-blind people.
+# Palette of Okabe and Ito, distinguishable with most forms of colour blindness.
 _COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#555555"]
 _DASHES = ["-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3))]
 _MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
@@ -36,15 +36,15 @@ _STYLE: dict[Any, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """One number over the steps of one stage.
+    """A logged quantity over the steps of a stage.
 
     Args:
-        label: the row, or the rows, that it belongs to.
+        label: the row or rows that it belongs to.
         stage: name of the stage.
         seed: the seed of the run.
-        term: name of the number, such as "loss".
+        term: name of the quantity, such as "loss".
         steps: steps at which it was logged, ascending.
-        values: the number at each of them.
+        values: its value at each of them.
     """
 
     label: str
@@ -56,7 +56,7 @@ class Curve:
 
 
 def _clean(text: str) -> str:
-    """Return a text that SVG can hold and a legend does not hide."""
+    """Return a label without unprintable characters, shortened, and not hidden by matplotlib's legend."""
     shown = "".join(sign if sign.isprintable() else "?" for sign in text)
     short = shown if len(shown) <= 48 else shown[:47] + "…"
     return f" {short}" if short.startswith("_") else short
@@ -67,19 +67,19 @@ def _drawing() -> Iterator[None]:
     with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
-        warnings.filterwarnings("ignore", message="Glyph")  # a sign without a shape is drawn as a box
+        warnings.filterwarnings("ignore", message="Glyph")  # a character without a glyph is drawn as a box
         yield
 
 
 def _svg(figure: matplotlib.figure.Figure) -> str:
     buffer = io.BytesIO()
-    # The date would make two pictures of the same numbers differ.
+    # A date would make figures of the same numbers differ.
     figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
     return buffer.getvalue().decode("utf-8")
 
 
 def _thin(curve: Curve) -> tuple[list[float], list[float]]:
-    """Return the curve as at most `_MOST_POINTS` means of neighbouring points."""
+    """Downsample a curve to at most `_MOST_POINTS` means of neighbouring points."""
     width = -(-len(curve.steps) // _MOST_POINTS)
     starts = range(0, len(curve.steps), width)
     parts = [(curve.steps[i : i + width], curve.values[i : i + width]) for i in starts]
@@ -87,7 +87,7 @@ def _thin(curve: Curve) -> tuple[list[float], list[float]]:
 
 
 def curves_svg(curves: Sequence[Curve]) -> str:
-    """Draw the curves of one stage: one panel a term, one line a row and seed.
+    """Draw the curves of one stage: one panel per term, one line per row and seed.
 
     Args:
         curves: curves of the same stage, each with at least one point.
@@ -115,7 +115,7 @@ def curves_svg(curves: Sequence[Curve]) -> str:
                     color=_COLOURS[index % len(_COLOURS)],
                     linestyle=_DASHES[index % len(_DASHES)],
                     marker=_MARKERS[index % len(_MARKERS)],
-                    # Markers of different rows stand apart, so that they do not cover each other.
+                    # Offset the markers of different rows, so that they do not overlap.
                     markevery=(index * len(steps) // max(1, 6 * len(labels)), max(1, len(steps) // 6)),
                     markersize=4,
                     linewidth=1.3,
@@ -137,11 +137,11 @@ def curves_svg(curves: Sequence[Curve]) -> str:
 
 
 def bars_svg(name: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
-    """Draw one metric: a horizontal bar a row, its interval, the seeds as dots, and the chance level.
+    """Draw one metric: a horizontal bar per row, its interval, the seeds as dots, and the chance level.
 
     Args:
         name: the metric.
-        rows: row label and metric entry of table.json; entries without a finite mean are named, not drawn.
+        rows: row label and metric entry of table.json; entries without a finite mean have a label but no bar.
 
     Returns:
         SVG text.

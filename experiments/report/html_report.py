@@ -1,7 +1,7 @@
-"""The report on disk: a Markdown table and one self-contained HTML page, made from files alone.
+"""Markdown and HTML reports of an experiment, generated from table.json and the event logs.
 
-The page loads nothing from elsewhere: style and pictures stand in it, and pictures are images, so that no
-text of a configuration can act as a script.
+The HTML page is self-contained: styles are inline and figures are embedded as images, so that no text of a
+configuration can run as a script.
 """
 
 import base64
@@ -42,7 +42,7 @@ _OWN_KEYS = ("rows", "reference", "paired", "logs", "title")
 
 
 def _text(value: Any) -> str:
-    """Return a string that UTF-8 can hold."""
+    """Convert a value to a string that can be encoded as UTF-8."""
     return str(value).encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
@@ -59,21 +59,20 @@ def read_curves(directory: str | os.PathLike, table: results_table.Table) -> lis
 
     Args:
         directory: folder of table.json.
-        table: the table. Its entry "logs": [{"label", "seed", "stage", "events"}] says where the logs stand,
-            by paths relative to the folder; several rows may name one log, which is then drawn once.
-            Without that entry every events.jsonl below the folder is taken and named by its own folder.
+        table: the table. Its entry "logs": [{"label", "seed", "stage", "events"}] lists the logs, as paths
+            relative to the folder; a log shared by several rows is drawn once. Without that entry, every
+            events.jsonl below the folder is read and labelled with its folder.
 
     Returns:
-        A curve for each number of kind "train" whose name contains "loss", without its values that are no
-        finite numbers.
+        A curve for each value of "train" events whose name contains "loss"; non-finite values are dropped.
 
     Raises:
-        UserError: when a named log is missing or damaged.
+        UserError: a listed log is missing or damaged.
     """
     base = filesystem.kept(directory)
     found: Sequence[Mapping[str, Any]] = table.get("logs", [])
     if "logs" not in table:
-        # epath will not search a bucket without end; there the logs lie where the engine puts them.
+        # epath cannot search a bucket recursively; use the paths that the engine writes to.
         below = (
             base.glob("stages/*/events.jsonl") if filesystem.is_remote(base) else base.rglob("events.jsonl")
         )
@@ -102,7 +101,7 @@ def read_curves(directory: str | os.PathLike, table: results_table.Table) -> lis
 
 
 def _normal(base: filesystem.Place, name: str) -> str:
-    """Return one name for each log, whatever way leads to it."""
+    """Return the normalised path of a log."""
     return str(base / name) if filesystem.is_remote(base) else os.path.normpath(base / name)
 
 
@@ -126,11 +125,11 @@ def write_markdown(table: results_table.Table, path: str | os.PathLike) -> None:
     """Write the table, its protocols and its paired differences as Markdown.
 
     Args:
-        table: what `results_table.build_table` or `results_table.read_table` gave.
+        table: the result of `results_table.build_table` or `results_table.read_table`.
         path: the file to write.
 
     Raises:
-        UserError: when the disk is full.
+        UserError: the disk is full.
     """
     columns, lines = cells.grid(table)
     text = [f"# {_markdown_cell(table.get('title', 'Results'))}", ""]
@@ -170,23 +169,23 @@ def write_html(table: results_table.Table, curves: Sequence[figures.Curve], path
     """Write the report as one page: table, paired differences, bars, curves, protocols and configuration.
 
     Args:
-        table: from `results_table.build_table` or `results_table.read_table`; its further entries are
-            shown folded.
-        curves: what `read_curves` gave.
+        table: the result of `results_table.build_table` or `results_table.read_table`; additional entries
+            are shown collapsed.
+        curves: the result of `read_curves`.
         path: the file to write.
 
     Raises:
-        UserError: when the disk is full.
+        UserError: the disk is full.
     """
     title = _escape(table.get("title", "Results"))
     columns, lines = cells.grid(table)
     notes = "".join(f"<dt>({mark})</dt><dd>{_escape(text)}</dd>" for mark, text in cells.footnotes(table)[1])
-    parts = [f"<h1>{title}</h1>", "<p>Mean over seeds, in brackets the 95 % interval.</p>"]
+    parts = [f"<h1>{title}</h1>", "<p>Mean over seeds, with the 95 % interval in brackets.</p>"]
     parts += [_html_table(columns, lines, words=1)]
     parts += [f"<details open><summary>How each number was measured</summary><dl>{notes}</dl></details>"]
     if table.get("paired"):
         parts += ["<h2>Paired differences</h2>"]
-        parts += ["<p>Row minus reference, seed by seed; p adjusted by Holm's rule for all of them.</p>"]
+        parts += ["<p>Row minus reference, seed by seed; p adjusted for all comparisons by Holm's rule.</p>"]
         for reference in table["reference"]:
             against = [entry for entry in table["paired"] if entry["reference"] == reference]
             if against:
@@ -194,15 +193,13 @@ def write_html(table: results_table.Table, curves: Sequence[figures.Curve], path
                 parts += [_html_table(*cells.comparison_grid(against), words=1)]
         compared = [cells.comparison_cells(entry) for entry in table["paired"]]
         listed = _html_table(cells.COMPARISON_HEADS, compared, words=3)
-        parts += [f"<details><summary>All comparisons, one a line</summary>{listed}</details>"]
+        parts += [f"<details><summary>All comparisons, one per line</summary>{listed}</details>"]
     names = cells.metric_names(table)
     if names:
         parts.append("<h2>Bars</h2><p>Whisker: 95 % interval; dots: single seeds; dotted line: chance.</p>")
     for name in names:
         rows = [(row["label"], row["metrics"][name]) for row in table["rows"] if name in row["metrics"]]
-        parts.append(
-            _picture(figures.bars_svg(name, rows), f"Bars of {name}; the numbers stand in the table.")
-        )
+        parts.append(_picture(figures.bars_svg(name, rows), f"Bars of {name}; the numbers are in the table."))
     for stage in dict.fromkeys(curve.stage for curve in curves):
         chosen = [curve for curve in curves if curve.stage == stage]
         parts.append(f"<h2>Learning curves: {_escape(stage)}</h2>")
@@ -224,7 +221,7 @@ def write_html(table: results_table.Table, curves: Sequence[figures.Curve], path
 
 
 def rebuild(directory: str | os.PathLike) -> results_table.Table:
-    """Write report.md and report.html of a folder anew from its table.json and event logs.
+    """Regenerate report.md and report.html of a folder from its table.json and event logs.
 
     Args:
         directory: folder of table.json.
@@ -233,12 +230,12 @@ def rebuild(directory: str | os.PathLike) -> results_table.Table:
         The table that was read, for printing.
 
     Raises:
-        UserError: when the table or a log is missing or damaged, or the disk is full.
+        UserError: the table or a log is missing or damaged, or the disk is full.
     """
     base = filesystem.kept(directory)
     if not base.is_dir():
         raise errors.UserError(
-            f"wanted the folder of an ablation, but {base} is none: name the folder it wrote"
+            f"expected the folder of an ablation, got {base}; pass the folder that it wrote"
         )
     table = results_table.read_table(base / "table.json")
     curves = read_curves(base, table)

@@ -1,10 +1,10 @@
-"""The table of an experiment: built from results, kept as table.json, printed in the terminal.
+"""Results table of an experiment: build it, save it as table.json, load and print it.
 
 table.json: {"rows": [{"label", "seeds": [...], "metrics": {name: {"values": [...], "sizes": [...], "mean",
 "ci95": [low, high] or null, "method", "protocol": {...}}}}], "reference": [label, ...], "paired": [{"row",
 "reference", "metric", "difference", "ci95", "p", "p_holm", "n"}], ...}.
-`values` and `sizes` stand in the order of the row's seeds; null where a seed has no such number. Further keys
-("command", "config", "commit", "logs", ...) are kept and shown as they are.
+`values` and `sizes` are in the order of the row's seeds; null if a seed lacks the metric. Additional keys
+("command", "config", "commit", "logs", ...) are kept and displayed unchanged.
 """
 
 import json
@@ -27,7 +27,7 @@ Table = dict[str, Any]
 
 
 def _number(value: Any) -> float | None:
-    """Return a number that JSON can hold: None for what is not finite."""
+    """Return a number for JSON: None if it is not finite."""
     return float(value) if value is not None and math.isfinite(value) else None
 
 
@@ -38,22 +38,22 @@ def _group(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, Mapping[
         seeds = rows.setdefault(result["label"], {})
         if result["seed"] in seeds:
             raise errors.UserError(
-                f"wanted one result for each row and seed, but row {result['label']!r} has two of seed "
-                f"{result['seed']}: name the rows differently"
+                f"expected one result per row and seed, but row {result['label']!r} has two for seed "
+                f"{result['seed']}; give the rows different names"
             )
         seeds[result["seed"]] = result["metrics"]
     return rows
 
 
 def _metric(label: str, name: str, found: list[Mapping[str, Any] | None]) -> dict[str, Any]:
-    """Return one metric of one row; `found` has an entry, or None, for each seed."""
+    """Return one metric of one row; `found` has one entry or None per seed."""
     there = [entry for entry in found if entry is not None]
     protocol = dict(there[0].get("protocol") or {})
     for entry in there:
         if dict(entry.get("protocol") or {}) != protocol:
             raise errors.UserError(
-                f"wanted one protocol for all seeds of {name!r} in row {label!r}, but got {protocol} and "
-                f"{entry['protocol']}: evaluate these seeds alike before averaging them"
+                f"expected one protocol for all seeds of {name!r} in row {label!r}, got {protocol} and "
+                f"{entry['protocol']}; evaluate these seeds with the same protocol"
             )
     values = [entry["value"] for entry in there]
     sizes = [int(entry.get("n") or 0) for entry in there]
@@ -66,7 +66,7 @@ def _metric(label: str, name: str, found: list[Mapping[str, Any] | None]) -> dic
 
 
 def _compare(row: Table, reference: Table, name: str) -> dict[str, Any]:
-    """Return the paired comparison of one metric over the seeds that both rows have."""
+    """Return the paired comparison of one metric over the seeds that both rows share."""
     ours, theirs = row["metrics"][name], reference["metrics"][name]
     entry: dict[str, Any] = {"row": row["label"], "reference": reference["label"], "metric": name}
     if ours["protocol"] != theirs["protocol"]:
@@ -80,27 +80,27 @@ def _compare(row: Table, reference: Table, name: str) -> dict[str, Any]:
 def build_table(
     results: Sequence[Mapping[str, Any]], *, reference: Sequence[str] = (), **extra: Any
 ) -> Table:
-    """Gather the results of all rows and seeds into one table.
+    """Collect the results of all rows and seeds into one table.
 
     Args:
-        results: one entry a row and seed: {"label", "seed", "metrics": {name: {"value", "n", "protocol"}}},
-            where n counts the test items when the value is an accuracy (0 or absent otherwise).
+        results: one entry per row and seed: {"label", "seed", "metrics": {name: {"value", "n", "protocol"}}},
+            where n is the number of test items if the value is an accuracy (0 or absent otherwise).
         reference: labels of the rows that every other row is compared with, seed by seed; two reference rows
-            are compared once, the later against the earlier one.
-        extra: further top-level entries, such as command, config or logs; they must be plain JSON.
+            are compared once, the later with the earlier one.
+        extra: additional top-level entries, such as command, config or logs; they must be plain JSON.
 
     Returns:
-        The table as described at the top of this file. Holm's adjustment (p_holm) counts all its comparisons.
+        The table in the format of the module docstring. Holm's adjustment (p_holm) covers all comparisons.
 
     Raises:
-        UserError: for two results of one row and seed, for seeds evaluated by different protocols, and for a
-            reference that is no row.
+        UserError: a row has two results for a seed, or seeds with different protocols, or a reference is not
+            a row.
     """
     groups = _group(results)
     missing = [label for label in reference if label not in groups]
     if missing:
         raise errors.UserError(
-            f"wanted reference rows among {list(groups)}, but got {missing}: correct the label"
+            f"expected reference rows among {list(groups)}, got {missing}; correct the label"
         )
     rows: list[Table] = []
     for label, seeds in groups.items():
@@ -122,26 +122,26 @@ def build_table(
 
 
 def write_table(table: Table, path: str | os.PathLike) -> None:
-    """Write table.json whole or not at all.
+    """Write table.json atomically.
 
     Raises:
-        UserError: when the disk is full.
+        UserError: the disk is full.
     """
     text = json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False)
     atomic.write_atomic(path, text.encode("utf-8", errors="backslashreplace") + b"\n")
 
 
 def read_table(path: str | os.PathLike) -> Table:
-    """Return the table of a table.json.
+    """Read a table.json.
 
     Raises:
-        UserError: when the file is missing or is no such table.
+        UserError: the file is missing or is not a valid table.
     """
     source = filesystem.kept(path)
     if not source.is_file():
         raise errors.UserError(
-            f"wanted the results at {source}, but there is no such file: "
-            "run the ablation first, or name the folder it wrote"
+            f"expected the results at {source}, but there is no such file; "
+            "run the ablation first, or pass the folder that it wrote"
         )
     try:
         table = json.loads(source.read_text(encoding="utf-8"))
@@ -150,8 +150,8 @@ def read_table(path: str | os.PathLike) -> Table:
         assert all({"values", "mean", "ci95", "protocol"} <= set(metric) for metric in found)
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         raise errors.UserError(
-            f"wanted a table with rows, seeds and metrics in {source}, but its content is otherwise "
-            f"({error!r}): run the ablation again to write it anew"
+            f"expected a table with rows, seeds and metrics in {source}, got invalid content "
+            f"({error!r}); run the ablation again to rewrite it"
         ) from error
     return table
 
@@ -159,7 +159,7 @@ def read_table(path: str | os.PathLike) -> Table:
 def _grid(
     console: rich.console.Console, columns: Sequence[str], lines: Sequence[Sequence[str]], words: int
 ) -> None:
-    """Print a table whose first `words` columns are words (left) and whose others are numbers (right)."""
+    """Print a table; the first `words` columns are left-aligned text, the others right-aligned numbers."""
     grid = rich.table.Table(box=rich.box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
     fits = sum(max(len(line[index]) for line in [columns, *lines]) + 2 for index in range(len(columns)))
     for index, name in enumerate(columns):
@@ -172,11 +172,11 @@ def _grid(
 
 
 def print_table(table: Table, console: rich.console.Console) -> None:
-    """Print the table, its protocols and its paired comparisons; too wide a table is printed in parts.
+    """Print the table, its protocols and its paired comparisons; a wide table is printed in parts.
 
     Args:
-        table: what `build_table` or `read_table` gave.
-        console: where to print.
+        table: the result of `build_table` or `read_table`.
+        console: console to print to.
     """
     _in_parts(console, *cells.grid(table))
     for mark, text in cells.footnotes(table)[1]:
@@ -190,7 +190,7 @@ def print_table(table: Table, console: rich.console.Console) -> None:
 
 
 def _in_parts(console: rich.console.Console, heads: list[str], body: list[list[str]]) -> None:
-    """Print as many columns beside each other as fit, then the next ones below."""
+    """Print as many columns side by side as fit, then the remaining ones below."""
     widths = [max(len(line[index]) for line in [heads, *body]) + 2 for index in range(len(heads))]
     first = 1
     while first < len(heads):

@@ -1,7 +1,7 @@
-"""Means, intervals and paired tests over seeds.
+"""Means, confidence intervals and paired tests over seeds.
 
-All intervals are two-sided and of 95 %. Seeds are the unit of repetition: an interval over seeds speaks of
-what another seed would give, a Wilson interval over test items only of what other test items would give.
+All intervals are two-sided 95 % intervals. Seeds are the unit of replication: an interval over seeds covers
+the variation between seeds, a Wilson interval over test items only the sampling of test items.
 """
 
 import math
@@ -14,7 +14,7 @@ _TAIL = 0.975
 
 
 class Summary(TypedDict):
-    """A mean with its interval, and in words how the interval was made."""
+    """A mean with its interval, and a description of the method."""
 
     mean: float | None
     ci95: list[float] | None
@@ -31,10 +31,10 @@ class Paired(TypedDict):
 
 
 def wilson(share: float, size: int) -> list[float]:
-    """Return the Wilson score interval of a share of successes.
+    """Return the Wilson score interval of a binomial proportion.
 
     Args:
-        share: successes over trials, in [0, 1].
+        share: fraction of successes, in [0, 1].
         size: number of independent trials, > 0.
 
     Returns:
@@ -48,7 +48,7 @@ def wilson(share: float, size: int) -> list[float]:
     scale = 1.0 + z * z / size
     centre = (share + z * z / (2 * size)) / scale
     half = z * math.sqrt(share * (1 - share) / size + (z / (2 * size)) ** 2) / scale
-    # The interval contains the share in exact arithmetic; rounding must not push it outside.
+    # Rounding must not exclude the share, which the exact interval always contains.
     return [max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))]
 
 
@@ -66,12 +66,12 @@ def summary(values: Sequence[float], sizes: Sequence[int] | None = None) -> Summ
     """Return the mean over seeds with its 95 % interval.
 
     Args:
-        values: one number a seed, at least one.
-        sizes: test items behind each value, given when the values are accuracies in [0, 1].
+        values: one number per seed, at least one.
+        sizes: number of test items of each value, if the values are accuracies in [0, 1].
 
     Returns:
-        Over two seeds or more Student's t interval; for one accuracy the Wilson interval over its test items;
-        otherwise no interval. With a value that is not finite neither mean nor interval.
+        Student's t interval over two or more seeds; the Wilson interval over test items for one accuracy;
+        otherwise no interval. If a value is not finite, neither mean nor interval.
     """
     assert values
     assert sizes is None or len(sizes) == len(values)
@@ -92,12 +92,12 @@ def paired(values_a: Sequence[float], values_b: Sequence[float]) -> Paired:
     """Return the mean of a - b over shared seeds, with a paired t interval and p value.
 
     Args:
-        values_a: one number a seed.
+        values_a: one number per seed.
         values_b: the same seeds in the same order.
 
     Returns:
-        With fewer than two pairs the interval and p are None. Where all differences are the same number other
-        than zero, t is undefined: the interval has no width and p is None.
+        With fewer than two pairs, the interval and p are None. If all differences are equal and not zero, t
+        is undefined: the interval has width 0 and p is None.
     """
     assert len(values_a) == len(values_b)
     differences = [a - b for a, b in zip(values_a, values_b)]
@@ -110,7 +110,7 @@ def paired(values_a: Sequence[float], values_b: Sequence[float]) -> Paired:
     error = _standard_error(differences, mean)
     half = float(special.stdtrit(count - 1, _TAIL)) * error
     interval = [mean - half, mean + half]
-    # A spread of the size of the rounding of a - b is no spread; a huge t from it would be a false finding.
+    # Treat a spread within the rounding error of a - b as zero; it would give a spuriously huge t.
     rounding = 1e-12 * max(abs(value) for value in (*values_a, *values_b))
     if error <= rounding:
         p = 1.0 if abs(mean) <= rounding else None
@@ -120,13 +120,13 @@ def paired(values_a: Sequence[float], values_b: Sequence[float]) -> Paired:
 
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:
-    """Return p values adjusted for their number, by Holm's step-down rule.
+    """Adjust p values for multiple comparisons by Holm's step-down method.
 
     Args:
-        ps: p values in [0, 1]; None for a comparison that was not tested, which does not count.
+        ps: p values in [0, 1]; None for a comparison that was not tested, which is not counted.
 
     Returns:
-        Adjusted p values in the same order, None where None came.
+        Adjusted p values in the same order, None for None.
 
     Source: S. Holm, A simple sequentially rejective multiple test procedure, 1979.
     """

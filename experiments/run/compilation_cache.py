@@ -24,7 +24,8 @@ def enable(cache: pathlib.Path) -> pathlib.Path | None:
     Returns:
         The directory, or None if the environment decides.
     """
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ or not jax.config.jax_enable_compilation_cache:
+    off = os.environ.get("JAX_ENABLE_COMPILATION_CACHE", "true").lower() in ("0", "false", "no", "off")
+    if off or "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return None
     directory = cache / "compiled" / machine()
     prune(cache / "compiled", MAX_BYTES)

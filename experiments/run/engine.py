@@ -78,7 +78,7 @@ class Engine:
         if distributed.decide((folder / "done.json").exists):
             console.say(self.out, f"{stage.name} (seed {planned.seed}): already trained, reused")
             return
-        devices = stage.layout.make()
+        devices = stage.run.layout.make()
         mesh.check_batch(stage.batch_size, devices, stage.accumulate)
         host, hosts = distributed.host_rows(devices)
         stream = stage.data.open(
@@ -103,10 +103,14 @@ class Engine:
         with host_memory.on_host():
             key = keys.seeded(planned.seed, "train", stage.name)
             state = step.init(built, optimizer, stage.frozen, key=key)
+        training = loop.Training(
+            teacher, optimizer, stage.optimizer.schedule.build(stage.steps), stage.steps, stage.frozen,
+            stage.accumulate, step_flops.of_step(planned), local=True,
+        )  # fmt: skip
         checkpoints = checkpoint.Checkpoints(folder / "checkpoints")
         try:
             if checkpoints.latest() is not None:
-                state, _ = checkpoints.restore(state, devices, stage.rules)
+                state, _ = checkpoints.restore(state, devices, stage.run.rules)
                 origin = f"resumed at step {int(state.step)}"
             at = int(state.step)
             work_directory.record(folder / "stage.json", self._facts(planned, built, stream, devices))
@@ -118,18 +122,12 @@ class Engine:
             ):
                 fed = feed.batches(
                     stream, at, folder, log, max_bad_share=stage.data.max_bad_share,
-                    every=stage.checkpoint_every, host=jax.process_index(),
+                    every=stage.run.checkpoint_every, host=jax.process_index(),
                     say=lambda line: console.say(self.out, f"{heading}: {line}"),
                 )  # fmt: skip
                 state = loop.run(
-                    state, loop.batches_of(fed), teacher, optimizer,
-                    stage.optimizer.schedule.build(stage.steps),
-                    steps=stage.steps, frozen=stage.frozen, checkpoints=checkpoints, log=log,
+                    state, loop.batches_of(fed), training, stage.run, checkpoints, log,
                     meta={"address": planned.address, "stage": stage.name, "seed": planned.seed},
-                    checkpoint_every=stage.checkpoint_every, log_every=stage.log_every,
-                    layout=stage.layout, rules=stage.rules, accumulate=stage.accumulate,
-                    save_seconds=stage.checkpoint_minutes and stage.checkpoint_minutes * 60,
-                    profile=stage.profile, local=True, flops=step_flops.of_step(planned),
                     show=lambda r: bar.update(r.step, r.loss, r.clips_per_second, r.data_wait),
                 )  # fmt: skip
         except loop.Lost:

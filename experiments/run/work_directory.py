@@ -138,7 +138,7 @@ def placed_anywhere(tree: Any) -> Any:
     if isinstance(tree, list):
         return [placed_anywhere(each) for each in tree]
     if isinstance(tree, dict):
-        return {name: placed_anywhere(each) for name, each in tree.items() if name not in stages.PLACEMENT}
+        return {name: placed_anywhere(each) for name, each in tree.items() if name != stages.RUN}
     return tree
 
 

@@ -79,7 +79,7 @@ def last_layers(count: int, encoder: Any, clips: Float[Array, "b t r r 3"]) -> l
     stack = encoder.temporal
     if not 1 <= count <= stack.count:
         raise errors.UserError(
-            f"mlap.MultiLayerProbe.layers must lie between 1 and {stack.count}, the number of temporal "
+            f"mlap.MultiLayerProbe.layers must be between 1 and {stack.count}, the number of temporal "
             f"layers; got {count}"
         )
     spatial = encoder.features(clips)[1]

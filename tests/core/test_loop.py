@@ -41,16 +41,11 @@ def _train(
         return loop.run(
             state,
             batches,
-            None,
-            optimizer,
-            SCHEDULE.build(8),
-            steps=steps,
-            frozen=(),
-            checkpoints=store,
-            log=log,
+            loop.Training(None, optimizer, SCHEDULE.build(8), steps),
+            loop.Settings(checkpoint_every=checkpoint_every, log_every=log_every),
+            store,
+            log,
             meta={"who": "test"},
-            checkpoint_every=checkpoint_every,
-            log_every=log_every,
             show=show,
         )
     finally:

@@ -10,7 +10,7 @@ TINY = str(pathlib.Path(__file__).with_name("tiny.gin"))
 _SHARED = pathlib.Path(os.environ["PRISMLAB_TESTS"])  # of all workers, see conftest.py
 CACHE = _SHARED / f"cache-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 ONE_STAGE = "recipe.Experiment.stages=(@stage1/recipe.Stage(),)"
-LONG = ("STEPS=8", "recipe.Stage.checkpoint_every=1")  # a checkpoint every step: a kill meets a save
+LONG = ("STEPS=8", "loop.Settings.checkpoint_every=1")  # a checkpoint every step: a kill meets a save
 
 
 def environment(devices: int = 1, **more: str) -> dict[str, str]:

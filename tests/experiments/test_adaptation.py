@@ -63,7 +63,7 @@ def test_the_last_layer_is_the_encoder_s_own_output():
     assert len(found) == 2
     np.testing.assert_allclose(found[-1], TOWER.encoder(FLOATS).x, atol=1e-5)
     assert not np.allclose(found[0], found[1], atol=1e-2)
-    with pytest.raises(errors.UserError, match=r"layers must lie between 1 and 2"):
+    with pytest.raises(errors.UserError, match=r"layers must be between 1 and 2"):
         mlap.last_layers(3, TOWER.encoder, FLOATS)
 
 

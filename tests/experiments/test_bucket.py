@@ -35,7 +35,7 @@ def wait_for(process, seen, seconds: float = 300) -> None:
 
 def test_a_run_in_a_bucket_is_that_of_a_disk(whole, bucket):
     remote = filesystem.place("gs://bucket/run")
-    done = cli.train(remote, "STEPS=8", "recipe.Stage.checkpoint_every=4")  # how often changes no bit
+    done = cli.train(remote, "STEPS=8", "loop.Settings.checkpoint_every=4")  # how often changes no bit
     assert done.returncode == 0, done.stderr
     assert cli.digest(remote) == cli.digest(whole)
     assert trained(remote) == trained(whole)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prismlab.core import errors, trees
+from prismlab.core.train import loop
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import describe, recipe, stages
@@ -47,7 +48,9 @@ def test_rows_that_differ_in_stage_1_share_nothing():
 @settings(max_examples=10, deadline=None)
 @given(st.integers(1, 999), st.integers(1, 999), st.integers(0, 1))
 def test_how_a_stage_is_watched_does_not_change_its_address(every, log, stage):
-    assert addresses(change(stage, checkpoint_every=every, log_every=log)) == addresses(BASE)
+    assert addresses(change(stage, run=loop.Settings(checkpoint_every=every, log_every=log))) == addresses(
+        BASE
+    )
 
 
 def test_the_seed_changes_every_address():

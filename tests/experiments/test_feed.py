@@ -97,4 +97,4 @@ def test_a_length_that_an_objective_cannot_take_is_told_before_the_start(tmp_pat
     whole = RENDERED.open(cli.CACHE)
     # Masked modelling rebuilds a fixed number of tokens, so that images have no place in stage 2.
     done = call(whole.directory, tmp_path / "w", "STEPS=6", lines=MIXED, only="recipe.Experiment.seed=0")
-    cli.one_fault(done, "stage 'stage2'", "source 'still' has 1 frames", "leave it out of this stage")
+    cli.one_fault(done, "stage 'stage2'", "source 'still' has 1 frames", "drop it from this stage")

@@ -17,7 +17,7 @@ SMALL = (
     "source.Rendered.workers=0",
     "world.World.resolution=16", "world.World.frames=2", "probe.AttentiveProbe.train_clips=16",
     "probe.AttentiveProbe.steps=2", "probe.AttentiveProbe.batch_size=8", "recipe.Stage.batch_size=4",
-    "recipe.Stage.steps=3", "recipe.Stage.log_every=1",
+    "recipe.Stage.steps=3", "loop.Settings.log_every=1",
 )  # fmt: skip
 
 
@@ -200,7 +200,7 @@ def test_world_refuses_no_clips_and_a_file(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_ends_with_4_and_keeps_the_last_good_checkpoint(tmp_path):
-    done = cli.train(tmp_path, "optim.Schedule.peak=1e30", "STEPS=12", "recipe.Stage.checkpoint_every=1")
+    done = cli.train(tmp_path, "optim.Schedule.peak=1e30", "STEPS=12", "loop.Settings.checkpoint_every=1")
     assert done.returncode == 4, done.stderr
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("prismlab: "))
     assert "is not finite at step " in line

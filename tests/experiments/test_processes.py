@@ -19,7 +19,7 @@ from prismlab.experiments.run import leases, work_directory
 
 pytestmark = pytest.mark.slow
 SMOKE = "smoke.gin"
-SHORT = ("STEPS=8", "recipe.Stage.checkpoint_every=2", "recipe.Stage.batch_size=8")
+SHORT = ("STEPS=8", "loop.Settings.checkpoint_every=2", "recipe.Stage.batch_size=8")
 
 
 def joined(processes: int, devices: int) -> list[dict[str, str]]:

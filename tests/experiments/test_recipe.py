@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prismlab.core import errors
-from prismlab.core.train import optim
+from prismlab.core.train import loop, optim
 from prismlab.data.loader import loader, source, tokenizer
 from prismlab.data.world import world
 from prismlab.experiments.recipe import recipe
@@ -79,14 +79,14 @@ def test_tasks_may_be_replaced():
     [
         ({"stages": ("stage3",)}, ["stage3", "stage1", "stage2"]),
         ({"stage3.steps": 1}, ["stage3.steps", "stage1"]),
-        ({"stage1": 1}, ["'stage1' names nothing"]),
-        ({"seed": 1}, ["'seed' names nothing"]),
+        ({"stage1": 1}, ["'stage1' cannot be changed"]),
+        ({"seed": 1}, ["'seed' cannot be changed"]),
         ({"stage1.stepz": 1}, ["Stage has no field 'stepz'", "did you mean steps"]),
-        ({"stage1.towers.video.detph": 1}, ["tower takes no 'detph'", "did you mean depth"]),
-        ({"stage1.towers.vidoe.depth": 1}, ["nothing is called 'vidoe'", "video"]),
+        ({"stage1.towers.video.detph": 1}, ["tower has no 'detph'", "did you mean depth"]),
+        ({"stage1.towers.vidoe.depth": 1}, ["no entry is named 'vidoe'", "video"]),
         ({"stage1.optimizer.schedule.peek": 1}, ["Schedule has no field 'peek'", "did you mean peak"]),
         ({"stage1.steps.more": 1}, ["'more' cannot be set on 4"]),
-        ({"stages": ("stage1",), "stage2.steps": 3}, ["'stage2.steps' changes nothing", "stage1"]),
+        ({"stages": ("stage1",), "stage2.steps": 3}, ["'stage2.steps' has no effect", "stage1"]),
     ],
 )
 def test_what_the_base_lacks_is_refused(changes, told):
@@ -108,7 +108,7 @@ def test_what_the_base_lacks_is_refused(changes, told):
         lambda: row(stage1__name="stage2"),
         lambda: row(stage1__steps=-1),
         lambda: dataclasses.replace(STAGE1, batch_size=0),
-        lambda: dataclasses.replace(STAGE1, checkpoint_every=0),
+        lambda: loop.Settings(checkpoint_every=0),
         lambda: dataclasses.replace(STAGE1, objectives={}),
         lambda: dataclasses.replace(STAGE1, name="Stage 1"),
         lambda: dataclasses.replace(STAGE1, name="../up"),

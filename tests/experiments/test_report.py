@@ -131,7 +131,7 @@ def test_a_wide_table_is_printed_in_parts():
 @pytest.mark.parametrize(
     ("results", "reference", "words"),
     [
-        ([result("a", 0, 0.5), result("a", 0, 0.6)], [], "two of seed 0"),
+        ([result("a", 0, 0.5), result("a", 0, 0.6)], [], "two for seed 0"),
         ([result("a", 0, 0.5), result("a", 1, 0.6, frames=16)], [], "one protocol"),
         ([result("a", 0, 0.5)], ["z"], "correct the label"),
     ],
