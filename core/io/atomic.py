@@ -30,7 +30,7 @@ def settle(temporary: pathlib.Path, target: pathlib.Path) -> None:
     """Rename a finished temporary file to its target, with the default permissions of a new file.
 
     Args:
-        temporary: created by tempfile.mkstemp in the same folder, hence with private permissions.
+        temporary: created by tempfile.mkstemp in the same folder, with private permissions.
         target: its final path.
     """
     mask = os.umask(0)

@@ -35,7 +35,7 @@ class PositionTable(eqx.Module):
             self.table = std * jax.random.normal(key, (places, dim))
         self.shape = shape
 
-    def __call__(self, shape: tuple[int, ...] | None = None) -> Float[Array, "wanted d"]:
+    def __call__(self, shape: tuple[int, ...] | None = None) -> Float[Array, "positions d"]:
         """Return one vector per position, interpolated bilinearly if shape differs from the table's.
 
         Args:

@@ -20,7 +20,7 @@ _BETWEEN = {"spatial_norm": "spatial", "temporal_positions": "spatial"}
 def check(decay: float) -> None:
     """Raise ValueError if the decay is outside (0, 1]."""
     if not 0.0 < decay <= 1.0:
-        raise ValueError(f"layer_decay must lie in (0, 1], got {decay}")
+        raise ValueError(f"layer_decay must be in (0, 1], got {decay}")
 
 
 def distances(tree: Any) -> Any:

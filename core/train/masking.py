@@ -38,7 +38,7 @@ class Mask(Protocol):
 def _check_share(name: str, visible: float) -> None:
     if not 0.0 < visible <= 1.0:
         raise errors.UserError(
-            f"{name}.visible must lie in (0, 1], got {visible}; 0.35 keeps 35% of the tokens"
+            f"{name}.visible must be in (0, 1], got {visible}; 0.35 keeps 35% of the tokens"
         )
 
 

@@ -1,8 +1,8 @@
-"""The attention product as it was and as it is: time and agreement at the shapes of the base encoder.
+"""Benchmark two memory layouts of dot-product attention at the shapes of the base encoder.
 
     python -m prismlab.experiments.bench.attention_speed [--rounds 9]
 
-The contestants take turns in one process: read the ratios.
+Both variants alternate in one process, so that their ratio is robust to noise.
 """
 
 import argparse
@@ -18,24 +18,24 @@ from jaxtyping import Array
 from prismlab.core.nn import attention
 from prismlab.experiments import console
 
-# rows, places, of 12 heads of 64: frames of a clip; locations along time.
+# (rows, positions) with 12 heads of width 64: attention within a frame, and over time at one patch.
 SHAPES = {"spatial, one clip": (16, 256), "temporal, one clip": (256, 16)}
 CAP = 50.0
 
 
 def places_first(query: Array, key: Array, value: Array) -> Array:
-    """Return the product with heads between places and width, as the release writes it."""
+    """Attention with arrays [rows, positions, heads, width], as in the release."""
     logits = CAP * jnp.tanh(jnp.einsum("rihk,rjhk->rhij", query, key) / CAP)
     return jnp.einsum("rhij,rjhk->rihk", jax.nn.softmax(logits, axis=-1), value)
 
 
 def heads_first(query: Array, key: Array, value: Array) -> Array:
-    """Return the product as `dot_product` computes it."""
+    """Attention as computed by `dot_product`."""
     return attention.attend_whole(query, key, value, None, CAP)
 
 
 def main() -> None:
-    """Time both ways, forwards and with gradients."""
+    """Time both variants, forward and backward."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

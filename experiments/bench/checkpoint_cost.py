@@ -1,11 +1,11 @@
-"""How long a save stops the training, and whether memory stays flat over many of them.
+"""Benchmark checkpointing: time that the training loop is blocked by a save, and memory growth over saves.
 
     python -m prismlab.experiments.bench.checkpoint_cost videoprism_base.gin --saves 5
     python -m prismlab.experiments.bench.checkpoint_cost reproduce_small.gin --saves 30
 
-Saves the state of a recipe's first stage (parameters and optimizer) again and again into a temporary folder.
-`blocked` is what the loop waits for, `total` lasts until the files are committed; no step runs beside it, so
-the share is the loop's worst.
+Saves the state of the first stage of a recipe (parameters and optimizer) repeatedly to a temporary folder.
+`blocked` is the time until `save` returns, `total` the time until the files are committed. No training step
+runs concurrently, so blocked / total is an upper bound.
 """
 
 import argparse
@@ -31,37 +31,37 @@ MIB = 2**20
 
 
 def resident() -> float:
-    """Return the MiB that this process holds."""
+    """Return the resident memory of this process in MiB."""
     pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096 / MIB
 
 
 def state_of(stage: recipe.Stage) -> step.TrainState:
-    """Return the first state of a stage.
+    """Return the initial training state of a stage.
 
     Args:
-        stage: one that needs no teacher.
+        stage: a stage without a teacher.
     """
     built = learner.build(stage.towers, stage.objectives, None, key=keys.seeded(0, "init"))
     return step.init(built, stage.optimizer.build(stage.steps), stage.frozen, key=keys.seeded(0, "train"))
 
 
 def bytes_of(state: Any) -> int:
-    """Return the bytes of a state's arrays."""
+    """Return the total bytes of the arrays of a state."""
     return sum(leaf.nbytes for leaf in jax.tree.leaves(eqx.filter(state, eqx.is_array)))
 
 
 def main() -> None:
-    """Save a state many times and print seconds and memory."""
+    """Save a state repeatedly and print time and memory."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("file", nargs="?", default="reproduce_small.gin")
     parser.add_argument("bindings", nargs="*")
     parser.add_argument("--saves", type=int, default=30)
-    parser.add_argument("--under", type=pathlib.Path, help="where the temporary folder is made")
+    parser.add_argument("--under", type=pathlib.Path, help="parent of the temporary folder")
     options = parser.parse_args()
-    allocator.keep_freed()  # as the command does
+    allocator.keep_freed()  # as in `prismlab train`
     root = strict.load(options.file, options.bindings).root
     state = state_of((root.base if isinstance(root, recipe.Ablation) else root).stages[0])
     blocked, total, held = [], [], []
@@ -77,7 +77,7 @@ def main() -> None:
             total.append(time.perf_counter() - start)
             held.append(resident())
         saves.close()
-    # The first saves start threads and fill pools of buffers; flat means flat after them.
+    # Skip the first saves, which start threads and fill buffer pools.
     steady = held[len(held) // 3 :]
     growth = np.polyfit(range(len(steady)), steady, 1)[0] if len(steady) > 1 else float("nan")
     table = rich.table.Table("state MiB", "blocked s", "total s", "blocked / total", "MiB a save", box=None)

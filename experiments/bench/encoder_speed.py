@@ -1,11 +1,11 @@
-"""Ours against transformers' VideoPrism: time, memory and parity of one set of random weights, in one run.
+"""Benchmark VideoPrism in prismlab against transformers: time, peak memory and agreement of the outputs.
 
     python -m prismlab.experiments.bench.encoder_speed [--peer-python PYTHON] [--rounds 3] [--only ...]
 
-Contestants are processes that take turns, so that a noisy machine slows all of them alike: read the ratios.
-Without torch and transformers (extra `peers`) at hand, ours run alone. transformers offers no `sdpa` for this
-model (it has no logit cap), so PyTorch runs eager, and by torch.compile. Memory is the highest resident size
-of the whole process: interpreter, libraries, weights and all.
+All models have the same random weights. Each runs in its own process and the processes alternate, so that
+ratios are robust to noise. Without torch and transformers (extra `peers`), only prismlab is measured.
+transformers does not support `sdpa` for this model (it has no logit cap), so PyTorch runs in eager mode and
+with torch.compile. Memory is the peak resident size of the whole process, interpreter and libraries included.
 """
 
 import argparse
@@ -34,11 +34,11 @@ GIB = 2**30
 
 
 class Contestant:
-    """A process that runs one model.
+    """Subprocess that runs one model.
 
     Args:
-        python: interpreter.
-        job: what it is told, see `encoder_worker`.
+        python: path of the interpreter.
+        job: configuration of the worker, see `encoder_worker`.
     """
 
     def __init__(self, python: str, job: dict[str, Any]):
@@ -64,7 +64,7 @@ class Contestant:
         self.process.stdin.flush()
 
     def run(self) -> float | None:
-        """Run once; return the seconds, or None when the process ended (out of memory, no such package)."""
+        """Run once and return the seconds, or None if the process exited (out of memory, missing package)."""
         assert self.process.stdout is not None
         try:
             self._tell("run")
@@ -78,11 +78,11 @@ class Contestant:
         return answer["seconds"]
 
     def output(self) -> np.ndarray:
-        """Return what the last run gave."""
+        """Return the output of the last run."""
         return np.load(self.job["output"])
 
     def close(self) -> None:
-        """End the process."""
+        """Stop the process."""
         self.process.stdin.close()  # type: ignore[union-attr]
         self.process.wait()
 
@@ -96,7 +96,7 @@ def _race(
         each = Contestant(sys.executable if job["who"] == "ours" else peer_python, job)
         seconds = each.run()  # compiles
         if seconds is None:
-            console.say(out, f"{title}: {name} did not run (its packages or its memory are missing)")
+            console.say(out, f"{title}: {name} failed to run (missing packages or out of memory)")
             continue
         alive[name], first[name] = each, seconds
     for _ in range(rounds):
@@ -119,7 +119,7 @@ def _race(
     for name, each in alive.items():
         assert base is not None
         reference = base.output()
-        own = each.output().reshape(reference.shape)  # transformers leaves an axis of length 1
+        own = each.output().reshape(reference.shape)  # transformers keeps an axis of length 1
         median = statistics.median(each.seconds)
         table.add_row(
             name,
@@ -138,13 +138,13 @@ def _race(
 
 
 def _tiny(name: str) -> dict[str, Any]:
-    # Sizes at which the bench itself can be tried: the numbers mean nothing.
+    # Small sizes to test the benchmark itself; the timings are meaningless.
     config = {**release_config.checked(name), "model_dim": 32, "num_heads": 4, "mlp_dim": 128}
     return config | {"pos_emb_shape": (4, 4, 4), "num_spatial_layers": 2, "num_temporal_layers": 1}
 
 
 def main() -> None:
-    """Write random weights once and let everybody run them."""
+    """Write random weights and run every model with them."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -152,17 +152,19 @@ def main() -> None:
         "--peer-python", default=sys.executable, help="interpreter that has torch and transformers"
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of PyTorch")
-    parser.add_argument("--batch", type=int, default=1, help="clips, for the encoder")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="number of PyTorch threads")
+    parser.add_argument("--batch", type=int, default=1, help="batch size of the encoder in clips")
     parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--dtypes", default="float32", help="float32,bfloat16")
-    parser.add_argument("--only", default="forward,backward,text", help="which races, with commas between")
-    parser.add_argument("--tiny", action="store_true", help="try the bench itself in a minute")
-    parser.add_argument("--loud", action="store_true", help="show what the contestants print")
+    parser.add_argument("--dtypes", default="float32", help="comma-separated: float32, bfloat16")
+    parser.add_argument(
+        "--only", default="forward,backward,text", help="comma-separated: forward, backward, text"
+    )
+    parser.add_argument("--tiny", action="store_true", help="test the benchmark itself with a tiny model")
+    parser.add_argument("--loud", action="store_true", help="show the stderr of the workers")
     options = parser.parse_args()
     out = console.make_console()
-    # Race -> model, clips, pass. Backwards, the matrix whole would need more memory than most machines have:
-    # program_memory tells how much without running it.
+    # Name -> (model, batch size, pass). The backward pass of the text model with unchunked attention exceeds
+    # the memory of most machines; program_memory reports its size without running it.
     races = {
         "forward": ("videoprism_public_v1_base", options.batch, "forward"),
         "backward": ("videoprism_public_v1_base", options.batch, "backward"),
@@ -170,7 +172,7 @@ def main() -> None:
     }
     asked = options.only.split(",")
     if set(asked) - set(races):
-        raise SystemExit(f"--only: wanted some of {sorted(races)}, got {options.only}")
+        raise SystemExit(f"--only: expected some of {sorted(races)}, got {options.only}")
     with tempfile.TemporaryDirectory() as scratch:
         for race, dtype in itertools.product(asked, options.dtypes.split(",")):
             model, batch, way = races[race]
@@ -194,7 +196,7 @@ def main() -> None:
 def _prepared(
     folder: pathlib.Path, config: Mapping[str, Any], batch: int, options: argparse.Namespace
 ) -> dict[str, Any]:
-    # Weights and clips on disk, once for all contestants; what every job has in common.
+    # Write weights and clips once, and return the configuration that all workers share.
     weights, video = folder / "model.safetensors", folder / "video.npy"
     if not weights.exists():
         released.save(released.build(config, key=keys.seeded(0, "bench")), weights)

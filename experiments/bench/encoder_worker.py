@@ -1,8 +1,8 @@
-"""One contestant of `encoder_speed`: a process that runs a model each time it is asked to.
+"""Worker process of `encoder_speed`: runs one model on request.
 
-Started by the bench, also with the interpreter of another environment: `peer` imports nothing of ours.
-Reads a job as JSON from its first line of input; answers every further line with the seconds of one run and
-the highest memory of the process so far.
+May run in the interpreter of another environment, so `peer` does not import prismlab. The first line of
+stdin is the job as JSON; for each further line the worker runs the model once and prints the seconds and the
+peak memory of the process as JSON.
 """
 
 import json
@@ -16,7 +16,7 @@ def _peak_bytes() -> int:
 
 
 def ours(job: dict):
-    """Return a function that runs our model once and gives its output."""
+    """Return a function that runs the prismlab model once and returns its output."""
     import equinox as eqx
     import jax.numpy as jnp
     import numpy as np
@@ -25,7 +25,7 @@ def ours(job: dict):
     from prismlab.core.weights import released
 
     if job["whole"]:
-        attention.LONG = sys.maxsize  # the way it was: every matrix of logits formed whole
+        attention.LONG = sys.maxsize  # disable chunked attention
     model = released.load(job["config"], job["weights"], dtype=job["dtype"])
     video = jnp.asarray(np.load(job["video"]))
 
@@ -50,7 +50,7 @@ def ours(job: dict):
 
 
 def peer(job: dict):
-    """Return a function that runs the model of transformers once and gives its output."""
+    """Return a function that runs the transformers model once and returns its output."""
     import numpy as np
     import torch
     import transformers
@@ -85,7 +85,7 @@ def peer(job: dict):
 
 
 def main() -> None:
-    """Answer until the input ends."""
+    """Serve requests until stdin is closed."""
     import numpy as np
 
     answers = sys.stdout

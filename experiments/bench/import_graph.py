@@ -1,8 +1,8 @@
 """Print the import graph between rooms, lowest level first: `make graph`.
 
-Each line is a room and the rooms that its files import; an import that also follows through another room
-of the line is left out. A room stands one level above the highest room that it imports, so every arrow points
-to a lower level. WORKSPACE.md holds the output and a test keeps it current.
+Each line is a room (folder) and the rooms that its files import; imports implied by another room of the line
+are omitted (transitive reduction). The level of a room is one above the highest level that it imports.
+WORKSPACE.md contains the output, and a test keeps it current.
 """
 
 import ast
@@ -19,7 +19,7 @@ def room_of(path: pathlib.Path) -> str:
 
 
 def imports(path: pathlib.Path) -> set[str]:
-    """Return the rooms that a file imports from, without its own."""
+    """Return the rooms that a file imports from, except its own."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("prismlab."):
@@ -31,7 +31,7 @@ def imports(path: pathlib.Path) -> set[str]:
 
 
 def graph() -> dict[str, set[str]]:
-    """Return room -> rooms that it imports, without `experiments/main.py`, which starts every command."""
+    """Return room -> rooms that it imports, except for `experiments/main.py`, which starts every command."""
     rooms: dict[str, set[str]] = {}
     for top in ROOMS:
         for path in sorted((ROOT / top).rglob("*.py")):
@@ -41,7 +41,7 @@ def graph() -> dict[str, set[str]]:
 
 
 def reached(rooms: dict[str, set[str]], room: str) -> set[str]:
-    """Return the rooms that a room imports, directly or through others."""
+    """Return the rooms that a room imports, directly or transitively."""
     return rooms[room].union(*(reached(rooms, each) for each in rooms[room]))
 
 

@@ -1,8 +1,8 @@
-"""The peer of `bench.data`: a plain PyTorch DataLoader over decord2, in an environment of its own.
+"""Baseline of `loader_speed`: a PyTorch DataLoader over decord2, run in a separate environment.
 
-    python data_peer.py FOLDER SIDE FRAMES BATCH CLIPS WORKERS
+    python loader_peer.py FOLDER SIDE FRAMES BATCH CLIPS WORKERS
 
-Prints clips per second of the wall clock, from the first batch on. It imports nothing of this project.
+Prints clips per second of wall-clock time after the first batch. Does not import prismlab.
 """
 
 import itertools
@@ -14,7 +14,7 @@ import numpy as np
 
 
 class Clips:
-    """A map-style data set: one random frame of each equal segment, shuffled by the loader."""
+    """Map-style data set that samples one random frame from each of `frames` equal segments."""
 
     def __init__(self, folder: str, side: int, frames: int, clips: int):
         self.paths = sorted(pathlib.Path(folder).glob("*.mp4"))
@@ -36,7 +36,7 @@ class Clips:
 
 
 def main() -> None:
-    """Time the loader."""
+    """Time the loader and print clips per second."""
     import torch.utils.data
 
     folder, *numbers = sys.argv[1:]

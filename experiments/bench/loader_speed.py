@@ -1,13 +1,13 @@
-"""Time the loader against the bare decoder on the same clips, and what else the loader promises.
+"""Benchmark the data loader against bare decoding, and against PyTorch's DataLoader.
 
     python -m prismlab.experiments.bench.loader_speed  loader / bare decoder, MP4 and JPEG frames
     python -m prismlab.experiments.bench.loader_speed --peer-python PATH the same clips through decord2
-    python -m prismlab.experiments.bench.loader_speed --memory 10000  resident memory over so many batches
-    python -m prismlab.experiments.bench.loader_speed --wait WORKDIR  time stages waited for data
+    python -m prismlab.experiments.bench.loader_speed --memory 10000  resident memory over 10,000 batches
+    python -m prismlab.experiments.bench.loader_speed --wait WORKDIR  data wait time of the stages of a run
 
-Ratios of one run; the ways take turns, so that a noisy machine slows all alike. Threads share caches and
-memory, so a loader of several is held against as many bare decoders; all else against one. Clips per second
-are of processor time (user and system, worker processes and their start included), hence per core.
+Variants alternate in one run, so that ratios are robust to noise. Threads share caches and memory, so a
+loader with several threads is compared with as many bare decoders; all others with one. Clips per second are
+per second of processor time (user and system, including worker processes and their start), i.e. per core.
 """
 
 import argparse
@@ -42,7 +42,7 @@ FRAMES = 8
 
 
 def jpeg_shards(whole: shards.ShardReader, directory: pathlib.Path) -> None:
-    """Write the same clips with one JPEG (quality 90) a frame."""
+    """Write the same clips with one JPEG (quality 90) per frame."""
 
     def packed(index: int) -> record.Record:
         pictures = []
@@ -55,43 +55,43 @@ def jpeg_shards(whole: shards.ShardReader, directory: pathlib.Path) -> None:
 
 
 def processor_seconds() -> float:
-    """Return the processor time of this process and of its ended children."""
+    """Return the processor time of this process and its terminated children, in seconds."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def measured(run: Callable[[], int]) -> tuple[float, float]:
-    """Return clips per second of processor time and of the wall clock."""
+    """Return clips per second of processor time and of wall-clock time."""
     start, began = processor_seconds(), time.perf_counter()
     clips = run()
     return clips / (processor_seconds() - start), clips / (time.perf_counter() - began)
 
 
 def bare(home: Any, clips: int, side: int) -> int:
-    """Decode clips one after another, choose frames, bring them to the side: no loader at all."""
-    records, random = home.open(pathlib.Path()), np.random.default_rng(0)  # frames chosen as the loader does
+    """Decode clips, sample frames and resize them sequentially, without a loader."""
+    records, random = home.open(pathlib.Path()), np.random.default_rng(0)  # same frame sampling as the loader
     for index in range(clips):
         found = records[index % len(records)]
-        assert found.frame_count is not None  # the clips compared below all tell
+        assert found.frame_count is not None  # set for all clips compared below
         video = frames.decode(found, sampling.segments(found.frame_count, FRAMES, random).tolist())
         sampling.centre(video, side)
     return clips
 
 
 def bare_threads(home: Any, clips: int, side: int, threads: int) -> int:
-    """Let threads decode their share each: what several cores give before a loader costs anything."""
+    """Decode clips in several threads without a loader: the upper bound for a multithreaded loader."""
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
         return sum(pool.map(lambda _: bare(home, clips // threads, side), range(threads)))
 
 
 def loaded(line: loader.Line, clips: int, batch: int, cache: pathlib.Path) -> Callable[[], int]:
-    """Open the loader, which is not timed; return what reads clips through it."""
+    """Open the loader, and return a function that reads clips from it; opening is not timed."""
     stream = line.open(batch, clips // batch, 0, "bench", cache)
     return lambda: sum(len(each["weight"]) for each in stream.read(0))
 
 
 def compare(options: argparse.Namespace, cache: pathlib.Path) -> None:
-    """Print the table of ways and their ratio to the bare decoder."""
+    """Print clips per second of each variant and its ratio to the bare decoder."""
     made: Any = source.Rendered(
         world.World(clips=options.clips, resolution=options.side, frames=options.length),
         workers=options.workers or 1,
@@ -102,7 +102,7 @@ def compare(options: argparse.Namespace, cache: pathlib.Path) -> None:
     words = tokenizer.Tokenizer((made,), vocabulary=128, length=16)
     kinds: dict[str, Any] = {"MP4": source.Shards(str(whole.directory)), "JPEG": source.Shards(str(jpeg))}
     ways: dict[tuple[str, str], Callable[[], int]] = {}
-    against: dict[tuple[str, str], tuple[str, str]] = {}  # a loader is compared at equal threads
+    against: dict[tuple[str, str], tuple[str, str]] = {}  # loader -> baseline with the same number of threads
     reads = options.reads // options.batch * options.batch
     for kind, home in kinds.items():
         line = loader.Line({kind: home}, words, frames=FRAMES, resolution=options.side, threads=1)
@@ -122,7 +122,7 @@ def compare(options: argparse.Namespace, cache: pathlib.Path) -> None:
         ways[kind, "loader, 4 views a decode"] = loaded(views, reads, options.batch, cache)
     found: dict[tuple[str, str], list[tuple[float, float]]] = {way: [] for way in ways}
     for way, run in ways.items():
-        run() if "processes" not in way[1] else None  # files into memory, imports done
+        run() if "processes" not in way[1] else None  # warm up the page cache and imports
     for _ in range(options.repeats):
         for way, run in ways.items():
             found[way].append(measured(run))
@@ -140,7 +140,7 @@ def compare(options: argparse.Namespace, cache: pathlib.Path) -> None:
 
 
 def peer(options: argparse.Namespace, whole: shards.ShardReader, cache: pathlib.Path) -> None:
-    """Time the same MP4 clips through PyTorch's DataLoader and decord2, whose workers are processes."""
+    """Time the same MP4 clips with PyTorch's DataLoader and decord2 in worker processes."""
     folder = cache / "peer"
     folder.mkdir()
     for index in range(len(whole)):
@@ -161,7 +161,7 @@ def peer(options: argparse.Namespace, whole: shards.ShardReader, cache: pathlib.
         pairs = []
         for _ in range(options.repeats):
             stream = way.open(options.batch, reads // options.batch, 0, "bench", cache).read(0)
-            next(stream)  # both are timed from their first batch on, without the start of workers
+            next(stream)  # start both timings after the first batch, to exclude worker startup
             start = time.perf_counter()
             ours = sum(len(each["weight"]) for each in stream) / (time.perf_counter() - start)
             done = subprocess.run([*command, str(workers)], capture_output=True, text=True, check=True)
@@ -173,7 +173,7 @@ def peer(options: argparse.Namespace, whole: shards.ShardReader, cache: pathlib.
 
 
 def memory(options: argparse.Namespace, cache: pathlib.Path) -> None:
-    """Print the resident memory of the process while batches go by."""
+    """Print the resident memory of the process while reading batches."""
     made: Any = source.Rendered(world.World(clips=64, resolution=16, frames=4), workers=0)
     words = tokenizer.Tokenizer((made,), vocabulary=64, length=8)
     line = loader.Line({"one": made}, words, frames=2, resolution=16, workers=options.workers)
@@ -186,7 +186,7 @@ def memory(options: argparse.Namespace, cache: pathlib.Path) -> None:
 
 
 def wait(workdir: pathlib.Path, skip: int = 20) -> None:
-    """Print the share of the time each stage waited for data, weighted by time, after its first steps."""
+    """Print the fraction of time that each stage waited for data, after the first `skip` steps."""
     table = rich.table.Table("stage", "steps", "waited for data", "worst line", box=None)
     for path in sorted(workdir.glob("stages/*/events.jsonl")):
         logged = [each for each in event_log.read(path) if each["kind"] == "train"]
@@ -200,16 +200,16 @@ def wait(workdir: pathlib.Path, skip: int = 20) -> None:
 
 
 def main() -> None:
-    """Read the options and run the mode asked for."""
+    """Parse the options and run the selected mode."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--clips", type=int, default=96, help="clips rendered; Grain shuffles few of them slowly"
+        "--clips", type=int, default=96, help="number of rendered clips; Grain is slow to shuffle very few"
     )
-    parser.add_argument("--reads", type=int, default=96, help="clips read by each way in each repeat")
-    parser.add_argument("--side", type=int, default=288, help="of a frame; 288 as in the paper")
-    parser.add_argument("--length", type=int, default=96, help="frames of a clip, of which 8 are seen")
+    parser.add_argument("--reads", type=int, default=96, help="clips read per variant and repeat")
+    parser.add_argument("--side", type=int, default=288, help="side of a frame in pixels; 288 in the paper")
+    parser.add_argument("--length", type=int, default=96, help="frames of a clip; 8 are sampled")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
@@ -217,7 +217,7 @@ def main() -> None:
     parser.add_argument("--memory", type=int, metavar="BATCHES")
     parser.add_argument("--wait", type=pathlib.Path, metavar="WORKDIR")
     options = parser.parse_args()
-    allocator.keep_freed()  # as the command does
+    allocator.keep_freed()  # as in `prismlab train`
     if options.wait:
         wait(options.wait)
         return

@@ -1,8 +1,8 @@
-"""How much memory a compiled pass over the video-text model asks for, in pieces and with the matrix whole.
+"""Measure temporary memory of the compiled video-text model, with and without chunked attention.
 
     python -m prismlab.experiments.bench.program_memory [--batch 2] [--frames 16]
 
-Read from XLA's own assignment of buffers, without running anything: the same number on a busy machine.
+Sizes are read from XLA's buffer assignment without running the program.
 """
 
 import argparse
@@ -23,14 +23,14 @@ GIB = 2**30
 
 
 def temporary_bytes(config: Mapping[str, Any], batch: int, frames: int, way: str, whole: bool) -> int:
-    """Return the bytes that one pass needs beside weights, clips and results.
+    """Return the temporary bytes of one pass, in addition to weights, clips and results.
 
     Args:
         config: from `release_config.checked`, of kind "video_text".
         batch: clips.
-        frames: frames a clip.
-        way: "forward", or "backward" for the gradient of every weight of the video tower.
-        whole: form every matrix of logits whole.
+        frames: frames per clip.
+        way: "forward", or "backward" for the gradients of all weights of the video tower.
+        whole: disable chunked attention, so that every logit matrix is materialized.
     """
     side = config["pos_emb_shape"][1] * config["patch_size"]
     model = weight_formats.abstract(config)
@@ -46,25 +46,25 @@ def temporary_bytes(config: Mapping[str, Any], batch: int, frames: int, way: str
     before = attention.LONG
     attention.LONG = sys.maxsize if whole else before
     try:
-        # A wrapper of its own each time, or jit would hand back what it traced before.
+        # A new function object each time; otherwise jit reuses the cached trace.
         run = jax.jit(
             (lambda a, v: forward(a, v)) if way == "forward" else (lambda a, v: jax.grad(loss)(a, v))
         )
         analysis = run.lower(arrays, video).compile().memory_analysis()
     finally:
         attention.LONG = before
-    assert analysis is not None, "this backend does not tell what it needs"
+    assert analysis is not None, "this backend does not support memory_analysis"
     return analysis.temp_size_in_bytes
 
 
 def show(model: str, batch: int, frames: int, out: rich.console.Console) -> None:
-    """Print both ways of both passes.
+    """Print the memory of both passes with both kinds of attention.
 
     Args:
         model: a preset of kind "video_text".
         batch: clips.
-        frames: frames a clip.
-        out: where to print.
+        frames: frames per clip.
+        out: console to print to.
     """
     config = release_config.checked(model)
     title = f"{model}, {batch} x {frames} frames, float32"
@@ -76,7 +76,7 @@ def show(model: str, batch: int, frames: int, out: rich.console.Console) -> None
 
 
 def main() -> None:
-    """Compile four programs and print what they ask for."""
+    """Compile four programs and print their temporary memory."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

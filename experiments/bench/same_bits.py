@@ -1,6 +1,6 @@
-"""Print sha256 of parameters, scores and batch checksums of three shipped recipes, shortened by bindings.
+"""Regression check: write parameter digests, scores and batch checksums of three shortened shipped recipes.
 
-Run it before and after a change that must not alter results, with one cache directory each, and compare:
+Run it before and after a change that must not alter results, each with its own cache directory, and compare:
 
     python -m prismlab.experiments.bench.same_bits OUT.json [COMMAND ...]
 
@@ -45,13 +45,13 @@ STAGES = {
 
 
 def main() -> None:
-    """Run the recipes and write what they gave."""
+    """Run the recipes and write their results."""
     out, command = pathlib.Path(sys.argv[1]), sys.argv[2:] or ["prismlab"]
     found = {}
     for name, bindings in RUNS.items():
         with tempfile.TemporaryDirectory() as workdir:
             run(command, "ablate", name, *bindings, "--workdir", workdir)
-            # Addresses contain module paths; the rest of a line is compared.
+            # Remove addresses, which depend on module paths.
             lines = run(command, "digest", workdir).splitlines()
             digests = sorted(re.sub(r"(-s\d+)-[0-9a-f]{16}", r"\1", line) for line in lines)
             results = json.loads((pathlib.Path(workdir) / "results.json").read_text())
@@ -69,10 +69,10 @@ def main() -> None:
 
 
 def run(command: list[str], *arguments: str) -> str:
-    """Return what a command prints; its errors end the comparison."""
+    """Return the stdout of a command; exit if it fails."""
     done = subprocess.run([*command, *arguments], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{' '.join(arguments)} ended with code {done.returncode}")
+        sys.exit(f"{' '.join(arguments)} exited with code {done.returncode}")
     return done.stdout
 
 

@@ -1,9 +1,9 @@
-"""Time one training step of each stage of a gin file, and what one step costs against another.
+"""Benchmark the training step of each row of a gin file.
 
     python -m prismlab.experiments.bench.step_cost small_recipe.gin 'recipe.Experiment.name="bench"'
 
-Prints compile seconds, milliseconds a step (median of the rest) and each stage's cost relative to the first
-row. Steps of different stages alternate, so that a noisy machine slows all of them alike.
+For the last stage of each row, prints compile time, step time (median of the remaining steps) and the ratio
+to the first row. Steps of different stages alternate, so that ratios are robust to noise.
 """
 
 import argparse
@@ -23,11 +23,11 @@ from prismlab.experiments.recipe import recipe
 
 
 def prepared(stage: recipe.Stage, towers: learner.Towers | None):
-    """Return a function that takes one step of a stage on random clips and waits for it.
+    """Return a function that runs one step of a stage on random clips and returns its seconds; and the towers.
 
     Args:
         stage: the configuration.
-        towers: teacher, or None.
+        towers: teacher towers, or None.
     """
     teacher = towers if stage.teacher else None
     built = learner.build(stage.towers, stage.objectives, teacher, key=keys.seeded(0, "init"))
@@ -56,13 +56,13 @@ def prepared(stage: recipe.Stage, towers: learner.Towers | None):
 
 
 def main() -> None:
-    """Time every stage of every row."""
+    """Time the last stage of every row."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", nargs="?", default="quickstart.gin")
     parser.add_argument("bindings", nargs="*")
     parser.add_argument("--steps", type=int, default=20)
     options = parser.parse_args()
-    allocator.keep_freed()  # as the command does
+    allocator.keep_freed()  # as in `prismlab train`
     root = strict.load(options.file, options.bindings).root
     rows = root.experiments() if isinstance(root, recipe.Ablation) else {root.name: root}
     runs: dict[str, tuple] = {}
@@ -73,7 +73,7 @@ def main() -> None:
         if not stage.steps:
             continue
         once, own = prepared(stage, towers)
-        # A copy, for the step donates its own arrays.
+        # Copy, because the step donates its arrays.
         towers = jax.tree.map(lambda x: x.copy() if eqx.is_array(x) else x, own) if towers is None else towers
         compiled[label], runs[label] = once(), (once, [])
     for _ in range(options.steps):

@@ -1,9 +1,9 @@
-"""Cost of the student's forward and backward pass against the share of visible tokens, for each mask.
+"""Benchmark forward and backward pass of the student by mask and fraction of visible tokens.
 
     python -m prismlab.experiments.bench.view_cost --spatial-layers 3 --temporal-layers 1 --visible 0.35
 
-Prints the ratio to the dense pass; dense and masked passes alternate in one run. Fewer layers of the real
-width and clip keep it short on a CPU: a layer's cost, not their number, decides the ratio.
+Prints the ratio to the dense pass; dense and masked passes alternate in one run. Reduce the number of layers
+on a CPU: the ratio depends on the cost of a layer, not on their number.
 """
 
 import argparse

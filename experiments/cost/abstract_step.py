@@ -1,4 +1,4 @@
-"""A stage's training step without a device: state, batch and teacher by shape only."""
+"""Abstract training step of a stage: state, batch and teacher as shapes and dtypes, without a device."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from prismlab.experiments.recipe import recipe, shapes
 
 
 def learners(experiment: recipe.Experiment) -> dict[str, learner.Learner]:
-    """Return the learner of every stage by shape only."""
+    """Return stage name -> abstract learner (shapes and dtypes)."""
     built: dict[str, learner.Learner] = {}
     for stage in experiment.stages:
         built[stage.name] = shapes.abstract_learner(stage, built)
@@ -21,7 +21,7 @@ def learners(experiment: recipe.Experiment) -> dict[str, learner.Learner]:
 
 
 def state_of(stage: recipe.Stage, built: dict[str, learner.Learner]) -> step.TrainState:
-    """Return the training state of a stage by shape.
+    """Return the abstract training state of a stage.
 
     Args:
         stage: the configuration.
@@ -34,13 +34,13 @@ def state_of(stage: recipe.Stage, built: dict[str, learner.Learner]) -> step.Tra
 
 
 def teacher_of(stage: recipe.Stage, built: dict[str, learner.Learner]) -> Any:
-    """Return the frozen towers of a stage by shape, in the dtype that they compute in, or None."""
+    """Return the abstract teacher towers of a stage in their compute dtype, or None."""
     teacher = shapes.abstract_teacher(stage, built)
     return None if teacher is None else eqx.filter_eval_shape(learner.in_compute_dtype, teacher)
 
 
 def batch_of(stage: recipe.Stage, batch_size: int) -> step.HostBatch:
-    """Return a batch of so many clips by shape."""
+    """Return an abstract batch of `batch_size` clips."""
     side, length = stage.data.resolution, stage.data.tokenizer.length
     return eqx.filter_eval_shape(
         lambda: step.HostBatch(
@@ -53,12 +53,12 @@ def batch_of(stage: recipe.Stage, batch_size: int) -> step.HostBatch:
 
 
 def traced(stage: recipe.Stage, built: dict[str, learner.Learner], batch_size: int) -> Any:
-    """Return the jaxpr of forward and backward pass (no optimizer) for so many clips.
+    """Return the jaxpr of the forward and backward pass, without the optimizer.
 
     Args:
         stage: the configuration.
         built: see `learners`.
-        batch_size: clips, of the whole batch or of one chip.
+        batch_size: number of clips, global or per chip.
     """
     arrays, static = eqx.partition(built[stage.name], trees.is_array)
     teacher, teacher_static = eqx.partition(teacher_of(stage, built), trees.is_array)
@@ -77,17 +77,17 @@ def traced(stage: recipe.Stage, built: dict[str, learner.Learner], batch_size: i
 
 
 def without_dead(graph: Any) -> Any:
-    """Return a closed jaxpr without what no result needs, as every compiler leaves it out."""
+    """Return a jaxpr after dead code elimination, as every compiler performs it."""
     live, _ = partial_eval.dce_jaxpr(graph.jaxpr, [True] * len(graph.jaxpr.outvars), instantiate=True)
     return live
 
 
 def bytes_of(tree: Any) -> float:
-    """Return the bytes of all arrays of a tree of shapes."""
+    """Return the total bytes of the arrays of an abstract tree."""
     return float(sum(leaf_bytes(leaf) for leaf in jax.tree.leaves(tree) if trees.is_array(leaf)))
 
 
 def leaf_bytes(leaf: Any) -> float:
-    """Return the bytes of one array; a random key counts 8."""
+    """Return the bytes of one array; a PRNG key counts as 8."""
     opaque = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.extended)
     return float(leaf.size * (8 if opaque else leaf.dtype.itemsize))

@@ -1,4 +1,4 @@
-"""What one chip can do, as its maker publishes it."""
+"""Published peak FLOPs, memory size, bandwidth and prices of accelerators."""
 
 import dataclasses
 import json
@@ -7,7 +7,7 @@ import pathlib
 from prismlab.core import errors
 
 GIB = 2**30
-# Larger than any price table that a person writes.
+# Upper limit on the size of a price file.
 PRICE_FILE_BYTES = 65536
 
 
@@ -17,14 +17,14 @@ class Chip:
 
     Args:
         name: as in `--topology`.
-        bfloat16: floating-point operations a second in bfloat16 products, dense.
-        float32: the same for float32 products at JAX's default precision (on TPU one bfloat16 pass).
-        memory: bytes of device memory.
-        memory_rate: bytes a second between that memory and the chip.
-        link_rate: bytes a second that a chip can send to its neighbours (half the bidirectional figure).
-        dimensions: of the torus its slices are made of; 0 where chips form no torus.
-        largest: chips of the largest slice.
-        source: where the numbers were published.
+        bfloat16: peak FLOPs per second of dense bfloat16 matrix products.
+        float32: the same for float32 at JAX's default precision (one bfloat16 pass on TPU).
+        memory: device memory, in bytes.
+        memory_rate: memory bandwidth, in bytes per second.
+        link_rate: interconnect bandwidth for sending, in bytes per second (half the bidirectional figure).
+        dimensions: dimensions of the torus of a slice; 0 if chips do not form a torus.
+        largest: number of chips of the largest slice.
+        source: where the numbers are published.
     """
 
     name: str
@@ -45,20 +45,20 @@ CHIPS = {
         Chip("v5p", 459e12, 459e12, 95 * GIB, 2765e9, 600e9, 3, 6144, "cloud.google.com/tpu/docs/v5p"),
         Chip("v6e", 918e12, 918e12, 32 * GIB, 1638e9, 400e9, 2, 256, "cloud.google.com/tpu/docs/v6e"),
         Chip("h100", 989e12, 495e12, 80e9, 3350e9, 450e9, 0, 8, "NVIDIA H100 SXM data sheet, dense, TF32"),
-        # No data sheet speaks of "a CPU".
+        # Not from a data sheet.
         Chip("cpu", 150e9, 150e9, 16 * GIB, 20e9, 20e9, 0, 1, "a rough figure for two cores"),
     )
 }
 
 
 def prices(path: pathlib.Path | None) -> dict[str, float]:
-    """Return the price of a chip and hour by name.
+    """Return chip name -> dollars per chip hour.
 
     Args:
-        path: a JSON file like prices.json beside this module, or None for that one.
+        path: a JSON file in the format of prices.json in this folder; None uses that file.
 
     Raises:
-        UserError: the file cannot be read, or a price is not a number of at least 0.
+        UserError: the file cannot be read, a chip is unknown, or a price is not a number of at least 0.
     """
     source = path or pathlib.Path(__file__).with_name("prices.json")
     try:
@@ -68,16 +68,16 @@ def prices(path: pathlib.Path | None) -> dict[str, float]:
     except (OSError, ValueError) as error:
         raise errors.UserError(f"--prices {source} cannot be read: {error}") from error
     if not isinstance(found, dict):
-        raise errors.UserError(f'--prices {source} must hold an object such as {{"v5p": 4.2}}')
+        raise errors.UserError(f'--prices {source} must contain a JSON object such as {{"v5p": 4.2}}')
     found.pop("note", None)
     unknown = sorted(set(found) - set(CHIPS))
     if unknown:
         raise errors.UserError(
-            f"--prices {source}: no chip is called {unknown[0]!r}; there are {sorted(CHIPS)}"
+            f"--prices {source}: unknown chip {unknown[0]!r}; known chips: {sorted(CHIPS)}"
         )
     for name, price in found.items():
         if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price < 1e9:
             raise errors.UserError(
-                f"--prices {source}: {name} must be dollars an hour, at least 0; got {price!r}"
+                f"--prices {source}: {name} must be dollars per chip hour, at least 0; got {price!r}"
             )
     return {name: float(price) for name, price in found.items()}

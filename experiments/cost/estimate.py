@@ -1,8 +1,8 @@
-"""What can be said of a stage on a machine without compiling: memory by group, operations, traffic.
+"""Estimate memory, FLOPs and traffic of a training step from its jaxpr, without compiling.
 
-The forward and backward pass is traced with the clips of one chip, so every value in the graph has the
-size that it has on that chip; only what couples the whole batch (the contrastive logits) is left small.
-Where a contrastive batch is accumulated, its extra forward pass is not counted.
+The forward and backward pass is traced with the clips of one chip, so values have their size per chip.
+Two costs are underestimated: contrastive logits, which span the global batch, and the additional forward
+pass when a contrastive batch is accumulated.
 """
 
 import dataclasses
@@ -18,14 +18,14 @@ from prismlab.experiments.recipe import recipe
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """One stage on one machine.
+    """Estimated cost of one step of a stage.
 
     Args:
-        groups: bytes on one chip: parameters, optimizer, teacher, batch, activations.
-        products: dtype -> operations of a step on one chip, recomputation included.
-        model_products: the fewest under any policy of recomputation.
-        memory_bytes: traffic with memory, a lower bound: operands and results of products, and the state.
-        sent: bytes sent for split parameters and gradients.
+        groups: bytes per chip of parameters, optimizer, teacher, batch and activations.
+        products: dtype -> FLOPs of a step on one chip, including rematerialization.
+        model_products: dtype -> the minimum over all rematerialization policies.
+        memory_bytes: lower bound on memory traffic: operands and results of matrix products, and the state.
+        sent: bytes that a chip sends for sharded parameters and gradients.
     """
 
     groups: dict[str, float]
@@ -36,25 +36,25 @@ class Estimate:
 
     @property
     def bytes(self) -> float:
-        """Bytes of memory on one chip."""
+        """Total bytes of memory per chip."""
         return sum(self.groups.values())
 
 
 def of(
     stage: recipe.Stage, built: Any, chips: int, clips: int, remat: str | None = None, accumulate: int = 1
 ) -> Estimate:
-    """Estimate a stage.
+    """Estimate the cost of one step of a stage.
 
     Args:
         stage: the configuration.
-        built: learners by shape.
-        chips: how many there are.
-        clips: on one chip, a step.
-        remat: policy, or None as configured.
-        accumulate: parts that a chip's clips are cut into, one after the other.
+        built: abstract learners.
+        chips: number of chips.
+        clips: clips per chip and step.
+        remat: rematerialization policy; None keeps the configured one.
+        accumulate: number of gradient accumulation steps; each processes clips / accumulate clips per chip.
 
     Raises:
-        UserError: the layout does not fit so many chips.
+        UserError: the mesh does not divide the number of chips.
     """
     sizes = dict(zip(mesh.AXES, stage.run.layout.sizes(chips)))
     part = clips / accumulate
@@ -66,7 +66,7 @@ def of(
     held = groups(stage, state, teacher, sizes)
     gradients = held["parameters"] * (1 if accumulate == 1 else 2)
     whole = abstract_step.bytes_of(state.learner)
-    # The trace holds every gradient whole; on a chip only a share of it stays.
+    # The trace has unsharded gradients; a chip keeps only its shard.
     activations = max(0.0, graph.peak - whole) / sizes["model"] + gradients
     held["batch"] = abstract_step.bytes_of(abstract_step.batch_of(stage, clips))
     held["activations"] = activations
@@ -85,9 +85,9 @@ _SHAPES: dict[int, tuple[Any, Any, Any]] = {}
 
 
 def _shapes(stage: recipe.Stage, built: Any) -> tuple[Any, Any]:
-    """Return state and teacher by shape, worked out once a stage."""
+    """Return abstract state and teacher, cached by stage."""
     if id(stage) not in _SHAPES:
-        # The stage is kept beside them, so that its id stays its own.
+        # Keep a reference to the stage, so that its id is not reused.
         _SHAPES[id(stage)] = (
             abstract_step.state_of(stage, built),
             abstract_step.teacher_of(stage, built),
@@ -97,7 +97,7 @@ def _shapes(stage: recipe.Stage, built: Any) -> tuple[Any, Any]:
 
 
 def groups(stage: recipe.Stage, state: Any, teacher: Any, sizes: dict[str, int]) -> dict[str, float]:
-    """Return bytes on one chip of parameters, optimizer memory and teacher, as the rules split them."""
+    """Return the bytes per chip of parameters, optimizer state and teacher under the sharding rules."""
     return {
         "parameters": split_bytes(state, sizes, stage.run.rules, "learner/"),
         "optimizer": split_bytes(state, sizes, stage.run.rules, "opt_state/"),
@@ -106,7 +106,7 @@ def groups(stage: recipe.Stage, state: Any, teacher: Any, sizes: dict[str, int])
 
 
 def split_bytes(tree: Any, sizes: dict[str, int], rules: sharding.Rules, under: str) -> float:
-    """Return the bytes on one chip of the arrays of a tree whose path begins so."""
+    """Return the bytes per chip of the arrays of a tree whose path starts with `under`."""
     specs = sharding.specs(tree, sizes, rules)
     total = 0.0
     for path, leaf in trees.flatten(tree).items():
@@ -120,12 +120,12 @@ def split_bytes(tree: Any, sizes: dict[str, int], rules: sharding.Rules, under: 
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """What one trace says.
+    """Costs of one traced step.
 
     Args:
-        products: dtype -> operations.
-        bytes: that products read and write.
-        peak: bytes of values alive at once.
+        products: dtype -> FLOPs.
+        bytes: bytes that matrix products read and write.
+        peak: peak bytes of live values.
     """
 
     products: dict[str, float]
@@ -133,19 +133,19 @@ class Measure:
     peak: float
 
 
-# Every measure is affine in the clips but for the contrastive logits, which are small: two traces tell all.
+# All costs are affine in the number of clips, except the small contrastive logits: two traces suffice.
 TRACED = (16, 64)
 _MEASURES: dict[tuple, tuple[Measure, Any]] = {}
 
 
 def measured(stage: recipe.Stage, remat: str | None, built: Any, clips: float) -> Measure:
-    """Return what forward and backward pass of so many clips need on one chip.
+    """Return the costs of the forward and backward pass on one chip, interpolated between two traces.
 
     Args:
         stage: the configuration.
-        remat: policy, or None as configured.
-        built: learners by shape, as configured.
-        clips: on one chip.
+        remat: rematerialization policy; None keeps the configured one.
+        built: abstract learners, as configured.
+        clips: clips per chip.
     """
     low, high = (_traced(stage, remat or variants.remat_of(stage), built, size) for size in TRACED)
     share = (clips - TRACED[0]) / (TRACED[1] - TRACED[0])
@@ -158,15 +158,15 @@ def measured(stage: recipe.Stage, remat: str | None, built: Any, clips: float) -
 
 
 def fewest(stage: recipe.Stage, built: Any, clips: float) -> dict[str, float]:
-    """Return dtype -> operations that no policy of recomputation does without: those of the model.
+    """Return dtype -> model FLOPs: the minimum over all rematerialization policies.
 
-    They are not those of remat="none": where a layer is traced as one piece, products that no gradient needs
-    are left out, which a loop over layers keeps.
+    These can be fewer than with remat="none": if a layer is traced as one piece, products that no gradient
+    needs are eliminated, whereas a scan over layers keeps them.
 
     Args:
         stage: the configuration.
-        built: learners by shape, as configured.
-        clips: on one chip.
+        built: abstract learners, as configured.
+        clips: clips per chip.
     """
     found = [measured(stage, remat, built, clips).products for remat in variants.REMATS]
     return {dtype: min(each.get(dtype, 0.0) for each in found) for dtype in found[0]}
@@ -176,10 +176,10 @@ def _traced(stage: recipe.Stage, remat: str, built: Any, clips: int) -> Measure:
     mark = (id(stage), remat, clips)
     if mark not in _MEASURES:
         changed = stage
-        if remat != variants.remat_of(stage):  # the towers themselves carry the policy
+        if remat != variants.remat_of(stage):  # the policy is part of the towers
             changed = variants.varied(stage, remat=remat)
             built = {**built, stage.name: variants.rebuilt(changed, built)}
         graph = abstract_step.traced(changed, built, clips)
         found = Measure(flops.products(graph), flops.product_bytes(graph), peak_memory.peak(graph))
-        _MEASURES[mark] = (found, stage)  # the stage is kept beside it, so that its id stays its own
+        _MEASURES[mark] = (found, stage)  # keep the stage, so that its id is not reused
     return _MEASURES[mark][0]

@@ -1,8 +1,8 @@
-"""Floating-point operations of a traced step, read from its jaxpr: a loop's body counts as often as it runs.
+"""Count the FLOPs of a jaxpr; the body of a scan is multiplied by its length.
 
-Only products are counted (matrix products and convolutions, two operations a multiply-add): they are
-what a chip's published peak speaks of. A loop of unknown length (`while`) counts once; in this
-project only mask sampling has one, and it multiplies nothing.
+Only matrix products and convolutions are counted, with two FLOPs per multiply-add, as in published peak
+numbers. The body of a `while` loop counts once; in this project only mask sampling has one, without
+matrix products.
 """
 
 import collections
@@ -15,13 +15,13 @@ from jax.extend import core as jaxpr_core
 
 
 def products(jaxpr: Any) -> dict[str, float]:
-    """Count the operations of all matrix products.
+    """Return the FLOPs of all matrix products and convolutions by dtype.
 
     Args:
-        jaxpr: a (closed) jaxpr, such as `jax.make_jaxpr(step)(...)`.
+        jaxpr: an open or closed jaxpr, for example `jax.make_jaxpr(step)(...)`.
 
     Returns:
-        dtype of the operands ("bfloat16", "float32") -> floating-point operations.
+        dtype of the operands ("bfloat16", "float32") -> FLOPs.
     """
     total: dict[str, float] = collections.defaultdict(float)
     for equation, times in walk(jaxpr):
@@ -33,7 +33,7 @@ def products(jaxpr: Any) -> dict[str, float]:
 
 
 def product_bytes(jaxpr: Any) -> float:
-    """Return the bytes that all products read and write, if everything between them were fused away.
+    """Return the bytes that matrix products and convolutions read and write, all other operations fused.
 
     Args:
         jaxpr: as in `products`.
@@ -46,17 +46,17 @@ def product_bytes(jaxpr: Any) -> float:
 
 
 def walk(jaxpr: Any, times: float = 1.0) -> Iterator[tuple[Any, float]]:
-    """Yield every innermost equation of a jaxpr with the number of times it runs.
+    """Yield (equation, number of executions) for every innermost equation of a jaxpr.
 
     Args:
-        jaxpr: open or closed.
-        times: how often the jaxpr itself runs.
+        jaxpr: an open or closed jaxpr.
+        times: number of executions of the jaxpr itself.
     """
     for equation in opened(jaxpr).eqns:
         inner = inside(equation)
         if not inner:
             yield equation, times
-        elif equation.primitive.name == "cond":  # the dearest branch
+        elif equation.primitive.name == "cond":  # the most expensive branch
             costs = [sum(products(branch).values()) for branch in inner]
             yield from walk(inner[costs.index(max(costs))], times)
         else:
@@ -65,12 +65,12 @@ def walk(jaxpr: Any, times: float = 1.0) -> Iterator[tuple[Any, float]]:
 
 
 def runs(equation: Any) -> int:
-    """Return how often the inside of an equation runs."""
+    """Return the number of executions of the body of an equation."""
     return equation.params["length"] if equation.primitive.name == "scan" else 1
 
 
 def inside(equation: Any) -> list[Any]:
-    """Return the jaxprs that an equation calls."""
+    """Return the sub-jaxprs of an equation."""
     name, params = equation.primitive.name, equation.params
     if name == "cond":
         return list(params["branches"])
@@ -83,12 +83,12 @@ def inside(equation: Any) -> list[Any]:
 
 
 def opened(jaxpr: Any) -> Any:
-    """Return the open jaxpr of a closed or an open one."""
+    """Return the open jaxpr of a closed one; an open one is returned unchanged."""
     return jaxpr.jaxpr if isinstance(jaxpr, jaxpr_core.ClosedJaxpr) else jaxpr
 
 
 def size(variable: Any) -> int:
-    """Return the bytes of a variable or a literal; keys and other opaque values count as 8 an element."""
+    """Return the bytes of a variable or literal; PRNG keys and other opaque values count 8 per element."""
     aval = variable.aval
     shape = getattr(aval, "shape", ())
     dtype = getattr(aval, "dtype", None)

@@ -1,14 +1,14 @@
-"""Peak of what a traced step holds at once, by the life of every value in its jaxpr.
+"""Estimate the peak memory of a jaxpr by liveness analysis.
 
-An estimate for machines whose compiler is not at hand: a value lives from where it is made to where it is
-used last; a cheap elementwise value that only feeds other elementwise work is taken as fused away.
+Used for hardware without ahead-of-time compilation. A value is live from its definition to its last use;
+an elementwise value with only elementwise consumers is assumed to be fused.
 """
 
 from typing import Any
 
 from prismlab.experiments.cost import flops
 
-# What a compiler computes inside its consumer instead of storing it.
+# Primitives that a compiler fuses into their consumers.
 FUSED = frozenset(
     [
         "add",
@@ -68,10 +68,10 @@ FUSED = frozenset(
 
 
 def peak(jaxpr: Any) -> float:
-    """Return the largest sum of bytes of values alive at once, arguments of the jaxpr not counted.
+    """Return the peak bytes of live values, without the arguments of the jaxpr.
 
     Args:
-        jaxpr: open or closed.
+        jaxpr: an open or closed jaxpr.
     """
     jaxpr = flops.opened(jaxpr)
     last: dict[Any, int] = {}

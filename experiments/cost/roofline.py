@@ -1,10 +1,10 @@
-"""From operations and bytes to seconds: a step is no faster than its slowest resource.
+"""Roofline model: lower bound on step time and upper bound on model FLOPs utilization (MFU).
 
-    bound = max(operations / peak, memory bytes / memory rate, bytes sent / link rate)
-    MFU bound = model operations / (bound * peak)
+    bound = max(FLOPs / peak, memory bytes / memory rate, bytes sent / link rate)
+    MFU bound = model FLOPs / (bound * peak)
 
-Model operations are those of forward and backward pass without recomputation; recomputation costs time
-and earns nothing. Overlap is taken as perfect, so the bound is what no run on this chip can beat.
+Model FLOPs are those of the forward and backward pass without rematerialization. Compute, memory access
+and communication are assumed to overlap perfectly.
 """
 
 import dataclasses
@@ -14,13 +14,13 @@ from prismlab.experiments.cost import chips
 
 @dataclasses.dataclass(frozen=True)
 class Roofline:
-    """Seconds that each resource needs for one step on one chip.
+    """Seconds per step on one chip for each resource.
 
     Args:
-        compute: of all products, recomputation included.
-        memory: of traffic with device memory.
-        network: of collectives.
-        model: of the products of the model alone, at peak.
+        compute: for all matrix products, including rematerialization.
+        memory: for memory traffic.
+        network: for collectives.
+        model: for the model FLOPs at peak.
     """
 
     compute: float
@@ -30,17 +30,17 @@ class Roofline:
 
     @property
     def seconds(self) -> float:
-        """The bound on a step's time."""
+        """Lower bound on the step time."""
         return max(self.compute, self.memory, self.network)
 
     @property
     def mfu(self) -> float:
-        """The bound on model FLOPs utilisation, in (0, 1]."""
+        """Upper bound on model FLOPs utilization, in (0, 1]."""
         return self.model / self.seconds if self.seconds else 0.0
 
     @property
     def limit(self) -> str:
-        """The resource that decides: "compute", "memory" or "network"."""
+        """The bottleneck: "compute", "memory" or "network"."""
         return max(("compute", "memory", "network"), key=lambda name: getattr(self, name))
 
 
@@ -54,10 +54,10 @@ def of(
     """Return the roofline of one step on one chip.
 
     Args:
-        chip: its peaks.
-        products: dtype -> operations on one chip, recomputation included.
-        model_products: the same without recomputation.
-        memory_bytes: bytes between memory and chip.
+        chip: the chip.
+        products: dtype -> FLOPs on one chip, including rematerialization.
+        model_products: the same without rematerialization.
+        memory_bytes: bytes read from and written to device memory.
         sent: bytes that a chip sends.
     """
     return Roofline(
@@ -74,13 +74,13 @@ def _seconds(chip: chips.Chip, products: dict[str, float]) -> float:
 
 
 def fsdp_bytes(parameters: float, shards: int, gathers: int = 2) -> float:
-    """Return the bytes that a chip sends a step when parameters are split over chips.
+    """Return the bytes that a chip sends per step for fully sharded parameters (FSDP).
 
     Args:
-        parameters: bytes of what is gathered, on all chips together.
-        shards: chips that share them.
-        gathers: times they are gathered a step (forward and backward pass).
+        parameters: total bytes of the parameters, over all chips.
+        shards: number of chips that they are sharded over.
+        gathers: all-gathers per step (forward and backward pass).
 
-    Gathering sends what a chip holds to all others; gradients are reduced and scattered once.
+    Gradients are reduce-scattered once.
     """
     return parameters * (gathers + 1) * (shards - 1) / shards if shards > 1 else 0.0

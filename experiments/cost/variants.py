@@ -1,4 +1,4 @@
-"""Variants of a stage that a plan may try: another batch size, another rematerialization policy."""
+"""Change the batch size or rematerialization policy of a stage, for planning."""
 
 import dataclasses
 import functools
@@ -9,17 +9,18 @@ from typing import Any
 from prismlab.core.train import learner
 from prismlab.experiments.recipe import recipe, shapes
 
-# From most to least recomputation; "none" keeps everything.
+# From most to least rematerialization; "none" saves all activations.
 REMATS = ("nothing_saveable", "dots_with_no_batch_dims_saveable", "dots_saveable", "none")
 
 
 def varied(stage: recipe.Stage, batch_size: int | None = None, remat: str | None = None) -> recipe.Stage:
-    """Return a stage with another batch or another remat policy everywhere.
+    """Return a stage with a different batch size, or a different remat policy in all towers and objectives.
 
     Args:
         stage: the configuration.
-        batch_size: clips, or None as configured.
-        remat: a name of prismlab.core.nn.transformer_stack.REMAT_POLICIES, or None as configured.
+        batch_size: global batch in clips; None keeps the configured one.
+        remat: a name of prismlab.core.nn.transformer_stack.REMAT_POLICIES; None keeps the configured
+            policy.
     """
     if batch_size is not None:
         stage = dataclasses.replace(stage, batch_size=batch_size)
@@ -35,13 +36,13 @@ def varied(stage: recipe.Stage, batch_size: int | None = None, remat: str | None
 def remat_of(stage: recipe.Stage) -> str:
     """Return the remat policy of the video tower."""
     found = next(_policies(stage.towers["video"]), None)
-    assert found is not None, "the constructor of the video tower takes no remat policy"
+    assert found is not None, "the constructor of the video tower has no remat argument"
     return found
 
 
 def _parts(make: Callable) -> dict[str, Any]:
-    """Return the arguments of a constructor that are set, by name, defaults included."""
-    signature = inspect.signature(make)  # of a partial: without what it binds by position
+    """Return name -> value of the bound and default arguments of a constructor."""
+    signature = inspect.signature(make)  # excludes positional arguments bound by a partial
     given = dict(make.keywords) if isinstance(make, functools.partial) else {}
     defaults = {
         name: each.default for name, each in signature.parameters.items() if each.default is not each.empty
@@ -63,7 +64,7 @@ def _policies(make: Callable) -> Iterator[str]:
 
 
 def _with_remat(make: Any, remat: str) -> Any:
-    """Return a constructor with another policy, in the constructors that it takes as well."""
+    """Return a constructor with a different remat policy, also in nested constructors."""
     parts = _parts(make)
     changed = {name: _with_remat(part, remat) for name, part in parts.items() if _is_constructor(part)}
     changed = {name: part for name, part in changed.items() if part is not parts[name]}
@@ -73,5 +74,5 @@ def _with_remat(make: Any, remat: str) -> Any:
 
 
 def rebuilt(stage: recipe.Stage, built: Mapping[str, learner.Learner]) -> learner.Learner:
-    """Return the learner of a changed stage by shape, beside those of the stages before it."""
+    """Return the abstract learner of a changed stage, given those of the earlier stages."""
     return shapes.abstract_learner(stage, dict(built))

@@ -1,5 +1,6 @@
-"""Planning: what a recipe needs on a machine that nobody has booked yet.
+"""Plan a recipe for hardware that is not available locally: memory, step time and cost of each stage.
 
-`topology` names machines, `chips` what they can do; `flops` and `memory` read a training step as a graph,
-`hlo` reads what the TPU compiler made of it; `roofline` turns both into time, `table` into words.
+`topology` parses machine names, `compiled` runs the TPU compiler ahead of time, `hlo` reads memory traffic
+and collectives from its output, `stage_plan` combines both with the estimates of `experiments.cost`, and
+`plan_tables` formats the result.
 """

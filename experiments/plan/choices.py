@@ -1,4 +1,4 @@
-"""Which stages a recipe has to plan, and the settings a plan may vary: batch and remat."""
+"""Select the stages of a recipe to plan, and vary their batch size and rematerialization policy."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ UNSHAPED = ("name", "data", "steps", "init_from", stages.RUN)
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One stage to plan, and who needs it.
+    """One stage to plan, and the rows that use it.
 
     Args:
-        row: label of the first row that needs it.
-        experiment: of that row.
+        row: label of the first row that uses it.
+        experiment: the experiment of that row.
         stage: the configuration.
-        steps: all steps taken of it, over rows and seeds (shared stages once).
-        rows: labels of all rows that need it.
+        steps: total steps over all rows and seeds; a stage shared by rows counts once.
+        rows: labels of all rows that use it.
     """
 
     row: str
@@ -38,7 +38,7 @@ def rows_of(root: Any) -> dict[str, recipe.Experiment]:
 
 
 def jobs(root: Any) -> list[Job]:
-    """Return the stages that differ in how they compile, with all the steps that are taken of each.
+    """Return one job for each stage that compiles differently, with its total number of steps.
 
     Args:
         root: Experiment or Ablation; a stage shared by rows is trained once for each seed.
@@ -60,7 +60,7 @@ def jobs(root: Any) -> list[Job]:
 
 
 def shape_of(stage: recipe.Stage) -> str:
-    """Return a mark that equals another stage's where both compile alike."""
+    """Return a hash that is equal for two stages if they compile to the same program."""
     tree = describe.describe(stage)
     shaping = {name: value for name, value in tree.items() if name not in UNSHAPED}
     placed = [describe.describe(each) for each in (stage.run.layout, stage.run.rules)]
@@ -68,7 +68,7 @@ def shape_of(stage: recipe.Stage) -> str:
 
 
 def stage_of(asked: Mapping[str, Any]) -> tuple[recipe.Stage, dict[str, learner.Learner]]:
-    """Return the stage that a request names, varied as it says, and the learners by shape.
+    """Return the stage of a request, with its batch size and remat policy, and the abstract learners.
 
     Args:
         asked: file, bindings, row, stage, batch_size, remat: see `compiled.Request`.

@@ -1,4 +1,4 @@
-"""Compile one training step for a TPU slice that is not here; run as its own process by `compiled`.
+"""Compile one training step ahead of time for a TPU slice; started as a subprocess by `compiled`.
 
 python -m prismlab.experiments.plan.compile_worker < request.json > answer.json
 """
@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-# Nothing but the compiler is wanted: no metadata server is asked, and plans may run side by side.
+# Only the compiler is used: skip the metadata server, and allow several processes to load libtpu.
 ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
     "TPU_SKIP_MDS_QUERY": "1",
@@ -21,10 +21,10 @@ ENVIRONMENT = {
 
 
 def main() -> None:
-    """Read a request, write an answer; whatever goes wrong becomes the answer's "error"."""
+    """Read a request from stdin and write the answer to stdout; exceptions become the key "error"."""
     os.environ.update(ENVIRONMENT)
     answer = sys.stdout
-    sys.stdout = sys.stderr  # whatever else is printed must not get between the lines of the answer
+    sys.stdout = sys.stderr  # keep other output out of the JSON on stdout
     try:
         told = compile_request(json.load(sys.stdin))
     except Exception as error:
@@ -33,15 +33,15 @@ def main() -> None:
 
 
 def compile_request(asked: dict[str, Any]) -> dict[str, Any]:
-    """Compile what was asked for.
+    """Compile the step of a request.
 
     Args:
         asked: file, bindings, row, stage, topology, batch_size, remat, dump: see `compiled.Request`; the
-            compiler writes its module to the folder "dump", for as_text() of jaxlib cannot read every
-            asynchronous collective.
+            compiler writes its module to the folder "dump", because as_text() of jaxlib does not support
+            every asynchronous collective.
 
     Returns:
-        Bytes on one chip: arguments, temporary, output, code; and seconds of compiling.
+        Bytes per chip: arguments, temporary, output, code; and compile time in seconds.
     """
     from prismlab.experiments.plan import choices
 
@@ -60,12 +60,12 @@ def compile_request(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def lowered(stage: Any, built: Any, topology: str) -> Any:
-    """Return the training step of a stage, lowered for a slice.
+    """Return the training step of a stage, lowered for a TPU slice.
 
     Args:
         stage: recipe.Stage.
-        built: learners by shape, see `abstract_step.learners`.
-        topology: such as "v5p:4x4x8".
+        built: abstract learners, see `abstract_step.learners`.
+        topology: for example "v5p:4x4x8".
     """
     import jax
     from jax.experimental import topologies

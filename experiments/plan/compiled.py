@@ -1,4 +1,4 @@
-"""Ahead-of-time compilation in a process of its own, with a time limit; failures become one line."""
+"""Ahead-of-time compilation in a subprocess with a time limit; failures become one-line messages."""
 
 import contextlib
 import dataclasses
@@ -20,18 +20,18 @@ from prismlab.experiments.plan import hlo
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What to compile.
+    """A training step to compile ahead of time.
 
     Args:
         file: the gin file.
-        bindings: bindings of the command line.
+        bindings: gin bindings from the command line.
         row: label of the row.
         stage: name of the stage.
-        topology: such as "v5p:4x4x8".
+        topology: for example "v5p:4x4x8".
         batch_size: global batch in clips.
-        remat: policy, or None as configured.
-        whole: compile to the end. Otherwise the compiler is stopped where it has decided on every buffer and
-            collective, which is all that a plan asks for; writing machine code takes most of the time.
+        remat: rematerialization policy; None keeps the configured one.
+        whole: compile to machine code. Otherwise the compiler is stopped after buffer assignment, which
+            determines memory and collectives; code generation takes most of the compile time.
     """
 
     file: str
@@ -46,12 +46,12 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What the compiler said.
+    """Result of one compilation.
 
     Args:
-        fits: whether the step fits into the chip's memory.
-        told: bytes and traffic, see `compile_worker.compile_request`; only "needed" where it does not fit.
-        problem: one line that says what to change; "" where all is well.
+        fits: whether the step fits into the memory of a chip.
+        told: bytes and traffic, see `compile_worker.compile_request`; only "needed" if it does not fit.
+        problem: one-line error with advice; "" if there is none.
     """
 
     fits: bool
@@ -60,7 +60,7 @@ class Answer:
 
     @property
     def bytes(self) -> float | None:
-        """Bytes of memory that the step needs on one chip, or None if unknown."""
+        """Bytes of memory that the step needs per chip, or None if unknown."""
         if "needed" in self.told:
             return float(self.told["needed"])
         if "assigned" in self.told:
@@ -70,10 +70,10 @@ class Answer:
 
 
 def check_compiler() -> None:
-    """Refuse to plan for a TPU where its compiler is not installed.
+    """Check that the TPU compiler is installed.
 
     Raises:
-        UserError: with the command that installs it.
+        UserError: libtpu is missing; the message has the command that installs it.
     """
     if importlib.util.find_spec("libtpu") is None:
         raise errors.UserError(
@@ -88,10 +88,10 @@ def run(request: Request, limit: float, cache: pathlib.Path | None = None) -> An
     Args:
         request: what to compile.
         limit: seconds after which the compiler is stopped.
-        cache: directory that keeps answers of equal requests (and equal code), or None.
+        cache: directory that caches answers by request and source code, or None.
 
     Returns:
-        The answer; nothing is raised for what the compiler refuses.
+        The answer; compiler errors are returned as its `problem`, not raised.
     """
     asked = json.dumps(dataclasses.asdict(request), sort_keys=True)
     kept = None if cache is None else cache / "plan" / f"{_address(asked)}.json"
@@ -107,14 +107,14 @@ def run(request: Request, limit: float, cache: pathlib.Path | None = None) -> An
 
 
 def _told(asked: dict[str, Any], limit: float, folder: pathlib.Path) -> dict[str, Any]:
-    """Run the worker until it is done, has said enough, or its time is over."""
+    """Run the worker until it exits, has written all that is needed, or reaches the time limit."""
     answer, notes = folder / "answer.json", folder / "notes.txt"
     with answer.open("w") as out, notes.open("w") as err:
         command = [sys.executable, "-m", "prismlab.experiments.plan.compile_worker"]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=err, text=True)
         assert process.stdin is not None
         with process:
-            with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # its notes tell why it ended
+            with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # its stderr has the reason
                 pipe.write(json.dumps(asked))
             start = time.monotonic()
             while process.poll() is None and time.monotonic() - start < limit:
@@ -129,10 +129,10 @@ def _told(asked: dict[str, Any], limit: float, folder: pathlib.Path) -> dict[str
     except ValueError:
         if ended:
             last = (notes.read_text(errors="replace").strip().splitlines() or ["nothing"])[-1]
-            return {"error": f"the compiler ended with code {process.returncode}: {last}"}
+            return {"error": f"the compiler exited with code {process.returncode}: {last}"}
     assigned = _assigned(folder)
     if "error" in told:
-        # A chip too small is found either here or, a moment earlier, by the loop above: both tell the bytes.
+        # Out of memory is detected here or, slightly earlier, by the loop above; both report the bytes.
         return told | ({"assigned": assigned[0]} if assigned else {})
     if not ended and asked["whole"]:
         return {"stopped": limit}
@@ -152,9 +152,9 @@ def _told(asked: dict[str, Any], limit: float, folder: pathlib.Path) -> dict[str
 
 
 def _assigned(folder: pathlib.Path) -> tuple[float, str] | None:
-    """Return the bytes of all buffers and the optimised module, once the compiler has written both."""
+    """Return the bytes of all buffers and the optimized module, or None until the compiler wrote both."""
     reports = list(folder.glob("*jit_step*after_optimizations-memory-usage-report.txt"))
-    # Written last of all that is needed here.
+    # The last file written of those needed here.
     later = list(folder.glob("*jit_step*.after_optimizations.txt"))
     if not reports or not later:
         return None
@@ -164,7 +164,7 @@ def _assigned(folder: pathlib.Path) -> tuple[float, str] | None:
 
 
 def _address(asked: str) -> str:
-    """Return a name for a request: its text, our code and gin files, and the versions of the compiler."""
+    """Return the cache key of a request: a hash of its text, the source code and the compiler versions."""
     import importlib.metadata
 
     mark = hashlib.sha256(asked.encode())
@@ -189,17 +189,17 @@ _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def understood(told: dict[str, Any]) -> Answer:
-    """Turn what the worker wrote into an answer, and a failure into one line that says what to change."""
+    """Convert the output of the worker to an answer; failures become a one-line error with advice."""
     text = told.get("error", "")
     if "stopped" in told:
-        problem = f"the compiler was stopped after {told['stopped']:.0f} s; give it longer with --limit"
+        problem = f"the compiler was stopped after {told['stopped']:.0f} s; raise the time limit with --limit"
         return Answer(False, {}, problem)
     if told.get("rematerialised"):
         return Answer(
             False,
             told,
-            "involuntary full rematerialization: an array is gathered whole on every chip; split its "
-            "parameter otherwise (loop.Settings.rules) or lower loop.Settings.layout's model axis",
+            "involuntary full rematerialization: an array is fully replicated on every chip; shard its "
+            "parameter differently (loop.Settings.rules) or reduce the model axis of loop.Settings.layout",
         )
     if not text:
         return Answer(True, told)
@@ -209,18 +209,18 @@ def understood(told: dict[str, Any]) -> Answer:
         return Answer(
             False,
             {"needed": needed},
-            f"needs {needed / 2**30:.1f} GiB a chip of {there / 2**30:.1f} GiB; take more chips, a smaller "
+            f"needs {needed / 2**30:.1f} of {there / 2**30:.1f} GiB per chip; use more chips, a smaller "
             "batch, gradient accumulation, or remat='nothing_saveable'",
         )
     if "RESOURCE_EXHAUSTED" in text:
         known = {"needed": told["assigned"]} if "assigned" in told else {}
         size = f" ({told['assigned'] / 2**30:.1f} GiB needed)" if known else ""
         return Answer(
-            False, known, f"does not fit the chip's memory{size}; take more chips or a smaller batch"
+            False, known, f"does not fit the chip's memory{size}; use more chips or a smaller batch"
         )
     if "UserError" in text:
         return Answer(False, {}, text.split("UserError: ", 1)[1].splitlines()[0])
     if "lockfile" in text:
-        return Answer(False, {}, "another process holds libtpu; wait for it, or end it")
+        return Answer(False, {}, "another process holds the libtpu lock; wait for it or stop it")
     first = text.splitlines()[0][:300]
-    return Answer(False, {}, f"the compiler failed: {first}; try another topology, layout or batch")
+    return Answer(False, {}, f"the compiler failed: {first}; try another topology, mesh or batch size")

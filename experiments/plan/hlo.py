@@ -1,8 +1,8 @@
-"""What the compiler made of a step: traffic and memory use read from optimised HLO text.
+"""Parse optimized HLO text: memory traffic and collectives of a compiled step.
 
-A loop's body counts as often as it runs: the compiler notes known trip counts, and where it does not, the
-bound in the loop's condition is read. Bytes follow the usual convention: each instruction that is not
-fused away reads its operands and writes its result, and a slice of a large array reads only the slice.
+The body of a loop is multiplied by its trip count, taken from the compiler's annotation or else from the
+bound in the loop condition. Bytes accessed follow the convention of XLA's cost analysis: each unfused
+instruction reads its operands and writes its result, and a slice of a large array reads only the slice.
 """
 
 import collections
@@ -15,9 +15,9 @@ WIDTH = {
     "pred": 1, "s8": 1, "u8": 1, "s16": 2, "u16": 2, "bf16": 2, "f16": 2, "s32": 4, "u32": 4, "f32": 4,
     "s64": 8, "u64": 8, "f64": 8, "s4": 1, "u4": 1, "c64": 8, "f8e4m3fn": 1, "f8e5m2": 1,
 }  # fmt: skip
-INVOLUNTARY = "nvoluntary full remat"  # how the partitioner begins its warning
+INVOLUNTARY = "nvoluntary full remat"  # start of the warning of the SPMD partitioner
 KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
-# Instructions that move nothing themselves: their insides, or their ends, are counted instead.
+# Instructions without memory traffic of their own; their bodies or their start instructions are counted.
 STILL = frozenset(
     [
         "parameter",
@@ -53,11 +53,11 @@ class Instruction:
     """One line of HLO.
 
     Args:
-        name: of its result.
-        opcode: what it does.
-        bytes: of its result; what lies in the chip's own scratch memory does not count.
-        size: the same, wherever it lies.
-        operands: names.
+        name: name of its result.
+        opcode: HLO opcode.
+        bytes: size of its result in device memory; scratch memory on the chip does not count.
+        size: size of its result in any memory space, in bytes.
+        operands: names of its operands.
         text: the whole line.
     """
 
@@ -71,12 +71,12 @@ class Instruction:
 
 @dataclasses.dataclass(frozen=True)
 class Traffic:
-    """What one step moves on one chip.
+    """Memory and network traffic of one step on one chip.
 
     Args:
         memory: bytes between device memory and chip.
-        collectives: kind -> (times it runs, bytes that a chip sends for it).
-        rematerialised: lines that tell of an involuntary full rematerialisation.
+        collectives: kind -> (number of executions, bytes sent by a chip).
+        rematerialised: warnings about involuntary full rematerialization.
     """
 
     memory: float
@@ -90,10 +90,10 @@ class Traffic:
 
 
 def read(text: str) -> Traffic:
-    """Add up a module.
+    """Return the total traffic of a module.
 
     Args:
-        text: `compiled.as_text()`, or a dump of the optimised module.
+        text: `compiled.as_text()`, or a dump of the optimized module.
     """
     module, entry = parse(text)
     memory = 0.0
@@ -114,7 +114,7 @@ def read(text: str) -> Traffic:
 
 
 def parse(text: str) -> tuple[dict[str, list[Instruction]], str]:
-    """Return the instructions of every computation by its name, and the name of the entry."""
+    """Return computation name -> instructions, and the name of the entry computation."""
     module: dict[str, list[Instruction]] = {}
     entry, current = "", None
     for line in text.splitlines():
@@ -174,7 +174,7 @@ def _reached(
 
 
 def trips(loop: Instruction, module: dict[str, list[Instruction]]) -> int:
-    """Return how often a loop's body runs; 1 where nothing tells."""
+    """Return the trip count of a loop; 1 if it is unknown."""
     known = re.search(r'known_trip_count":?\{"?n"?:"?(\d+)', loop.text)
     if known:
         return int(known[1])
@@ -193,12 +193,12 @@ def _constant(text: str) -> str | None:
 
 
 def sent(kind: str, each: Instruction, known: dict[str, Instruction]) -> float:
-    """Return the bytes that a chip sends for a collective among g chips, on a ring.
+    """Return the bytes that a chip sends for a collective, with ring algorithms.
 
     Args:
         kind: one of KINDS.
         each: the instruction.
-        known: instructions of its computation.
+        known: name -> instruction of its computation.
     """
     group = group_size(each.text)
     given = sum(known[name].size for name in each.operands if name in known)
@@ -213,7 +213,7 @@ def sent(kind: str, each: Instruction, known: dict[str, Instruction]) -> float:
 
 
 def group_size(text: str) -> int:
-    """Return among how many chips a collective runs."""
+    """Return the number of chips in a replica group of a collective."""
     compact = re.search(r"replica_groups=\[(\d+),(\d+)\]", text)
     if compact:
         return int(compact[2])
@@ -223,14 +223,14 @@ def group_size(text: str) -> int:
     named = re.search(r"replica_groups=mesh\[([^\]]*)\] ?\{([^}]*)\}", text)
     if named:
         sizes = {axis: int(size) for axis, size in re.findall(r"'([^']+)'=(\d+)", named[1])}
-        # An axis may be split further: 'axis':(before)size takes only so many of its chips.
+        # An axis may be split further: 'axis':(before)size uses only `size` of its chips.
         parts = re.findall(r"'([^']+)'(?::\(\d+\)(\d+))?", named[2])
         return math.prod(int(part) if part else sizes.get(axis, 1) for axis, part in parts)
     return 2
 
 
 def _fused_kind(each: Instruction, module: dict[str, list[Instruction]]) -> str | None:
-    # The TPU compiler wraps some collectives, such as a reduce-scatter, into a fusion.
+    # The TPU compiler wraps some collectives, such as reduce-scatter, into a fusion.
     called = re.search(r"calls=%?([\w.\-]+)", each.text)
     inside = module.get(called[1], []) if called else []
     kinds = [one.opcode for one in inside if one.opcode in KINDS]
@@ -262,7 +262,7 @@ def _moved(each: Instruction, known: dict[str, Instruction], module: dict[str, l
 
 
 def _read_inside(place: int, whole: float, inside: list[Instruction]) -> float:
-    """Return what a fusion reads of its operand: slices only, where it does nothing but slice it."""
+    """Return the bytes that a fusion reads of an operand: only the slices if it does nothing but slice it."""
     mine = next(
         (one.name for one in inside if one.opcode == "parameter" and f"parameter({place})" in one.text), None
     )

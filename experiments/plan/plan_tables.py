@@ -1,4 +1,4 @@
-"""A plan in words: tables for the terminal, a page, and plain data."""
+"""Format a plan as terminal tables, HTML and JSON."""
 
 import dataclasses
 import html
@@ -21,7 +21,7 @@ HEADS = (
 
 
 def line(entry: stage_plan.Entry) -> list[str]:
-    """Return one stage on one machine as words, in the order of HEADS."""
+    """Return the table row of one stage on one topology, in the order of HEADS."""
     gib = lambda name: f"{entry.groups[name] / 2**30:.2f}"
     fits = {True: "yes", False: "no", None: "unknown"}[entry.fits]
     mark = "" if entry.source == "compiled" else "~"
@@ -37,7 +37,7 @@ def line(entry: stage_plan.Entry) -> list[str]:
 
 
 def collective_lines(entry: stage_plan.Entry) -> list[list[str]]:
-    """Return the collectives of a stage: kind, times, gigabytes that a chip sends in a step."""
+    """Return the table rows of a stage's collectives: kind, count, gigabytes sent per chip and step."""
     return [
         [entry.topology, entry.stage, kind, f"{times:,}", f"{sent / 1e9:.2f}"]
         for kind, (times, sent) in entry.collectives.items()
@@ -45,7 +45,7 @@ def collective_lines(entry: stage_plan.Entry) -> list[list[str]]:
 
 
 def choice_lines(entry: stage_plan.Entry) -> list[list[str]]:
-    """Return the settings compared for a stage."""
+    """Return the table rows of the settings compared for a stage."""
     return [
         [
             entry.topology, entry.stage, each["remat"] + (" *" if each["configured"] else ""),
@@ -66,7 +66,7 @@ NOTE = (
 
 
 def totals(entries: Sequence[stage_plan.Entry]) -> list[str]:
-    """Return one line a machine: whether every stage fits, and what all of it takes at least."""
+    """Return one line per topology: whether every stage fits, and lower bounds on chip hours and cost."""
     told = []
     for where in dict.fromkeys(entry.topology for entry in entries):
         mine = [entry for entry in entries if entry.topology == where]
@@ -82,7 +82,7 @@ def totals(entries: Sequence[stage_plan.Entry]) -> list[str]:
 
 
 def tables(entries: Sequence[stage_plan.Entry]) -> list[tuple[str, Sequence[str], list[list[str]]]]:
-    """Return (title, heads, lines) of every table that has lines."""
+    """Return (title, heads, rows) of every non-empty table."""
     found = [
         ("stages", HEADS, [line(entry) for entry in entries]),
         ("collectives", COLLECTIVE_HEADS, [x for entry in entries for x in collective_lines(entry)]),
@@ -92,12 +92,12 @@ def tables(entries: Sequence[stage_plan.Entry]) -> list[tuple[str, Sequence[str]
 
 
 def show(entries: Sequence[stage_plan.Entry], faults: Sequence[str], out: rich.console.Console) -> None:
-    """Print tables, totals and what stands in the way.
+    """Print tables, totals and problems.
 
     Args:
-        entries: what was planned.
-        faults: one line for each stage and machine that could not be planned.
-        out: where to print.
+        entries: the planned stages.
+        faults: one line for each stage and topology that could not be planned.
+        out: console to print to.
     """
     if not out.is_terminal:
         out = rich.console.Console(file=out.file, width=240)
@@ -116,7 +116,7 @@ def problems(entries: Sequence[stage_plan.Entry]) -> list[str]:
 
 
 def write_json(entries: Sequence[stage_plan.Entry], faults: Sequence[str], path: pathlib.Path) -> None:
-    """Write everything as plain data."""
+    """Write the plan as JSON."""
     plain: list[dict[str, Any]] = []
     for entry in entries:
         roof = entry.roof
@@ -129,7 +129,7 @@ def write_json(entries: Sequence[stage_plan.Entry], faults: Sequence[str], path:
 def write_html(
     entries: Sequence[stage_plan.Entry], faults: Sequence[str], title: str, path: pathlib.Path
 ) -> None:
-    """Write one page that loads nothing from elsewhere."""
+    """Write the plan as a self-contained HTML page."""
     escape = lambda text: html.escape(str(text), quote=True)
     parts = [
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',

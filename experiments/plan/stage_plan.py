@@ -1,4 +1,4 @@
-"""A recipe on a machine: does each stage fit, how long is a step at least, what will it cost at least."""
+"""Plan one stage on one topology: memory fit, and lower bounds on step time and cost."""
 
 import dataclasses
 import math
@@ -10,23 +10,23 @@ from prismlab.experiments.cost import estimate, roofline, variants
 from prismlab.experiments.plan import choices, compiled, topology
 from prismlab.experiments.recipe import recipe
 
-# Room that the runtime keeps for itself, as a share of the memory.
+# Fraction of the memory that is reserved by the runtime.
 RESERVED = 0.02
 ACCUMULATE = (1, 2, 4)
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How to plan.
+    """Options of a plan.
 
     Args:
         file: the gin file.
-        bindings: bindings of the command line.
+        bindings: gin bindings from the command line.
         compile: whether TPU steps are compiled; otherwise everything is estimated.
-        search: whether the largest batch is confirmed by compiling it.
-        limit: seconds for one compilation.
-        prices: chip -> dollars an hour.
-        cache: where answers of the compiler are kept, or None.
+        search: whether the largest batch is confirmed by compilation.
+        limit: time limit of one compilation, in seconds.
+        prices: chip -> dollars per chip hour.
+        cache: directory that caches compilations, or None.
     """
 
     file: str
@@ -40,23 +40,24 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One stage on one machine.
+    """Plan of one stage on one topology.
 
     Args:
-        topology, stage, rows, chips, batch, clips: what was planned; clips are those of one chip.
+        topology, stage, rows, chips, batch: what was planned.
+        clips: clips per chip.
         fits: whether it fits; None if that is unknown.
         source: "compiled" or "estimated".
-        groups: bytes on one chip by group.
-        bytes: all of them.
-        largest: most clips a chip that fit; None if unknown.
+        groups: bytes per chip by group.
+        bytes: total bytes per chip.
+        largest: the largest number of clips per chip that fits; None if unknown.
         roof: the roofline.
-        operations: of one step on one chip, of the model and with recomputation.
-        collectives: kind -> (times, bytes sent); empty where nothing was compiled.
-        choices: settings compared, one dictionary each.
-        steps: all steps of the recipe or the ablation.
+        operations: FLOPs of one step on one chip: of the model, and including rematerialization.
+        collectives: kind -> (count, bytes sent); empty if nothing was compiled.
+        choices: the settings compared, one dictionary each.
+        steps: total steps in the recipe or ablation.
         hours: chip hours at the bound.
-        cost: dollars at the bound, or None without a price.
-        problem: one line, or "".
+        cost: dollars at the bound; None without a price.
+        problem: one-line error with advice, or "".
     """
 
     topology: str
@@ -81,16 +82,16 @@ class Entry:
 
 
 def entry(job: choices.Job, built: Any, where: topology.Topology, options: Options) -> Entry:
-    """Plan one stage on one machine.
+    """Plan one stage on one topology.
 
     Args:
         job: the stage.
-        built: learners of its experiment by shape.
-        where: the machine.
-        options: how.
+        built: abstract learners of its experiment.
+        where: the topology.
+        options: options of the plan.
 
     Raises:
-        UserError: the batch or the layout does not fit so many chips.
+        UserError: the batch or the mesh does not divide the number of chips.
     """
     stage = job.stage
     shards = check(stage, where)
@@ -137,10 +138,11 @@ def entry(job: choices.Job, built: Any, where: topology.Topology, options: Optio
 
 
 def check(stage: recipe.Stage, where: topology.Topology) -> int:
-    """Return into how many parts the batch is split.
+    """Return the number of shards of the batch.
 
     Raises:
-        UserError: the layout does not divide the chips, or the chips the batch; with the nearest that do.
+        UserError: the mesh does not divide the chips, or the batch size is not divisible; the message has
+            the nearest valid values.
     """
     replica, data, _ = stage.run.layout.sizes(where.count)
     shards = replica * data
@@ -157,16 +159,16 @@ def check(stage: recipe.Stage, where: topology.Topology) -> int:
 
 
 def request(job: choices.Job, where: topology.Topology, options: Options, clips: int = 0) -> compiled.Request:
-    """Return what to compile for a stage, with its own batch or so many clips in all."""
+    """Return the compile request of a stage; `clips` > 0 overrides the global batch size."""
     return compiled.Request(
         options.file, options.bindings, job.row, job.stage.name, where.text, clips or job.stage.batch_size
     )
 
 
 def too_large(needed: float, capacity: float) -> str:
-    """Say what to change about a step that does not fit."""
+    """Return the error message, with advice, for a step that does not fit into memory."""
     return (
-        f"needs {needed / 2**30:.1f} GiB a chip of {capacity / 2**30:.1f} GiB; take more chips, a smaller "
+        f"needs {needed / 2**30:.1f} of {capacity / 2**30:.1f} GiB per chip; use more chips, a smaller "
         "batch, gradient accumulation, or remat='nothing_saveable'"
     )
 
@@ -175,10 +177,10 @@ def largest(
     job: choices.Job, groups: dict[str, float], clips: int, capacity: float,
     shards: int, where: topology.Topology, options: Options,
 ) -> int | None:  # fmt: skip
-    """Return the most clips a chip that fit; None if not even one does.
+    """Return the largest number of clips per chip that fits; None if not even one does.
 
-    Memory is affine in the clips: the first guess follows from one point and from what does not grow. With
-    options.search each guess is compiled, and the next one follows from what the compiler said.
+    Memory is affine in the number of clips: the first guess extrapolates from one measurement and the
+    constant part. With options.search each guess is compiled, and the next one uses the compiled size.
     """
     fixed = groups["parameters"] * 2 + groups["optimizer"] + groups["teacher"]
     total = sum(groups.values())
@@ -209,15 +211,15 @@ def _affine(fixed: float, total: float, clips: int, capacity: float) -> int:
 def compare(
     stage: recipe.Stage, built: Any, where: topology.Topology, clips: int, scale: float, capacity: float
 ) -> list[dict[str, Any]]:
-    """Compare what the backward pass keeps, and accumulation, by estimate.
+    """Compare rematerialization policies and gradient accumulation by their estimated cost.
 
     Args:
         stage: the configuration.
-        built: learners by shape.
-        where: the machine.
-        clips: of one chip.
-        scale: compiled over estimated activations of the configured setting.
-        capacity: bytes.
+        built: abstract learners.
+        where: the topology.
+        clips: clips per chip.
+        scale: ratio of compiled to estimated activations of the configured setting.
+        capacity: usable memory per chip, in bytes.
     """
     found = []
     for remat in variants.REMATS:

@@ -1,4 +1,4 @@
-"""The machines that a plan may ask about: `v5p:4x4x8`, `v6e:16x16`, `gpu:h100`, `gpu:h100x8`, `cpu`."""
+"""Parse hardware topologies for planning: `v5p:4x4x8`, `v6e:16x16`, `gpu:h100`, `gpu:h100x8`, `cpu`."""
 
 import dataclasses
 import difflib
@@ -7,7 +7,7 @@ import math
 from prismlab.core import errors
 from prismlab.experiments.cost import chips
 
-# Slice shapes that can be booked, smallest first.
+# Available slice shapes, smallest first.
 SLICES = {
     "v5e": ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16"),
     "v6e": ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16"),
@@ -21,13 +21,13 @@ GPUS = ("h100", "h100x2", "h100x4", "h100x8")
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-    """A machine to plan for.
+    """A hardware topology to plan for.
 
     Args:
-        text: as the user wrote it.
-        chip: what it is made of.
-        count: chips.
-        shape: "4x4x8" for a TPU slice, else "".
+        text: as given by the user.
+        chip: type of its chips.
+        count: number of chips.
+        shape: shape of a TPU slice, for example "4x4x8"; "" otherwise.
     """
 
     text: str
@@ -37,21 +37,21 @@ class Topology:
 
     @property
     def compiles(self) -> bool:
-        """Whether a compiler for it runs without the machine (TPU slices only)."""
+        """Whether it supports ahead-of-time compilation without the hardware (TPU slices only)."""
         return bool(self.shape)
 
 
 def known() -> list[str]:
-    """Return every topology that `parse` takes."""
+    """Return every topology that `parse` accepts."""
     tpus = [f"{name}:{shape}" for name, shapes in SLICES.items() for shape in shapes]
     return [*tpus, *(f"gpu:{name}" for name in GPUS), "cpu"]
 
 
 def parse(text: str) -> Topology:
-    """Read one topology.
+    """Parse one topology.
 
     Raises:
-        UserError: it is unknown; the message lists those that are known.
+        UserError: the topology is unknown; the message lists the known ones.
     """
     text = text.strip()
     if text == "cpu":
@@ -64,14 +64,14 @@ def parse(text: str) -> Topology:
         return Topology(text, chips.CHIPS[name], int(count or 1))
     near = difflib.get_close_matches(text, known(), 3, 0.6)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    raise errors.UserError(f"--topology {text!r} is unknown; {hint}known are {', '.join(known())}")
+    raise errors.UserError(f"--topology {text!r} is unknown; {hint}known topologies: {', '.join(known())}")
 
 
 def parse_all(text: str) -> list[Topology]:
-    """Read topologies separated by commas; all faults are told at once.
+    """Parse comma-separated topologies; duplicates are dropped.
 
     Raises:
-        UserError: one is unknown, or none is given.
+        UserError: a topology is unknown (all of them are reported), or none is given.
     """
     found, faults = [], []
     for each in filter(None, (part.strip() for part in text.split(","))):
@@ -82,12 +82,12 @@ def parse_all(text: str) -> list[Topology]:
     if faults:
         raise errors.UserError("\n".join(faults))
     if not found:
-        raise errors.UserError(f"--topology is empty; known are {', '.join(known())}")
+        raise errors.UserError(f"--topology is empty; known topologies: {', '.join(known())}")
     return list(dict.fromkeys(found))
 
 
 def sweep(which: Topology) -> list[Topology]:
-    """Return every slice of the same chip, smallest first (`--chips-sweep`)."""
+    """Return every topology with the same type of chip, smallest first (`--chips-sweep`)."""
     if which.shape:
         return [parse(f"{which.chip.name}:{shape}") for shape in SLICES[which.chip.name]]
     if which.text.startswith("gpu:"):

@@ -34,7 +34,7 @@ class Stage:
             released_weights.Released.
         teacher: frozen teacher towers, given in the same three ways.
         frozen: path prefixes of parameters that are not trained, such as "towers/video/encoder".
-        run: how the stage is run and watched; changes nothing that is computed.
+        run: checkpointing, logging, mesh and other runtime settings; they do not affect the result.
         accumulate: number of parts in which each batch is encoded sequentially; the same loss with less
             memory.
     """

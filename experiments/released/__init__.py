@@ -1,1 +1,1 @@
-"""Released models applied to a user's own videos: initial weights, embeddings, search."""
+"""Released models: load weights, embed videos and text, search, and initialize training stages."""

@@ -1,4 +1,7 @@
-"""Clips to vectors by a released model, one clip at a time, so that company changes no clip's numbers."""
+"""Embed clips and text with a released model.
+
+Clips are embedded one at a time, so that a vector does not depend on the other clips of a batch.
+"""
 
 from collections.abc import Callable
 
@@ -17,7 +20,7 @@ Embed = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
 
 
 def kind_of_vector(model: released.Model) -> str:
-    """Say in words what the vector of a clip is; never the same words for different things."""
+    """Return a description of the vectors of a model; differing descriptions mean incomparable vectors."""
     if isinstance(model, released.VideoText):
         return "unit-length output of the contrastive pooler, comparable with texts"
     if isinstance(model, released.VideoClassifier):
@@ -26,11 +29,11 @@ def kind_of_vector(model: released.Model) -> str:
 
 
 def embedder(model: released.Model, tokens: bool) -> Embed:
-    """Return a function from one clip to its vector and, if asked for, its token features.
+    """Return a function that maps a clip to its vector and, optionally, its token features.
 
     Args:
         model: a released model.
-        tokens: whether to return the encoder's tokens, [t * n, d], frame by frame; None otherwise.
+        tokens: whether to return the tokens of the encoder, [t * n, d], frame by frame; otherwise None.
 
     Returns:
         uint8 [t, r, r, 3] -> (float32 [d], float32 [t * n, d] or None).
@@ -56,15 +59,15 @@ def embedder(model: released.Model, tokens: bool) -> Embed:
 
 
 def sizes(model: released.Model, frames: int | None, resolution: int | None) -> tuple[int, int]:
-    """Return frames and resolution: the model's own where none are asked for.
+    """Return the number of frames and the resolution, with the defaults of the model.
 
     Args:
         model: a released model.
-        frames: t wanted, or None; other numbers than the model's interpolate its positions.
-        resolution: side of a frame wanted, in pixels, or None.
+        frames: number of frames, or None; position embeddings are interpolated if it differs from the model.
+        resolution: side of a frame in pixels, or None.
 
     Raises:
-        UserError: fewer than one frame, or a resolution that is no multiple of the patch.
+        UserError: fewer than one frame, or a resolution that is not a multiple of the patch size.
     """
     tower = released_weights.tower_of(model)
     frames = tower.frames if frames is None else frames
@@ -79,26 +82,26 @@ def sizes(model: released.Model, frames: int | None, resolution: int | None) -> 
 
 
 def texts(model: released.Model, ids: np.ndarray, paddings: np.ndarray) -> np.ndarray:
-    """Return the unit-length vectors of texts.
+    """Return the unit-length text embeddings.
 
     Args:
         model: a released video-text model.
         ids: int32 [q, l].
-        paddings: float32 [q, l].
+        paddings: float32 [q, l], 1 at padding.
 
     Returns:
         float32 [q, d].
 
     Raises:
-        UserError: a model without a text tower, or ids beyond its vocabulary.
+        UserError: the model has no text tower, or an id is outside its vocabulary.
     """
     if not isinstance(model, released.VideoText):
         what = "an encoder" if isinstance(model, video_encoder.FactorizedVideoEncoder) else "a classifier"
         raise errors.UserError(f"search needs a video-text model (lvt), got {what}: it has no text tower")
     if ids.max(initial=0) >= model.text.vocabulary:
         raise errors.UserError(
-            f"the tokenizer gives the id {ids.max()}, the model has {model.text.vocabulary} pieces; "
-            "give the tokenizer that the model was trained with"
+            f"expected token ids below the vocabulary size {model.text.vocabulary}, got {ids.max()}; "
+            "use the tokenizer that the model was trained with"
         )
     read = eqx.filter_jit(lambda m, i, p: released.embed(m, None, i, p)[1])(
         model, jnp.asarray(ids), jnp.asarray(paddings)

@@ -1,14 +1,14 @@
-"""The file that `prismlab embed` writes and `prismlab search` reads: a plain .npz, nothing pickled.
+"""Embedding archive: the .npz file that `prismlab embed` writes and `prismlab search` reads, without pickle.
 
-vectors       float32 [w, d]      one row a window (a whole video where no stride was asked for)
-path          text [w]            the video
-start, end    float64 [w]         the window, in seconds since the first frame
-frames        int64 [w]           frames of the video inside the window
-frame_times   float64 [w, t]      when the frames that stand for it are shown, in seconds
-thumbnails    uint8 [w, 96, 96, 3]  its middle frame, RGB
-failed_path, failed_reason  text [f]  files that gave nothing, and why
-model, weights_sha256, vector       text: what was run, and what kind of vector a row is
-tokens/000000 float32 [t * n, d]    on demand: the token features of window 0, 1, ...
+vectors       float32 [w, d]        one row per window (the whole video without a stride)
+path          text [w]              path of the video
+start, end    float64 [w]           the window, in seconds since the first frame
+frames        int64 [w]             number of frames of the video in the window
+frame_times   float64 [w, t]        presentation times of the sampled frames, in seconds
+thumbnails    uint8 [w, 96, 96, 3]  the middle sampled frame, RGB
+failed_path, failed_reason  text [f]  files that could not be embedded, and the reason
+model, weights_sha256, vector       text: model, digest of its weights, kind of vector
+tokens/000000 float32 [t * n, d]    optional: token features of window 0, 1, ...
 """
 
 import contextlib
@@ -34,7 +34,7 @@ _NUMBERS = {"vectors": 2, "start": 1, "end": 1, "frames": 1, "frame_times": 2, "
 
 @dataclasses.dataclass(frozen=True)
 class Embeddings:
-    """What a file holds, without its tokens; fields as above."""
+    """Contents of an embedding archive without token features; fields as in the module docstring."""
 
     vectors: np.ndarray
     path: list[str]
@@ -51,7 +51,7 @@ class Embeddings:
 
 
 class Writer:
-    """Collects windows and writes the file; tokens go to disk as they come.
+    """Collects windows and writes the archive; token features are written immediately.
 
     Args:
         archive: an open zip file.
@@ -64,7 +64,7 @@ class Writer:
 
     @property
     def rows(self) -> int:
-        """Windows so far."""
+        """Number of windows added."""
         return len(self._rows)
 
     def add(
@@ -79,8 +79,8 @@ class Writer:
 
         Args:
             path: the video.
-            window: which part of it.
-            clip: uint8 [t, r, r, 3], its frames.
+            window: the part of the video.
+            clip: uint8 [t, r, r, 3], the sampled frames.
             vector: float [d].
             tokens: float [s, d], or None.
         """
@@ -97,11 +97,11 @@ class Writer:
         )  # fmt: skip
 
     def fail(self, path: str | pathlib.Path, reason: str) -> None:
-        """List a file that gave nothing."""
+        """Record a file that could not be embedded."""
         self._failed.append((_writable(path), reason))
 
     def finish(self, **about: str) -> None:
-        """Write all that is not written yet."""
+        """Write all arrays except the token features, and the text entries in `about`."""
         for name in self._rows[0] if self._rows else ():
             self._write(name, np.stack([row[name] for row in self._rows]))
         self._write("failed_path", np.array([path for path, _ in self._failed], dtype=np.str_))
@@ -110,26 +110,26 @@ class Writer:
             self._write(name, np.array(text, dtype=np.str_))
 
     def _write(self, name: str, array: np.ndarray) -> None:
-        # A date of its own would make two runs of one command differ.
+        # The default ZipInfo date keeps equal runs byte-identical.
         entry = zipfile.ZipInfo(f"{name}.npy")
         with self._archive.open(entry, "w", force_zip64=True) as file:
             np.lib.format.write_array(file, array, allow_pickle=False)
 
 
 def _writable(path: str | pathlib.Path) -> str:
-    # A name that is no UTF-8 comes as half surrogates, which no other program could read back.
+    # Python represents file names that are not UTF-8 with surrogates, which other programs cannot read.
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 @contextlib.contextmanager
 def writing(path: pathlib.Path) -> Iterator[Writer]:
-    """Write a file of embeddings whole or not at all.
+    """Write an embedding archive atomically.
 
     Args:
-        path: where the file shall stand; an older one is replaced when the block ends well.
+        path: final path; an existing file is replaced if the block succeeds.
 
     Raises:
-        UserError: when the disk is full.
+        UserError: the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
@@ -148,33 +148,35 @@ def writing(path: pathlib.Path) -> Iterator[Writer]:
 
 
 def read(path: pathlib.Path) -> Embeddings:
-    """Read a file of embeddings.
+    """Read an embedding archive.
 
     Args:
-        path: what `prismlab embed` wrote.
+        path: a file written by `prismlab embed`.
 
     Raises:
-        UserError: missing, damaged, or something else.
+        UserError: the file is missing, damaged or has a different format, or every video in it failed.
     """
     if not path.is_file():
         raise errors.UserError(
-            f"embeddings {path}: no such file; make it with prismlab embed ... --out {path}"
+            f"embeddings {path}: no such file; create it with prismlab embed ... --out {path}"
         )
     try:
         with np.load(path, allow_pickle=False) as archive:
             if "model" in archive.files and "vectors" not in archive.files:
-                raise errors.UserError(f"embeddings {path}: every video failed when it was made; embed again")
+                raise errors.UserError(
+                    f"embeddings {path}: every video failed to embed; run prismlab embed again"
+                )
             arrays = {name: archive[name] for name in (*_TEXTS, *_NUMBERS)}
-        # np.load is content with a single array as well, which has no such names.
+        # np.load also accepts a single array, which has no `files`.
     except (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())[:200]
-        raise errors.UserError(f"embeddings {path}: not what prismlab embed writes ({reason})") from error
+        raise errors.UserError(f"embeddings {path}: not an archive of prismlab embed ({reason})") from error
     rows = {arrays[name].shape[0] if arrays[name].ndim else -1 for name in (*_NUMBERS, "path")}
     wrong = [n for n, axes in _NUMBERS.items() if arrays[n].ndim != axes or arrays[n].dtype.kind not in "iuf"]
     wrong += [name for name in _TEXTS if arrays[name].dtype.kind != "U"]
     if wrong or len(rows) != 1:
         raise errors.UserError(
-            f"embeddings {path}: not what prismlab embed writes (wrong arrays: {wrong or 'their lengths'})"
+            f"embeddings {path}: not an archive of prismlab embed (wrong arrays: {wrong or 'lengths differ'})"
         )
     texts = {name: arrays[name].tolist() for name in _TEXTS}
     return Embeddings(**{name: arrays[name] for name in _NUMBERS}, **texts)

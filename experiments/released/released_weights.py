@@ -1,7 +1,7 @@
-"""Released models by name: for commands, and in gin files as init_from, as teacher and as towers.
+"""Load released models, for commands and as init_from, teacher or towers in gin files.
 
-A model is named by its preset ("videoprism_public_v1_base"), or by the path of a .json file that holds
-`kind` and the release's own field names (see core/weights/released.py), for weights of a size of your own.
+A model is specified by a preset ("videoprism_public_v1_base") or, for custom sizes, by the path of a .json
+file with `kind` and the field names of the release (see core/weights/released.py).
 """
 
 import dataclasses
@@ -20,34 +20,34 @@ from prismlab.core.weights import released
 
 
 def configuration(model: str) -> str | dict[str, Any]:
-    """Return what `released.build` takes: the name itself, or the mapping in a .json file.
+    """Return the argument of `released.build`: a preset name, or the mapping in a .json file.
 
     Args:
         model: preset, or path ending in .json.
 
     Raises:
-        UserError: the file is missing or holds no mapping.
+        UserError: the file is missing or is not a JSON object.
     """
     if not model.endswith(".json"):
         return model
     try:
         read = json.loads(pathlib.Path(model).expanduser().read_text())
     except (OSError, ValueError) as error:
-        raise errors.UserError(f"released model {model}: wanted JSON, got '{error}'") from error
+        raise errors.UserError(f"released model {model}: expected JSON, got '{error}'") from error
     if not isinstance(read, dict):
-        raise errors.UserError(f"released model {model}: wanted a JSON object with `kind` and sizes")
+        raise errors.UserError(f"released model {model}: expected a JSON object with `kind` and sizes")
     return read
 
 
 def load(model: str, weights: str | None) -> released.Model:
-    """Return a released model with the weights of a file, or with random ones.
+    """Return a released model with weights from a file, or with random weights.
 
     Args:
         model: see `configuration`.
-        weights: path of the weights; None draws them, the same ones each time.
+        weights: path of the weights; None initializes them randomly with a fixed seed.
 
     Raises:
-        UserError: an unknown model; a file that is missing, damaged or of another model.
+        UserError: the model is unknown, or the file is missing, damaged or belongs to another model.
     """
     config = configuration(model)
     if weights is None:
@@ -56,14 +56,14 @@ def load(model: str, weights: str | None) -> released.Model:
 
 
 def tower_of(model: released.Model) -> video.VideoTower:
-    """Return a model's video tower; a bare encoder becomes a tower without a pooler."""
+    """Return the video tower of a model; a bare encoder is wrapped in a tower without a pooler."""
     if not isinstance(model, video_encoder.FactorizedVideoEncoder):
         return model.video
     return video.VideoTower(lambda key: model, use_pooler=False, key=keys.seeded(0))
 
 
 def towers_of(model: released.Model) -> dict[str, Any]:
-    """Return a model's towers by the names that stages use."""
+    """Return tower name -> tower of a model, with the names that stages use."""
     towers: dict[str, Any] = {"video": tower_of(model)}
     if isinstance(model, released.VideoText):
         towers["text"] = model.text
@@ -75,7 +75,7 @@ def video_tower(*, model: str, use_pooler: bool = True, key: PRNGKeyArray) -> vi
 
     Args:
         model: see `configuration`.
-        use_pooler: False leaves pooler and auxiliary layers out, as stage 2 has it.
+        use_pooler: False drops the pooler and auxiliary layers, as in stage 2.
         key: a typed JAX key.
     """
     tower = tower_of(released.build(configuration(model), key=key))
@@ -102,11 +102,11 @@ def text_tower(*, model: str, key: PRNGKeyArray) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Released:
-    """Released weights where a stage's name may stand: recipe.Stage.init_from and recipe.Stage.teacher.
+    """Released weights for recipe.Stage.init_from or recipe.Stage.teacher, in place of the name of a stage.
 
     Args:
         model: see `configuration`.
-        weights: path of the file with the weights.
+        weights: path of the weights.
     """
 
     model: str
@@ -116,24 +116,24 @@ class Released:
         return f"{self.model} ({pathlib.Path(self.weights).name})"
 
     def towers(self) -> dict[str, Any]:
-        """Read the towers from the file."""
+        """Return the towers with weights from the file."""
         return towers_of(load(self.model, self.weights))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Read the arrays by the paths that a checkpoint of a stage would give them."""
+        """Return path -> array, with the paths of a stage checkpoint."""
         return {name: np.asarray(leaf) for name, leaf in trees.flatten({"towers": self.towers()}).items()}
 
     def abstract(self) -> dict[str, Any]:
-        """Return the towers by shape only."""
+        """Return the abstract towers (shapes and dtypes)."""
         config = configuration(self.model)
         built = eqx.filter_eval_shape(lambda: released.build(config, key=keys.seeded(0, "shapes")))
         return towers_of(built)
 
     def digest(self) -> str:
-        """Return the sha256 of the arrays: one for the same weights, in whatever layout they are kept.
+        """Return the sha256 of the arrays; it does not depend on the weight format of the file.
 
         Raises:
-            UserError: the file is missing, damaged or of another model.
+            UserError: the file is missing, damaged or belongs to another model.
         """
         path = pathlib.Path(self.weights).expanduser()
         changed = path.stat().st_mtime_ns if path.exists() else 0
@@ -142,5 +142,5 @@ class Released:
 
 @functools.lru_cache(maxsize=16)
 def _digest(which: Released, changed: int) -> str:
-    del changed  # a file written anew is read anew
+    del changed  # only a cache key: a modified file is read again
     return trees.digest(which.arrays())

@@ -1,4 +1,4 @@
-"""The page of a search: one HTML file with its pictures inside, which loads nothing and runs no script."""
+"""Search results as a self-contained HTML page with embedded thumbnails and no scripts."""
 
 import base64
 import html
@@ -26,17 +26,17 @@ img { width: 96px; height: 96px; display: block; }
 
 
 def span(found: embedding_archive.Embeddings, row: int) -> str:
-    """Return a window's time stamps, such as "0:02-0:04"."""
+    """Format the start and end of a window, for example "0:02-0:04"."""
     return f"{console.duration(found.start[row])}-{console.duration(np.ceil(found.end[row]))}"
 
 
 def page(
     found: embedding_archive.Embeddings, ranked: Mapping[str, Sequence[tuple[int, float]]], note: str = ""
 ) -> str:
-    """Return the page.
+    """Return the HTML of the search results.
 
     Args:
-        found: the videos.
+        found: the embeddings that were searched.
         ranked: query -> (row, score), best first.
         note: one sentence above the results.
     """

@@ -1,4 +1,4 @@
-"""Which model a file of weights belongs to, told by the user, by the file, or by the shapes of its arrays."""
+"""Determine the model of a weight file from the command line, its metadata or its array shapes."""
 
 import json
 import pathlib
@@ -10,17 +10,17 @@ from prismlab.core.weights import matching, release_config, weight_files
 
 
 def configuration(source: filesystem.Place, model: str | None) -> dict[str, Any]:
-    """Return the configuration of the model whose weights a file holds.
+    """Return the configuration of the model that a weight file belongs to.
 
     Args:
-        source: file or stage's folder, see `weight_files.open_file`.
-        model: a preset's name, or the path of a .json file with the release's field names, or None.
+        source: weight file or folder of a stage, see `weight_files.open_file`.
+        model: preset, or path of a .json file with the field names of the release; None infers it.
 
     Returns:
-        A whole configuration.
+        A complete configuration.
 
     Raises:
-        UserError: the source cannot be read, or nothing tells which model it is.
+        UserError: the source cannot be read, or its model cannot be inferred.
     """
     if model is not None:
         return release_config.checked(_mapping(pathlib.Path(model)) if model.endswith(".json") else model)
@@ -31,8 +31,8 @@ def configuration(source: filesystem.Place, model: str | None) -> dict[str, Any]
     if len(fit) != 1:
         told = f"fits {', '.join(fit)}" if fit else "fits no preset"
         raise errors.UserError(
-            f"{source} {told}; say which model it is: --model NAME (see `prismlab models`), or --model "
-            "FILE.json with the release's field names"
+            f"{source} {told}; specify the model: --model NAME (see `prismlab models`), or --model "
+            "FILE.json with the field names of the release"
         )
     return release_config.checked(fit[0])
 
@@ -43,5 +43,7 @@ def _mapping(path: pathlib.Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise errors.UserError(f"--model {path} cannot be read as JSON ({error})") from error
     if not isinstance(read, dict):
-        raise errors.UserError(f"--model {path}: wanted a mapping of field names, got {type(read).__name__}")
+        raise errors.UserError(
+            f"--model {path}: expected a mapping of field names, got {type(read).__name__}"
+        )
     return read

@@ -81,7 +81,7 @@ def test_every_place_is_seen_about_equally_often(policy):
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("visible", [0.0, -0.1, 1.01, math.nan])
 def test_a_share_outside_is_refused(policy, visible):
-    with pytest.raises(errors.UserError, match=rf"{policy.__name__}.visible must lie in \(0, 1\]"):
+    with pytest.raises(errors.UserError, match=rf"{policy.__name__}.visible must be in \(0, 1\]"):
         policy(visible=visible)
 
 

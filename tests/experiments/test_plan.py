@@ -32,7 +32,7 @@ def test_unknown_topologies_are_told_all_at_once_with_the_list():
         topology.parse_all("v5p:4x4x9,tpu")
     lines = str(told.value).splitlines()
     assert len(lines) == 2
-    assert "v5p:4x4x8" in lines[0].split("known are")[0]
+    assert "v5p:4x4x8" in lines[0].split("known topologies")[0]
     assert all(line.endswith(", ".join(topology.known())) for line in lines)
 
 

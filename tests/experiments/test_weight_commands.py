@@ -70,7 +70,7 @@ def test_inspect_tells_names_shapes_norms_and_what_is_not_finite(tmp_path, capsy
     ("words", "told"),
     [
         (["inspect", "absent.npz"], "no file at"),
-        (["convert", str(SOURCE), "a.bundle"], "say which model it is"),
+        (["convert", str(SOURCE), "a.bundle"], "specify the model"),
         (["convert", str(SOURCE), "a.bundle", "--model", "absent.json"], "cannot be read as JSON"),
         (["convert", str(SOURCE), "a.bundle", "--model", "videoprism_v2"], "must be one of"),
     ],
