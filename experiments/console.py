@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a live line in a terminal, a few plain lines elsewhere."""
+"""Console output of a run: a live progress line in a terminal, a few plain lines elsewhere."""
 
 import io
 import os
@@ -12,9 +12,9 @@ import rich.text
 
 
 def make_console() -> rich.console.Console:
-    """Return a console on standard output that colours no words of its own accord.
+    """Return a console on standard output without automatic highlighting.
 
-    A file or a pipe has no width: lines there may be 160 signs long, unless COLUMNS says otherwise.
+    If the output is a file or a pipe, the width is 160 characters unless COLUMNS is set.
     """
     console = rich.console.Console(file=sys.stdout, highlight=False, soft_wrap=False)
     if not console.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
@@ -23,16 +23,16 @@ def make_console() -> rich.console.Console:
 
 
 def silent() -> rich.console.Console:
-    """Return a console that shows nothing, for processes beside the first."""
+    """Return a console that prints nothing, for processes other than the first."""
     return rich.console.Console(file=io.StringIO(), quiet=True)
 
 
 def printable(text: str, console: rich.console.Console) -> str:
-    """Return a text that the console's encoding can show: one line, '?' for what it cannot.
+    """Return a text in the console's encoding, on one line, with '?' for characters it lacks.
 
     Args:
         text: any string.
-        console: where it shall be shown.
+        console: console that will print it.
     """
     one_line = "".join(sign if sign.isprintable() else " " for sign in text)
     encoding = console.encoding or "ascii"
@@ -44,31 +44,31 @@ def printable(text: str, console: rich.console.Console) -> str:
 
 
 def say(console: rich.console.Console, message: str, style: str = "") -> None:
-    """Print a text as it is, line by line: no markup is read from it.
+    """Print a text line by line, without reading markup.
 
     Args:
-        console: where to print.
+        console: console to print to.
         message: one or more lines.
-        style: a rich style such as "bold"; unused where the output is no terminal.
+        style: a rich style such as "bold"; ignored if the output is not a terminal.
     """
     for line in message.splitlines() or [""]:
-        # Plain output goes to files and pipes, where a wrapped line would be harder to search.
+        # Wrapped lines are harder to search in files and pipes.
         plain = not console.is_terminal
         console.print(rich.text.Text(printable(line, console), style=style), soft_wrap=plain)
 
 
 def duration(seconds: float) -> str:
-    """Return a time span as h:mm:ss, or m:ss below one hour."""
+    """Format a duration as h:mm:ss, or as m:ss below one hour."""
     whole = max(0, int(seconds))
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 class Progress:
-    """Progress of one stage; a context manager.
+    """Progress display of one stage (context manager).
 
-    In a UTF-8 terminal: a bar with step, loss, clips per second, the share of time spent waiting for data,
-    and the time left. Elsewhere: one plain line at the start, about every ten seconds, and at the end.
+    In a UTF-8 terminal: a bar with step, loss, clips per second, the fraction of time spent waiting for
+    data, and the time left. Elsewhere: one plain line at the start, about every ten seconds, and at the end.
     """
 
     def __init__(
@@ -81,15 +81,15 @@ class Progress:
         every: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ):
-        """Prepare the display; nothing is printed before it is entered.
+        """Initialize the display; nothing is printed until the context is entered.
 
         Args:
             stage: name of the stage.
             total: last step.
-            start: step that the run begins or resumes at.
-            console: where to print; standard output by default.
+            start: step at which the run starts or resumes.
+            console: console to print to; standard output by default.
             every: seconds between two plain lines.
-            clock: gives the time in seconds; tests replace it.
+            clock: returns the time in seconds; replaced in tests.
         """
         self._stage, self._total, self._start = stage, total, start
         self._console = make_console() if console is None else console
@@ -106,13 +106,13 @@ class Progress:
         clips_per_second: float | None = None,
         data_wait_share: float | None = None,
     ) -> None:
-        """Show where the stage stands.
+        """Update the display.
 
         Args:
-            step: steps done so far.
-            loss: newest known loss.
-            clips_per_second: clips of all hosts trained in one second.
-            data_wait_share: share of the time spent waiting for data, in [0, 1].
+            step: number of completed steps.
+            loss: most recent loss.
+            clips_per_second: training throughput of all hosts together.
+            data_wait_share: fraction of the time spent waiting for data, in [0, 1].
         """
         self._step = step
         parts = []
@@ -129,7 +129,7 @@ class Progress:
             self._line()
 
     def status(self, message: str) -> None:
-        """Print a line above the bar, or as it is where there is no bar."""
+        """Print a line above the bar, or plainly if there is no bar."""
         say(self._console, message)
 
     def _left(self) -> str:
@@ -147,13 +147,13 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         self._begun = self._clock()
-        # A live line needs cursor movements, and signs that an ASCII terminal does not have.
+        # A live line needs cursor movement and non-ASCII characters.
         unicode = (self._console.encoding or "").startswith("utf")
         if not self._console.is_terminal or self._console.is_dumb_terminal or not unicode:
             self._line(end="starts" if self._start == 0 else "resumes")
             return self
         column = rich.progress.TextColumn
-        # A narrow terminal keeps the step and the figures; the bar and the time left need room.
+        # A narrow terminal shows the step and the numbers without bar and remaining time.
         columns: list[rich.progress.ProgressColumn] = [column("{task.description}", markup=False)]
         if self._console.width >= 90:
             columns.append(rich.progress.BarColumn(bar_width=None))

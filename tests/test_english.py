@@ -19,7 +19,7 @@ STOP = {
     r"\btells? (the|a|its|of|what|whether|how|which|nothing|all)\b": "report, log, return",
     r"\b(is|are|was|were) told\b": "is reported",
     r"\bnone comes\b|\bcame instead\b": "got",
-    r"\bwanted\b": "expected",
+    r"\bwanted\b(?!:)": "expected",
     r"\bfor ever\b|\bhence\b|\bthereby\b|\bwhence\b": "forever, therefore",
     r"\blie(s)? in\b": "is in, is stored in",
     r"\bgives? back\b": "return, release",

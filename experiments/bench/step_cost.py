@@ -23,7 +23,7 @@ from prismlab.experiments.recipe import recipe
 
 
 def prepared(stage: recipe.Stage, towers: learner.Towers | None):
-    """Return a function that runs one step of a stage on random clips and returns its seconds; and the towers.
+    """Return (function that runs and times one step of a stage on random clips, towers of the stage).
 
     Args:
         stage: the configuration.

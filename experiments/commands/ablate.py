@@ -1,4 +1,4 @@
-"""`prismlab ablate`: run an Ablation and print its table."""
+"""`prismlab ablate`: run an Ablation and print its table of results."""
 
 import argparse
 
@@ -6,24 +6,32 @@ from prismlab.core import errors
 from prismlab.experiments.commands import shared_recipe
 
 NAME = "ablate"
-HELP = "run the Ablation of a gin file, or go on with it, and print its table"
+HELP = "run or resume the Ablation of a gin file and print its table"
 LAUNCHERS = ("local", "slurm", "gke")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Name what the command takes."""
+    """Add the arguments of the command."""
     shared_recipe.arguments(parser)
     shared_recipe.workdir(parser)
-    parser.add_argument("--launcher", choices=LAUNCHERS, help="run rows as independent jobs")
-    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="how many workers, with --launcher")
     parser.add_argument(
-        "--setting", action="append", default=[], metavar="KEY=VALUE", help="of the platform, with --launcher"
+        "--launcher", choices=LAUNCHERS, help="run stages and evaluations as jobs on this platform"
     )
-    parser.add_argument("--dry-run", action="store_true", help="print what would run, and run nothing")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=2,
+        metavar="N",
+        help="number of workers with --launcher (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--setting", action="append", default=[], metavar="KEY=VALUE", help="platform setting for --launcher"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print what would run without running it")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train and score every row with every seed; stages that rows share are trained once."""
+    """Train and evaluate every row with every seed; shared stages are trained once."""
     from prismlab.experiments.gin_strict import strict
     from prismlab.experiments.launch import launch
     from prismlab.experiments.recipe import recipe
@@ -33,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     root = loaded.root
     if not isinstance(root, recipe.Ablation):
         raise errors.UserError(
-            f"{options.file} holds an Experiment; use: prismlab train {options.file} --workdir DIR"
+            f"{options.file} contains an Experiment; use: prismlab train {options.file} --workdir DIR"
         )
     if options.launcher or options.dry_run:
         code = launch.run(options, root, loaded.text)
@@ -44,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         unit, owner = next(iter(busy.items()))
         raise errors.UserError(
             f"workers are busy in {options.workdir} ({unit} on {owner['host']}, process {owner['process']}; "
-            f"{len(busy)} in all); wait for them, then run this again for the table"
+            f"{len(busy)} in total); wait for them, then run this command again for the table"
         )
     return shared_recipe.execute(
         options.workdir, root, loaded.text, root.experiments(), root.seeds, root.compare_with

@@ -1,15 +1,15 @@
-"""`prismlab check`: what can be known about a gin file without training."""
+"""`prismlab check`: validate a gin file without training."""
 
 import argparse
 
 from prismlab.experiments.commands import shared_recipe
 
 NAME = "check"
-HELP = "parse, lint and build a gin file by shape only; train nothing"
+HELP = "validate a gin file: parse it, build every stage by shape, train nothing"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Name what the command takes."""
+    """Add the arguments of the command."""
     shared_recipe.arguments(parser)
 
 

@@ -1,31 +1,34 @@
-"""`prismlab convert`: a model's weights in another layout."""
+"""`prismlab convert`: convert weights to another weight format."""
 
 import argparse
 
 from prismlab.experiments.commands import path_arguments
 
 NAME = "convert"
-HELP = "write weights in another layout: .npz (release), .safetensors (Hugging Face), .bundle (ours)"
+HELP = "convert weights between .npz (release), .safetensors (Hugging Face) and .bundle (prismlab)"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Name source, destination and, where the source does not tell, the model."""
+    """Add source, destination and model."""
     parser.add_argument(
-        "source", type=path_arguments.place, metavar="SRC", help="a file, or a stage's folder"
+        "source", type=path_arguments.place, metavar="SRC", help="weight file, or a stage's folder"
     )
     parser.add_argument(
-        "destination", type=path_arguments.local, metavar="DST", help=".npz, .safetensors or .bundle"
+        "destination",
+        type=path_arguments.local,
+        metavar="DST",
+        help="output file: .npz, .safetensors or .bundle",
     )
     parser.add_argument(
         "--model",
         metavar="NAME",
-        help="a name of `prismlab models`, or a .json file with the release's field names; "
-        "not needed where the source fits one preset or holds its configuration",
+        help="name from `prismlab models`, or a .json file with the release's field names; "
+        "not needed if the source fits one preset or contains its configuration",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Load, save and say what was written."""
+    """Load the weights, save them and print what was written."""
     from prismlab.core import trees
     from prismlab.core.weights import release_models, released
     from prismlab.experiments import console
@@ -41,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     if sines != "release" and options.destination.suffix == ".npz":
         console.say(
             out,
-            "note: the source holds the text positions of transformers; the release's layout stores none, so "
-            "text embeddings from this file follow the release's positions",
+            "note: the source contains the text positions of transformers; the release's format has none, so "
+            "text embeddings from this file use the release's positions",
         )
     return 0

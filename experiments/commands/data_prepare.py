@@ -1,4 +1,4 @@
-"""`prismlab data prepare`: raw files to shards."""
+"""`prismlab data prepare`: convert raw files to shards."""
 
 import argparse
 import signal
@@ -8,33 +8,37 @@ from prismlab.core import errors
 from prismlab.experiments.commands import shared_recipe
 
 NAME = "data prepare"
-HELP = "write the shards of a corpus from videos, captions, transcripts, tars or images; resumable"
+HELP = (
+    "write the shards of a corpus from videos, captions, transcripts, tars or images; resumes if interrupted"
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Name what the command takes."""
+    """Add the arguments of the command."""
     parser.add_argument(
-        "file", metavar="SPEC.gin", help="describes a prepare_corpus.Corpus; see experiments/gin/corpus/"
+        "file", metavar="SPEC.gin", help="gin file with a prepare_corpus.Corpus; see experiments/gin/corpus/"
     )
     parser.add_argument(
-        "bindings", nargs="*", metavar="BINDING", help="such as table.Table.path=\"'clips.csv'\""
+        "bindings", nargs="*", metavar="BINDING", help="gin binding, such as table.Table.path=\"'clips.csv'\""
     )
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder or URL for the shards")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder or URL to write the shards to")
     parser.add_argument(
-        "--shard", default="1/1", metavar="i/n", help="write the i-th of n parts (for n hosts)"
+        "--shard", default="1/1", metavar="i/n", help="write part i of n, for n hosts (default: %(default)s)"
     )
-    parser.add_argument("--workers", type=int, default=2, help="processes; 0 works in this one (default 2)")
+    parser.add_argument(
+        "--workers", type=int, default=2, help="worker processes; 0 uses this process (default: %(default)s)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the shards, or go on where an earlier run stopped."""
+    """Write the shards, resuming an earlier run if there is one."""
     from prismlab.data.corpus import prepare_corpus
     from prismlab.experiments import console
     from prismlab.experiments.gin_strict import strict
 
     part = _part(options.shard)
     if options.workers < 0:
-        raise errors.UserError(f"--workers wants 0 or more, got {options.workers}")
+        raise errors.UserError(f"--workers must be at least 0, got {options.workers}")
     loaded = strict.load(options.file, options.bindings, (prepare_corpus.Corpus,))
     out = console.make_console()
     before = {
@@ -50,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
             signal.signal(number, handler)
     if manifest is None:
         console.say(
-            out, f"part {options.shard} is written; the run that finds all parts finished writes the manifest"
+            out, f"part {options.shard} is written; the run that finishes the last part writes the manifest"
         )
         return 0
     tally = manifest["statistics"]
@@ -66,11 +70,11 @@ def _part(text: str) -> tuple[int, int]:
     first, slash, last = text.partition("/")
     if slash and first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last):
         return int(first), int(last)
-    raise errors.UserError(f"--shard wants i/n with i from 1 to n, such as 1/4, got {text}")
+    raise errors.UserError(f"--shard must be i/n with i from 1 to n, such as 1/4, got {text}")
 
 
 class _Bar:
-    """A progress bar that learns its length when the input is counted."""
+    """Progress bar whose length is set once the input was counted."""
 
     def __init__(self, out) -> None:
         self._out = out

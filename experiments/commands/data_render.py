@@ -1,4 +1,4 @@
-"""`prismlab data render`: raw files of three kinds, to try `prismlab data prepare` with."""
+"""`prismlab data render`: render raw files of three kinds, as input for `prismlab data prepare`."""
 
 import argparse
 
@@ -6,17 +6,19 @@ from prismlab.core import errors
 from prismlab.experiments.commands import path_arguments
 
 NAME = "data render"
-HELP = "render raw files of three kinds (clips, talks with subtitles, images) to try data prepare with"
+HELP = "render raw files of three kinds (clips, talks with subtitles, images) as input for data prepare"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Name what the command takes."""
-    parser.add_argument("directory", type=path_arguments.local, metavar="DIR")
-    parser.add_argument("--clips", type=int, default=1000, help="of all kinds together (default 1000)")
+    """Add the arguments of the command."""
+    parser.add_argument("directory", type=path_arguments.local, metavar="DIR", help="folder to write to")
+    parser.add_argument(
+        "--clips", type=int, default=1000, help="total number of clips (default: %(default)s)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Render the files."""
+    """Render the files and print their numbers."""
     from prismlab.data.corpus import demo_corpus
     from prismlab.experiments import console
 

@@ -1,27 +1,27 @@
-"""`prismlab data show`: exactly what a step saw, as one picture and one JSON."""
+"""`prismlab data show`: the exact batch of a training step, as a picture and JSON."""
 
 import argparse
 
 from prismlab.experiments.commands import path_arguments, shared_recipe
 
 NAME = "data show"
-HELP = "draw what a step saw: frames, masks, captions, sources, crops"
+HELP = "draw the batch of a training step: frames, masks, captions, sources, crops"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Name what the command takes."""
+    """Add the arguments of the command."""
     shared_recipe.arguments(parser)
     parser.add_argument("--stage", required=True, help="name of the stage")
-    parser.add_argument("--step", required=True, type=int, help="from 0")
-    parser.add_argument("--row", help="label of an ablation's row; default its base")
-    parser.add_argument("--seed", type=int, help="default the experiment's own")
+    parser.add_argument("--step", required=True, type=int, help="step, from 0")
+    parser.add_argument("--row", help="label of a row (default: the base experiment)")
+    parser.add_argument("--seed", type=int, help="seed (default: the experiment's)")
     parser.add_argument(
-        "--out", required=True, type=path_arguments.local, metavar="DIR", help="where the files go"
+        "--out", required=True, type=path_arguments.local, metavar="DIR", help="output folder"
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Draw the step."""
+    """Draw the batch."""
     from prismlab.core import errors
     from prismlab.experiments.gin_strict import strict
     from prismlab.experiments.recipe import check, recipe
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     if isinstance(root, recipe.Ablation):
         rows = root.experiments()
         if options.row is not None and options.row not in rows:
-            raise errors.UserError(f"--row {options.row!r}: the rows are {list(rows)}")
+            raise errors.UserError(f"--row {options.row!r}: expected one of the rows {list(rows)}")
         experiment = root.base if options.row is None else rows[options.row]
         seed = root.seeds[0]
     else:
@@ -51,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
     bad = sum(bool(each["bad"]) for each in told["examples"])
     print(f"step {told['step']} of {told['stage']}: source {told['source']!r}, checksum {told['checksum']}")
     print(
-        f"{len(told['examples'])} examples, {bad} placeholders: {options.out}/step-{told['step']}.png, .json"
+        f"{len(told['examples'])} examples, {bad} padding examples: "
+        f"{options.out}/step-{told['step']}.png, .json"
     )
     return 0

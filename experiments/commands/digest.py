@@ -1,4 +1,4 @@
-"""`prismlab digest`: one line for each saved stage."""
+"""`prismlab digest`: one line per saved stage."""
 
 import argparse
 
@@ -9,12 +9,17 @@ HELP = "print name, step and sha256 of the parameters of every saved stage"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Name what the command takes."""
-    parser.add_argument("directory", type=path_arguments.place, metavar="DIR")
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "directory",
+        type=path_arguments.place,
+        metavar="DIR",
+        help="work directory: a folder or gs://bucket/folder",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the lines."""
+    """Print one line per stage."""
     from prismlab.experiments.run import work_directory
 
     for name, at, digest in work_directory.digests(options.directory):

@@ -1,4 +1,4 @@
-"""`prismlab embed`: videos to vectors by a released model."""
+"""`prismlab embed`: embed videos with a released model."""
 
 import argparse
 import sys
@@ -7,27 +7,31 @@ from prismlab.core import errors
 from prismlab.experiments.commands import path_arguments, shared_model
 
 NAME = "embed"
-HELP = "embed videos (files, folders, patterns) with a released model into one .npz"
+HELP = "embed videos (files, folders, patterns) with a released model and write one .npz"
 SOME_FAILED = 3
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Name what the command takes."""
+    """Add the arguments of the command."""
     parser.add_argument(
-        "videos", nargs="+", metavar="VIDEO", help="file, folder or pattern such as 'a/**/*.mp4'"
+        "videos", nargs="+", metavar="VIDEO", help="file, folder or glob pattern such as 'a/**/*.mp4'"
     )
     shared_model.arguments(parser)
-    parser.add_argument("--out", required=True, type=path_arguments.local, metavar="EMB.npz")
-    parser.add_argument("--frames", type=int, metavar="T", help="frames of a clip; default the model's own")
-    parser.add_argument("--resolution", type=int, metavar="R", help="side in pixels; default the model's own")
     parser.add_argument(
-        "--stride-seconds", type=float, metavar="S", help="one vector for every S seconds, not one a video"
+        "--out", required=True, type=path_arguments.local, metavar="EMB.npz", help="output file"
     )
-    parser.add_argument("--tokens", action="store_true", help="keep the token features of each window too")
+    parser.add_argument("--frames", type=int, metavar="T", help="frames per clip (default: the model's)")
+    parser.add_argument(
+        "--resolution", type=int, metavar="R", help="frame size in pixels (default: the model's)"
+    )
+    parser.add_argument(
+        "--stride-seconds", type=float, metavar="S", help="one vector per S seconds instead of one per video"
+    )
+    parser.add_argument("--tokens", action="store_true", help="also store the token features of each window")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Embed what can be embedded, list what cannot, write the file whole."""
+    """Embed the videos, list those that failed, write the file atomically."""
     from prismlab.data.video import listing, windows
     from prismlab.experiments import console
     from prismlab.experiments.released import embedding, embedding_archive
@@ -35,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     if options.stride_seconds is not None and not 0 < options.stride_seconds < float("inf"):
         raise errors.UserError(f"--stride-seconds must be above 0, got {options.stride_seconds}")
     if options.out.suffix != ".npz" or options.out.is_dir():
-        raise errors.UserError(f"--out must name a .npz file, got {options.out}")
+        raise errors.UserError(f"--out must be a path ending in .npz, got {options.out}")
     found, nothing = listing.find(options.videos)
     if not found:
         raise errors.UserError("\n".join(f"{word}: {reason}" for word, reason in nothing))
@@ -62,6 +66,6 @@ def run(options: argparse.Namespace) -> int:
                 bar.update(done)
         rows = writer.rows
         writer.finish(model=options.model, weights_sha256=digest, vector=vector)
-    few = f"; {failed} failed, listed there as failed_path" if failed else ""
+    few = f"; {failed} failed, listed in failed_path of the file" if failed else ""
     console.say(out, f"written: {options.out}, {rows} vectors of {len(found)} files{few}")
     return SOME_FAILED if failed else 0

@@ -1,25 +1,27 @@
-"""`prismlab inspect`: what a file of weights or a checkpoint holds."""
+"""`prismlab inspect`: list the arrays of a weight file or checkpoint."""
 
 import argparse
 
 from prismlab.experiments.commands import path_arguments
 
 NAME = "inspect"
-HELP = "show what a weight file or a stage's checkpoint holds: names, shapes, types, norms, fitting preset"
+HELP = (
+    "list the arrays of a weight file or a stage's checkpoint: names, shapes, dtypes, norms, matching preset"
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Name the file."""
+    """Add the file argument."""
     parser.add_argument(
         "file",
         type=path_arguments.place,
         metavar="FILE",
-        help=".npz, .safetensors, .bundle, or a stage's folder",
+        help=".npz, .safetensors, .bundle, or folder of a stage",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print one line an array, then what they are together."""
+    """Print one line per array, then a summary."""
     import numpy as np
     import rich.table
     import rich.text
@@ -37,13 +39,13 @@ def run(options: argparse.Namespace) -> int:
             broken.append(name)
         shape = " x ".join(map(str, contents.shapes[name])) or "scalar"
         norm = f"{np.linalg.norm(value.ravel()):.6g}"
-        # As Text, for square brackets in a stranger's file are no markup.
+        # As Text: square brackets in names must not be read as markup.
         table.add_row(rich.text.Text(console.printable(name, out)), shape, contents.types[name], norm)
     out.width = max(out.width, 160)
     out.print(table)
     total = sum(int(np.prod(shape, dtype=np.int64)) for shape in contents.shapes.values())
     at = "" if contents.step is None else f", step {contents.step}"
-    console.say(out, f"{len(contents.shapes)} arrays, {total:,} numbers, layout {contents.layout}{at}")
+    console.say(out, f"{len(contents.shapes)} arrays, {total:,} numbers, weight format {contents.layout}{at}")
     fit = matching.presets(contents)
     console.say(out, f"fits: {', '.join(fit) if fit else 'no preset'}")
     for name in broken:

@@ -1,4 +1,4 @@
-"""`prismlab models`: the public models by name."""
+"""`prismlab models`: list the public models."""
 
 import argparse
 
@@ -7,7 +7,7 @@ HELP = "list the public models: parameters, frames, resolution, tokens, file, li
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Name what the command takes: nothing."""
+    """Add no arguments."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -37,6 +37,6 @@ def run(options: argparse.Namespace) -> int:
             release_config.LICENCE if file else "-",
         )
     out = console.make_console()
-    out.width = max(out.width, 180)  # a name that is cut off cannot be copied
+    out.width = max(out.width, 180)  # so that no name is truncated
     out.print(table)
     return 0

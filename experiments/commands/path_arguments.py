@@ -1,4 +1,4 @@
-"""Paths as words of the command line: files of this machine, or places that may lie in a bucket."""
+"""Path arguments of the command line: local files, or directories that may be in a bucket."""
 
 import pathlib
 from typing import Any
@@ -7,20 +7,18 @@ from prismlab.core import errors
 
 
 def local(text: str) -> pathlib.Path:
-    """Return a path of this machine.
+    """Return a local path.
 
     Raises:
-        UserError: a URL, which pathlib would take for a folder of that name.
+        UserError: the text is a URL, which pathlib would read as a folder name.
     """
     if "://" in text:
-        raise errors.UserError(
-            f"{text}: wanted a path of this machine, got a URL; give a file or folder here"
-        )
+        raise errors.UserError(f"{text}: expected a local path, got a URL; choose a local file or folder")
     return pathlib.Path(text)
 
 
 def place(text: str) -> Any:
-    """Return the directory, or the folder of a bucket, that a word names; a bucket must be within reach."""
-    from prismlab.core.io import filesystem  # here, because what knows buckets is slow to import
+    """Return the local directory or bucket folder; checks that the bucket is reachable."""
+    from prismlab.core.io import filesystem  # here because it is slow to import
 
     return filesystem.reach(filesystem.place(text))

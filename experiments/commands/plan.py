@@ -1,38 +1,44 @@
-"""`prismlab plan`: what a recipe needs on machines that are not here."""
+"""`prismlab plan`: resources that a recipe needs on other machines."""
 
 import argparse
 
 from prismlab.experiments.commands import path_arguments, shared_recipe
 
 NAME = "plan"
-HELP = "say whether every stage fits a TPU slice, GPU or CPU, how long a step is at least, and what it costs"
+HELP = "estimate whether every stage fits a TPU slice, GPU or CPU, with lower bounds of step time and cost"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Name what the command takes."""
+    """Add the arguments of the command."""
     shared_recipe.arguments(parser)
     parser.add_argument(
-        "--topology", required=True, metavar="T[,T...]", help="such as v5p:4x4x8,v6e:16x16,gpu:h100,cpu"
+        "--topology",
+        required=True,
+        metavar="T[,T...]",
+        help="machines, such as v5p:4x4x8,v6e:16x16,gpu:h100,cpu",
     )
-    parser.add_argument("--chips-sweep", action="store_true", help="every slice of the topologies' chips")
-    parser.add_argument("--stage", action="append", default=[], help="plan this stage only; may be repeated")
-    parser.add_argument("--estimate", action="store_true", help="compile nothing; seconds instead of minutes")
+    parser.add_argument("--chips-sweep", action="store_true", help="plan every slice size of these chips")
+    parser.add_argument("--stage", action="append", default=[], help="plan only this stage; may be repeated")
+    parser.add_argument("--estimate", action="store_true", help="do not compile; seconds instead of minutes")
     parser.add_argument(
-        "--search", action="store_true", help="compile the largest batch too, not only guess it"
+        "--search", action="store_true", help="also compile the largest batch, not only estimate it"
     )
-    parser.add_argument("--limit", type=float, default=1800.0, help="seconds for one compilation")
-    parser.add_argument("--prices", type=path_arguments.local, help="JSON: chip -> dollars an hour")
     parser.add_argument(
-        "--json", type=path_arguments.local, metavar="OUT", help="write everything as plain data"
+        "--limit",
+        type=float,
+        default=1800.0,
+        help="time limit of one compilation in seconds (default: %(default)s)",
     )
-    parser.add_argument("--html", type=path_arguments.local, metavar="PAGE", help="write one page")
+    parser.add_argument("--prices", type=path_arguments.local, help="JSON file: chip -> dollars per hour")
+    parser.add_argument("--json", type=path_arguments.local, metavar="OUT", help="write all results as JSON")
+    parser.add_argument("--html", type=path_arguments.local, metavar="PAGE", help="write an HTML page")
 
 
 def run(options: argparse.Namespace) -> int:
     """Plan every stage of every row on every topology."""
     import jax
 
-    # The machine here only thinks about others: with libtpu installed, jax would look for a TPU.
+    # Plan on the CPU: with libtpu installed, jax would look for a TPU.
     jax.config.update("jax_platforms", "cpu")
 
     from prismlab.core import errors
@@ -51,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     names = [job.stage.name for job in jobs]
     unknown = [name for name in options.stage if name not in names]
     if unknown:
-        raise errors.UserError(f"--stage {unknown[0]!r}: the stages are {sorted(set(names))}")
+        raise errors.UserError(f"--stage {unknown[0]!r}: expected one of the stages {sorted(set(names))}")
     jobs = [job for job in jobs if not options.stage or job.stage.name in options.stage]
     if any(each.compiles for each in machines) and not options.estimate:
         compiled.check_compiler()
@@ -77,5 +83,5 @@ def run(options: argparse.Namespace) -> int:
     if options.html:
         plan_tables.write_html(entries, faults, root.name, options.html)
     if not entries:
-        raise errors.UserError("nothing could be planned:\n" + "\n".join(faults))
+        raise errors.UserError("no stage could be planned:\n" + "\n".join(faults))
     return 0

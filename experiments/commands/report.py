@@ -1,4 +1,4 @@
-"""`prismlab report`: rebuild table and pages of a work directory."""
+"""`prismlab report`: rebuild the table and pages of a work directory."""
 
 import argparse
 
@@ -9,12 +9,17 @@ HELP = "rebuild table.json, report.md and report.html of a work directory"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Name what the command takes."""
-    parser.add_argument("directory", type=path_arguments.place, metavar="DIR")
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "directory",
+        type=path_arguments.place,
+        metavar="DIR",
+        help="work directory: a folder or gs://bucket/folder",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the three files again and print the table."""
+    """Rewrite the three files and print the table."""
     from prismlab.experiments import console
     from prismlab.experiments.report import results_table
     from prismlab.experiments.run import gather

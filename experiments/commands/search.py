@@ -1,4 +1,4 @@
-"""`prismlab search`: rank embedded videos for texts."""
+"""`prismlab search`: rank embedded videos by text queries."""
 
 import argparse
 import pathlib
@@ -7,25 +7,25 @@ from prismlab.core import errors
 from prismlab.experiments.commands import path_arguments, shared_model
 
 NAME = "search"
-HELP = "rank the videos of an .npz made by embed for texts"
+HELP = "rank the videos of an .npz written by `embed` by text queries"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Name what the command takes."""
-    parser.add_argument("embeddings", type=path_arguments.local, metavar="EMB.npz")
-    parser.add_argument("queries", nargs="+", metavar="QUERY", help='such as "a video of a dog"')
+    """Add the arguments of the command."""
+    parser.add_argument("embeddings", type=path_arguments.local, metavar="EMB.npz", help="output of embed")
+    parser.add_argument("queries", nargs="+", metavar="QUERY", help='text, for example "a video of a dog"')
     shared_model.arguments(parser)
     parser.add_argument(
         "--tokenizer", required=True, metavar="FILE", help="SentencePiece model of the text tower"
     )
-    parser.add_argument("--top", type=int, default=10, help="results of each query")
+    parser.add_argument("--top", type=int, default=10, help="results per query (default: %(default)s)")
     parser.add_argument(
-        "--html", type=path_arguments.local, metavar="PAGE", help="write a page with pictures"
+        "--html", type=path_arguments.local, metavar="PAGE", help="write an HTML page with thumbnails"
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the ranking, and write the page."""
+    """Print the ranking and write the page."""
     import numpy as np
 
     from prismlab.core.io import atomic
@@ -41,13 +41,13 @@ def run(options: argparse.Namespace) -> int:
     model, digest = shared_model.load(options)
     if digest != found.weights_sha256:
         raise errors.UserError(
-            f"{options.embeddings} was made with other weights (of {found.model}); search with the same"
+            f"{options.embeddings} was made with other weights (of {found.model}); use the same weights"
         )
     scores = embedding.texts(model, ids, paddings) @ found.vectors.T
     ranked = {}
     out = console.make_console()
     for query, row in zip(options.queries, scores):
-        # A video ranks by its best window; among equals the earlier one comes first.
+        # A video is ranked by its best window; ties keep the input order.
         best: dict[str, int] = {}
         for index in np.argsort(-row, kind="stable"):
             best.setdefault(found.path[index], int(index))
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     if options.html is not None:
         note = (
             f"{len(set(found.path))} videos in {len(found.path)} windows, model {found.model}; "
-            "cosine similarity of a video's best window."
+            "cosine similarity of the best window of each video."
         )
         atomic.write_atomic(options.html, search_html.page(found, ranked, note).encode())
         console.say(out, f"written: {options.html}")

@@ -1,4 +1,4 @@
-"""What `check`, `train` and `ablate` share: a gin file with bindings, and running what it describes."""
+"""Shared by `check`, `train` and `ablate`: gin file, bindings, work directory, and running a recipe."""
 
 import argparse
 import contextlib
@@ -19,18 +19,20 @@ if TYPE_CHECKING:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Name the gin file and its bindings."""
-    parser.add_argument("file", metavar="FILE.gin", help="a gin file, or the name of a shipped one")
-    parser.add_argument("bindings", nargs="*", metavar="BINDING", help="such as recipe.Stage.steps=10")
+    """Add the gin file and its bindings."""
+    parser.add_argument("file", metavar="FILE.gin", help="gin file, or the name of a shipped one")
+    parser.add_argument(
+        "bindings", nargs="*", metavar="BINDING", help="gin binding, such as recipe.Stage.steps=10"
+    )
 
 
 def workdir(parser: argparse.ArgumentParser) -> None:
-    """Name the directory that results go to."""
+    """Add the work directory."""
     parser.add_argument(
         "--workdir",
         required=True,
         type=path_arguments.place,
-        help="where results go: a directory, or gs://bucket/folder",
+        help="work directory for results: a directory or gs://bucket/folder",
     )
 
 
@@ -42,15 +44,15 @@ def execute(
     seeds: tuple[int, ...],
     compare_with: tuple[str, ...],
 ) -> int:
-    """Train and score every row with every seed, then print the table.
+    """Train and evaluate every row with every seed, then print the table.
 
     Args:
-        workdir: where results go, or where an earlier run left off.
+        workdir: work directory; an existing one is resumed.
         root: the Experiment or Ablation.
         text: the configuration as flat gin.
         rows: label -> experiment.
-        seeds: each row is run with each.
-        compare_with: labels of rows that the others are compared with.
+        seeds: every row is run with every seed.
+        compare_with: labels of the reference rows.
 
     Returns:
         The exit code.
@@ -66,7 +68,7 @@ def execute(
         with contextlib.ExitStack() as held:
             distributed.decide(lambda: held.enter_context(work_directory.claimed(workdir, root, text)))
             distributed.decide(lambda: warm_up.everything(rows, cache, out))
-            if not main:  # where the cache is not shared, this host makes its own
+            if not main:  # each host fills its own cache unless it is shared
                 warm_up.everything(rows, cache, out)
             engine.Engine(workdir, cache, out).run(rows, seeds)
             if main:
@@ -79,7 +81,7 @@ def execute(
 
 
 def together(root: Any, work: Callable[[], int]) -> int:
-    """Join the other processes of this run, work, and end in order with them.
+    """Join the other processes of this run, do the work, and exit together with them.
 
     Args:
         root: the Experiment or Ablation, the same in all processes.
@@ -89,7 +91,7 @@ def together(root: Any, work: Callable[[], int]) -> int:
         The exit code, exits.INTERRUPTED or exits.DIVERGED where work was stopped so.
 
     Raises:
-        UserError: the processes were not started alike, or what work raises.
+        UserError: the processes were started with different configurations; errors of `work`.
     """
     from prismlab.core.parallel import distributed, rendezvous
     from prismlab.core.train import loop
@@ -106,7 +108,7 @@ def together(root: Any, work: Callable[[], int]) -> int:
             except loop.Lost as stopped:
                 lost_here(beat.failure() or str(stopped))
             except (loop.Interrupted, loop.Diverged, KeyboardInterrupt):
-                raise  # all processes see these
+                raise  # raised in all processes
             except Exception as error:
                 if not beat.fail(" ".join(str(error).split())[:300]):
                     failed_here(error)
@@ -114,8 +116,8 @@ def together(root: Any, work: Callable[[], int]) -> int:
     except loop.Interrupted as stopped:
         print(f"prismlab: {stopped}", file=sys.stderr)
         return exits.INTERRUPTED
-    except KeyboardInterrupt:  # a second Ctrl-C, which does not wait for the save
-        print("prismlab: stopped without saving; run the same command to go on", file=sys.stderr)
+    except KeyboardInterrupt:  # a second Ctrl-C does not wait for the checkpoint
+        print("prismlab: stopped without saving; run the same command to continue", file=sys.stderr)
         return exits.INTERRUPTED
     except loop.Diverged as stopped:
         print(f"prismlab: {stopped}; the last good checkpoint was kept", file=sys.stderr)
@@ -126,14 +128,14 @@ def together(root: Any, work: Callable[[], int]) -> int:
 
 
 def lost_here(reason: str) -> NoReturn:
-    """End the process because another of this run is gone: an orderly end would wait for that one."""
-    mend = "start all of them again with the same command to go on from the last checkpoint"
-    os.write(2, f"prismlab: {reason}; {mend}\n".encode())
+    """Exit because another process of this run died; a clean shutdown would wait for it."""
+    advice = "start all of them again with the same command to resume from the last checkpoint"
+    os.write(2, f"prismlab: {reason}; {advice}\n".encode())
     _leave(exits.INTERRUPTED)
 
 
 def failed_here(error: Exception) -> NoReturn:
-    """End the process because of a fault that it alone has: an orderly end would wait for the others."""
+    """Exit because of an error in this process only; a clean shutdown would wait for the others."""
     code = 1
     if isinstance(error, errors.UserError):
         errors.tell(error)
@@ -146,10 +148,10 @@ def failed_here(error: Exception) -> NoReturn:
 
 
 def stop_here(number: int, frame: object) -> None:
-    """End the process on a signal, with one line and its exit code."""
-    # Where no loop waits for the signal (rendering, compiling, judging) nothing needs saving, and files are
-    # whole or absent. An exception could come up inside a callback that swallows it, so the process ends.
-    os.write(2, b"prismlab: stopped; what was saved is kept, run the same command to go on\n")
+    """Exit on a signal, with one line and the exit code."""
+    # Outside the training loop (rendering, compiling, evaluating) nothing needs saving, and files are written
+    # atomically. An exception could be swallowed by a callback, so the process exits here.
+    os.write(2, b"prismlab: stopped; saved results are kept, run the same command to continue\n")
     _leave(exits.INTERRUPTED)
 
 

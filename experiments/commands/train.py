@@ -6,17 +6,17 @@ from prismlab.core import errors
 from prismlab.experiments.commands import shared_recipe
 
 NAME = "train"
-HELP = "run the Experiment of a gin file, or go on with it"
+HELP = "run or resume the Experiment of a gin file"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Name what the command takes."""
+    """Add the arguments of the command."""
     shared_recipe.arguments(parser)
     shared_recipe.workdir(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train the stages in order and score the last."""
+    """Train the stages in order and evaluate the last one."""
     from prismlab.experiments.gin_strict import strict
     from prismlab.experiments.recipe import recipe
 
@@ -24,6 +24,6 @@ def run(options: argparse.Namespace) -> int:
     root = loaded.root
     if not isinstance(root, recipe.Experiment):
         raise errors.UserError(
-            f"{options.file} holds an Ablation; use: prismlab ablate {options.file} --workdir DIR"
+            f"{options.file} contains an Ablation; use: prismlab ablate {options.file} --workdir DIR"
         )
     return shared_recipe.execute(options.workdir, root, loaded.text, {root.name: root}, (root.seed,), ())

@@ -1,4 +1,4 @@
-"""`prismlab worker`: work off the rows of an ablation that nobody else works on."""
+"""`prismlab worker`: run pending units of an ablation."""
 
 import argparse
 import sys
@@ -8,18 +8,18 @@ from prismlab.experiments import exits
 from prismlab.experiments.commands import shared_recipe
 
 NAME = "worker"
-HELP = "do what is left of an ablation that `prismlab ablate --launcher` made ready; many may run at once"
+HELP = "run pending units of an ablation prepared with `ablate --launcher`; many workers may run in parallel"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Name what the command takes."""
+    """Add the arguments of the command."""
     shared_recipe.arguments(parser)
     shared_recipe.workdir(parser)
-    parser.add_argument("--stale", type=float, help="seconds without a sign of life that void a claim")
+    parser.add_argument("--stale", type=float, help="lease timeout in seconds (default: 90)")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Claim units, one after the other, until nothing is left."""
+    """Lease and run units, one after the other, until none is pending."""
     from prismlab.core.parallel import distributed
     from prismlab.experiments import console
     from prismlab.experiments.gin_strict import strict
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
 
     root = strict.load(options.file, options.bindings).root
     if not isinstance(root, recipe.Ablation):
-        raise errors.UserError(f"{options.file} holds an Experiment; workers work off an Ablation")
+        raise errors.UserError(f"{options.file} contains an Experiment; workers need an Ablation")
     stale = leases.STALE if options.stale is None else options.stale
     if stale < 1:
         raise errors.UserError(f"--stale must be at least 1 second, got {stale}")

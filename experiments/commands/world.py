@@ -1,4 +1,4 @@
-"""`prismlab world`: clips of the rendered video world as files."""
+"""`prismlab world`: render clips of the video world."""
 
 import argparse
 
@@ -6,14 +6,14 @@ from prismlab.core import errors
 from prismlab.experiments.commands import path_arguments
 
 NAME = "world"
-HELP = "render clips of the video world as MP4 files with captions and truth"
+HELP = "render clips of the video world as MP4 files with captions and ground truth"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Name what the command takes."""
-    parser.add_argument("directory", type=path_arguments.local, metavar="DIR")
-    parser.add_argument("--clips", type=int, required=True, help="how many")
-    parser.add_argument("--seed", type=int, default=0)
+    """Add the arguments of the command."""
+    parser.add_argument("directory", type=path_arguments.local, metavar="DIR", help="folder to write to")
+    parser.add_argument("--clips", type=int, required=True, help="number of clips")
+    parser.add_argument("--seed", type=int, default=0, help="seed (default: %(default)s)")
 
 
 def run(options: argparse.Namespace) -> int:

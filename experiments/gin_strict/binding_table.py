@@ -1,7 +1,7 @@
 """Parsed gin files: references, macros and bindings, each with its file and line.
 
 Nothing is built here. `parse` fills a `Sheet`, `unused` finds the bindings without effect, `resolve` builds
-the Python objects. A binding keeps its whole history, since a later file may override an earlier one.
+the Python objects. All bindings of an argument are kept, since a later file may override an earlier one.
 """
 
 import dataclasses

@@ -40,7 +40,7 @@ class Reached:
 
     def _use(self, entry: binding_table.Entry, scope: tuple[str, ...]) -> Iterable[Node]:
         if entry in self.entries and entry.target is None:
-            return  # a macro has one scope, its own name: visit it once, which also ends cycles
+            return  # a macro has one scope, its own name: visit it once, which also breaks cycles
         self.entries.add(entry)
         for part in binding_table.parts(entry.value):
             if isinstance(part, binding_table.Macro):

@@ -1,5 +1,5 @@
-"""Running the rows of an ablation as independent jobs: here, under SLURM, on GKE, on TPU VMs.
+"""Run the rows of an ablation as independent jobs: locally, under SLURM, on GKE or on TPU VMs.
 
-`units` says what there is to do and in which order, `claims` who does it, `worker` does it; `local`, `slurm`
-and `gke` start workers. The pages beside the code (local.md, slurm.md, gke.md, tpu_vm.md) show how.
+`units` lists the units of work in order, `worker` leases and runs them; `local`, `slurm` and `gke` start
+workers. Guides: local.md, slurm.md, gke.md, tpu_vm.md in this folder.
 """

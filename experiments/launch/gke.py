@@ -1,9 +1,9 @@
-"""Workers as JobSets on GKE, a TPU slice each: a manifest is written, `kubectl apply -f` starts it.
+"""Launch workers as JobSets on GKE, each on its own TPU slice; writes a manifest for `kubectl apply -f`.
 
-Every worker is a JobSet of its own. Slices of one JobSet would be joined to one run by GKE (multislice), and
-the loss of one would restart them all.
+Every worker is a separate JobSet: GKE would join the slices of one JobSet into one multislice run, and the
+loss of one slice would restart all.
 
-Source of labels, resources and hosts a slice: cloud.google.com/kubernetes-engine/docs, TPU pages.
+Source of labels, resources and hosts per slice: cloud.google.com/kubernetes-engine/docs, TPU pages.
 """
 
 import json
@@ -17,9 +17,9 @@ from prismlab.experiments.launch import worker_command
 from prismlab.experiments.plan import topology
 
 ACCELERATOR = {"v5e": "tpu-v5-lite-podslice", "v5p": "tpu-v5p-slice", "v6e": "tpu-v6e-slice"}
-CHIPS_PER_HOST = 4  # of slices with several hosts; up to 8 chips of v5e and v6e share one
+CHIPS_PER_HOST = 4  # in multi-host slices; up to 8 chips of v5e or v6e share one host
 NEEDED, OPTIONAL = ("image", "topology"), ("name", "namespace", "restarts", "service_account")
-DISK = ("claim", "mount")  # of a shared work directory; none where it lies in a bucket
+DISK = ("claim", "mount")  # settings of a shared disk; unused with a bucket
 
 
 _DISK = """\
@@ -34,7 +34,7 @@ _DISK = """\
 
 
 def run(order: worker_command.Order) -> int:
-    """Write the manifest beside the results and say how to start it."""
+    """Write the manifest to the work directory and print how to start the workers."""
     path = order.workdir / "jobset.yaml"
     atomic.write_atomic(path, preview(order).encode())
     name = shlex.quote(str(path))
@@ -46,29 +46,29 @@ def run(order: worker_command.Order) -> int:
 
 
 def preview(order: worker_command.Order) -> str:
-    """Return a JobSet for each worker; the hosts of its slice are the processes of the worker.
+    """Return the manifest: one JobSet per worker, with one process per host of its slice.
 
     Raises:
-        UserError: a setting is missing, unknown or without use, or the topology is no TPU slice.
+        UserError: a setting is missing, unknown or unused, or the topology is not a TPU slice.
     """
     in_bucket = filesystem.is_remote(order.workdir)
     known = (*NEEDED, *OPTIONAL, *(() if in_bucket else DISK))
     needed = NEEDED if in_bucket else (*NEEDED, "claim")
     faults = [f"--setting {name}=... is needed" for name in needed if name not in order.settings]
     faults += [
-        f"--setting {name} is of no use with a work directory in a bucket"
+        f"--setting {name} is not allowed with a work directory in a bucket"
         if name in DISK
-        else f"--setting {name!r} is unknown to gke; known are {', '.join(known)}"
+        else f"--setting {name!r} is unknown; known settings: {', '.join(known)}"
         for name in order.settings
         if name not in known
     ]
     faults += [
-        f"--setting {name}={order.settings[name]!r} must be made of a-z, 0-9 and -, beginning with a letter"
+        f"--setting {name}={order.settings[name]!r} must consist of a-z, 0-9 and -, starting with a letter"
         for name in ("name", "namespace", "claim", "service_account")
         if name in order.settings and not re.fullmatch(r"[a-z][a-z0-9-]{0,52}", order.settings[name])
     ]
     if not str(order.settings.get("restarts", "1")).isdigit():
-        faults.append(f"--setting restarts={order.settings['restarts']!r} must be a whole number")
+        faults.append(f"--setting restarts={order.settings['restarts']!r} must be an integer")
     if faults:
         raise errors.UserError("\n".join(faults))
     return "---\n".join(_worker(order, number) for number in range(order.jobs))
@@ -76,7 +76,7 @@ def preview(order: worker_command.Order) -> str:
 
 def _worker(order: worker_command.Order, number: int) -> str:
     where, hosts = slice_of(order)
-    # JSON is YAML: every value is quoted so, and none can break out of its place.
+    # JSON is valid YAML: quoting every value as JSON prevents injection into the manifest.
     text = {name: json.dumps(value) for name, value in order.settings.items()}
     disk = account = ""
     if not filesystem.is_remote(order.workdir):
@@ -108,7 +108,7 @@ spec:
         completionMode: Indexed
         podFailurePolicy:
           rules:
-          # All is done that can be done: starting again would change nothing.
+          # Only failed units are left; a restart would not help.
           - action: FailJob
             onExitCodes:
               containerName: prismlab
@@ -135,10 +135,10 @@ spec:
 
 
 def slice_of(order: worker_command.Order) -> tuple[topology.Topology, int]:
-    """Return the TPU slice of each worker and its hosts.
+    """Return the TPU slice of each worker and its number of hosts.
 
     Raises:
-        UserError: the topology is unknown or no TPU slice.
+        UserError: the topology is unknown or not a TPU slice.
     """
     where = topology.parse(order.settings["topology"])
     if where.chip.name not in ACCELERATOR:

@@ -1,4 +1,4 @@
-"""From `prismlab ablate --launcher` to workers: make the directory ready, then hand over to the platform."""
+"""Launch an ablation (`prismlab ablate --launcher`): prepare the work directory and start the workers."""
 
 import argparse
 import importlib
@@ -15,16 +15,16 @@ from prismlab.experiments.run import leases, warm_up, work_directory
 
 
 def settings(pairs: list[str]) -> dict[str, str]:
-    """Read KEY=VALUE settings.
+    """Parse KEY=VALUE settings.
 
     Raises:
-        UserError: one has another form or comes twice.
+        UserError: a setting is malformed or given twice.
     """
     found: dict[str, str] = {}
     for pair in pairs:
         name, sign, value = pair.partition("=")
         if not sign or not name or not value:
-            raise errors.UserError(f"--setting {pair!r} must read KEY=VALUE")
+            raise errors.UserError(f"--setting {pair!r} must have the form KEY=VALUE")
         if name in found:
             raise errors.UserError(f"--setting {name} is given twice")
         found[name] = value
@@ -32,10 +32,10 @@ def settings(pairs: list[str]) -> dict[str, str]:
 
 
 def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
-    """Print what would run, or make the directory ready and start workers.
+    """Prepare the work directory and start the workers, or print what would run.
 
     Args:
-        options: of the command line: file, bindings, workdir, launcher, jobs, setting, dry_run.
+        options: command line options: file, bindings, workdir, launcher, jobs, setting, dry_run.
         root: the ablation.
         text: the configuration as flat gin.
 
@@ -43,15 +43,15 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
         The exit code.
 
     Raises:
-        UserError: an option does not fit, or the directory holds another configuration.
+        UserError: an option is invalid, or the directory contains another configuration.
     """
     if options.jobs < 1:
         raise errors.UserError(f"--jobs must be at least 1, got {options.jobs}")
     if options.launcher == "local" and rendezvous.wanted(os.environ) is not None:
         raise errors.UserError(
-            "--launcher local starts workers of one process, but this environment joins several (by "
-            f"{', '.join(rendezvous.VARIABLES)}, SLURM, or a TPU slice of several hosts); leave the launcher "
-            "out, or start `prismlab worker` in every process"
+            "--launcher local starts single-process workers, but this environment defines several processes "
+            f"(by {', '.join(rendezvous.VARIABLES)}, SLURM, or a multi-host TPU slice); remove --launcher, or "
+            "start `prismlab worker` in every process"
         )
     order = worker_command.Order(
         options.file,
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
         settings(options.setting),
     )
     platform: Any = importlib.import_module(f"prismlab.experiments.launch.{options.launcher or 'local'}")
-    preview = platform.preview(order)  # faults of the settings come up before anything is written
+    preview = platform.preview(order)  # raises errors in the settings before anything is written
     todo = units.units(root)
     if options.dry_run:
         work_directory.check_continues(options.workdir, root)  # as `claimed` does below
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
 
 
 def described(todo: list[units.Unit], root: recipe.Ablation, workdir: filesystem.Place) -> list[str]:
-    """Return one line for each unit: done, claimed by somebody alive, failed, or to do."""
+    """Return one line for each unit: done, leased by a running worker, failed, or pending."""
     tasks = {label: dict(each.tasks) for label, each in root.experiments().items()}
     busy, failed = leases.living(workdir), leases.failures(workdir)
     lines = []

@@ -1,4 +1,4 @@
-"""Workers as processes of this machine."""
+"""Launch workers as local processes."""
 
 import os
 import signal
@@ -11,13 +11,13 @@ from prismlab.experiments.launch import worker_command
 
 
 def environments(order: worker_command.Order) -> list[dict[str, str]]:
-    """Return what each worker's environment adds: GPUs are dealt out where CUDA_VISIBLE_DEVICES lists them.
+    """Return the extra environment variables of each worker; GPUs in CUDA_VISIBLE_DEVICES are distributed.
 
     Raises:
-        UserError: more workers than listed GPUs, or a setting that is unknown.
+        UserError: there are more workers than listed GPUs, or a setting is given.
     """
     if order.settings:
-        raise errors.UserError(f"--launcher local takes no setting, got {sorted(order.settings)}")
+        raise errors.UserError(f"--launcher local accepts no --setting, got {sorted(order.settings)}")
     listed = [each for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]
     if not listed:
         return [{} for _ in range(order.jobs)]
@@ -29,7 +29,7 @@ def environments(order: worker_command.Order) -> list[dict[str, str]]:
 
 
 def preview(order: worker_command.Order) -> str:
-    """Return what `run` would start."""
+    """Return the commands that `run` would start."""
     lines = []
     for added in environments(order):
         lines.append(" ".join([*(f"{name}={value}" for name, value in added.items()), order.line()]))
@@ -37,10 +37,10 @@ def preview(order: worker_command.Order) -> str:
 
 
 def run(order: worker_command.Order) -> int:
-    """Start the workers and wait for them; a signal is passed on to all.
+    """Start the workers and wait for them; SIGTERM and SIGINT are forwarded to all.
 
     Returns:
-        0, or the exit code of the first worker that did not end well.
+        75 if a worker was interrupted, the largest exit code if all workers failed, otherwise 0.
     """
     started = [subprocess.Popen(order.words(), env={**os.environ, **added}) for added in environments(order)]
 
@@ -60,7 +60,7 @@ def run(order: worker_command.Order) -> int:
             if each.poll() is None:
                 each.terminate()
                 each.wait()
-    # A worker that was killed is no failure if the others finished its work: the table tells.
+    # A killed worker is not an error if the others finished its work; the table shows what is missing.
     codes = [each.returncode for each in started if each.returncode]
     return (
         exits.INTERRUPTED if exits.INTERRUPTED in codes else (0 if len(codes) < len(started) else max(codes))

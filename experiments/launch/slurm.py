@@ -1,4 +1,4 @@
-"""Workers as SLURM jobs, submitted with submitit (optional extra `slurm`)."""
+"""Launch workers as SLURM jobs, submitted with submitit (optional extra `slurm`)."""
 
 import pathlib
 from typing import Any
@@ -7,7 +7,7 @@ from prismlab.core import errors
 from prismlab.core.io import filesystem
 from prismlab.experiments.launch import worker_command
 
-# What may be set on the command line as KEY=VALUE, by submitit's names for sbatch.
+# Accepted names in --setting KEY=VALUE: parameters of sbatch as named by submitit.
 SETTINGS = (
     "partition", "account", "qos", "time", "gpus_per_node", "cpus_per_task", "mem", "constraint", "nodes",
     "ntasks_per_node", "gres", "exclude", "nodelist", "comment",
@@ -18,11 +18,11 @@ def parameters(order: worker_command.Order) -> dict[str, Any]:
     """Return the parameters of sbatch.
 
     Raises:
-        UserError: a setting is unknown; the message lists those that are known.
+        UserError: a setting is unknown; the message lists the known settings.
     """
     unknown = [name for name in order.settings if name not in SETTINGS]
     if unknown:
-        raise errors.UserError(f"--setting {unknown[0]!r} is unknown; slurm knows {', '.join(SETTINGS)}")
+        raise errors.UserError(f"--setting {unknown[0]!r} is unknown; known settings: {', '.join(SETTINGS)}")
     found: dict[str, Any] = {"job_name": "prismlab", "time": 1440}
     for name, value in order.settings.items():
         found[name] = int(value) if value.isdigit() else value
@@ -30,24 +30,24 @@ def parameters(order: worker_command.Order) -> dict[str, Any]:
 
 
 def preview(order: worker_command.Order) -> str:
-    """Return the batch script as submitit writes it, and how often it is submitted."""
+    """Return the batch script that submitit writes, and how often it is submitted."""
     slurm = _submitit().slurm.slurm
     script = slurm._make_sbatch_string(command=order.line(), folder=str(_folder(order)), **parameters(order))
     return f"sbatch, {order.jobs} times:\n{script}"
 
 
 def run(order: worker_command.Order) -> int:
-    """Submit the workers; they go on when this command has ended.
+    """Submit the workers, which keep running after this command exits.
 
     Raises:
-        UserError: this machine cannot submit.
+        UserError: SLURM or submitit is not available.
     """
     submitit = _submitit()
     try:
         executor = submitit.SlurmExecutor(folder=_folder(order))
     except RuntimeError as error:
         raise errors.UserError(
-            f"no SLURM here ({error}); run this on a login node, or see the script with --dry-run"
+            f"SLURM is not available ({error}); run this on a login node, or print the script with --dry-run"
         ) from error
     executor.update_parameters(**parameters(order))
     task = submitit.helpers.CommandFunction(order.words())
@@ -57,7 +57,7 @@ def run(order: worker_command.Order) -> int:
 
 
 def _folder(order: worker_command.Order) -> pathlib.Path:
-    """Return where submitit keeps scripts and logs: on a disk, even where the results are in a bucket."""
+    """Return the folder for scripts and logs of submitit: on disk even if the work directory is a bucket."""
     here = pathlib.Path.cwd() if filesystem.is_remote(order.workdir) else order.workdir
     return pathlib.Path(here) / "slurm"
 

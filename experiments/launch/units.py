@@ -1,6 +1,7 @@
-"""What there is to do in an ablation: every different stage once, then every row's evaluation.
+"""List the units of work of an ablation: each distinct stage once, then the evaluation of each row.
 
-Stages that others start from or learn from come first, those that most rows wait for before the others.
+Stages are sorted by depth of their dependencies (init_from, teacher), then by the number of rows that need
+them.
 """
 
 import dataclasses
@@ -11,14 +12,14 @@ from prismlab.experiments.recipe import describe, recipe, stages
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-    """One piece of work that one worker does.
+    """Unit of work: one stage to train, or one row to evaluate with one seed.
 
     Args:
-        name: unique, fit for a file name.
+        name: unique, valid as a file name.
         planned: the stage to train, or the last stage of the row to evaluate.
         row: label of the row to evaluate; "" for training.
-        rows: labels of rows that wait for it.
-        needs: names of units that must be done before.
+        rows: labels of the rows that need it.
+        needs: names of the units that must be done first.
     """
 
     name: str
@@ -29,20 +30,20 @@ class Unit:
 
     @property
     def told(self) -> str:
-        """The unit in words."""
+        """Description of the unit for messages."""
         if self.row:
             return f"evaluate {self.row!r}, seed {self.planned.seed}"
         return f"train {self.planned.stage.name}, seed {self.planned.seed}, for {len(self.rows)} rows"
 
 
 def units(root: recipe.Ablation) -> list[Unit]:
-    """Return all units in the order in which they are best done.
+    """Return all units in the order in which workers should run them.
 
     Args:
         root: the ablation.
 
     Raises:
-        UserError: a stage starts from something that is not there.
+        UserError: a stage refers to a stage that does not exist.
     """
     training: dict[str, Unit] = {}
     scores: list[Unit] = []
@@ -73,12 +74,12 @@ def _parents(planned: stages.Planned) -> tuple[str, ...]:
 
 
 def is_done(unit: Unit, workdir: filesystem.Place, tasks: dict) -> bool:
-    """Return whether a unit's result lies in the work directory.
+    """Return whether the work directory contains a unit's result.
 
     Args:
         unit: the unit.
         workdir: the shared work directory.
-        tasks: evaluations of the unit's row, for an evaluation.
+        tasks: evaluation tasks of the row; unused for training.
     """
     if not unit.row:
         return (workdir / "stages" / unit.name / "done.json").exists()

@@ -1,6 +1,6 @@
-"""A worker: claims a unit that is ready, does it, and goes on until nothing is left to do.
+"""Worker: leases and runs units until none is pending.
 
-A worker may be several processes (the hosts of a slice): process 0 claims, and all train.
+A worker may have several processes (the hosts of a slice): process 0 holds the lease, and all train.
 """
 
 import functools
@@ -20,26 +20,26 @@ from prismlab.experiments.launch import units
 from prismlab.experiments.recipe import describe, recipe
 from prismlab.experiments.run import engine, leases, work_directory
 
-POLL = 5.0  # seconds between two looks at what others have finished
+POLL = 5.0  # seconds between two polls of the work directory
 
 
 def check_directory(workdir: filesystem.Place, root: recipe.Ablation) -> None:
-    """Refuse a work directory that was not made ready for this ablation.
+    """Check that a work directory was prepared for this ablation.
 
     Raises:
-        UserError: it holds no configuration, or another one.
+        UserError: it contains no configuration, or another one.
     """
     if not (workdir / "config.json").is_file():
         raise errors.UserError(
-            f"{workdir} is not ready; first: prismlab ablate FILE.gin --workdir {workdir} --launcher ..."
+            f"{workdir} is not prepared; first: prismlab ablate FILE.gin --workdir {workdir} --launcher ..."
         )
     lines = describe.difference(work_directory.read_json(workdir / "config.json"), describe.describe(root))
     if lines:
-        raise errors.UserError(f"{workdir} holds another configuration: " + "; ".join(lines[:5]))
+        raise errors.UserError(f"{workdir} contains another configuration: " + "; ".join(lines[:5]))
 
 
 class Desk:
-    """What process 0 of a worker does for all its processes: it finds a unit, claims it and gives it back.
+    """Leases units for a worker; used by process 0 on behalf of all processes of the worker.
 
     Args:
         workdir: the shared work directory.
@@ -57,10 +57,10 @@ class Desk:
         return units.is_done(unit, self.workdir, self.tasks.get(unit.row, {}))
 
     def take(self) -> dict[str, Any]:
-        """Claim a unit that is ready.
+        """Acquire the lease on a unit whose dependencies are done.
 
         Returns:
-            {"unit": name}; {} if all that is ready is in others' hands; {"failed": {unit: why}} at the end.
+            {"unit": name}; {} if other workers hold all ready units; {"failed": {unit: why}} if none is left.
         """
         failed = leases.failures(self.workdir)
         left = [unit for unit in self.units.values() if not self._is_done(unit)]
@@ -73,14 +73,14 @@ class Desk:
             if undone & set(unit.needs):
                 continue
             self._held = leases.claim(self.workdir, unit.name, beat=self.beat, stale=self.stale)
-            if self._held is not None and self._is_done(unit):  # finished between our look and our claim
+            if self._held is not None and self._is_done(unit):  # another worker finished it in the meantime
                 self.give_back()
             elif self._held is not None:
                 return {"unit": unit.name}
         return {}
 
     def give_back(self, why: str = "") -> None:
-        """Release the unit, and note why it cannot be done if it cannot."""
+        """Release the lease; if the unit failed, record why."""
         if self._held is not None:
             if why:
                 leases.fail(self.workdir, self._held.unit, why)
@@ -98,7 +98,7 @@ def work(
     stale: float = leases.STALE,
     poll: float = POLL,
 ) -> dict[str, str]:
-    """Do units until all are done, failed, or wait for failed ones; every process of the worker comes here.
+    """Run units until all are done, failed or blocked by failed ones; called in every process of the worker.
 
     Args:
         workdir: the shared work directory.
@@ -106,17 +106,17 @@ def work(
         root: the ablation.
         out: where progress is shown.
         beat, stale: see `leases.claim`.
-        poll: seconds between two looks at what others have finished.
+        poll: seconds between two polls of the work directory.
 
     Returns:
-        unit -> why it could not be done.
+        unit -> why it failed.
 
     Raises:
-        loop.Interrupted: a signal came; what was trained so far is on disk.
-        filesystem.Unreachable: the bucket is away.
-        loop.Lost: another process of this worker is gone.
-        UserError: in a worker of several processes, why a unit cannot be done: perhaps only this one knows,
-            and the others wait for it in a step. It is noted; started again, the worker leaves that unit out.
+        loop.Interrupted: a signal was received; the training state was saved.
+        filesystem.Unreachable: the bucket is unavailable.
+        loop.Lost: another process of this worker was lost.
+        UserError: a unit failed in a worker of several processes. The error may exist in this process only,
+            while the others wait for it in a step. It is recorded, and a restarted worker skips the unit.
     """
     check_directory(workdir, root)
     runner = engine.Engine(workdir, cache, out)
@@ -137,7 +137,7 @@ def work(
             else:
                 runner.train(unit.planned)
         except filesystem.Unreachable:
-            raise  # no fault of the unit: this worker, started again, or another may do it
+            raise  # not an error of the unit: this worker, restarted, or another can run it
         except (errors.UserError, loop.Diverged) as error:
             why = str(error)
             if jax.process_count() > 1 and isinstance(error, errors.UserError):
@@ -149,7 +149,7 @@ def work(
 
 
 def _blocked(left: list[units.Unit], failed: dict[str, str]) -> set[str]:
-    """Return failed units and all that wait for them."""
+    """Return the failed units and all units that depend on them."""
     found = set(failed)
     while True:
         more = {unit.name for unit in left if unit.name not in found and found & set(unit.needs)}

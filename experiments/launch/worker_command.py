@@ -1,4 +1,4 @@
-"""The command that every launcher starts: `prismlab worker` with the same file, bindings and directory."""
+"""Build the `prismlab worker` command that every launcher starts."""
 
 import dataclasses
 import shlex
@@ -9,13 +9,13 @@ from prismlab.core.io import filesystem
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """What a launcher is asked to run.
+    """Workers that a launcher should start.
 
     Args:
         file: the gin file.
-        bindings: bindings of the command line.
+        bindings: gin bindings of the command line.
         workdir: the shared work directory.
-        jobs: how many workers.
+        jobs: number of workers.
         settings: KEY=VALUE settings of the platform.
     """
 
@@ -28,13 +28,13 @@ class Order:
     def words(
         self, program: tuple[str, ...] = (sys.executable, "-m", "prismlab.experiments.main")
     ) -> list[str]:
-        """Return the worker's command.
+        """Return the worker's command as a list of arguments.
 
         Args:
-            program: how prismlab is called on the machine that works.
+            program: how to call prismlab on the machine of the worker.
         """
         return [*program, "worker", self.file, *self.bindings, "--workdir", str(self.workdir)]
 
     def line(self, program: tuple[str, ...] = ("prismlab",)) -> str:
-        """Return the worker's command as one line for a shell."""
+        """Return the worker's command as one shell-quoted line."""
         return shlex.join(self.words(program))

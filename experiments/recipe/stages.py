@@ -12,7 +12,7 @@ from prismlab.experiments.released import released_weights
 
 # Initial weights or teacher of a stage: a stage planned here, a stage's folder, or released weights.
 Parent: TypeAlias = "Planned | filesystem.Place | released_weights.Released | None"
-# The field of a stage that says how it is run and watched (`loop.Settings`), which changes no result.
+# The field of a stage with runtime settings (`loop.Settings`); excluded from the address.
 RUN = "run"
 
 

@@ -1,4 +1,4 @@
-"""JAX's persistent compilation cache in `$PRISMLAB_CACHE`: a second run of a recipe compiles nothing."""
+"""JAX's persistent compilation cache in `$PRISMLAB_CACHE`: later runs of a recipe load compiled programs."""
 
 import contextlib
 import hashlib
@@ -9,20 +9,20 @@ import platform
 
 import jax
 
-MAX_BYTES = 2 << 30  # of all machines and versions that share the cache directory
+MAX_BYTES = 2 << 30  # in total, for all machines and versions that share the cache directory
 MIN_SECONDS = 0.5  # programs that compile faster are not stored
 
 
 def enable(cache: pathlib.Path) -> pathlib.Path | None:
-    """Use a directory below the cache for compiled programs; call before the first compilation.
+    """Enable the compilation cache in a subdirectory of `cache`; call before the first compilation.
 
-    Nothing changes where the user set JAX_COMPILATION_CACHE_DIR or JAX_ENABLE_COMPILATION_CACHE=false.
+    Does nothing if the user set JAX_COMPILATION_CACHE_DIR or JAX_ENABLE_COMPILATION_CACHE=false.
 
     Args:
         cache: `work_directory.default_cache()`.
 
     Returns:
-        The directory, or None if the environment decides.
+        The directory, or None if one of these environment variables is set.
     """
     off = os.environ.get("JAX_ENABLE_COMPILATION_CACHE", "true").lower() in ("0", "false", "no", "off")
     if off or "JAX_COMPILATION_CACHE_DIR" in os.environ:
@@ -37,8 +37,8 @@ def enable(cache: pathlib.Path) -> pathlib.Path | None:
 def machine() -> str:
     """Return 16 hex digits for the processor, the versions of JAX and the XLA flags of this process.
 
-    CPU programs use the instructions of the processor that compiled them, and JAX's own key does not hold
-    every one of these, so other values use another directory.
+    Compiled CPU programs depend on the processor's instruction set, and JAX's own cache key does not include
+    all of these values, so each combination has its own directory.
     """
     processor = platform.processor() + platform.machine()
     with contextlib.suppress(OSError):
@@ -51,11 +51,11 @@ def machine() -> str:
 
 
 def prune(folder: pathlib.Path, max_bytes: int) -> None:
-    """Delete the oldest files of a folder until the rest fits.
+    """Delete the oldest files of a folder until its total size is within a limit.
 
     Args:
-        folder: may be absent; other processes may delete the same files.
-        max_bytes: size that may stay.
+        folder: may be missing; other processes may delete the same files.
+        max_bytes: maximum total size of the remaining files.
     """
     found = []
     for path in folder.rglob("*"):

@@ -25,7 +25,7 @@ def batches(
     Args:
         opened: the loader.
         start: first step.
-        folder: of the stage; bad clips are listed in its `bad_clips.jsonl` (`bad_clips-1.jsonl` for host 1).
+        folder: directory of the stage; lists bad clips in `bad_clips.jsonl` (`bad_clips-1.jsonl` for host 1).
         log: receives an event of kind "mixture" every `every` steps and at the last step, with the result of
             `stream.Stream.mixture` and "bad/<source>", the number of clips in the ledger.
         max_bad_share: largest fraction of a source's clips that may be bad.

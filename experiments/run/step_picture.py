@@ -68,7 +68,7 @@ def show(
         example its clip index, key, caption, frames, crop, token ids, weight and visible tokens.
 
     Raises:
-        UserError: the stage has no such step, or a clip is bad and none may be.
+        UserError: the stage has no such step, or has a bad clip where none is allowed.
     """
     if not 0 <= step < stage.steps:
         raise errors.UserError(f"--step {step}: stage {stage.name!r} has steps 0 to {stage.steps - 1}")

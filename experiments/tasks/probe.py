@@ -1,7 +1,7 @@
 """Attentive probe: train an attention pooler and a linear classifier on frozen tokens.
 
 Labels of appearance are species, colour and background. Motion is scored over its 8 classes, and within pairs
-of opposite motions (right or left), which cannot be told apart without the order of the frames.
+of opposite motions (right or left), which cannot be distinguished without the order of the frames.
 
 Source: VideoPrism 3.1, appendix E.1 (attention pooler with one query, linear classifier, AdamW, cosine).
 """

@@ -54,7 +54,7 @@ def test_three_kinds_of_files_become_shards(tmp_path, monkeypatch, capsys) -> No
     assert command("data", "doctor", "runs/shards/talks", "--need", 1000, "--resolution", 32,
                    "--html", "page.html", "--json", "found.json") == 0  # fmt: skip
     assert json.loads(pathlib.Path("found.json").read_text())["clips"] == 10
-    assert "10 clips looked at" in pathlib.Path("page.html").read_text()
+    assert "10 clips checked" in pathlib.Path("page.html").read_text()
     # The second part of a finished corpus of one shard has nothing to do, and says that all is there.
     assert command(*prepared("talks", pathlib.Path("runs/shards"), "--shard", "2/2", "--workers", 0)) == 0
 
@@ -69,11 +69,11 @@ def test_three_kinds_of_files_become_shards(tmp_path, monkeypatch, capsys) -> No
             "corpora/photos: expected a folder",
         ),
         (("data", "prepare", "corpus/transcripts.gin", "--out", "out"), "corpora/talks: expected a folder"),
-        (("data", "prepare", "corpus/table.gin", "--out", "out", "--shard", "3/2"), "--shard wants i/n"),
-        (("data", "prepare", "corpus/table.gin", "--out", "out", "--workers", "-1"), "--workers wants 0"),
+        (("data", "prepare", "corpus/table.gin", "--out", "out", "--shard", "3/2"), "--shard must be i/n"),
+        (("data", "prepare", "corpus/table.gin", "--out", "out", "--workers", "-1"), "--workers must be"),
         (("data", "prepare", "smoke.gin", "--out", "out"), "nothing to build: bind the arguments of"),
         (("data", "doctor", "nowhere"), "expected the manifest of finished shards"),
-        (("data", "doctor", "nowhere", "--need", "0"), "--need wants"),
+        (("data", "doctor", "nowhere", "--need", "0"), "--need must be above 0"),
         (("data", "render", "raw", "--clips", "3"), "at least 40"),
     ],
 )

@@ -191,7 +191,7 @@ def test_a_bucket_needs_no_disk_in_the_manifest(bucket):
     assert pod["serviceAccountName"] == "lab"
     assert "volumes" not in pod
     assert pod["containers"][0]["command"][-1] == "gs://bucket/run"
-    with pytest.raises(errors.UserError, match="claim is of no use"):
+    with pytest.raises(errors.UserError, match="claim is not allowed"):
         gke.preview(worker_command.Order("x.gin", (), RUN, 1, {**asked, "claim": "results"}))
 
 
