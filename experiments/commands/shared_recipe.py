@@ -85,10 +85,10 @@ def together(root: Any, work: Callable[[], int]) -> int:
 
     Args:
         root: the Experiment or Ablation, the same in all processes.
-        work: what to do; gives the exit code.
+        work: function to run; returns the exit code.
 
     Returns:
-        The exit code, exits.INTERRUPTED or exits.DIVERGED where work was stopped so.
+        The exit code, exits.INTERRUPTED or exits.DIVERGED if `work` was stopped.
 
     Raises:
         UserError: the processes were started with different configurations; errors of `work`.
@@ -128,8 +128,8 @@ def together(root: Any, work: Callable[[], int]) -> int:
 
 
 def lost_here(reason: str) -> NoReturn:
-    """Exit because another process of this run died; a clean shutdown would wait for it."""
-    advice = "start all of them again with the same command to resume from the last checkpoint"
+    """Exit because another process of this run was lost; a clean shutdown would wait for it."""
+    advice = "restart all processes with the same command to resume from the last checkpoint"
     os.write(2, f"prismlab: {reason}; {advice}\n".encode())
     _leave(exits.INTERRUPTED)
 

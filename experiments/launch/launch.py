@@ -50,7 +50,7 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
     if options.launcher == "local" and rendezvous.wanted(os.environ) is not None:
         raise errors.UserError(
             "--launcher local starts single-process workers, but this environment defines several processes "
-            f"(by {', '.join(rendezvous.VARIABLES)}, SLURM, or a multi-host TPU slice); remove --launcher, or "
+            f"(by {', '.join(rendezvous.VARIABLES)}, SLURM, or a multi-host TPU slice); drop --launcher, or "
             "start `prismlab worker` in every process"
         )
     order = worker_command.Order(
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
 
 
 def described(todo: list[units.Unit], root: recipe.Ablation, workdir: filesystem.Place) -> list[str]:
-    """Return one line for each unit: done, leased by a running worker, failed, or pending."""
+    """Return one line for each unit: done, leased by a running worker, failed, or to do."""
     tasks = {label: dict(each.tasks) for label, each in root.experiments().items()}
     busy, failed = leases.living(workdir), leases.failures(workdir)
     lines = []

@@ -102,9 +102,9 @@ def work(
 
     Args:
         workdir: the shared work directory.
-        cache: directory shared by runs.
+        cache: cache directory shared by runs.
         root: the ablation.
-        out: where progress is shown.
+        out: console for progress messages.
         beat, stale: see `leases.claim`.
         poll: seconds between two polls of the work directory.
 

@@ -124,7 +124,7 @@ def test_a_killed_process_ends_the_run_and_one_process_goes_on(alone, tmp_path):
     second.send_signal(signal.SIGKILL)
     _, err = first.communicate(timeout=600)
     assert first.returncode == 75, err
-    assert "start all of them again" in err
+    assert "restart all processes" in err
     assert "Traceback" not in err
     second.communicate()
     assert work_directory.digests(tmp_path)[0][1] < 8
