@@ -1,6 +1,7 @@
 """Process-wide settings of the command line; nothing in `prismlab` changes them at import."""
 
 import functools
+import importlib
 import logging
 import os
 
@@ -14,6 +15,8 @@ def setup() -> None:
     write that `checkpoint.Checkpoints` already reports.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Imported first: it makes the logger "absl" of a class that knows which file called it.
+    importlib.import_module("absl.logging")
     logging.getLogger("absl").addFilter(_is_useful)
     # Only Orbax uses asyncio here; hide further failed tasks after the one that was reported.
     logging.getLogger("asyncio").addFilter(lambda note: not note.exc_info)
