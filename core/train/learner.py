@@ -109,7 +109,7 @@ def mask_key(view: objective.View, key: PRNGKeyArray) -> PRNGKeyArray:
         view: the view; student and teacher get equal keys.
         key: PRNG key of the step.
     """
-    return keys.fold(key, "mask", repr((view.tower, view.mask)))
+    return keys.fold(key, "mask", view.tower, masking.identity(view.mask))
 
 
 def in_compute_dtype(towers: Towers | None) -> Towers | None:

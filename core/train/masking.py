@@ -35,6 +35,29 @@ class Mask(Protocol):
         ...
 
 
+def identity(mask: Mask | None) -> str:
+    """Return the name that is folded into the keys of a mask: its class and its fields that are not default.
+
+    A new field with a default value therefore leaves the draws of existing masks unchanged.
+
+    Args:
+        mask: a frozen dataclass, or None for the unmasked clip.
+
+    Returns:
+        Text such as "Tube(visible=0.35)"; "None" for None.
+    """
+    if mask is None:
+        return "None"
+    assert dataclasses.is_dataclass(mask)
+    set_fields = {
+        each.name: getattr(mask, each.name)
+        for each in dataclasses.fields(mask)
+        if getattr(mask, each.name) != each.default
+    }
+    listed = ", ".join(f"{name}={set_fields[name]!r}" for name in sorted(set_fields))
+    return f"{type(mask).__name__}({listed})"
+
+
 def _check_share(name: str, visible: float) -> None:
     if not 0.0 < visible <= 1.0:
         raise errors.UserError(
