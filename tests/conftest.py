@@ -5,6 +5,7 @@ Everything here must happen before jax or a room of ours is imported for the fir
 
 import atexit
 import os
+import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ import jax
 import jaxtyping
 import pytest
 
-# Every jaxtyping annotation of these two rooms is checked at each call and each construction.
+# Every jaxtyping annotation of these rooms is checked at each call and each construction.
 jaxtyping.install_import_hook(["prismlab.core", "prismlab.objectives"], "beartype.beartype")
 
 # Not switched on: jax_numpy_dtype_promotion="strict", because optax multiplies its int32 counts with
@@ -68,6 +69,7 @@ def somewhere(request: pytest.FixtureRequest) -> Any:
     return filesystem.place("gs://bucket/run")
 
 
+TESTS = pathlib.Path(__file__).parent
 # The uninterrupted run that these compare broken ones with takes longest of all: one worker runs them all.
 WITH_WHOLE = ("test_bad_input", "test_bucket", "test_engine", "test_kill")
 
@@ -85,7 +87,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first, so that both workers end together."""
     rooms = {room: place for place, room in enumerate(("experiments", "objectives", "core", "data"))}
     items.sort(
-        key=lambda item: (rooms.get(item.path.parent.name, len(rooms)), item.path.stem not in WITH_WHOLE)
+        key=lambda item: (
+            rooms.get(item.path.relative_to(TESTS).parts[0], len(rooms)),
+            item.path.stem not in WITH_WHOLE,
+        )
     )
 
 

@@ -8,7 +8,7 @@ import dataclasses
 import io
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -48,6 +48,7 @@ class Made:
 Outcome = tuple[media.Cut, Made | errors.UserError]
 
 
+@runtime_checkable
 class Encoding(Protocol):
     """Protocol of encodings, which convert media to records."""
 

@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from prismlab.core import errors
 from prismlab.core.io import urls
@@ -21,6 +21,7 @@ from prismlab.data.world import render, world
 FORMAT = 3  # increment when the files that a source writes into the cache change
 
 
+@runtime_checkable
 class Source(Protocol):
     """Protocol of training data sources; opening one may first write shards into the cache."""
 

@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import grain
 import numpy as np
@@ -21,6 +21,7 @@ from prismlab.data.loader import example, mixture
 HostArrays = example.HostArrays
 
 
+@runtime_checkable
 class LoaderSettings(Protocol):
     """Fields of `loader.Line` that a stream uses; documented there."""
 

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from prismlab.core import errors
 
@@ -73,6 +73,7 @@ class Medium:
     fps: float | None = None
 
 
+@runtime_checkable
 class Input(Protocol):
     """Protocol of readers of raw input."""
 

@@ -98,7 +98,7 @@ def test_what_others_wrote_is_seen_at_once(bucket):
     atomic.write_atomic(folder / "one", b"")
     assert len(list(folder.iterdir())) == 1
     told = "from prismlab.core.io import atomic; atomic.write_atomic('gs://bucket/run/two', b'x')"
-    subprocess.run([sys.executable, "-c", told], check=True, cwd=pathlib.Path(__file__).parents[2])
+    subprocess.run([sys.executable, "-c", told], check=True, cwd=pathlib.Path(__file__).parents[3])
     assert sorted(path.name for path in folder.iterdir()) == ["one", "two"]
     assert (folder / "two").read_bytes() == b"x"
 

@@ -13,7 +13,7 @@ HERE = pathlib.Path(__file__).parent
 
 
 def _run(script, *words):
-    paths = os.pathsep.join([str(HERE.parent), str(HERE.parents[1])])
+    paths = os.pathsep.join([str(HERE.parents[1]), str(HERE.parents[2])])
     done = subprocess.run(
         [sys.executable, str(HERE / script), *map(str, words)],
         env={**os.environ, "PYTHONPATH": paths},
