@@ -57,5 +57,5 @@ def test_nothing_moves_where_place_matters():
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(kind, fields):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="|".join(fields)):
         kind(**fields)

@@ -198,7 +198,7 @@ def test_an_empty_source_is_refused(cache):
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(fields):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="|".join(fields)):
         dataclasses.replace(LINE, **fields)
 
 

@@ -268,7 +268,7 @@ def test_memory_is_counted_before_the_start(cache):
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(fields):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="|".join(fields)):
         dataclasses.replace(LINE, **fields)
 
 

@@ -124,7 +124,7 @@ def test_a_vocabulary_smaller_than_the_alphabet_is_refused(cache):
     [{}, {"model": "x", "sources": (HOME,)}, {"model": "x", "length": 0}, {"model": "x", "vocabulary": 7}],
 )
 def test_settings_that_cannot_be_meant_are_refused(fields):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="|".join(fields)):
         tokenizer.Tokenizer(**fields)
 
 

@@ -49,7 +49,7 @@ def test_segments_reach_every_frame():
 def test_a_clip_shorter_than_asked_is_refused(length, more):
     with pytest.raises(errors.UserError, match=f"{length + more} frames or more, got {length};"):
         sampling.uniform(length, length + more)
-    with pytest.raises(errors.UserError):
+    with pytest.raises(errors.UserError, match="frames"):
         sampling.segments(length, length + more, np.random.default_rng(0))
 
 

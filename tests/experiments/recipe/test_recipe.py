@@ -99,27 +99,29 @@ def test_what_the_base_lacks_is_refused(changes, told):
 
 
 @pytest.mark.parametrize(
-    "make",
+    ("make", "reason"),
     [
-        lambda: recipe.Experiment("x", (STAGE1, STAGE1)),
-        lambda: recipe.Experiment("x", ()),
-        lambda: row(stages=()),
-        lambda: row(stages=("stage1", "stage1")),
-        lambda: row(stage1__name="stage2"),
-        lambda: row(stage1__steps=-1),
-        lambda: dataclasses.replace(STAGE1, batch_size=0),
-        lambda: loop.Settings(checkpoint_every=0),
-        lambda: dataclasses.replace(STAGE1, objectives={}),
-        lambda: dataclasses.replace(STAGE1, name="Stage 1"),
-        lambda: dataclasses.replace(STAGE1, name="../up"),
-        lambda: recipe.Ablation("x", BASE, {}),
-        lambda: recipe.Ablation("x", BASE, {"a": {}}, seeds=()),
-        lambda: recipe.Ablation("x", BASE, {"a": {}}, seeds=(1, 1)),
-        lambda: recipe.Ablation("x", BASE, {"a": {}}, compare_with=("b",)),
+        (lambda: recipe.Experiment("x", (STAGE1, STAGE1)), "unique names"),
+        (lambda: recipe.Experiment("x", ()), "at least one stage"),
+        (lambda: row(stages=()), "at least one stage"),
+        (lambda: row(stages=("stage1", "stage1")), "unique names"),
+        (lambda: row(stage1__name="stage2"), "unique names"),
+        (lambda: row(stage1__steps=-1), "steps must be at least 0, got -1"),
+        (lambda: dataclasses.replace(STAGE1, batch_size=0), "batch_size must be at least 1, got 0"),
+        (lambda: loop.Settings(checkpoint_every=0), "checkpoint_every must be at least 1, got 0"),
+        (lambda: loop.Settings(checkpoint_minutes=0.0), "checkpoint_minutes must be positive"),
+        (lambda: loop.Settings(profile=(3, 2)), "profile must be first and last step"),
+        (lambda: dataclasses.replace(STAGE1, objectives={}), "has no objectives"),
+        (lambda: dataclasses.replace(STAGE1, name="Stage 1"), "may only contain"),
+        (lambda: dataclasses.replace(STAGE1, name="../up"), "may only contain"),
+        (lambda: recipe.Ablation("x", BASE, {}), "at least one row and one seed"),
+        (lambda: recipe.Ablation("x", BASE, {"a": {}}, seeds=()), "at least one row and one seed"),
+        (lambda: recipe.Ablation("x", BASE, {"a": {}}, seeds=(1, 1)), "seeds"),
+        (lambda: recipe.Ablation("x", BASE, {"a": {}}, compare_with=("b",)), "compare_with"),
     ],
 )
-def test_settings_that_cannot_be_meant_are_refused(make):
-    with pytest.raises(ValueError):
+def test_settings_that_cannot_be_meant_are_refused(make, reason):
+    with pytest.raises(ValueError, match=reason):
         make()
 
 

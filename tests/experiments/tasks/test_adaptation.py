@@ -153,7 +153,7 @@ def test_mistakes_are_one_line():
             {"video": tiny.Line(key=jax.random.key(0))}, seed=0, cache=cli.CACHE
         )
     for fields in ({"steps": 0}, {"dropout": 1.0}, {"label_smoothing": -0.1}, {"batch_size": 0}):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="|".join(fields)):
             tuning.Setup(optim.AdamW(), **fields)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="bottleneck"):
         adapter.AdapterTuning(HOME, HOME, SETUP, bottleneck=0)

@@ -184,5 +184,5 @@ def test_whitened_scores_have_names_of_their_own():
     "fields", [{"labels": ("colours",)}, {"train_clips": 7}, {"test_clips": 0}, {"steps": 0}]
 )
 def test_settings_that_cannot_be_meant_are_refused(fields):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="|".join(fields)):
         dataclasses.replace(EXAMPLES[probe.AttentiveProbe], **fields)

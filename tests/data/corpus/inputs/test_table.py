@@ -111,7 +111,7 @@ def test_a_wrong_time_is_a_fault_of_its_clip(tmp_path, text, told) -> None:
 )
 def test_clock(value, seconds) -> None:
     assert timestamps.seconds(value) == seconds
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="True"):
         timestamps.seconds(True)
 
 
