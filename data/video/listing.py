@@ -5,8 +5,9 @@ import os
 import pathlib
 from collections.abc import Sequence
 
+# File name extensions of videos, for folders and for corpus preparation.
 SUFFIXES = (
-    *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
+    *(".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
     *(".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv", ".y4m"),
 )
 

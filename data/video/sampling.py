@@ -207,15 +207,28 @@ def cut(video: UInt8[np.ndarray, "t h w 3"], box: Box, resolution: int) -> UInt8
 
 
 def centre(video: UInt8[np.ndarray, "t h w 3"], resolution: int) -> UInt8[np.ndarray, "t r r 3"]:
-    """Centre-crop each frame to a square and resize it (evaluation)."""
-    height, width = video.shape[1:3]
+    """Centre-crop each frame to a square and resize it (evaluation, embeddings, corpus checks)."""
+    return np.stack([centre_frame(frame, resolution) for frame in video])
+
+
+def centre_frame(pixels: UInt8[np.ndarray, "h w 3"], resolution: int) -> UInt8[np.ndarray, "r r 3"]:
+    """Centre-crop a frame to a square and resize it with Pillow's Lanczos filter; no-op for an equal size.
+
+    Source: the demos of the public release resize with mediapy.resize_video, which uses this filter.
+    """
+    height, width = pixels.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    return resize(video[:, top : top + side, left : left + side], resolution)
+    cut = pixels[top : top + side, left : left + side]
+    if side == resolution:
+        return np.ascontiguousarray(cut)
+    from PIL import Image  # imported only if a clip is actually resized
+
+    return np.asarray(Image.fromarray(cut).resize((resolution, resolution), Image.Resampling.LANCZOS))
 
 
 def resize(video: UInt8[np.ndarray, "t h w 3"], resolution: int) -> UInt8[np.ndarray, "t r r 3"]:
-    """Resize frames to a square with Pillow's antialiased bilinear filter; no-op if the size is equal."""
+    """Resize training frames to a square with Pillow's antialiased bilinear filter; no-op for equal sizes."""
     if video.shape[1:3] == (resolution, resolution):
         return video
     from PIL import Image  # imported only if a clip is actually resized

@@ -13,10 +13,9 @@ from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from PIL import Image
 
 from prismlab.core import errors
-from prismlab.data.video import container, decode
+from prismlab.data.video import container, decode, sampling
 
 # Enough for a long film at 60 frames per second; frames are decoded one at a time.
 LIMITS = container.Limits(max_bytes=1 << 36, max_frames=1_000_000, seconds=4 * 3600.0)
@@ -104,19 +103,8 @@ def read(
     window = next(waiting)
     kept: dict[int, np.ndarray] = {}
     for number, pixels in decode.each_frame(video, wanted, limits=limits):
-        kept[number] = square(pixels, resolution)
+        kept[number] = sampling.centre_frame(pixels, resolution)
         if number == window.indices[-1]:
             yield window, np.stack([kept[int(index)] for index in window.indices])
             kept.clear()
             window = next(waiting, window)
-
-
-def square(pixels: UInt8[np.ndarray, "h w 3"], resolution: int) -> UInt8[np.ndarray, "r r 3"]:
-    """Centre-crop a frame to a square and resize it (Lanczos); no resize if the size is equal."""
-    height, width = pixels.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    cut = pixels[top : top + side, left : left + side]
-    if side == resolution:
-        return np.ascontiguousarray(cut)
-    return np.asarray(Image.fromarray(cut).resize((resolution, resolution), Image.Resampling.LANCZOS))

@@ -15,7 +15,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     shared_recipe.arguments(parser)
     shared_recipe.workdir(parser)
     parser.add_argument(
-        "--launcher", choices=LAUNCHERS, help="run stages and evaluations as jobs on this platform"
+        "--launcher",
+        choices=LAUNCHERS,
+        help="run stages and evaluations as jobs on this platform (default: run them in this process)",
     )
     parser.add_argument(
         "--jobs",
@@ -25,7 +27,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="number of workers with --launcher (default: %(default)s)",
     )
     parser.add_argument(
-        "--setting", action="append", default=[], metavar="KEY=VALUE", help="platform setting for --launcher"
+        "--setting",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="platform setting for --launcher; may be repeated",
     )
     parser.add_argument("--dry-run", action="store_true", help="print what would run without running it")
 

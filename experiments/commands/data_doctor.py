@@ -21,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="DIR",
-        help="shards of an evaluation set, to find duplicates",
+        help="shards of an evaluation set, to find duplicates; may be repeated",
     )
     parser.add_argument(
         "--sample", type=int, default=1000, help="clips to check per source; 0 for all (default: %(default)s)"

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         experiment, seed = root, root.seed
     stages = {stage.name: stage for stage in experiment.stages}
     if options.stage not in stages:
-        raise errors.UserError(f"--stage {options.stage!r}: the stages are {list(stages)}")
+        raise errors.UserError(f"--stage {options.stage!r}: expected one of the stages {list(stages)}")
     built = check.abstract_stages(experiment)[options.stage]
     told = step_picture.show(
         stages[options.stage],

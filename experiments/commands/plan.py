@@ -18,7 +18,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="machines, such as v5p:4x4x8,v6e:16x16,gpu:h100,cpu",
     )
     parser.add_argument("--chips-sweep", action="store_true", help="plan every slice size of these chips")
-    parser.add_argument("--stage", action="append", default=[], help="plan only this stage; may be repeated")
+    parser.add_argument(
+        "--stage",
+        action="append",
+        default=[],
+        help="plan only this stage (default: all stages); may be repeated",
+    )
     parser.add_argument("--estimate", action="store_true", help="do not compile; seconds instead of minutes")
     parser.add_argument(
         "--search", action="store_true", help="also compile the largest batch, not only estimate it"

@@ -5,6 +5,7 @@ import json
 import pathlib
 
 from prismlab.core import errors
+from prismlab.core.train import telemetry
 
 GIB = 2**30
 # Upper limit on the size of a price file.
@@ -38,13 +39,63 @@ class Chip:
     source: str
 
 
+# Peaks of bfloat16 come from the table that telemetry uses for the MFU.
+_peak = telemetry.PEAKS.__getitem__
+H100 = "NVIDIA H100 SXM data sheet, dense, TF32"
+
+
+def _tpu(name: str, kind: str, gib: int, rate: float, link: float, dimensions: int, largest: int) -> Chip:
+    source = f"cloud.google.com/tpu/docs/{name}"
+    return Chip(name, _peak(kind), _peak(kind), gib * GIB, rate, link, dimensions, largest, source)
+
+
 CHIPS = {
     chip.name: chip
     for chip in (
-        Chip("v5e", 197e12, 197e12, 16 * GIB, 819e9, 200e9, 2, 256, "cloud.google.com/tpu/docs/v5e"),
-        Chip("v5p", 459e12, 459e12, 95 * GIB, 2765e9, 600e9, 3, 6144, "cloud.google.com/tpu/docs/v5p"),
-        Chip("v6e", 918e12, 918e12, 32 * GIB, 1638e9, 400e9, 2, 256, "cloud.google.com/tpu/docs/v6e"),
-        Chip("h100", 989e12, 495e12, 80e9, 3350e9, 450e9, 0, 8, "NVIDIA H100 SXM data sheet, dense, TF32"),
+        Chip(
+            "v5e",
+            _peak("TPU v5 lite"),
+            _peak("TPU v5 lite"),
+            16 * GIB,
+            819e9,
+            200e9,
+            2,
+            256,
+            "cloud.google.com/tpu/docs/v5e",
+        ),
+        Chip(
+            "v5p",
+            _peak("TPU v5"),
+            _peak("TPU v5"),
+            95 * GIB,
+            2765e9,
+            600e9,
+            3,
+            6144,
+            "cloud.google.com/tpu/docs/v5p",
+        ),
+        Chip(
+            "v6e",
+            _peak("TPU v6 lite"),
+            _peak("TPU v6 lite"),
+            32 * GIB,
+            1638e9,
+            400e9,
+            2,
+            256,
+            "cloud.google.com/tpu/docs/v6e",
+        ),
+        Chip(
+            "h100",
+            _peak("NVIDIA H100"),
+            495e12,
+            80e9,
+            3350e9,
+            450e9,
+            0,
+            8,
+            "NVIDIA H100 SXM data sheet, dense, TF32",
+        ),
         # Not from a data sheet.
         Chip("cpu", 150e9, 150e9, 16 * GIB, 20e9, 20e9, 0, 1, "a rough figure for two cores"),
     )

@@ -6,23 +6,10 @@ import re
 from prismlab.core import errors
 from prismlab.core.io import urls
 from prismlab.data.corpus.inputs import media
+from prismlab.data.video import listing
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
-VIDEOS = (
-    ".mp4",
-    ".m4v",
-    ".mov",
-    ".webm",
-    ".mkv",
-    ".avi",
-    ".mpg",
-    ".mpeg",
-    ".ogv",
-    ".ts",
-    ".flv",
-    ".wmv",
-    ".gif",
-)
+VIDEOS = listing.SUFFIXES
 _MOST_PICTURE_BYTES = 256 << 20
 
 

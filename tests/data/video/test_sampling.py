@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from prismlab.core import errors
 from prismlab.data.video import sampling
@@ -118,3 +119,14 @@ def test_resizing_keeps_a_constant_frame_constant():
     video = np.full((1, 9, 9, 3), 77, np.uint8)
     assert np.array_equal(sampling.resize(video, 5), np.full((1, 5, 5, 3), 77))
     assert np.array_equal(sampling.resize(video, 13), np.full((1, 13, 13, 3), 77))
+
+
+@given(height=st.integers(3, 20), width=st.integers(3, 20), resolution=st.integers(1, 24))
+def test_evaluation_resizes_with_the_filter_of_the_official_demos(height, width, resolution):
+    """mediapy.resize_image, which the demos call, is Pillow's Lanczos filter on a whole square frame."""
+    video, side = clip(2, height, width), min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    for got, frame in zip(sampling.centre(video, resolution), video):
+        cut = Image.fromarray(frame[top : top + side, left : left + side])
+        expected = cut.resize((resolution, resolution), Image.Resampling.LANCZOS)
+        np.testing.assert_array_equal(got, np.asarray(expected))

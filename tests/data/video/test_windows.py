@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from prismlab.core import errors
-from prismlab.data.video import container, decode, encode, windows
+from prismlab.data.video import container, decode, encode, sampling, windows
 
 
 def _clip(frames=24, height=32, width=48):
@@ -58,8 +58,8 @@ def test_a_frame_is_cut_to_its_centre_and_resized_with_lanczos():
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 255, (20, 33, 3), np.uint8)
     wanted = Image.fromarray(pixels[:, 6:26]).resize((9, 9), Image.Resampling.LANCZOS)
-    np.testing.assert_array_equal(windows.square(pixels, 9), np.asarray(wanted))
-    np.testing.assert_array_equal(windows.square(pixels, 20), pixels[:, 6:26])
+    np.testing.assert_array_equal(sampling.centre_frame(pixels, 9), np.asarray(wanted))
+    np.testing.assert_array_equal(sampling.centre_frame(pixels, 20), pixels[:, 6:26])
 
 
 def test_a_video_that_says_it_is_too_long_is_refused_at_once(monkeypatch):

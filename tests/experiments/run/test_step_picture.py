@@ -80,7 +80,7 @@ def test_masks_are_those_of_the_training_step(monkeypatch):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--stage", "stage9", "--step", 0), "the stages are ['stage1', 'stage2']"),
+        (("--stage", "stage9", "--step", 0), "expected one of the stages ['stage1', 'stage2']"),
         (("--stage", "stage1", "--step", 4), "has steps 0 to 3"),
     ],
 )
