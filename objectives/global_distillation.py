@@ -23,7 +23,8 @@ class GlobalDistillation(objective.AbstractObjective):
         weight: weight of this loss in the sum.
         mask: mask of the student's view; use the local objective's mask, so that both share one forward pass.
         decoder: constructor of the decoder's Transformer (`@transformer_stack.Stack`), called with `key`.
-        pooler_heads: number of heads of the pooler, at the teacher's width.
+        pooler_heads: number of heads of the pooler; its width is the teacher's, its initial weights are
+            random. The paper states neither heads nor width nor whether it starts from stage 1's pooler.
         dims: sizes of the towers.
         key: JAX key for the initial weights of the decoder and the pooler.
     """

@@ -13,6 +13,8 @@ from prismlab.core.nn import layers
 class PositionTable(eqx.Module):
     """Learnable position embedding over time (1D) or space (2D), interpolated to other lengths.
 
+    One frame gets the interpolated temporal embedding, as in the public release; the paper crops the table.
+
     Source: VideoPrism appendix B (learnable, decoupled in space and time, interpolated to other lengths).
     """
 

@@ -30,7 +30,9 @@ class TokenDecoder(eqx.Module):
         key: JAX key for the initial weights.
 
     Source: VideoPrism 2.3.2, C.2, Table 11 (D -> 512, 4 layers, MLP 2048, -> teacher width), Algorithm 1.
-    Mask token and positions at decoder width follow MAE; the paper does not specify them.
+    Chosen here where the paper is silent: mask token and positions at decoder width (as in MAE), heads, a
+    layer norm before the head, and the encoder's logit cap of 50. The head is linear, as the text says; Table
+    11 lists an MLP.
     """
 
     project: layers.Linear

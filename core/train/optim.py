@@ -119,7 +119,10 @@ class Adafactor:
     """Adafactor with factored second moments, momentum and decoupled weight decay of matrices.
 
     Updates are not scaled by parameter size, so learning rates are comparable to those of Adam. The paper
-    states only the optimizer and its weight decay; the other defaults follow common practice for ViT-g.
+    states only the optimizer and its weight decay; the other defaults follow common practice for ViT-g. As in
+    optax, a matrix whose second largest axis is below 128 keeps unfactored moments (the encoders' query, key,
+    value and output kernels, with heads of 64 or 88), and the update is clipped over all layers of a scanned
+    stack at once.
 
     Args:
         schedule: the learning rate.

@@ -40,7 +40,7 @@ class Line:
         phases: changes of the mixture weights at given steps, such as a single source at the end.
         frames_of: source -> t, overrides `frames` for a source (1 for images); a separate train step is
             compiled for each number of frames.
-        choose: frame sampling within a clip.
+        choose: frame sampling within a clip (`sampling`); random frames of segments by default.
         augment: pixel augmentations applied after the crop, in order; see `augment`.
         num_views: examples per decoded clip, each with its own frames, crop and augmentation; a batch then
             holds batch_size / num_views clips (repeated augmentation).
@@ -65,7 +65,9 @@ class Line:
     cache_megabytes: int = 0
     phases: Sequence[mixture.Phase] = ()
     frames_of: Mapping[str, int] | None = None
-    choose: sampling.Segments | sampling.Dense = dataclasses.field(default_factory=sampling.Segments)
+    choose: sampling.Uniform | sampling.Segments | sampling.Dense = dataclasses.field(
+        default_factory=sampling.Segments
+    )
     augment: Sequence[Any] = ()
     num_views: int = 1
     unique: Sequence[str] = ()

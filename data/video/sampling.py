@@ -45,6 +45,19 @@ def _edges(length: int, frames: int) -> tuple[int, ...]:
 
 
 @dataclasses.dataclass(frozen=True)
+class Uniform:
+    """Uniform sampling: evenly spaced frames over the whole clip, without randomness; see `uniform`.
+
+    Source: VideoPrism appendix B ("frames are uniformly sampled").
+    """
+
+    def __call__(self, length: int, frames: int, rng: np.random.Generator) -> Int[np.ndarray, " t"]:
+        """Return the frame indices of an example; see `uniform`."""
+        del rng
+        return uniform(length, frames)
+
+
+@dataclasses.dataclass(frozen=True)
 class Segments:
     """Temporal segment sampling: one random frame from each of t equal segments; see `segments`."""
 

@@ -55,13 +55,17 @@ def encode_all(tower: Any, videos: np.ndarray, batch_size: int, read: Callable[[
         read: tower output -> array with the batch on axis 0.
 
     Returns:
-        [c, ...] in host memory.
+        [c, ...] in host memory; floats are float32, because numpy sums bfloat16 in bfloat16 and statistics
+        of many tokens would be wrong.
     """
     arrays, static = eqx.partition(tower, eqx.is_array)
 
     @jax.jit
     def encode(arrays: Any, videos: Any) -> Any:
-        return read(eqx.combine(arrays, static)(videos.astype(jnp.float32) / 255.0))
+        found = read(eqx.combine(arrays, static)(videos.astype(jnp.float32) / 255.0))
+        return jax.tree.map(
+            lambda x: x.astype(jnp.float32) if jnp.issubdtype(x.dtype, jnp.floating) else x, found
+        )
 
     parts = []
     for start in range(0, len(videos), batch_size):

@@ -20,7 +20,7 @@ from prismlab.core.train import optim
 from prismlab.data.loader import loader, source, tokenizer
 from prismlab.data.world import world
 from prismlab.experiments import tasks
-from prismlab.experiments.tasks import adapter, finetune, mlap, probe, retrieval, tuning
+from prismlab.experiments.tasks import adapter, finetune, mlap, probe, retrieval, task, tuning
 
 quick = settings(max_examples=25, deadline=None)
 HOME = source.Rendered(world.World(clips=160, resolution=16, frames=2), workers=0)
@@ -186,3 +186,18 @@ def test_whitened_scores_have_names_of_their_own():
 def test_settings_that_cannot_be_meant_are_refused(fields):
     with pytest.raises(ValueError, match="|".join(fields)):
         dataclasses.replace(EXAMPLES[probe.AttentiveProbe], **fields)
+
+
+def test_statistics_of_bfloat16_tokens_are_those_of_float32():
+    # numpy sums bfloat16 in bfloat16: the mean of many ones would stop at 256.
+    class Cast(eqx.Module):
+        def __call__(self, video):
+            return (video[..., 0].reshape(len(video), -1, 4) + 0.5).astype(jnp.bfloat16)
+
+    videos = np.random.default_rng(0).integers(0, 256, (500, 2, 8, 8, 3), dtype=np.uint8)
+    tokens = task.encode_all(Cast(), videos, 100, lambda found: found)
+    assert tokens.dtype == np.float32
+    mean, scale = probe._scaling(tokens, False)
+    flat = tokens.reshape(-1, 4).astype(np.float64)
+    np.testing.assert_allclose(mean, flat.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(np.diag(scale), 1 / (flat.std(0) + 1e-6), rtol=1e-5)
