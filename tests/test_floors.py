@@ -21,6 +21,7 @@ LOADER = ("data", "data.records", "data.video", "data.world", "data.loader")
 RECIPE = ("experiments", "experiments.released", "experiments.recipe")
 RUN = (*RECIPE, "experiments.gin_strict", "experiments.cost", "experiments.report")
 BELOW_RUN = (*CORE, "core.weights", *LOADER)
+TASK_ROOMS = ("interface", "metrics", "readers", "features", "heads")
 FLOORS = {
     "core": (),
     "core.io": ("core",),
@@ -42,7 +43,14 @@ FLOORS = {
     "experiments.gin_strict": (*LIGHT, "experiments"),
     "experiments.recipe": (*BELOW_RUN, *RECIPE, "experiments.gin_strict"),
     "experiments.cost": (*BELOW_RUN, *RECIPE),
-    "experiments.tasks": BELOW_RUN,
+    "experiments.tasks.interface": (*BELOW_RUN, *RECIPE),
+    "experiments.tasks.metrics": ("core", "experiments.tasks.interface"),
+    "experiments.tasks.readers": (*LIGHT, *LOADER, "experiments.tasks.interface"),
+    "experiments.tasks.features": (*BELOW_RUN, *RECIPE, "experiments.tasks.interface"),
+    "experiments.tasks.heads": (*BELOW_RUN, "experiments.tasks.interface", "experiments.tasks.features"),
+    "experiments.tasks": (
+        *BELOW_RUN, *RECIPE, *(f"experiments.tasks.{room}" for room in TASK_ROOMS),
+    ),
     "experiments.run": (*BELOW_RUN, *RUN),
     "experiments.plan": (*BELOW_RUN, *RUN),
     "experiments.launch": (*BELOW_RUN, *RUN, "experiments.run", "experiments.plan"),

@@ -1,0 +1,1 @@
+"""Features of a frozen encoder: views of a clip, the encoder pass, stored and streamed features."""

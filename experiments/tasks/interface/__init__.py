@@ -1,0 +1,1 @@
+"""Interfaces that readers, features, heads and metrics share: items, protocol."""

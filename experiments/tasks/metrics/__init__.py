@@ -1,0 +1,1 @@
+"""Metrics with exact definitions of their corner cases; one family a file."""
