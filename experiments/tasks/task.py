@@ -19,11 +19,14 @@ class Score:
         value: the score; an accuracy in [0, 1] in the shipped tasks.
         n: number of test items averaged.
         protocol: pooling, frames, views, train clips per class, chance and other relevant settings.
+        outcomes: contribution of each item by head seed, and the items' names: {"keys": [n], "groups": [n],
+            "outcomes": [k][n]}; None where a metric is no mean over items.
     """
 
     value: float
     n: int
     protocol: Mapping[str, Any]
+    outcomes: Mapping[str, Any] | None = None
 
 
 class Task(Protocol):

@@ -5,6 +5,7 @@ A reader (one file in `experiments/tasks/readers/`) turns the files of a data se
 """
 
 import dataclasses
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -119,11 +120,12 @@ class ItemSet:
 class Reader(Protocol):
     """Interface of a data set reader; implementations are frozen dataclasses whose fields are paths."""
 
-    def read(self, split: str) -> ItemSet:
+    def read(self, split: str, cache: pathlib.Path) -> ItemSet:
         """Return the items of a split.
 
         Args:
             split: "train", "val" or "test"; a reader says which it has.
+            cache: directory shared by runs, for readers that write files first.
 
         Raises:
             UserError: a file is missing, or is not the annotation file that the reader expects.

@@ -1,0 +1,110 @@
+"""Benchmark: data reader + head + metrics + protocol, evaluated on a frozen encoder.
+
+Every piece is a field, so a gin file swaps it. A number is printed with the protocol that made it, the number
+of items that could not be read, and the grid of heads behind it.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+
+from prismlab.core import errors
+from prismlab.experiments.tasks import task
+from prismlab.experiments.tasks.features import encoder_pass, feature_set
+from prismlab.experiments.tasks.heads import probe
+from prismlab.experiments.tasks.interface import items, protocols
+from prismlab.experiments.tasks.metrics import accuracy, measured
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """Classification of clips with a head on frozen features.
+
+    Args:
+        reader: the data set.
+        metrics: the first one selects the learning rate of the head.
+        head: learns from the training items.
+        protocol: how clips are shown and features are read.
+        train_split, test_split: names of the reader's splits.
+        batch_size: views encoded at once.
+        stream: encode clips whenever a head reads them instead of keeping their features, for features that
+            do not fit in memory. The numbers are the same.
+    """
+
+    reader: items.Reader
+    metrics: Sequence[measured.Metric] = (accuracy.TopK(1),)
+    head: probe.Head = dataclasses.field(default_factory=probe.Probe)
+    protocol: protocols.Protocol = dataclasses.field(default_factory=protocols.Protocol)
+    train_split: str = "train"
+    test_split: str = "test"
+    batch_size: int = 16
+    stream: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "metrics", tuple(self.metrics))
+        if not self.metrics:
+            raise errors.UserError("benchmark: give at least one metric")
+        if self.batch_size < 1:
+            raise errors.UserError(f"benchmark: batch_size must be at least 1, got {self.batch_size}")
+
+    def __call__(
+        self, towers: Mapping[str, eqx.Module], *, seed: int, cache: pathlib.Path
+    ) -> dict[str, task.Score]:
+        """Return a score for each metric.
+
+        Args:
+            towers: frozen encoders; only "video" is read.
+            seed: seed of the heads.
+            cache: directory shared by runs.
+        """
+        encoder = encoder_pass.EncoderPass(towers["video"], self.protocol, self.batch_size)
+        train = self._encoded(self.reader.read(self.train_split, cache), encoder)
+        test = self._encoded(self.reader.read(self.test_split, cache), encoder)
+        if train.found.classes != test.found.classes:
+            raise errors.UserError(
+                f"{train.found.name} and {test.found.name} have different classes; use files of one version"
+            )
+        select = self.metrics[0]
+        predicted = self.head.predict(
+            train, test, lambda scores, found: select(scores, found).value, seed=seed
+        )
+        return {metric.name: self._score(metric, predicted, test) for metric in self.metrics}
+
+    def _encoded(self, found: items.ItemSet, encoder: encoder_pass.EncoderPass) -> feature_set.Encoded:
+        if self.stream:
+            return feature_set.streamed(found, encoder, self.protocol)
+        return feature_set.encode(found, encoder, self.protocol)
+
+    def _score(
+        self, metric: measured.Metric, predicted: probe.Predictions, test: feature_set.Encoded
+    ) -> task.Score:
+        found = [metric(scores, test.found) for scores in predicted.scores]
+        values = [each.value for each in found]
+        facts: dict[str, Any] = {
+            "protocol": self.protocol.summary(),
+            "frames": self.protocol.frames,
+            "views": self.protocol.views,
+            "pooling": self.protocol.pooling,
+            "missing": len(test.missing),
+            **test.found.notes,
+            **found[0].notes,
+            **predicted.facts,
+        }
+        if found[0].chance is not None:
+            facts["chance"] = round(found[0].chance, 4)
+        if test.missing:
+            facts["missing clips"] = dict(list(test.missing.items())[:20])
+        if len(values) > 1:
+            facts["by head seed"] = [round(value, 6) for value in values]
+        outcomes = None
+        if found[0].outcomes is not None:
+            outcomes = {
+                "keys": [item.key for item in test.found.items],
+                "groups": [item.group for item in test.found.items],
+                "outcomes": [np.asarray(each.outcomes).round(6).tolist() for each in found],
+            }
+        return task.Score(float(np.mean(values)), len(test.found), facts, outcomes)

@@ -1,0 +1,53 @@
+"""The pass of a frozen encoder over clips, in batches of one compiled shape."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from prismlab.core import errors
+from prismlab.experiments.tasks.interface import protocols
+
+
+class EncoderPass:
+    """Encodes views of clips with a frozen video tower.
+
+    Args:
+        tower: a video tower: clips [b, t, r, r, 3] in [0, 1] -> Encoded.
+        how: the protocol; decides which output is read.
+        batch_size: views a batch; the last batch is padded, so that one program is compiled.
+
+    Raises:
+        UserError: the protocol asks for an output that the tower does not have.
+    """
+
+    def __init__(self, tower: Any, how: protocols.Protocol, batch_size: int = 16):
+        if how.pooling == "tower" and getattr(tower, "pooler", None) is None:
+            raise errors.UserError(
+                "protocol: pooling='tower' needs a tower with a pooler, this one has none; use 'attention' or"
+                " 'mean'"
+            )
+        self.batch_size = batch_size
+        arrays, static = eqx.partition(tower, eqx.is_array)
+
+        def encode(arrays: Any, videos: Any) -> Any:
+            found = eqx.combine(arrays, static)(videos.astype(jnp.float32) / 255.0)
+            read = found.pooled if how.pooling == "tower" else found.tokens.x
+            # numpy and float16 storage follow; statistics of bfloat16 would be wrong.
+            read = read.astype(jnp.float32)
+            return read.mean(axis=1) if how.pooling == "mean" else read
+
+        self._arrays, self._encode = arrays, jax.jit(encode)
+
+    def __call__(self, videos: UInt8[np.ndarray, "n t r r 3"]) -> Float32[np.ndarray, "n ..."]:
+        """Return the features of each view: [n, s, d] tokens, or [n, d] pooled vectors."""
+        parts = []
+        for start in range(0, len(videos), self.batch_size):
+            piece = videos[start : start + self.batch_size]
+            missing = self.batch_size - len(piece)
+            padded = np.concatenate([piece, np.repeat(piece[-1:], missing, 0)]) if missing else piece
+            parts.append(np.asarray(self._encode(self._arrays, padded))[: len(piece)])
+        return np.concatenate(parts)

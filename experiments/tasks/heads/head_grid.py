@@ -1,0 +1,232 @@
+"""Train heads for a grid of learning rate x weight decay x seed at once, as leading axes of one pytree.
+
+All heads see the same batches. Learning rate and weight decay are selected on held-out training items, for
+each grid point averaged over seeds; test items are never used for it (`probe`).
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Float32, Int64
+
+from prismlab.core import errors, keys
+from prismlab.core.train import optim
+from prismlab.experiments.tasks.features import feature_set
+
+# Features of this many bytes are handed to the device at once; larger batches are handed over one by one.
+CHUNK_BYTES = 64 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """Hyperparameters of the heads; every combination of rate, decay and seed is trained.
+
+    Args:
+        learning_rates: peak learning rates of AdamW.
+        weight_decays: weight decays.
+        seeds: heads for each combination; scores are averaged over them.
+        steps: optimizer steps.
+        batch_size: items a step.
+        warmup_steps: steps of linear warm-up, then cosine decay to 0.
+        label_smoothing: in [0, 1); single-label data only.
+        held_out: fraction of the training items held out to select rate and decay, in (0, 1).
+        standardise: subtract the mean and divide by the deviation of each channel of the features first.
+
+    Source: VideoPrism E.1 (AdamW, cosine); the grid as in V-JEPA 2, but never selected on test items.
+    """
+
+    learning_rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
+    weight_decays: tuple[float, ...] = (1e-4,)
+    seeds: int = 3
+    steps: int = 600
+    batch_size: int = 128
+    warmup_steps: int = 0
+    label_smoothing: float = 0.0
+    held_out: float = 0.125
+    standardise: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("seeds", "steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise errors.UserError(f"grid: {name} must be at least 1, got {getattr(self, name)}")
+        if not self.learning_rates or not self.weight_decays:
+            raise errors.UserError("grid: give at least one learning rate and one weight decay")
+        if min(self.learning_rates) <= 0 or min(self.weight_decays) < 0:
+            raise errors.UserError(
+                f"grid: learning rates must be positive and weight decays not negative, got "
+                f"{self.learning_rates} and {self.weight_decays}"
+            )
+        if not 0 < self.held_out < 1 or not 0 <= self.label_smoothing < 1:
+            raise errors.UserError(
+                f"grid: held_out must be in (0, 1) and label_smoothing in [0, 1), got {self.held_out} and "
+                f"{self.label_smoothing}"
+            )
+        if not 0 <= self.warmup_steps < self.steps:
+            raise errors.UserError(
+                f"grid: warmup_steps must be fewer than the {self.steps} steps, got {self.warmup_steps}"
+            )
+
+    def points(self) -> list[tuple[float, float]]:
+        """Return (learning rate, weight decay) of each grid point."""
+        return list(itertools.product(self.learning_rates, self.weight_decays))
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """Trained heads of a grid.
+
+    Args:
+        heads: pytree of heads with leading axis [points * seeds].
+        points: (learning rate, weight decay) of each grid point.
+        seeds: heads of each point.
+        shift, scale: standardisation of the features, [d] each.
+    """
+
+    heads: Any
+    points: list[tuple[float, float]]
+    seeds: int
+    shift: Float32[np.ndarray, " d"]
+    scale: Float32[np.ndarray, " d"]
+
+    def outputs(
+        self, features: feature_set.FeatureSet, batch_size: int, multi_label: bool
+    ) -> Float32[np.ndarray, "p k n c"]:
+        """Return probabilities of each grid point and seed, averaged over the views of an item."""
+        squash = jax.nn.sigmoid if multi_label else jax.nn.softmax
+
+        @eqx.filter_jit
+        def probabilities(heads: Any, x: Array) -> Array:
+            items, views = x.shape[:2]
+            x = (x - self.shift) * self.scale
+            logits = _each(heads, x.reshape(items * views, *x.shape[2:]))
+            return squash(logits.astype(jnp.float32)).reshape(len(logits), items, views, -1).mean(axis=2)
+
+        parts = []
+        for start in range(0, len(features), batch_size):
+            rows = np.arange(start, min(start + batch_size, len(features)))
+            padded = np.concatenate([rows, np.repeat(rows[-1:], batch_size - len(rows))])
+            parts.append(
+                np.asarray(probabilities(self.heads, jnp.asarray(features.take(padded))))[:, : len(rows)]
+            )
+        found = np.concatenate(parts, axis=1)
+        return found.reshape(len(self.points), self.seeds, *found.shape[1:])
+
+
+def _each(heads: Any, x: Array, key: Any = None) -> Float[Array, "g b c"]:
+    apply = lambda head, one, key: head(one, key)
+    return eqx.filter_vmap(apply, in_axes=(eqx.if_array(0), None, None))(heads, x, key)
+
+
+def moments(
+    features: feature_set.FeatureSet, rows: Int64[np.ndarray, " n"], batch_size: int
+) -> tuple[Any, Any]:
+    """Return mean and deviation of each channel over all views and tokens of these rows, in float64."""
+    total, square, count = np.float64(0), np.float64(0), 0
+    first = features.take(rows[:batch_size])
+    centre = first.reshape(-1, first.shape[-1]).mean(0, dtype=np.float64)
+    for start in range(0, len(rows), batch_size):
+        x = features.take(rows[start : start + batch_size])
+        flat = x.reshape(-1, x.shape[-1])
+        total = total + (flat - centre).sum(0, dtype=np.float64)
+        square = square + np.square(flat - centre).sum(0, dtype=np.float64)
+        count += len(flat)
+    mean = total / count
+    return centre + mean, np.sqrt(np.maximum(square / count - mean**2, 0.0))
+
+
+def fit(
+    make: Callable[..., Any],
+    features: feature_set.FeatureSet,
+    targets: np.ndarray,
+    rows: Int64[np.ndarray, " n"],
+    grid: Grid,
+    *,
+    seed: int,
+) -> Fitted:
+    """Train every head of a grid.
+
+    Args:
+        make: constructor of a head, called with `key`; maps features [b, ...] and a key to logits [b, c].
+        features: training features.
+        targets: int [n] class indices, or float32 [n, c] multi-hot labels.
+        rows: rows of `features` to train on.
+        grid: hyperparameters.
+        seed: seed of initial weights, batches and dropout.
+    """
+    points = grid.points()
+    key = keys.seeded(seed, "probe")
+    width = features.take(rows[:1]).shape
+    shift, scale = np.zeros(width[-1], np.float32), np.ones(width[-1], np.float32)
+    if grid.standardise:
+        mean, deviation = moments(features, rows, grid.batch_size)
+        shift, scale = mean.astype(np.float32), (1.0 / (deviation + 1e-6)).astype(np.float32)
+    one_seed = eqx.filter_vmap(lambda i: make(key=keys.fold(key, "head", i)))(jnp.arange(grid.seeds))
+    heads = jax.tree.map(
+        lambda x: jnp.tile(x, (len(points), *[1] * (x.ndim - 1))) if eqx.is_array(x) else x, one_seed
+    )
+    single = eqx.filter_eval_shape(lambda: make(key=key))
+    mask = optim.decay_mask(eqx.filter(single, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct)))
+    repeat = lambda index: jnp.repeat(jnp.asarray([point[index] for point in points]), grid.seeds)
+    rates, decays = repeat(0), repeat(1)
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0 if grid.warmup_steps else 1.0, 1.0, grid.warmup_steps, grid.steps
+    )
+    optimizer = optax.scale_by_adam()
+
+    def loss_of(heads: Any, x: Array, y: Array, key: Any) -> Array:
+        logits = _each(heads, x, key).astype(jnp.float32)
+        if y.ndim == 2:
+            return optax.sigmoid_binary_cross_entropy(logits, y).mean((1, 2)).sum()
+        smooth = optax.smooth_labels(jax.nn.one_hot(y, logits.shape[-1]), grid.label_smoothing)
+        return optax.softmax_cross_entropy(logits, smooth).mean(1).sum()
+
+    def one(carry: Any, batch: Any) -> tuple[Any, None]:
+        heads, memory = carry
+        step, x, y = batch
+        gradient = eqx.filter_grad(loss_of)(heads, (x - shift) * scale, y, keys.fold(key, "dropout", step))
+        updates, memory = optimizer.update(gradient, memory)
+
+        def apply(head: Array, update: Array, decayed: bool) -> Array:
+            across = lambda values: values.reshape(-1, *[1] * (head.ndim - 1))
+            decay = across(decays) * head if decayed else 0.0
+            return head - across(rates) * schedule(step) * (update + decay)
+
+        trained, static = eqx.partition(heads, eqx.is_array)
+        moved = jax.tree.map(apply, trained, eqx.filter(updates, eqx.is_array), mask)
+        return (eqx.combine(moved, static), memory), None
+
+    trained, static = eqx.partition(heads, eqx.is_array)
+
+    @jax.jit
+    def run(trained: Any, memory: Any, batches: Any) -> Any:
+        def body(carry: Any, batch: Any) -> Any:
+            (heads, memory), _ = one((eqx.combine(carry[0], static), carry[1]), batch)
+            return (eqx.filter(heads, eqx.is_array), memory), None
+
+        return jax.lax.scan(body, (trained, memory), batches)[0]
+
+    memory = optimizer.init(trained)
+    a_batch = 4 * grid.batch_size * int(np.prod(width[2:]))
+    chunk = max(1, min(grid.steps, CHUNK_BYTES // max(1, a_batch)))
+    for start in range(0, grid.steps, chunk):
+        steps = np.arange(start, min(start + chunk, grid.steps))
+        drawn = np.stack([_draw(rows, width[1], grid.batch_size, seed, int(step)) for step in steps])
+        read = features.take(drawn[:, 0].reshape(-1))
+        read = read[np.arange(len(read)), drawn[:, 1].reshape(-1)]
+        x = read.reshape(len(steps), grid.batch_size, *width[2:])
+        y = targets[drawn[:, 0]]
+        trained, memory = run(trained, memory, (jnp.asarray(steps), jnp.asarray(x), jnp.asarray(y)))
+    return Fitted(eqx.combine(trained, static), points, grid.seeds, shift, scale)
+
+
+def _draw(rows: np.ndarray, views: int, batch_size: int, seed: int, step: int) -> np.ndarray:
+    """Return the row and the view of each item of a batch, int64 [2, b]; a pure function of (seed, step)."""
+    rng = np.random.default_rng([seed, step])
+    return np.stack([rows[rng.integers(len(rows), size=batch_size)], rng.integers(views, size=batch_size)])

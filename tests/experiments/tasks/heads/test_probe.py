@@ -1,0 +1,114 @@
+"""Heads learn what the features say, and nothing else: oracle and shuffled labels, selection, determinism."""
+
+import numpy as np
+import pytest
+
+from prismlab.core import errors
+from prismlab.experiments.tasks.features import feature_set
+from prismlab.experiments.tasks.heads import head_grid, nearest, probe
+from prismlab.experiments.tasks.interface import items
+from prismlab.experiments.tasks.metrics import accuracy
+
+CLASSES = ("a", "b", "c", "d")
+SMALL = head_grid.Grid(
+    learning_rates=(1e-2, 3e-2), weight_decays=(0.0, 1e-2), seeds=2, steps=60, batch_size=32
+)
+HEADS = {
+    "attention": (probe.Probe(probe.Attention(heads=2), SMALL), True),
+    "linear": (probe.Probe(probe.Linear(), SMALL), False),
+    "nearest": (nearest.Nearest(5), True),
+}
+
+
+def encoded(name: str, count: int, *, tokens: bool, shuffle: bool = False, multi: bool = False):
+    """Return items whose features are their labels with noise."""
+    rng = np.random.default_rng(len(name))
+    truth = rng.random((count, 4)) < 0.4 if multi else np.eye(4, dtype=bool)[rng.integers(4, size=count)]
+    features = np.zeros((count, 1, 3, 8), np.float32)
+    features[:, 0, 1, :4] = 3 * truth
+    features += 0.3 * rng.standard_normal(features.shape).astype(np.float32)
+    labels = rng.permutation(truth) if shuffle else truth
+    found = tuple(
+        items.Item(f"{name}{index}", labels=tuple(np.flatnonzero(row).tolist()))
+        for index, row in enumerate(labels)
+    )
+    array = features if tokens else features.mean(2)
+    item_set = items.ItemSet(name, found, CLASSES, load=None, multi_label=multi)
+    return feature_set.Encoded(item_set, feature_set.InMemory(array), {})
+
+
+def top_1(scores, found):
+    return accuracy.TopK(1)(scores, found).value
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_oracle_features_are_read_almost_perfectly(name):
+    head, tokens = HEADS[name]
+    test = encoded("test", 80, tokens=tokens)
+    predicted = head.predict(encoded("train", 300, tokens=tokens), test, top_1, seed=0)
+    assert min(top_1(scores, test.found) for scores in predicted.scores) > 0.95
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_shuffled_labels_give_chance(name):
+    head, tokens = HEADS[name]
+    test = encoded("test", 400, tokens=tokens, shuffle=True)
+    predicted = head.predict(encoded("train", 300, tokens=tokens, shuffle=True), test, top_1, seed=0)
+    value = np.mean([top_1(scores, test.found) for scores in predicted.scores])
+    assert abs(value - 0.25) < 3 * np.sqrt(0.25 * 0.75 / 400)
+
+
+def test_several_labels_are_learnt():
+    head, tokens = HEADS["attention"]
+    test = encoded("test", 80, tokens=tokens, multi=True)
+    right = lambda scores, found: float(((scores > 0.5) == found.multi_hot()).mean())
+    predicted = head.predict(encoded("train", 300, tokens=tokens, multi=True), test, right, seed=0)
+    assert right(predicted.scores[0], test.found) > 0.95
+
+
+def test_the_test_items_do_not_choose_the_head():
+    head, tokens = HEADS["linear"]
+    train = encoded("train", 300, tokens=tokens)
+    test, other = encoded("test", 40, tokens=tokens), encoded("test", 40, tokens=tokens, shuffle=True)
+    first, second = (head.predict(train, each, top_1, seed=0) for each in (test, other))
+    for fact in ("learning rate", "weight decay"):
+        assert first.facts[fact] == second.facts[fact]
+    np.testing.assert_array_equal(first.scores, second.scores)
+    assert len(first.facts["grid"]) == 4
+    assert first.facts["best on test"] != second.facts["best on test"]
+
+
+def test_a_head_of_a_grid_equals_the_head_trained_alone():
+    alone = head_grid.Grid((3e-2,), (1e-2,), seeds=1, steps=20, batch_size=32)
+    together = head_grid.Grid((1e-2, 3e-2), (0.0, 1e-2), seeds=2, steps=20, batch_size=32)
+    train = encoded("train", 100, tokens=True)
+    make = lambda key: probe.Attention(heads=2).build(8, 4, key=key)
+    rows, targets = np.arange(100), train.found.index_targets()
+    one = head_grid.fit(make, train.features, targets, rows, alone, seed=3).outputs(train.features, 50, False)
+    all_of_them = head_grid.fit(make, train.features, targets, rows, together, seed=3).outputs(
+        train.features, 50, False
+    )
+    np.testing.assert_allclose(all_of_them[3, 0], one[0, 0], atol=1e-5)
+
+
+def test_items_are_held_out_by_group():
+    found = encoded("train", 400, tokens=False).found
+    grouped = items.ItemSet(
+        "g",
+        tuple(items.Item(i.key, labels=i.labels, group=f"g{n % 40}") for n, i in enumerate(found.items)),
+        CLASSES,
+        load=None,
+    )
+    held = probe.held_out(grouped, 0.25)
+    assert 0.1 < held.mean() < 0.4
+    by_group = {item.group: set() for item in grouped.items}
+    for item, flag in zip(grouped.items, held):
+        by_group[item.group].add(bool(flag))
+    assert all(len(flags) == 1 for flags in by_group.values())
+
+
+def test_too_few_items_are_refused():
+    head, tokens = HEADS["linear"]
+    train = encoded("train", 1, tokens=tokens)
+    with pytest.raises(errors.UserError, match="to train on or to hold out"):
+        head.predict(train, train, top_1, seed=0)
