@@ -21,10 +21,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Rewrite the three files and print the table."""
     from prismlab.experiments import console
-    from prismlab.experiments.report import results_table
+    from prismlab.experiments.report import terminal_table
     from prismlab.experiments.run import gather
 
     out = console.make_console()
-    results_table.print_table(gather.again(options.directory), out)
+    terminal_table.print_table(gather.again(options.directory), out)
     console.say(out, f"written: {options.directory / 'table.json'}, report.md, report.html")
     return 0

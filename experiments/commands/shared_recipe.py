@@ -59,7 +59,7 @@ def execute(
     """
     from prismlab.core.parallel import distributed
     from prismlab.experiments import console
-    from prismlab.experiments.report import results_table
+    from prismlab.experiments.report import terminal_table
     from prismlab.experiments.run import engine, gather, warm_up, work_directory
 
     def work() -> int:
@@ -73,7 +73,7 @@ def execute(
             engine.Engine(workdir, cache, out).run(rows, seeds)
             if main:
                 table = gather.tables(workdir, title=root.name, reference=compare_with)
-                results_table.print_table(table, out)
+                terminal_table.print_table(table, out)
                 console.say(out, f"written: {workdir / 'table.json'}, report.md, report.html")
         return 0
 

@@ -7,13 +7,13 @@ import contextlib
 import dataclasses
 import io
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import matplotlib
 import matplotlib.figure
 
-from prismlab.experiments.report import cells
+from prismlab.experiments.report import cells, results_table
 
 # Palette of Okabe and Ito, distinguishable with most forms of colour blindness.
 _COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#555555"]
@@ -136,39 +136,39 @@ def curves_svg(curves: Sequence[Curve]) -> str:
         return _svg(figure)
 
 
-def bars_svg(name: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+def bars_svg(name: str, rows: Sequence[tuple[str, results_table.Cell]]) -> str:
     """Draw one metric: a horizontal bar per row, its interval, the seeds as dots, and the chance level.
 
     Args:
         name: the metric.
-        rows: row label and metric entry of table.json; entries without a finite mean have a label but no bar.
+        rows: row label and cell; cells without a finite mean have a label but no bar.
 
     Returns:
         SVG text.
     """
-    chances = {metric["protocol"].get("chance") for _, metric in rows}
+    chances = {metric.chance for _, metric in rows}
     with _drawing():
         figure = matplotlib.figure.Figure(figsize=(7.2, 0.7 + 0.36 * len(rows)), layout="constrained")
         axes = figure.subplots()
         ends = [0.0]
         for place, (_, metric) in enumerate(rows):
-            mean = metric["mean"]
+            mean = metric.mean
             if mean is None:
                 axes.annotate("not finite", (0, place), (4, 0), textcoords="offset points", va="center")
                 continue
             axes.barh(place, mean, height=0.62, color="#9DC3E0", edgecolor="#222222", linewidth=0.8)
-            low, high = metric["ci95"] or (mean, mean)
-            if metric["ci95"] is not None:
+            low, high = metric.ci95 or (mean, mean)
+            if metric.ci95 is not None:
                 axes.errorbar(
                     mean, place, xerr=[[mean - low], [high - mean]], color="#222222", capsize=3, linewidth=1.2
                 )
-            values = [value for value in metric["values"] if value is not None]
+            values = [value for value in metric.values if value is not None]
             if len(values) > 1:
                 axes.plot(values, [place] * len(values), "o", color="white", markeredgecolor="#222222", ms=4)
             right = max([high, mean, 0.0, *values])
             axes.annotate(cells.cell(metric), (right, place), (6, 0), textcoords="offset points", va="center")
             ends += [low, right, *values]
-        for chance in sorted(level for level in chances if isinstance(level, int | float)):
+        for chance in sorted(level for level in chances if level is not None):
             axes.axvline(chance, color="#222222", linestyle=":", linewidth=1.4, zorder=3)
             axes.annotate(
                 f"chance {cells.number(chance)}",

@@ -7,13 +7,12 @@ configuration can run as a script.
 import base64
 import html
 import json
-import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import atomic, filesystem
+from prismlab.core.io import atomic, checked_json, filesystem
 from prismlab.core.train import event_log
 from prismlab.experiments.report import cells, figures, results_table
 
@@ -38,7 +37,6 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; } d
 details { margin: 1rem 0; } summary { cursor: pointer; font-weight: 600; }
 pre { background: var(--soft); padding: .8rem; overflow-x: auto; font-size: .85rem; }
 """
-_OWN_KEYS = ("rows", "reference", "paired", "logs", "title")
 
 
 def _text(value: Any) -> str:
@@ -59,9 +57,8 @@ def read_curves(directory: str | os.PathLike, table: results_table.Table) -> lis
 
     Args:
         directory: folder of table.json.
-        table: the table. Its entry "logs": [{"label", "seed", "stage", "events"}] lists the logs, as paths
-            relative to the folder; a log shared by several rows is drawn once. Without that entry, every
-            events.jsonl below the folder is read and labelled with its folder.
+        table: the table. A log shared by several rows is drawn once. Without `logs`, every events.jsonl below
+            the folder is read and labelled with its folder.
 
     Returns:
         A curve for each value of "train" events whose name contains "loss"; non-finite values are dropped.
@@ -70,22 +67,18 @@ def read_curves(directory: str | os.PathLike, table: results_table.Table) -> lis
         UserError: a listed log is missing or damaged.
     """
     base = filesystem.kept(directory)
-    found: Sequence[Mapping[str, Any]] = table.get("logs", [])
-    if "logs" not in table:
+    found = table.logs
+    if found is None:
         # epath cannot search a bucket recursively; use the paths that the engine writes to.
         below = (
             base.glob("stages/*/events.jsonl") if filesystem.is_remote(base) else base.rglob("events.jsonl")
         )
-        paths = sorted(below)
-        found = [
-            {"label": path.parent.relative_to(base).as_posix(), "seed": 0, "stage": "all", "events": path}
-            for path in paths
-        ]
+        names = sorted(path.relative_to(base).as_posix() for path in below)
+        found = tuple(results_table.Log(name.rpartition("/")[0], 0, "all", name) for name in names)
     shared: dict[tuple[str, str, int], list[str]] = {}
     for log in found:
-        place = _normal(base, log["events"])
-        labels = shared.setdefault((place, log["stage"], log["seed"]), [])
-        labels.extend([log["label"]] if log["label"] not in labels else [])
+        labels = shared.setdefault((_normal(base, log.events), log.stage, log.seed), [])
+        labels.extend([log.label] if log.label not in labels else [])
     curves = []
     for (place, stage, seed), labels in shared.items():
         points: dict[str, list[tuple[int, float]]] = {}
@@ -106,7 +99,9 @@ def _normal(base: filesystem.Place, name: str) -> str:
 
 
 def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= checked_json.LARGEST
+    )
 
 
 def _markdown_cell(value: Any) -> str:
@@ -125,19 +120,19 @@ def write_markdown(table: results_table.Table, path: str | os.PathLike) -> None:
     """Write the table, its protocols and its paired differences as Markdown.
 
     Args:
-        table: the result of `results_table.build_table` or `results_table.read_table`.
+        table: the result of `table_builder.build_table` or `results_table.read_table`.
         path: the file to write.
 
     Raises:
         UserError: the disk is full.
     """
     columns, lines = cells.grid(table)
-    text = [f"# {_markdown_cell(table.get('title', 'Results'))}", ""]
+    text = [f"# {_markdown_cell(table.title or 'Results')}", ""]
     text += _markdown_table(columns, lines, words=1)
     text += [""] + [f"({mark}) {_markdown_cell(note)}  " for mark, note in cells.footnotes(table)[1]]
-    if table.get("paired"):
+    if table.paired:
         text += ["", "## Paired differences, same seeds (row minus reference)", ""]
-        compared = [cells.comparison_cells(entry) for entry in table["paired"]]
+        compared = [cells.comparison_cells(entry) for entry in table.paired]
         text += _markdown_table(cells.COMPARISON_HEADS, compared, words=3)
     atomic.write_atomic(path, ("\n".join(text) + "\n").encode())
 
@@ -169,7 +164,7 @@ def write_html(table: results_table.Table, curves: Sequence[figures.Curve], path
     """Write the report as one page: table, paired differences, bars, curves, protocols and configuration.
 
     Args:
-        table: the result of `results_table.build_table` or `results_table.read_table`; additional entries
+        table: the result of `table_builder.build_table` or `results_table.read_table`; additional entries
             are shown collapsed.
         curves: the result of `read_curves`.
         path: the file to write.
@@ -177,37 +172,36 @@ def write_html(table: results_table.Table, curves: Sequence[figures.Curve], path
     Raises:
         UserError: the disk is full.
     """
-    title = _escape(table.get("title", "Results"))
+    title = _escape(table.title or "Results")
     columns, lines = cells.grid(table)
     notes = "".join(f"<dt>({mark})</dt><dd>{_escape(text)}</dd>" for mark, text in cells.footnotes(table)[1])
     parts = [f"<h1>{title}</h1>", "<p>Mean over seeds, with the 95 % interval in brackets.</p>"]
     parts += [_html_table(columns, lines, words=1)]
     parts += [f"<details open><summary>How each number was measured</summary><dl>{notes}</dl></details>"]
-    if table.get("paired"):
+    if table.paired:
         parts += ["<h2>Paired differences</h2>"]
         parts += ["<p>Row minus reference, seed by seed; p adjusted for all comparisons by Holm's rule.</p>"]
-        for reference in table["reference"]:
-            against = [entry for entry in table["paired"] if entry["reference"] == reference]
+        for reference in table.reference:
+            against = [entry for entry in table.paired if entry.reference == reference]
             if against:
                 parts += [f"<h3>Against {_escape(reference)}</h3>"]
                 parts += [_html_table(*cells.comparison_grid(against), words=1)]
-        compared = [cells.comparison_cells(entry) for entry in table["paired"]]
+        compared = [cells.comparison_cells(entry) for entry in table.paired]
         listed = _html_table(cells.COMPARISON_HEADS, compared, words=3)
         parts += [f"<details><summary>All comparisons, one per line</summary>{listed}</details>"]
-    names = cells.metric_names(table)
+    names = table.metric_names
     if names:
         parts.append("<h2>Bars</h2><p>Whisker: 95 % interval; dots: single seeds; dotted line: chance.</p>")
     for name in names:
-        rows = [(row["label"], row["metrics"][name]) for row in table["rows"] if name in row["metrics"]]
+        rows = [(row.label, row.metrics[name]) for row in table.rows if name in row.metrics]
         parts.append(_picture(figures.bars_svg(name, rows), f"Bars of {name}; the numbers are in the table."))
     for stage in dict.fromkeys(curve.stage for curve in curves):
         chosen = [curve for curve in curves if curve.stage == stage]
         parts.append(f"<h2>Learning curves: {_escape(stage)}</h2>")
         parts.append(_picture(figures.curves_svg(chosen), f"Losses over the steps of {stage}."))
-    further = {key: value for key, value in table.items() if key not in _OWN_KEYS}
-    if further:
+    if table.extra:
         parts.append("<h2>About this experiment</h2>")
-        parts += [_details(key, value, shown=key == "command") for key, value in further.items()]
+        parts += [_details(key, value, shown=key == "command") for key, value in table.extra.items()]
     page = "\n".join(
         [
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',

@@ -1,124 +1,231 @@
-"""Results table of an experiment: build it, save it as table.json, load and print it.
+"""Results table of an experiment as frozen dataclasses, and its file table.json.
 
 table.json: {"rows": [{"label", "seeds": [...], "metrics": {name: {"values": [...], "sizes": [...], "mean",
 "ci95": [low, high] or null, "method", "protocol": {...}}}}], "reference": [label, ...], "paired": [{"row",
-"reference", "metric", "difference", "ci95", "p", "p_holm", "n"}], ...}.
-`values` and `sizes` are in the order of the row's seeds; null if a seed lacks the metric. Additional keys
-("command", "config", "commit", "logs", ...) are kept and displayed unchanged.
+"reference", "metric", "difference", "ci95", "p", "n", "seeds", "p_holm"}], "title", "logs": [...], ...}.
+Additional keys ("command", "config", "commit", ...) are kept and displayed unchanged.
 """
 
+import dataclasses
 import json
-import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import rich.box
-import rich.console
-import rich.table
-import rich.text
-
 from prismlab.core import errors
-from prismlab.core.io import atomic, filesystem
-from prismlab.experiments import console as terminal
-from prismlab.experiments.report import cells, stats
+from prismlab.core.io import atomic, checked_json, filesystem
 
-Table = dict[str, Any]
+_ADVICE = "run the ablation again to rewrite it"
 
 
-def _number(value: Any) -> float | None:
-    """Return a number for JSON: None if it is not finite."""
-    return float(value) if value is not None and math.isfinite(value) else None
-
-
-def _group(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, Mapping[str, Any]]]:
-    """Return label -> seed -> metrics, rows in order of appearance."""
-    rows: dict[str, dict[int, Mapping[str, Any]]] = {}
-    for result in results:
-        seeds = rows.setdefault(result["label"], {})
-        if result["seed"] in seeds:
-            raise errors.UserError(
-                f"expected one result per row and seed, but row {result['label']!r} has two for seed "
-                f"{result['seed']}; give the rows different names"
-            )
-        seeds[result["seed"]] = result["metrics"]
-    return rows
-
-
-def _metric(label: str, name: str, found: list[Mapping[str, Any] | None]) -> dict[str, Any]:
-    """Return one metric of one row; `found` has one entry or None per seed."""
-    there = [entry for entry in found if entry is not None]
-    protocol = dict(there[0].get("protocol") or {})
-    for entry in there:
-        if dict(entry.get("protocol") or {}) != protocol:
-            raise errors.UserError(
-                f"expected one protocol for all seeds of {name!r} in row {label!r}, got {protocol} and "
-                f"{entry['protocol']}; evaluate these seeds with the same protocol"
-            )
-    values = [entry["value"] for entry in there]
-    sizes = [int(entry.get("n") or 0) for entry in there]
-    return {
-        "values": [None if entry is None else _number(entry["value"]) for entry in found],
-        "sizes": [None if entry is None else int(entry.get("n") or 0) for entry in found],
-        **stats.summary(values, sizes),
-        "protocol": protocol,
-    }
-
-
-def _compare(row: Table, reference: Table, name: str) -> dict[str, Any]:
-    """Return the paired comparison of one metric over the seeds that both rows share."""
-    ours, theirs = row["metrics"][name], reference["metrics"][name]
-    entry: dict[str, Any] = {"row": row["label"], "reference": reference["label"], "metric": name}
-    if ours["protocol"] != theirs["protocol"]:
-        return entry | {"difference": None, "ci95": None, "p": None, "n": 0, "note": "protocols differ"}
-    mine, other = dict(zip(row["seeds"], ours["values"])), dict(zip(reference["seeds"], theirs["values"]))
-    seeds = [seed for seed in mine if mine[seed] is not None and other.get(seed) is not None]
-    compared = stats.paired([mine[seed] for seed in seeds], [other[seed] for seed in seeds])
-    return entry | dict(compared) | {"seeds": seeds}
-
-
-def build_table(
-    results: Sequence[Mapping[str, Any]], *, reference: Sequence[str] = (), **extra: Any
-) -> Table:
-    """Collect the results of all rows and seeds into one table.
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """Score of one evaluation, as a task writes it.
 
     Args:
-        results: one entry per row and seed: {"label", "seed", "metrics": {name: {"value", "n", "protocol"}}},
-            where n is the number of test items if the value is an accuracy (0 or absent otherwise).
-        reference: labels of the rows that every other row is compared with, seed by seed; two reference rows
-            are compared once, the later with the earlier one.
-        extra: additional top-level entries, such as command, config or logs; they must be plain JSON.
-
-    Returns:
-        The table in the format of the module docstring. Holm's adjustment (p_holm) covers all comparisons.
-
-    Raises:
-        UserError: a row has two results for a seed, or seeds with different protocols, or a reference is not
-            a row.
+        value: the score; may be NaN or infinite.
+        n: number of test items if it is an accuracy, else 0.
+        protocol: how it was measured.
     """
-    groups = _group(results)
-    missing = [label for label in reference if label not in groups]
-    if missing:
-        raise errors.UserError(
-            f"expected reference rows among {list(groups)}, got {missing}; correct the label"
-        )
-    rows: list[Table] = []
-    for label, seeds in groups.items():
-        order = sorted(seeds)
-        names = dict.fromkeys(name for seed in order for name in seeds[seed])
-        metrics = {name: _metric(label, name, [seeds[seed].get(name) for seed in order]) for name in names}
-        rows.append({"label": label, "seeds": order, "metrics": metrics})
-    comparisons = [
-        _compare(row, other, name)
-        for place, other in enumerate(rows)
-        if other["label"] in reference
-        for row in [row for row in rows[:place] if row["label"] not in reference] + rows[place + 1 :]
-        for name in row["metrics"]
-        if name in other["metrics"]
-    ]
-    adjusted = stats.holm([entry["p"] for entry in comparisons])
-    paired = [entry | {"p_holm": p} for entry, p in zip(comparisons, adjusted)]
-    return {"rows": rows, "reference": list(reference), "paired": paired, **extra}
+
+    value: checked_json.AnyFloat
+    n: int = 0
+    protocol: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.n < 0:
+            raise ValueError(f"n must be at least 0, got {self.n}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """Scores of one row and seed: an entry of results.json.
+
+    Args:
+        label: label of the row.
+        seed: the seed.
+        metrics: metric name -> score.
+        stages: folders of the row's stages, in `stages/` of the work directory.
+    """
+
+    label: str
+    seed: int
+    metrics: Mapping[str, Score]
+    stages: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        wrong = [name for name in self.stages if "/" in name or "\0" in name or name in ("", ".", "..")]
+        if wrong:
+            raise ValueError(f"expected names of folders as stages, found {wrong[0]!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One metric of one row.
+
+    Args:
+        values: one score per seed of the row, in their order; None if a seed lacks the metric or its score is
+            not finite.
+        mean: mean over seeds, or None if a score is not finite.
+        ci95: 95 % interval (low, high) around the mean, or None.
+        protocol: how the scores were measured, the same for all seeds.
+        sizes: number of test items of each value, None where a seed lacks the metric.
+        method: how the interval was computed.
+    """
+
+    values: tuple[float | None, ...]
+    mean: float | None
+    ci95: tuple[float, float] | None
+    protocol: Mapping[str, Any]
+    sizes: tuple[int | None, ...] = ()
+    method: str = ""
+
+    def __post_init__(self) -> None:
+        if self.sizes and len(self.sizes) != len(self.values):
+            raise ValueError(f"expected as many sizes as values, found {len(self.sizes)}")
+        if self.ci95 is not None and (self.mean is None or not self.ci95[0] <= self.mean <= self.ci95[1]):
+            raise ValueError(f"expected a mean within ci95, found {self.mean}")
+
+    @property
+    def chance(self) -> float | None:
+        """Score of a random guess, if the protocol gives it."""
+        level = self.protocol.get("chance")
+        return float(level) if isinstance(level, int | float) and not isinstance(level, bool) else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A row of the table.
+
+    Args:
+        label: its label.
+        seeds: the seeds that it was run with, ascending.
+        metrics: metric name -> cell.
+    """
+
+    label: str
+    seeds: tuple[int, ...]
+    metrics: Mapping[str, Cell]
+
+    def __post_init__(self) -> None:
+        for name, cell in self.metrics.items():
+            if len(cell.values) != len(self.seeds):
+                raise ValueError(
+                    f"expected {len(self.seeds)} values of {name!r}, one per seed, found {len(cell.values)}"
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Paired comparison of one metric of two rows over the seeds that they share.
+
+    Args:
+        row, reference: labels; the difference is row minus reference.
+        metric: name of the metric.
+        difference: mean difference, or None if nothing can be compared.
+        ci95: 95 % interval of the difference, or None.
+        p: two-sided p value, or None if not tested.
+        n: number of pairs.
+        p_holm: p adjusted for all comparisons of the table.
+        seeds: the shared seeds, or None if the rows were not compared.
+        note: why the rows were not compared.
+    """
+
+    row: str
+    reference: str
+    metric: str
+    difference: float | None
+    ci95: tuple[float, float] | None
+    p: float | None
+    n: int
+    p_holm: float | None
+    seeds: tuple[int, ...] | None = None
+    note: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.ci95 is not None and not self.ci95[0] <= self.ci95[1]:
+            raise ValueError(f"expected low and high as ci95, found {list(self.ci95)}")
+
+    def plain(self) -> dict[str, Any]:
+        """Return the comparison as JSON data."""
+        names = [field.name for field in dataclasses.fields(self) if field.name != "p_holm"]
+        found = {name: getattr(self, name) for name in [*names, "p_holm"]}
+        return {name: value for name, value in found.items() if value is not None or name not in _OPTIONAL}
+
+
+_OPTIONAL = ("seeds", "note")
+
+
+@dataclasses.dataclass(frozen=True)
+class Log:
+    """Event log of one stage of one row.
+
+    Args:
+        label: label of the row.
+        seed: the seed.
+        stage: name of the stage.
+        events: path of the log relative to the folder of table.json.
+    """
+
+    label: str
+    seed: int
+    stage: str
+    events: str
+
+    def __post_init__(self) -> None:
+        if os.path.isabs(self.events) or ".." in self.events.split("/") or "\0" in self.events:
+            raise ValueError(
+                f"expected a path below the folder of the table as events, found {self.events!r}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Results table of an experiment.
+
+    Args:
+        rows: the rows in order.
+        reference: labels of the rows that the others are compared with.
+        paired: the comparisons.
+        title: name of the experiment, or None.
+        logs: event logs of the rows, or None if unknown.
+        extra: additional entries of table.json, as plain JSON data.
+    """
+
+    rows: tuple[Row, ...]
+    reference: tuple[str, ...] = ()
+    paired: tuple[Comparison, ...] = ()
+    title: str | None = None
+    logs: tuple[Log, ...] | None = None
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict, metadata={"rest": True})
+
+    @property
+    def metric_names(self) -> list[str]:
+        """Names of the metrics, in order of first appearance."""
+        return list(dict.fromkeys(name for row in self.rows for name in row.metrics))
+
+    def plain(self) -> dict[str, Any]:
+        """Return the content of table.json as plain JSON data."""
+        order = ("values", "sizes", "mean", "ci95", "method", "protocol")
+        rows = [
+            {
+                "label": row.label,
+                "seeds": row.seeds,
+                "metrics": {
+                    name: {field: getattr(cell, field) for field in order}
+                    for name, cell in row.metrics.items()
+                },
+            }
+            for row in self.rows
+        ]
+        named = {"title": self.title, "logs": self.logs and [vars(log) for log in self.logs]}
+        return {
+            "rows": rows,
+            "reference": self.reference,
+            "paired": [entry.plain() for entry in self.paired],
+            **{name: value for name, value in named.items() if value is not None},
+            **self.extra,
+        }
 
 
 def write_table(table: Table, path: str | os.PathLike) -> None:
@@ -127,7 +234,7 @@ def write_table(table: Table, path: str | os.PathLike) -> None:
     Raises:
         UserError: the disk is full.
     """
-    text = json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(table.plain(), indent=1, ensure_ascii=False, allow_nan=False)
     atomic.write_atomic(path, text.encode("utf-8", errors="backslashreplace") + b"\n")
 
 
@@ -143,62 +250,22 @@ def read_table(path: str | os.PathLike) -> Table:
             f"expected the results at {source}, but there is no such file; "
             "run the ablation first, or pass the folder that it wrote"
         )
-    try:
-        table = json.loads(source.read_text(encoding="utf-8"))
-        rows = [(row["label"], row["seeds"], row["metrics"]) for row in table["rows"]]
-        found = [metric for _, _, metrics in rows for metric in metrics.values()]
-        assert all({"values", "mean", "ci95", "protocol"} <= set(metric) for metric in found)
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
-        raise errors.UserError(
-            f"expected a table with rows, seeds and metrics in {source}, got invalid content "
-            f"({error!r}); run the ablation again to rewrite it"
-        ) from error
-    return table
+    return checked_json.read(Table, source, _ADVICE)
 
 
-def _grid(
-    console: rich.console.Console, columns: Sequence[str], lines: Sequence[Sequence[str]], words: int
-) -> None:
-    """Print a table; the first `words` columns are left-aligned text, the others right-aligned numbers."""
-    grid = rich.table.Table(box=rich.box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
-    fits = sum(max(len(line[index]) for line in [columns, *lines]) + 2 for index in range(len(columns)))
-    for index, name in enumerate(columns):
-        side: Any = "left" if index < words else "right"
-        head = rich.text.Text(terminal.printable(name, console))
-        grid.add_column(head, justify=side, overflow="fold", no_wrap=index >= words and fits <= console.width)
-    for line in lines:
-        grid.add_row(*(rich.text.Text(terminal.printable(text, console)) for text in line))
-    console.print(grid)
+def read_results(path: filesystem.Place) -> tuple[Result, ...]:
+    """Read a results.json.
 
-
-def print_table(table: Table, console: rich.console.Console) -> None:
-    """Print the table, its protocols and its paired comparisons; a wide table is printed in parts.
-
-    Args:
-        table: the result of `build_table` or `read_table`.
-        console: console to print to.
+    Raises:
+        UserError: the file is missing or damaged.
     """
-    _in_parts(console, *cells.grid(table))
-    for mark, text in cells.footnotes(table)[1]:
-        terminal.say(console, f"({mark}) {text}")
-    terminal.say(console, "")
-    for reference in table.get("reference", []):
-        compared = [entry for entry in table["paired"] if entry["reference"] == reference]
-        if compared:
-            terminal.say(console, f"Paired differences to {reference}, same seeds (p by Holm's rule):")
-            _in_parts(console, *cells.comparison_grid(compared))
+    return checked_json.read(tuple[Result, ...], path)
 
 
-def _in_parts(console: rich.console.Console, heads: list[str], body: list[list[str]]) -> None:
-    """Print as many columns side by side as fit, then the remaining ones below."""
-    widths = [max(len(line[index]) for line in [heads, *body]) + 2 for index in range(len(heads))]
-    first = 1
-    while first < len(heads):
-        last, used = first + 1, widths[0] + widths[first]
-        while last < len(heads) and used + widths[last] <= console.width:
-            used += widths[last]
-            last += 1
-        lines = [[line[0], *line[first:last]] for line in body]
-        _grid(console, [heads[0], *heads[first:last]], lines, words=1)
-        terminal.say(console, "")
-        first = last
+def read_scores(path: filesystem.Place) -> dict[str, Score]:
+    """Read a file of `scores/`: metric name -> score.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    return checked_json.read(Mapping[str, Score], path)

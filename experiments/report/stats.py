@@ -4,33 +4,35 @@ All intervals are two-sided 95 % intervals. Seeds are the unit of replication: a
 the variation between seeds, a Wilson interval over test items only the sampling of test items.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
-from typing import TypedDict
 
 from scipy import special
 
 _TAIL = 0.975
 
 
-class Summary(TypedDict):
-    """A mean with its interval, and a description of the method."""
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """A mean with its interval (low, high), and a description of the method."""
 
     mean: float | None
-    ci95: list[float] | None
+    ci95: tuple[float, float] | None
     method: str
 
 
-class Paired(TypedDict):
-    """A mean difference over shared seeds, its interval, two-sided p and the number of pairs."""
+@dataclasses.dataclass(frozen=True)
+class Paired:
+    """A mean difference over shared seeds, its interval (low, high), two-sided p and the number of pairs."""
 
     difference: float | None
-    ci95: list[float] | None
+    ci95: tuple[float, float] | None
     p: float | None
     n: int
 
 
-def wilson(share: float, size: int) -> list[float]:
+def wilson(share: float, size: int) -> tuple[float, float]:
     """Return the Wilson score interval of a binomial proportion.
 
     Args:
@@ -38,7 +40,7 @@ def wilson(share: float, size: int) -> list[float]:
         size: number of independent trials, > 0.
 
     Returns:
-        [low, high] within [0, 1].
+        (low, high) within [0, 1].
 
     Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, 1927.
     """
@@ -49,7 +51,7 @@ def wilson(share: float, size: int) -> list[float]:
     centre = (share + z * z / (2 * size)) / scale
     half = z * math.sqrt(share * (1 - share) / size + (z / (2 * size)) ** 2) / scale
     # Rounding must not exclude the share, which the exact interval always contains.
-    return [max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))]
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -76,16 +78,16 @@ def summary(values: Sequence[float], sizes: Sequence[int] | None = None) -> Summ
     assert values
     assert sizes is None or len(sizes) == len(values)
     if not all(map(math.isfinite, values)):
-        return {"mean": None, "ci95": None, "method": "a value is not finite"}
+        return Summary(None, None, "a value is not finite")
     mean = _mean(values)
     count = len(values)
     if count > 1:
         half = float(special.stdtrit(count - 1, _TAIL)) * _standard_error(values, mean)
-        return {"mean": mean, "ci95": [mean - half, mean + half], "method": f"Student t over {count} seeds"}
+        return Summary(mean, (mean - half, mean + half), f"Student t over {count} seeds")
     if sizes is not None and sizes[0] > 0 and 0.0 <= mean <= 1.0:
         method = f"Wilson over {sizes[0]} test items, one seed"
-        return {"mean": mean, "ci95": wilson(mean, sizes[0]), "method": method}
-    return {"mean": mean, "ci95": None, "method": "one seed, no interval"}
+        return Summary(mean, wilson(mean, sizes[0]), method)
+    return Summary(mean, None, "one seed, no interval")
 
 
 def paired(values_a: Sequence[float], values_b: Sequence[float]) -> Paired:
@@ -103,20 +105,20 @@ def paired(values_a: Sequence[float], values_b: Sequence[float]) -> Paired:
     differences = [a - b for a, b in zip(values_a, values_b)]
     count = len(differences)
     if count == 0 or not all(map(math.isfinite, differences)):
-        return {"difference": None, "ci95": None, "p": None, "n": count}
+        return Paired(None, None, None, count)
     mean = _mean(differences)
     if count == 1:
-        return {"difference": mean, "ci95": None, "p": None, "n": 1}
+        return Paired(mean, None, None, 1)
     error = _standard_error(differences, mean)
     half = float(special.stdtrit(count - 1, _TAIL)) * error
-    interval = [mean - half, mean + half]
+    interval = mean - half, mean + half
     # Treat a spread within the rounding error of a - b as zero; it would give a spuriously huge t.
     rounding = 1e-12 * max(abs(value) for value in (*values_a, *values_b))
     if error <= rounding:
         p = 1.0 if abs(mean) <= rounding else None
     else:
         p = float(2.0 * special.stdtr(count - 1, -abs(mean) / error))
-    return {"difference": mean, "ci95": interval, "p": p, "n": count}
+    return Paired(mean, interval, p, count)
 
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:

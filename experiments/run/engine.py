@@ -25,6 +25,7 @@ from prismlab.core.train import accumulate, checkpoint, event_log, learner, loop
 from prismlab.experiments import console
 from prismlab.experiments.recipe import describe, recipe, stages
 from prismlab.experiments.released import released_weights
+from prismlab.experiments.report import results_table
 from prismlab.experiments.run import feed, host_memory, step_flops, work_directory
 
 
@@ -171,7 +172,9 @@ class Engine:
                     path,
                     work_directory.json_bytes({metric: dataclasses.asdict(s) for metric, s in found.items()}),
                 )
-            read = work_directory.read_json(path)
+            read = {
+                metric: dataclasses.asdict(found) for metric, found in results_table.read_scores(path).items()
+            }
             # Tasks may share a metric name (two probes, for example); prefix the later one with its task.
             scores |= {(f"{name}: {metric}" if metric in scores else metric): read[metric] for metric in read}
         return scores

@@ -1,12 +1,20 @@
 """Write the results table and the reports of a work directory from its results.json."""
 
+import dataclasses
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import filesystem
+from prismlab.core.io import checked_json, filesystem
 from prismlab.experiments.recipe import describe
-from prismlab.experiments.report import html_report, results_table
-from prismlab.experiments.run import work_directory
+from prismlab.experiments.report import html_report, results_table, table_builder
+
+
+@dataclasses.dataclass(frozen=True)
+class _Config:
+    """What a report needs of config.json, which describes an Experiment or an Ablation."""
+
+    name: str
+    compare_with: tuple[str, ...] = ()
 
 
 def tables(workdir: filesystem.Place, *, title: str, reference: tuple[str, ...]) -> results_table.Table:
@@ -20,26 +28,23 @@ def tables(workdir: filesystem.Place, *, title: str, reference: tuple[str, ...])
     Raises:
         UserError: results.json is missing or damaged.
     """
-    results = work_directory.read_json(workdir / "results.json")
-    finished = {entry["label"] for entry in results}
+    results = results_table.read_results(workdir / "results.json")
+    finished = {entry.label for entry in results}
     logs = [
-        {
-            "label": entry["label"],
-            "seed": entry["seed"],
-            "stage": folder.rpartition("-s")[0],
-            "events": f"stages/{folder}/events.jsonl",
-        }
+        results_table.Log(
+            entry.label, entry.seed, folder.rpartition("-s")[0], f"stages/{folder}/events.jsonl"
+        )
         for entry in results
-        for folder in entry["stages"]
+        for folder in entry.stages
         if (workdir / "stages" / folder / "events.jsonl").exists()
     ]
-    table = results_table.build_table(
+    table = table_builder.build_table(
         results,
         reference=[label for label in reference if label in finished],
         title=title,
         logs=logs,
-        config=(workdir / "config.gin").read_text(),
-        address=describe.address(work_directory.read_json(workdir / "config.json")),
+        config=filesystem.read(workdir / "config.gin").decode("utf-8", "backslashreplace"),
+        address=describe.address(checked_json.read(Any, workdir / "config.json")),
     )
     results_table.write_table(table, workdir / "table.json")
     return html_report.rebuild(workdir)
@@ -59,5 +64,5 @@ def again(workdir: filesystem.Place) -> results_table.Table:
             raise errors.UserError(
                 f"{workdir} has no {name}; pass the --workdir of a train or ablate run with a finished row"
             )
-    config: Any = work_directory.read_json(workdir / "config.json")
-    return tables(workdir, title=config["name"], reference=tuple(config.get("compare_with", ())))
+    config = checked_json.read(_Config, workdir / "config.json")
+    return tables(workdir, title=config.name, reference=config.compare_with)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from prismlab.core import errors, trees
-from prismlab.core.io import atomic, filesystem
+from prismlab.core.io import atomic, checked_json, filesystem
 from prismlab.core.parallel import distributed
 from prismlab.core.train import checkpoint
 from prismlab.experiments.recipe import describe, stages
@@ -159,11 +159,7 @@ def read_json(path: filesystem.Place) -> Any:
     Raises:
         UserError: the file is missing or damaged.
     """
-    try:
-        with filesystem.told(path):
-            return json.loads(filesystem.read(path))
-    except (OSError, ValueError) as error:
-        raise errors.UserError(f"{path} cannot be read ({error}); move it elsewhere and run again") from error
+    return checked_json.load(path)
 
 
 def read_stage(folder: filesystem.Place) -> tuple[int, dict[str, np.ndarray]]:

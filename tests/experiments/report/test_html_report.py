@@ -1,14 +1,14 @@
 """The pages: the same bytes from the same files, nothing from elsewhere, nothing unescaped."""
 
+import dataclasses
 import html.parser
-import json
 import re
 
 import pytest
 
 from prismlab.core import errors
 from prismlab.core.train import event_log
-from prismlab.experiments.report import html_report, results_table
+from prismlab.experiments.report import html_report, results_table, table_builder
 
 HOSTILE = '<script>alert("1")</script>$\\frac$|`x`\x00\ud800'
 
@@ -23,28 +23,21 @@ class Tags(html.parser.HTMLParser):
 
 
 def make(folder, label="stage 2"):
+    protocol = {"chance": 0.125, label: label}
     results = [
-        {
-            "label": name,
-            "seed": seed,
-            "metrics": {
-                label: {"value": 0.5 + 0.1 * seed, "n": 50, "protocol": {"chance": 0.125, label: label}}
-            },
-        }
+        results_table.Result(name, seed, {label: results_table.Score(0.5 + 0.1 * seed, 50, protocol)})
         for name in ("stage 1", label)
         for seed in (0, 1)
     ]
-    logs = []
-    for row in ("stage 1", label):
-        logs.append({"label": row, "seed": 0, "stage": label, "events": "shared/events.jsonl"})
-    logs.append({"label": label, "seed": 0, "stage": "second", "events": "own/events.jsonl"})
+    logs = [results_table.Log(row, 0, label, "shared/events.jsonl") for row in ("stage 1", label)]
+    logs.append(results_table.Log(label, 0, "second", "own/events.jsonl"))
     for name in ("shared", "own"):
         with event_log.EventLog(folder / name / "events.jsonl") as log:
             for step in range(5):
                 log.write(step, "train", {"loss": 1.0 / (1 + step), "loss/masked": step, "speed": 3.0})
             log.write(5, "train", {"loss": float("nan")})
             log.write(5, "eval", {"loss": 9.0})
-    table = results_table.build_table(results, reference=["stage 1"], logs=logs, config=label, command=label)
+    table = table_builder.build_table(results, reference=["stage 1"], logs=logs, config=label, command=label)
     results_table.write_table(table, folder / "table.json")
 
 
@@ -97,8 +90,7 @@ def test_a_shared_log_is_read_once_and_odd_values_are_left_out(tmp_path):
 
 def test_without_named_logs_the_folder_is_searched(tmp_path):
     make(tmp_path)
-    table = json.loads((tmp_path / "table.json").read_text())
-    del table["logs"]
+    table = dataclasses.replace(results_table.read_table(tmp_path / "table.json"), logs=None)
     curves = html_report.read_curves(tmp_path, table)
     assert {curve.label for curve in curves} == {"own", "shared"}
 

@@ -9,23 +9,19 @@ import rich.console
 from hypothesis import strategies as st
 
 from prismlab.core import errors
-from prismlab.experiments.report import cells, results_table
+from prismlab.experiments.report import cells, results_table, table_builder, terminal_table
 
 few = hypothesis.settings(max_examples=25, deadline=None)
 PROTOCOL = {"pooling": "attentive probe", "frames": 8, "views": 1, "test_clips": 100, "chance": 0.125}
 
 
 def result(label, seed, value, *, name="motion", n=100, **protocol):
-    return {
-        "label": label,
-        "seed": seed,
-        "metrics": {name: {"value": value, "n": n, "protocol": PROTOCOL | protocol}},
-    }
+    return results_table.Result(label, seed, {name: results_table.Score(value, n, PROTOCOL | protocol)})
 
 
 def shown(table, width=100, encoding="utf-8"):
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
-    results_table.print_table(table, rich.console.Console(file=stream, width=width, highlight=False))
+    terminal_table.print_table(table, rich.console.Console(file=stream, width=width, highlight=False))
     stream.flush()
     return stream.buffer.getvalue().decode(encoding)
 
@@ -35,7 +31,7 @@ def small_table():
     results = [
         result(label, seed, value) for label, values in rows.items() for seed, value in enumerate(values)
     ]
-    return results_table.build_table(results, reference=["stage 1"], command="prismlab run x.gin")
+    return table_builder.build_table(results, reference=["stage 1"], command="prismlab run x.gin")
 
 
 @few
@@ -46,33 +42,34 @@ def small_table():
 )
 def test_a_table_survives_the_disk_and_has_its_schema(tmp_path_factory, values):
     results = [result(label, seed, value) for (label, seed), value in values.items()]
-    table = results_table.build_table(results, reference=[results[0]["label"]], config="x = 1")
+    table = table_builder.build_table(results, reference=[results[0].label], config="x = 1")
     path = tmp_path_factory.mktemp("table") / "table.json"
     results_table.write_table(table, path)
-    assert results_table.read_table(path) == table == json.loads(path.read_text())
-    for row in table["rows"]:
-        for metric in row["metrics"].values():
-            assert len(metric["values"]) == len(metric["sizes"]) == len(row["seeds"])
-            assert metric["ci95"][0] <= metric["mean"] <= metric["ci95"][1]
-            assert metric["protocol"] == PROTOCOL
+    assert results_table.read_table(path) == table
+    assert list(json.loads(path.read_text())) == ["rows", "reference", "paired", "config"]
+    for row in table.rows:
+        for cell in row.metrics.values():
+            assert len(cell.values) == len(cell.sizes) == len(row.seeds)
+            assert cell.ci95[0] <= cell.mean <= cell.ci95[1]
+            assert cell.protocol == PROTOCOL
     assert shown(table)
 
 
 def test_rows_are_compared_over_the_seeds_they_share():
     results = [result("a", seed, value) for seed, value in [(0, 0.5), (1, 0.4), (2, 0.1)]]
     results += [result("b", seed, value) for seed, value in [(2, 0.3), (1, 0.5), (7, 0.9)]]
-    (entry,) = results_table.build_table(results, reference=["a"])["paired"]
-    assert (entry["row"], entry["reference"], entry["seeds"], entry["n"]) == ("b", "a", [1, 2], 2)
-    assert entry["difference"] == pytest.approx(0.15)
-    assert entry["p_holm"] == entry["p"]
+    (entry,) = table_builder.build_table(results, reference=["a"]).paired
+    assert (entry.row, entry.reference, entry.seeds, entry.n) == ("b", "a", (1, 2), 2)
+    assert entry.difference == pytest.approx(0.15)
+    assert entry.p_holm == entry.p
 
 
 def test_two_references_are_compared_once():
     results = [
         result(label, seed, value) for label, value in [("a", 0.1), ("b", 0.2), ("c", 0.4)] for seed in (0, 1)
     ]
-    entries = results_table.build_table(results, reference=["a", "c"])["paired"]
-    assert sorted((entry["row"], entry["reference"]) for entry in entries) == [
+    entries = table_builder.build_table(results, reference=["a", "c"]).paired
+    assert sorted((entry.row, entry.reference) for entry in entries) == [
         ("b", "a"),
         ("b", "c"),
         ("c", "a"),
@@ -80,10 +77,10 @@ def test_two_references_are_compared_once():
 
 
 def test_numbers_of_different_protocols_are_not_compared():
-    table = results_table.build_table(
+    table = table_builder.build_table(
         [result("a", 0, 0.5), result("b", 0, 0.6, pooling="mean")], reference=["a"]
     )
-    assert table["paired"][0]["difference"] is None
+    assert table.paired[0].difference is None
     text = shown(table)
     assert "protocols differ" in text
     # Each cell carries its own mark when the rows were not measured alike.
@@ -95,7 +92,7 @@ def test_numbers_of_different_protocols_are_not_compared():
 
 def test_a_table_shows_means_intervals_gaps_and_protocols():
     results = [result("stage 1", 0, 0.25), result("stage 2", 0, 2.5, name="loss", n=0)]
-    text = shown(results_table.build_table(results))
+    text = shown(table_builder.build_table(results))
     assert "0.250 [0.18, 0.34]" in text
     assert "2.500" in text
     assert "–" in text
@@ -103,7 +100,7 @@ def test_a_table_shows_means_intervals_gaps_and_protocols():
 
 
 def test_a_diverged_seed_is_shown_as_such(tmp_path):
-    table = results_table.build_table([result("a", 0, float("nan")), result("a", 1, 0.5)])
+    table = table_builder.build_table([result("a", 0, float("nan")), result("a", 1, 0.5)])
     results_table.write_table(table, tmp_path / "table.json")
     assert "not finite" in shown(results_table.read_table(tmp_path / "table.json"))
 
@@ -111,19 +108,16 @@ def test_a_diverged_seed_is_shown_as_such(tmp_path):
 @pytest.mark.parametrize("width", [8, 40, 80])
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
 def test_any_terminal_can_show_the_table(width, encoding):
-    table = results_table.build_table(
+    table = table_builder.build_table(
         [result("[red]ä\x1b[2J–[/nonsense]", 0, 0.5), result("b", 0, 0.5, name="other")]
     )
     assert "\x1b" not in shown(table, width=width, encoding=encoding)
 
 
 def test_a_wide_table_is_printed_in_parts():
-    results = [
-        {"label": "a", "seed": 0, "metrics": result("a", 0, 0.5, name=f"metric {i}")["metrics"]}
-        for i in range(1)
-    ]
-    results[0]["metrics"] = {f"metric {i}": results[0]["metrics"]["metric 0"] for i in range(9)}
-    text = shown(results_table.build_table(results), width=60)
+    score = results_table.Score(0.5, 100, PROTOCOL)
+    results = results_table.Result("a", 0, {f"metric {number}": score for number in range(9)})
+    text = shown(table_builder.build_table([results]), width=60)
     assert max(map(len, text.splitlines()[:8])) <= 60
     assert text.count("0.500 [0.40, 0.60]") == 9
 
@@ -138,7 +132,7 @@ def test_a_wide_table_is_printed_in_parts():
 )
 def test_mistakes_are_named(results, reference, words):
     with pytest.raises(errors.UserError, match=words):
-        results_table.build_table(results, reference=reference)
+        table_builder.build_table(results, reference=reference)
 
 
 @pytest.mark.parametrize(

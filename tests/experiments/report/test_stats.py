@@ -19,16 +19,16 @@ pairs = st.lists(st.tuples(number, number), min_size=2, max_size=6)
 @hypothesis.given(st.lists(number, min_size=2, max_size=6))
 def test_the_interval_contains_the_mean(values):
     found = stats.summary(values)
-    low, high = found["ci95"]
-    assert low <= found["mean"] <= high
-    assert min(values) <= found["mean"] <= max(values)
-    assert found["method"] == f"Student t over {len(values)} seeds"
+    low, high = found.ci95
+    assert low <= found.mean <= high
+    assert min(values) <= found.mean <= max(values)
+    assert found.method == f"Student t over {len(values)} seeds"
 
 
 def test_the_t_interval_agrees_with_scipy():
     values = [0.573, 0.466, 0.51, 0.6]
     low, high = reference.t.interval(0.95, 3, np.mean(values), reference.sem(values))
-    assert stats.summary(values)["ci95"] == pytest.approx([low, high], abs=1e-9)
+    assert stats.summary(values).ci95 == pytest.approx((low, high), abs=1e-9)
 
 
 @few
@@ -36,10 +36,10 @@ def test_the_t_interval_agrees_with_scipy():
 def test_wilson_stays_within_zero_and_one_and_contains_the_share(hits, size):
     hypothesis.assume(hits <= size)
     found = stats.summary([hits / size], [size])
-    low, high = found["ci95"]
-    assert 0.0 <= low <= found["mean"] <= high <= 1.0
+    low, high = found.ci95
+    assert 0.0 <= low <= found.mean <= high <= 1.0
     assert low < high
-    assert found["method"] == f"Wilson over {size} test items, one seed"
+    assert found.method == f"Wilson over {size} test items, one seed"
     expected = reference.binomtest(hits, size).proportion_ci(method="wilson")
     assert [low, high] == pytest.approx([expected.low, expected.high], abs=1e-9)
 
@@ -52,12 +52,12 @@ def test_rounding_does_not_push_wilson_past_the_share():
 
 @pytest.mark.parametrize(("value", "sizes"), [(0.5, None), (0.5, [0]), (3.5, [100]), (-0.1, [100])])
 def test_one_value_that_is_no_accuracy_has_no_interval(value, sizes):
-    assert stats.summary([value], sizes) == {"mean": value, "ci95": None, "method": "one seed, no interval"}
+    assert stats.summary([value], sizes) == stats.Summary(value, None, "one seed, no interval")
 
 
 def test_a_diverged_seed_is_not_averaged_away():
-    assert stats.summary([0.5, math.nan])["mean"] is None
-    assert stats.summary([0.5, math.inf])["ci95"] is None
+    assert stats.summary([0.5, math.nan]).mean is None
+    assert stats.summary([0.5, math.inf]).ci95 is None
 
 
 @few
@@ -65,9 +65,9 @@ def test_a_diverged_seed_is_not_averaged_away():
 def test_paired_is_antisymmetric(values):
     a, b = zip(*values)
     one, other = stats.paired(a, b), stats.paired(b, a)
-    assert one["difference"] == -other["difference"]
-    assert one["ci95"] == [-other["ci95"][1], -other["ci95"][0]]
-    assert one["p"] == other["p"]
+    assert one.difference == -other.difference
+    assert one.ci95 == (-other.ci95[1], -other.ci95[0])
+    assert one.p == other.p
 
 
 @few
@@ -83,26 +83,26 @@ def test_paired_does_not_change_when_both_rows_move_together(values, shift):
 @hypothesis.given(pairs)
 def test_p_and_the_interval_tell_the_same(values):
     found = stats.paired(*zip(*values))
-    low, high = found["ci95"]
-    assert low <= found["difference"] <= high
-    if found["p"] is not None and abs(found["p"] - 0.05) > 1e-6:
-        assert (found["p"] < 0.05) == (low > 0 or high < 0)
+    low, high = found.ci95
+    assert low <= found.difference <= high
+    if found.p is not None and abs(found.p - 0.05) > 1e-6:
+        assert (found.p < 0.05) == (low > 0 or high < 0)
 
 
 def test_paired_agrees_with_scipy():
     a, b = [0.613, 0.553, 0.60, 0.58], [0.573, 0.466, 0.59, 0.585]
     expected = reference.ttest_rel(a, b)
     found = stats.paired(a, b)
-    assert found["p"] == pytest.approx(expected.pvalue, abs=1e-9)
-    assert found["ci95"] == pytest.approx(list(expected.confidence_interval()), abs=1e-9)
-    assert found["n"] == 4
+    assert found.p == pytest.approx(expected.pvalue, abs=1e-9)
+    assert found.ci95 == pytest.approx(tuple(expected.confidence_interval()), abs=1e-9)
+    assert found.n == 4
 
 
 def test_few_pairs_or_no_spread_are_not_tested():
-    assert stats.paired([], []) == {"difference": None, "ci95": None, "p": None, "n": 0}
-    assert stats.paired([0.75], [0.5]) == {"difference": 0.25, "ci95": None, "p": None, "n": 1}
-    assert stats.paired([0.3, 0.4, 0.7], [0.1, 0.2, 0.5])["p"] is None
-    assert stats.paired([0.3, 0.4], [0.3, 0.4])["p"] == 1.0
+    assert stats.paired([], []) == stats.Paired(None, None, None, 0)
+    assert stats.paired([0.75], [0.5]) == stats.Paired(0.25, None, None, 1)
+    assert stats.paired([0.3, 0.4, 0.7], [0.1, 0.2, 0.5]).p is None
+    assert stats.paired([0.3, 0.4], [0.3, 0.4]).p == 1.0
 
 
 def test_holm_by_hand():

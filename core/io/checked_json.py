@@ -1,0 +1,203 @@
+"""Read JSON files into frozen dataclasses; whatever is wrong with a file becomes one line."""
+
+import collections.abc
+import dataclasses
+import functools
+import json
+import math
+import types
+import typing
+from typing import Any
+
+from prismlab.core import errors
+from prismlab.core.io import filesystem
+
+# Annotation of a number that may be NaN or infinite; a plain `float` may not.
+AnyFloat = typing.Annotated[float, "may be NaN or infinite"]
+# Larger numbers overflow in sums of squares; no float32 is as large.
+LARGEST = 1e100
+_DEEPEST = 100  # levels of nesting; Python's own JSON functions recurse
+_ADVICE = "move it elsewhere and run again"
+
+
+class Invalid(ValueError):
+    """A value does not have the expected type; the message says where, what was expected and found."""
+
+
+def load(path: filesystem.Place, advice: str = _ADVICE) -> Any:
+    """Read a JSON file as plain data.
+
+    Args:
+        path: local or in a bucket.
+        advice: what the user can do if the file is damaged.
+
+    Raises:
+        UserError: the file is missing, is not JSON, or is nested too deeply.
+    """
+    try:
+        with filesystem.told(path):
+            value = json.loads(filesystem.read(path))
+        _check_depth(value)
+    except RecursionError:
+        raise errors.UserError(f"{path} cannot be read (nested too deeply); {advice}") from None
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise errors.UserError(f"{path} cannot be read ({reason}); {advice}") from error
+    return value
+
+
+def read(kind: Any, path: filesystem.Place, advice: str = _ADVICE) -> Any:
+    """Read a JSON file as an instance of a type.
+
+    Args:
+        kind: see `parse`.
+        path: local or in a bucket.
+        advice: what the user can do if the file is damaged.
+
+    Raises:
+        UserError: the file is missing, damaged, or does not contain such a value; says where in the file.
+    """
+    value = load(path, advice)
+    try:
+        return parse(kind, value)
+    except Invalid as error:
+        raise errors.UserError(f"{path} cannot be read ({error}); {advice}") from None
+
+
+def parse(kind: Any, value: Any, where: str = "") -> Any:
+    """Convert plain JSON data to a type.
+
+    Args:
+        kind: a dataclass, `tuple[X, ...]`, `tuple[X, Y]`, `Mapping[str, X]`, `X | None`, str, int, float,
+            bool, `AnyFloat` or Any. Keys without a field are ignored, or collected in the field whose metadata has
+            "rest". A dataclass may check its fields together and raise ValueError.
+        value: JSON data.
+        where: path of the value in the file, for messages.
+
+    Returns:
+        The instance. Numbers are finite and at most `LARGEST`, except `AnyFloat`.
+
+    Raises:
+        Invalid: the value is of another type.
+    """
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return _plain(value, where)
+    if origin in (typing.Union, types.UnionType):
+        (other,) = (each for each in arguments if each is not types.NoneType)
+        return None if value is None else parse(other, value, where)
+    if dataclasses.is_dataclass(kind):
+        return _instance(kind, value, where)
+    if origin is tuple:
+        return _sequence(arguments, value, where)
+    if origin is collections.abc.Mapping:
+        items = _expect(dict, "an object", value, where).items()
+        return {name: parse(arguments[1], item, _join(where, name)) for name, item in items}
+    if kind is float or origin is typing.Annotated:
+        return _number(value, where, finite=kind is float)
+    if kind is int:
+        return _whole(value, where)
+    return _expect(kind, {str: "text", bool: "true or false"}[kind], value, where)
+
+
+@functools.cache
+def _fields(kind: Any) -> dict[str, tuple[Any, dataclasses.Field]]:
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {field.name: (hints[field.name], field) for field in dataclasses.fields(kind)}
+
+
+def _instance(kind: Any, value: Any, where: str) -> Any:
+    given = dict(_expect(dict, "an object", value, where))
+    found, rest = {}, None
+    for name, (hint, field) in _fields(kind).items():
+        if field.metadata.get("rest"):
+            rest = name
+        elif name in given:
+            found[name] = parse(hint, given.pop(name), _join(where, name))
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise Invalid(f"expected {_short(name)} in {where or 'the file'}, found no such key")
+    if rest is not None:
+        found[rest] = {name: _plain(item, _join(where, name)) for name, item in given.items()}
+    try:
+        return kind(**found)
+    except Invalid:
+        raise
+    except ValueError as error:
+        raise Invalid(f"in {where or 'the file'}: {error}") from None
+
+
+def _sequence(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    items = _expect(list, "a list", value, where)
+    kinds = [arguments[0]] * len(items) if arguments[-1] is Ellipsis else list(arguments)
+    if len(kinds) != len(items):
+        raise Invalid(f"expected {len(kinds)} values at {where}, found {len(items)}")
+    return tuple(
+        parse(kind, item, f"{where}[{index}]") for index, (kind, item) in enumerate(zip(kinds, items))
+    )
+
+
+def _expect(kind: type, words: str, value: Any, where: str) -> Any:
+    if not isinstance(value, kind):
+        raise Invalid(f"expected {words} at {where or 'the top level'}, found {_found(value)}")
+    return value
+
+
+def _number(value: Any, where: str, *, finite: bool = True) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Invalid(f"expected a number at {where}, found {_found(value)}")
+    if not finite and isinstance(value, float) and not math.isfinite(value):
+        return value
+    if not abs(value) <= LARGEST:
+        raise Invalid(f"expected a finite number at {where}, found {_found(value)}")
+    return float(value)
+
+
+def _whole(value: Any, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
+        raise Invalid(f"expected a 64-bit integer at {where}, found {_found(value)}")
+    return value
+
+
+def _plain(value: Any, where: str) -> Any:
+    """Return JSON data unchanged after checking its numbers."""
+    if isinstance(value, dict):
+        return {name: _plain(item, _join(where, name)) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        _number(value, where)
+    return value
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(_DEEPEST):
+        inner = [each for each in level if isinstance(each, dict | list)]
+        if not inner:
+            return
+        level = [item for each in inner for item in (each.values() if isinstance(each, dict) else each)]
+    raise RecursionError
+
+
+def _join(where: str, name: str) -> str:
+    return f"{where}.{_short(name)}" if where else _short(name)
+
+
+def _short(name: str) -> str:
+    return _cut(name if name.isidentifier() and name.isascii() else repr(name))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _found(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"an object of {len(value)} keys"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    if isinstance(value, str):
+        return f"text {_cut(repr(value))}"
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return "a number that is too large"
+    return json.dumps(value)
