@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _parser().parse_args(arguments)
         return options.run(options)
     except errors.UserError as error:
-        errors.tell(error)
+        _tell(error)
         return 2
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -48,15 +48,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             told = _in_a_line(error)
         else:
             raise
-        print(f"prismlab: {told}", file=sys.stderr)
+        _tell(told)
         return 2
     except Exception as error:
         if not _of_a_bucket(error):
             raise
-        print(f"prismlab: {_in_a_line(error)}", file=sys.stderr)
+        _tell(_in_a_line(error))
         return 2
     finally:
         sys.unraisablehook = sys.__unraisablehook__
+
+
+def _tell(message: object) -> None:
+    from prismlab.experiments import console  # imported late: rich is slow to import
+
+    console.tell(message)
 
 
 def _of_a_bucket(error: Exception) -> bool:

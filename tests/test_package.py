@@ -36,6 +36,7 @@ def test_a_wheel_holds_one_top_level_package(wheel):
     top = {path.name for path in wheel.iterdir() if not path.name.endswith(".dist-info")}
     assert top == {"prismlab"}
     assert (wheel / "prismlab/experiments/gin/smoke.gin").exists()
+    assert (wheel / "prismlab/experiments/html/report.html").exists()
 
 
 def test_a_wheel_runs_an_ablation_in_an_empty_folder(wheel, tmp_path):

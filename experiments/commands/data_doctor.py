@@ -1,7 +1,6 @@
 """`prismlab data doctor`: check a corpus before training."""
 
 import argparse
-import html
 import json
 from typing import Any
 
@@ -41,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     """Check the clips, print a summary, write page and file."""
     from prismlab.core.io import atomic
     from prismlab.data.corpus import doctor, prepare_corpus
-    from prismlab.experiments import console
+    from prismlab.experiments import console, html_page
     from prismlab.experiments.gin_strict import strict
 
     if options.sample < 0 or options.frames < 1 or options.resolution < 1:
@@ -64,7 +63,9 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         atomic.write_atomic(options.json, json.dumps(found, indent=2, ensure_ascii=False).encode())
     if options.html:
-        atomic.write_atomic(options.html, _page(found).encode())
+        details = json.dumps(found, indent=2, ensure_ascii=False)
+        page = html_page.render("doctor.html", lines=_lines(found), details=details)
+        atomic.write_atomic(options.html, page.encode())
     return 0
 
 
@@ -91,13 +92,3 @@ def _lines(found: dict[str, Any]) -> list[str]:
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none"
-
-
-def _page(found: dict[str, Any]) -> str:
-    rows = "".join(f"<li>{html.escape(line)}</li>\n" for line in _lines(found))
-    detail = html.escape(json.dumps(found, indent=2, ensure_ascii=False))
-    return (
-        '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>prismlab data doctor</title>\n'
-        f"<h1>Corpus check</h1>\n<ul>\n{rows}</ul>\n"
-        f"<h2>Details</h2>\n<pre>{detail}</pre>\n</html>\n"
-    )

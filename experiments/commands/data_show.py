@@ -23,6 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Draw the batch."""
     from prismlab.core import errors
+    from prismlab.experiments import console
     from prismlab.experiments.gin_strict import strict
     from prismlab.experiments.recipe import check, recipe
     from prismlab.experiments.run import step_picture, work_directory
@@ -49,8 +50,10 @@ def run(options: argparse.Namespace) -> int:
         built,
     )
     bad = sum(bool(each["bad"]) for each in told["examples"])
-    print(f"step {told['step']} of {told['stage']}: source {told['source']!r}, checksum {told['checksum']}")
-    print(
+    console.write(
+        f"step {told['step']} of {told['stage']}: source {told['source']!r}, checksum {told['checksum']}"
+    )
+    console.write(
         f"{len(told['examples'])} examples, {bad} padding examples: "
         f"{options.out}/step-{told['step']}.png, .json"
     )

@@ -1,7 +1,6 @@
 """`prismlab embed`: embed videos with a released model."""
 
 import argparse
-import sys
 
 from prismlab.core import errors
 from prismlab.experiments.commands import path_arguments, shared_model
@@ -52,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     failed = len(nothing)
     with embedding_archive.writing(options.out) as writer:
         for word, reason in nothing:
-            print(f"prismlab: {word}: {reason}", file=sys.stderr)
+            console.tell(f"{word}: {reason}")
             writer.fail(word, reason)
         with console.Progress("embed", len(found), console=out) as bar:
             for done, path in enumerate(found, 1):

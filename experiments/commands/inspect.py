@@ -23,26 +23,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print one line per array, then a summary."""
     import numpy as np
-    import rich.table
-    import rich.text
 
     from prismlab.core.weights import matching, weight_files
     from prismlab.experiments import console
 
     out = console.make_console()
     contents = weight_files.open_file(options.file)
-    table = rich.table.Table("array", "shape", "type", "norm", box=None)
-    broken = []
+    lines, broken = [], []
     for name in sorted(contents.shapes):
         value = contents.read([name])[name].astype(np.float64)
         if not np.isfinite(value).all():
             broken.append(name)
         shape = " x ".join(map(str, contents.shapes[name])) or "scalar"
         norm = f"{np.linalg.norm(value.ravel()):.6g}"
-        # As Text: square brackets in names must not be read as markup.
-        table.add_row(rich.text.Text(console.printable(name, out)), shape, contents.types[name], norm)
-    out.width = max(out.width, 160)
-    out.print(table)
+        lines.append([name, shape, str(contents.types[name]), norm])
+    console.table(out, ("array", "shape", "type", "norm"), lines)
     total = sum(int(np.prod(shape, dtype=np.int64)) for shape in contents.shapes.values())
     at = "" if contents.step is None else f", step {contents.step}"
     console.say(out, f"{len(contents.shapes)} arrays, {total:,} numbers, weight format {contents.layout}{at}")

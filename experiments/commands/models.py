@@ -12,31 +12,29 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the table."""
-    import rich.table
-
     from prismlab.core import trees
     from prismlab.core.weights import release_config, weight_formats
     from prismlab.experiments import console
 
     shape = ("frames", "resolution", "tokens")
     columns = ("model", "kind", "parameters", *shape, "Hugging Face", "file", "licence")
-    table = rich.table.Table(*columns, box=None)
+    lines = []
     for name in release_config.CONFIGS:
         config = release_config.checked(name)
         frames, side, _ = config["pos_emb_shape"]
         file = release_config.FILES.get(name)
-        table.add_row(
-            name,
-            config["kind"],
-            f"{trees.count(weight_formats.abstract(config)):,}",
-            str(frames),
-            str(side * config["patch_size"]),
-            str(frames * side * side),
-            release_config.page(name) or "-",
-            file or "no public weights",
-            release_config.LICENCE if file else "-",
+        lines.append(
+            [
+                name,
+                config["kind"],
+                f"{trees.count(weight_formats.abstract(config)):,}",
+                str(frames),
+                str(side * config["patch_size"]),
+                str(frames * side * side),
+                release_config.page(name) or "-",
+                file or "no public weights",
+                release_config.LICENCE if file else "-",
+            ]
         )
-    out = console.make_console()
-    out.width = max(out.width, 180)  # so that no name is truncated
-    out.print(table)
+    console.table(console.make_console(), columns, lines, numbers=("parameters", *shape))
     return 0

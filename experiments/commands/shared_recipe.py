@@ -95,6 +95,7 @@ def together(root: Any, work: Callable[[], int]) -> int:
     """
     from prismlab.core.parallel import distributed, rendezvous
     from prismlab.core.train import loop
+    from prismlab.experiments import console
     from prismlab.experiments.run import compilation_cache, host_agreement, work_directory
 
     rendezvous.start(lost_here)
@@ -114,13 +115,13 @@ def together(root: Any, work: Callable[[], int]) -> int:
                     failed_here(error)
                 raise
     except loop.Interrupted as stopped:
-        print(f"prismlab: {stopped}", file=sys.stderr)
+        console.tell(stopped)
         return exits.INTERRUPTED
     except KeyboardInterrupt:  # a second Ctrl-C does not wait for the checkpoint
-        print("prismlab: stopped without saving; run the same command to continue", file=sys.stderr)
+        console.tell("stopped without saving; run the same command to continue")
         return exits.INTERRUPTED
     except loop.Diverged as stopped:
-        print(f"prismlab: {stopped}; the last good checkpoint was kept", file=sys.stderr)
+        console.tell(f"{stopped}; the last good checkpoint was kept")
         return exits.DIVERGED
     finally:
         for number, handler in before.items():
@@ -129,16 +130,20 @@ def together(root: Any, work: Callable[[], int]) -> int:
 
 def lost_here(reason: str) -> NoReturn:
     """Exit because another process of this run was lost; a clean shutdown would wait for it."""
+    from prismlab.experiments import console
+
     advice = "restart all processes with the same command to resume from the last checkpoint"
-    os.write(2, f"prismlab: {reason}; {advice}\n".encode())
+    os.write(2, f"prismlab: {console.escaped(reason)}; {advice}\n".encode())
     _leave(exits.INTERRUPTED)
 
 
 def failed_here(error: Exception) -> NoReturn:
     """Exit because of an error in this process only; a clean shutdown would wait for the others."""
+    from prismlab.experiments import console
+
     code = 1
     if isinstance(error, errors.UserError):
-        errors.tell(error)
+        console.tell(error)
         code = 2
     else:
         traceback.print_exception(error)

@@ -1,7 +1,6 @@
 """`prismlab worker`: run pending units of an ablation."""
 
 import argparse
-import sys
 
 from prismlab.core import errors
 from prismlab.experiments import exits
@@ -43,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         )  # fmt: skip
         if main:
             for name, why in failed.items():
-                print(f"prismlab: {name}: {why}", file=sys.stderr)
+                console.tell(f"{name}: {why}")
         return exits.DIVERGED if failed else 0
 
     return shared_recipe.together(root, work)

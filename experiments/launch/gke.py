@@ -12,7 +12,7 @@ import shlex
 
 from prismlab.core import errors
 from prismlab.core.io import atomic, filesystem
-from prismlab.experiments import exits
+from prismlab.experiments import console, exits
 from prismlab.experiments.launch import worker_command
 from prismlab.experiments.plan import topology
 
@@ -41,7 +41,7 @@ def run(order: worker_command.Order) -> int:
     start = f"gcloud storage cat {name} | kubectl apply -f -"
     if not filesystem.is_remote(path):
         start = f"kubectl apply -f {name}"
-    print(f"written: {path}\nstart the workers with: {start}")
+    console.write(f"written: {path}\nstart the workers with: {start}")
     return 0
 
 

@@ -65,8 +65,8 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
     todo = units.units(root)
     if options.dry_run:
         work_directory.check_continues(options.workdir, root)  # as `claimed` does below
-        print("\n".join(described(todo, root, options.workdir)))
-        print(preview)
+        console.write("\n".join(described(todo, root, options.workdir)))
+        console.write(preview)
         return 0
     with work_directory.claimed(options.workdir, root, text):
         busy = leases.living(options.workdir)

@@ -5,6 +5,7 @@ from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import filesystem
+from prismlab.experiments import console
 from prismlab.experiments.launch import worker_command
 
 # Accepted names in --setting KEY=VALUE: parameters of sbatch as named by submitit.
@@ -52,7 +53,7 @@ def run(order: worker_command.Order) -> int:
     executor.update_parameters(**parameters(order))
     task = submitit.helpers.CommandFunction(order.words())
     for _ in range(order.jobs):
-        print(f"submitted {executor.submit(task).job_id}")
+        console.write(f"submitted {executor.submit(task).job_id}")
     return 0
 
 

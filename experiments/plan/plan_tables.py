@@ -1,17 +1,15 @@
 """Format a plan as terminal tables, HTML and JSON."""
 
 import dataclasses
-import html
 import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import rich.box
 import rich.console
-import rich.table
 
 from prismlab.core.io import atomic
+from prismlab.experiments import console, html_page
 from prismlab.experiments.plan import stage_plan
 
 HEADS = (
@@ -99,15 +97,11 @@ def show(entries: Sequence[stage_plan.Entry], faults: Sequence[str], out: rich.c
         faults: one line for each stage and topology that could not be planned.
         out: console to print to.
     """
-    if not out.is_terminal:
-        out = rich.console.Console(file=out.file, width=240)
     for _, heads, lines in tables(entries):
-        table = rich.table.Table(*heads, box=rich.box.SIMPLE)
-        for each in lines:
-            table.add_row(*each)
-        out.print(table)
+        console.table(out, heads, lines)
+        console.say(out, "")
     for told in [*totals(entries), *problems(entries), *faults, NOTE]:
-        out.print(told, highlight=False, markup=False, soft_wrap=True)
+        console.say(out, told)
 
 
 def problems(entries: Sequence[stage_plan.Entry]) -> list[str]:
@@ -130,22 +124,6 @@ def write_html(
     entries: Sequence[stage_plan.Entry], faults: Sequence[str], title: str, path: pathlib.Path
 ) -> None:
     """Write the plan as a self-contained HTML page."""
-    escape = lambda text: html.escape(str(text), quote=True)
-    parts = [
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
-        f"<title>plan: {escape(title)}</title>",
-        "<style>body{font:14px system-ui;margin:2rem}table{border-collapse:collapse;margin:1rem 0}"
-        "td,th{padding:.2rem .6rem;border-bottom:1px solid #ccc;text-align:right}"
-        "td:nth-child(-n+2),th:nth-child(-n+2){text-align:left}</style></head><body>",
-        f"<h1>{escape(title)}</h1>",
-        *(f"<p>{escape(told)}</p>" for told in [*totals(entries), *problems(entries), *faults, NOTE]),
-    ]
-    for name, heads, lines in tables(entries):
-        row = lambda cells, tag: "<tr>" + "".join(f"<{tag}>{escape(c)}</{tag}>" for c in cells) + "</tr>"
-        parts += [
-            f"<h2>{escape(name)}</h2><table>",
-            row(heads, "th"),
-            *(row(x, "td") for x in lines),
-            "</table>",
-        ]
-    atomic.write_atomic(path, ("\n".join(parts) + "\n</body></html>\n").encode())
+    lines = [*totals(entries), *problems(entries), *faults, NOTE]
+    page = html_page.render("plan.html", title=title, lines=lines, tables=tables(entries))
+    atomic.write_atomic(path, page.encode())

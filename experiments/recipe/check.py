@@ -5,13 +5,12 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import rich.box
 import rich.console
-import rich.table
 
 from prismlab.core import errors, keys, trees, types
 from prismlab.core.parallel import mesh, sharding
 from prismlab.core.train import accumulate, learner
+from prismlab.experiments import console
 from prismlab.experiments.recipe import recipe, shapes, stages
 from prismlab.experiments.released import released_weights
 
@@ -135,19 +134,10 @@ def show(root: recipe.Experiment | recipe.Ablation, out: rich.console.Console) -
         UserError: the configuration is inconsistent.
     """
     rows = root.experiments() if isinstance(root, recipe.Ablation) else {root.name: root}
-    table = rich.table.Table(box=rich.box.SIMPLE)
-    for heading in (
-        "row",
-        "stage",
-        "objectives",
-        "parameters",
-        "steps",
-        "batch",
-        "sources",
-        "from",
-        "teacher",
-    ):
-        table.add_column(heading, justify="right" if heading in ("parameters", "steps", "batch") else "left")
+    heads = (
+        "row", "stage", "objectives", "parameters", "steps", "batch", "sources", "from", "teacher"
+    )  # fmt: skip
+    lines = []
     seen: set[str] = set()
     for label, experiment in rows.items():
         built = abstract_stages(experiment)
@@ -155,20 +145,14 @@ def show(root: recipe.Experiment | recipe.Ablation, out: rich.console.Console) -
             stage = planned.stage
             shared = " (shared)" if planned.address in seen else ""
             seen.add(planned.address)
-            table.add_row(
+            lines.append([
                 label, stage.name + shared, ", ".join(sorted(stage.objectives)),
                 f"{trees.count(built[stage.name]):,}", f"{stage.steps:,}", f"{stage.batch_size:,}",
                 ", ".join(sorted(stage.data.sources)), str(stage.init_from or "-"), str(stage.teacher or "-"),
-            )  # fmt: skip
+            ])  # fmt: skip
             label = ""
-    if not out.is_terminal:  # a pipe has no width, so nothing needs to be truncated
-        out = rich.console.Console(file=out.file, width=200)
-    out.print(table)
+    console.table(out, heads, lines, numbers=("parameters", "steps", "batch"))
+    console.say(out, "")
     if isinstance(root, recipe.Ablation):
-        out.print(
-            f"{len(rows)} rows, seeds {root.seeds}, {len(seen)} distinct stages per seed", highlight=False
-        )
-    out.print(
-        f"devices: {len(jax.devices())} x {jax.devices()[0].device_kind}; nothing was trained",
-        highlight=False,
-    )
+        console.say(out, f"{len(rows)} rows, seeds {root.seeds}, {len(seen)} distinct stages per seed")
+    console.say(out, f"devices: {len(jax.devices())} x {jax.devices()[0].device_kind}; nothing was trained")

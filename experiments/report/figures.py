@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib
 import matplotlib.figure
 
+from prismlab.experiments import console
 from prismlab.experiments.report import cells, results_table
 
 # Palette of Okabe and Ito, distinguishable with most forms of colour blindness.
@@ -56,8 +57,8 @@ class Curve:
 
 
 def _clean(text: str) -> str:
-    """Return a label without unprintable characters, shortened, and not hidden by matplotlib's legend."""
-    shown = "".join(sign if sign.isprintable() else "?" for sign in text)
+    """Return a label escaped, shortened, and not hidden by matplotlib's legend."""
+    shown = console.escaped(text)
     short = shown if len(shown) <= 48 else shown[:47] + "…"
     return f" {short}" if short.startswith("_") else short
 

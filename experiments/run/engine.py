@@ -119,7 +119,7 @@ class Engine:
             console.say(self.out, f"{heading}: {origin or 'randomly initialised'}")
             with (
                 _log(folder, at) as log,
-                console.Progress(heading, stage.steps, start=at, console=self.out) as bar,
+                console.Progress(heading, stage.steps, start=at, console=self.out, first="compiling") as bar,
             ):
                 fed = feed.batches(
                     stream, at, folder, log, max_bad_share=stage.data.max_bad_share,

@@ -14,14 +14,13 @@ import json
 import os
 import secrets
 import socket
-import sys
 import threading
 import time
 from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import atomic, filesystem
-from prismlab.experiments import exits
+from prismlab.experiments import console, exits
 
 BEAT, STALE = 10.0, 90.0  # seconds between lease renewals; seconds after the last one until a lease expires
 
@@ -125,7 +124,7 @@ def outlast(
         last = _last(_names(folder), unit)
         sign = (last, filesystem.changed(folder / f"{unit}.{last}"))
         if seen is None:
-            print(f"{workdir} is in use; waiting {stale:.0f} s for a lease renewal", file=sys.stderr)
+            console.tell(f"{workdir} is in use; waiting {stale:.0f} s for a lease renewal")
         elif sign != seen:
             return None
         seen = sign

@@ -1,6 +1,8 @@
 """Progress: plain lines without a terminal, and no crash in any terminal."""
 
 import io
+import pathlib
+import re
 
 import hypothesis
 import pytest
@@ -70,6 +72,88 @@ def test_no_terminal_is_too_small_or_too_plain(width, encoding, stage, loss, ter
         progress.status(stage + "\n[bold] –")
         progress.update(4, loss, 3.0, 0.5)
     assert written(file)
+
+
+def test_the_time_left_is_estimated_after_the_first_step():
+    file, now = stream(), [0.0]
+    out = rich.console.Console(file=file, width=80, highlight=False)
+    with console.Progress("s", 100, console=out, clock=lambda: now[0], first="compiling") as progress:
+        for step, seconds in ((1, 300.0), (10, 9.0), (20, 10.0)):
+            now[0] += seconds
+            progress.update(step)
+    assert written(file).splitlines() == [
+        "s: step 0/100, starts, compiling",
+        "s: step 1/100",
+        "s: step 20/100, 1:20 left",
+        "s: step 20/100, done after 5:19",
+    ]
+
+
+def test_rare_updates_still_give_an_estimate():
+    file, now = stream(), [0.0]
+    out = rich.console.Console(file=file, width=80, highlight=False)
+    with console.Progress("s", 40, start=10, console=out, clock=lambda: now[0]) as progress:
+        for step in (20, 30):
+            now[0] += 500.0
+            progress.update(step)
+    assert "s: step 30/40, 8:20 left" in written(file)
+
+
+def test_a_live_line_says_compiling_until_the_first_step():
+    file = stream()
+    out = rich.console.Console(file=file, width=120, force_terminal=True, color_system=None)
+    with console.Progress("s", 4, console=out, first="compiling"):
+        pass
+    assert "compiling" in written(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, naïve, 日本\u3000語", "plain, naïve, 日本\u3000語"),
+        ("\x1b]0;title\x07\x9b2J\x7f", r"\x1b]0;title\x07\x9b2J\x7f"),
+        ("a\rb\nc\td", r"a\rb\nc\td"),
+        ("\u202egnp.exe\u2028\ufeff", r"\u202egnp.exe\u2028\ufeff"),
+        ("\ud800\U000e0041", r"\ud800\U000e0041"),
+        ("\U0001f469\u200d\U0001f4bb", "\U0001f469\u200d\U0001f4bb"),
+    ],
+)
+def test_control_characters_are_shown_as_escapes(text, shown):
+    assert console.escaped(text) == shown
+
+
+def test_whatever_is_printed_is_escaped(capsys):
+    hostile = "\x1b[2J[red]\x07"
+    console.write(f"{hostile}\nnext")
+    console.say(console.make_console(), hostile)
+    console.table(console.make_console(), [hostile, "b"], [[hostile, hostile]], numbers=["b"])
+    console.tell(f"{hostile}\nsecond")
+    out, err = capsys.readouterr()
+    assert err.splitlines() == [r"prismlab: \x1b[2J[red]\x07", "prismlab: second"]
+    assert out.count(r"\x1b[2J[red]\x07") == 5
+    assert all(sign.isprintable() or sign == "\n" for sign in out)
+
+
+def test_a_table_in_a_pipe_is_as_wide_as_it_needs_to_be():
+    file = stream()
+    out = rich.console.Console(file=file, width=20)
+    console.table(out, ["name", "number"], [["x" * 60, "1"]], numbers=["number"])
+    assert "x" * 60 in written(file)
+    assert out.width == 20
+
+
+def test_only_the_console_module_prints():
+    rooms = pathlib.Path(console.__file__).parents[1]
+    calls = re.compile(r"(?<!\w)print\(|\.print\(|\.add_row\(|stderr\.write|stdout\.write")
+    found = [
+        f"{path.relative_to(rooms)}:{number}: {line.strip()}"
+        for room in ("core", "data", "objectives", "experiments")
+        for path in sorted((rooms / room).rglob("*.py"))
+        if path.name != "console.py" and path.parent.name != "bench"
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if calls.search(line)
+    ]
+    assert not found, "use experiments/console.py, which escapes: " + "; ".join(found)
 
 
 def test_a_live_line_shows_the_figures():

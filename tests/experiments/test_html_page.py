@@ -1,0 +1,84 @@
+"""HTML pages: one frame for all, nothing loaded from elsewhere, nothing unescaped."""
+
+import html.parser
+import pathlib
+
+import jinja2
+import pytest
+
+from prismlab.experiments import html_page
+
+HOSTILE = "<script>alert(1)</script>\x1b]0;title\x07\x00\u202e\ud800'\" onload=x"
+GRID = ([HOSTILE, HOSTILE], [[HOSTILE, HOSTILE]])
+PAGES = {
+    "report.html": {
+        "title": HOSTILE,
+        "table": GRID,
+        "notes": [(HOSTILE, HOSTILE)],
+        "compared": [(HOSTILE, GRID)],
+        "paired": GRID,
+        "bars": [(HOSTILE, HOSTILE)],
+        "curves": [(HOSTILE, HOSTILE)],
+        "extra": [(HOSTILE, HOSTILE)],
+    },
+    "search.html": {
+        "note": HOSTILE,
+        "queries": [(HOSTILE, [dict.fromkeys(("picture", "score", "path", "span"), HOSTILE)])],
+    },
+    "plan.html": {"title": HOSTILE, "lines": [HOSTILE], "tables": [(HOSTILE, *GRID)]},
+    "doctor.html": {"lines": [HOSTILE], "details": HOSTILE},
+}
+
+
+class Page(html.parser.HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.texts = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def test_every_page_is_tested():
+    templates = {path.name for path in html_page._TEMPLATES.glob("*.html")}
+    assert templates == {*PAGES, "base.html", "macros.html"}
+
+
+@pytest.mark.parametrize("template", PAGES)
+def test_hostile_values_stay_text_and_lose_their_control_characters(template):
+    text = html_page.render(template, **PAGES[template])
+    text.encode("utf-8")
+    assert all(sign.isprintable() or sign == "\n" for sign in text)
+    page = Page(text)
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.tags}
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert any(r"<script>alert(1)</script>\x1b]0;title\x07\x00\u202e\ud800" in part for part in page.texts)
+
+
+@pytest.mark.parametrize("template", PAGES)
+def test_every_page_has_the_common_frame(template):
+    text = html_page.render(template, **PAGES[template])
+    page = Page(text)
+    policies = [each["content"] for tag, each in page.tags if each.get("http-equiv")]
+    assert text.startswith("<!doctype html>\n<html")
+    assert policies == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+    assert any(each.get("name") == "viewport" for _, each in page.tags)
+    for rule in ("prefers-color-scheme: dark", "@media print", "overflow-x: auto"):
+        assert rule in text
+
+
+def test_a_forgotten_value_is_an_error():
+    with pytest.raises(jinja2.UndefinedError, match="details"):
+        html_page.render("doctor.html", lines=[])
+
+
+def test_no_other_file_writes_html():
+    rooms = pathlib.Path(html_page.__file__).parents[1]
+    files = [path for room in ("core", "data", "experiments") for path in (rooms / room).rglob("*.py")]
+    assert len(files) > 100
+    writers = [path.name for path in files if any(tag in path.read_text() for tag in ("<html", "<td", "<h1"))]
+    assert not writers
