@@ -5,6 +5,7 @@ them.
 """
 
 import dataclasses
+import graphlib
 
 from prismlab.core.io import filesystem
 from prismlab.experiments.recipe import describe, recipe, stages
@@ -61,11 +62,21 @@ def units(root: recipe.Ablation) -> list[Unit]:
             )
             scores.append(Unit(f"score-{mark}", plan[-1], label, (label,), before))
 
-    def depth(unit: Unit) -> int:
-        return 1 + max((depth(training[name]) for name in unit.needs), default=0)
+    return [*_in_order(training), *scores]
 
-    ordered = sorted(training.values(), key=lambda unit: (depth(unit), -len(unit.rows)))
-    return [*ordered, *scores]
+
+def _in_order(training: dict[str, Unit]) -> list[Unit]:
+    """Return the units by depth of their dependencies, and in each level by the number of rows."""
+    sorter = graphlib.TopologicalSorter({name: unit.needs for name, unit in training.items()})
+    sorter.prepare()
+    ordered: list[Unit] = []
+    while sorter.is_active():
+        level = set(sorter.get_ready())
+        ordered += sorted(
+            (training[name] for name in training if name in level), key=lambda unit: -len(unit.rows)
+        )
+        sorter.done(*level)
+    return ordered
 
 
 def _parents(planned: stages.Planned) -> tuple[str, ...]:

@@ -149,10 +149,9 @@ def work(
 
 
 def _blocked(left: list[units.Unit], failed: dict[str, str]) -> set[str]:
-    """Return the failed units and all units that depend on them."""
+    """Return the failed units and all units that depend on them; `left` has dependencies first."""
     found = set(failed)
-    while True:
-        more = {unit.name for unit in left if unit.name not in found and found & set(unit.needs)}
-        if not more:
-            return found
-        found |= more
+    for unit in left:
+        if found & set(unit.needs):
+            found.add(unit.name)
+    return found

@@ -8,7 +8,8 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from scipy import special
+import numpy as np
+from scipy import stats
 
 _TAIL = 0.975
 
@@ -35,6 +36,9 @@ class Paired:
 def wilson(share: float, size: int) -> tuple[float, float]:
     """Return the Wilson score interval of a binomial proportion.
 
+    `scipy.stats.binomtest` has this interval for a whole number of successes only; the mean of several views
+    or seeds is none.
+
     Args:
         share: fraction of successes, in [0, 1].
         size: number of independent trials, > 0.
@@ -46,7 +50,7 @@ def wilson(share: float, size: int) -> tuple[float, float]:
     """
     assert 0.0 <= share <= 1.0
     assert size > 0
-    z = float(special.ndtri(_TAIL))
+    z = float(stats.norm.ppf(_TAIL))
     scale = 1.0 + z * z / size
     centre = (share + z * z / (2 * size)) / scale
     half = z * math.sqrt(share * (1 - share) / size + (z / (2 * size)) ** 2) / scale
@@ -55,13 +59,8 @@ def wilson(share: float, size: int) -> tuple[float, float]:
 
 
 def _mean(values: Sequence[float]) -> float:
-    mean = math.fsum(values) / len(values)
-    return min(max(mean, min(values)), max(values))
-
-
-def _standard_error(values: Sequence[float], mean: float) -> float:
-    count = len(values)
-    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1) / count)
+    # Rounding must not push the mean out of the range of the values.
+    return min(max(float(np.mean(values)), min(values)), max(values))
 
 
 def summary(values: Sequence[float], sizes: Sequence[int] | None = None) -> Summary:
@@ -82,7 +81,7 @@ def summary(values: Sequence[float], sizes: Sequence[int] | None = None) -> Summ
     mean = _mean(values)
     count = len(values)
     if count > 1:
-        half = float(special.stdtrit(count - 1, _TAIL)) * _standard_error(values, mean)
+        half = float(stats.t.ppf(_TAIL, count - 1) * stats.sem(values))
         return Summary(mean, (mean - half, mean + half), f"Student t over {count} seeds")
     if sizes is not None and sizes[0] > 0 and 0.0 <= mean <= 1.0:
         method = f"Wilson over {sizes[0]} test items, one seed"
@@ -109,16 +108,15 @@ def paired(values_a: Sequence[float], values_b: Sequence[float]) -> Paired:
     mean = _mean(differences)
     if count == 1:
         return Paired(mean, None, None, 1)
-    error = _standard_error(differences, mean)
-    half = float(special.stdtrit(count - 1, _TAIL)) * error
-    interval = mean - half, mean + half
+    error = float(stats.sem(differences))
+    half = float(stats.t.ppf(_TAIL, count - 1)) * error
     # Treat a spread within the rounding error of a - b as zero; it would give a spuriously huge t.
     rounding = 1e-12 * max(abs(value) for value in (*values_a, *values_b))
     if error <= rounding:
         p = 1.0 if abs(mean) <= rounding else None
     else:
-        p = float(2.0 * special.stdtr(count - 1, -abs(mean) / error))
-    return Paired(mean, interval, p, count)
+        p = float(stats.ttest_rel(values_a, values_b).pvalue)
+    return Paired(mean, (mean - half, mean + half), p, count)
 
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:

@@ -124,6 +124,14 @@ def test_shared_stages_come_first_and_once(ablation):
     assert len([unit for unit in found if unit.row]) == len(ablation.rows) * len(ablation.seeds)
 
 
+def test_units_are_sorted_by_depth_and_then_by_how_many_rows_wait_for_them():
+    rows = {"c": "xyz", "a": "x", "d": "xy", "b": "xyz", "e": "x"}
+    needs = {"c": ("a",), "a": (), "d": ("b",), "b": (), "e": ("d",)}
+    made = {name: units.Unit(name, None, "", tuple(rows[name]), needs[name]) for name in rows}
+    assert [unit.name for unit in units._in_order(made)] == ["b", "a", "c", "d", "e"]
+    assert worker._blocked(units._in_order(made), {"b": "no data"}) == {"b", "d", "e"}
+
+
 @pytest.fixture
 def ablation():
     return strict.load(ABLATION, ["recipe.Ablation.seeds=(0, 1)"]).root

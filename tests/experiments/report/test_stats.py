@@ -1,14 +1,18 @@
 """Intervals and paired tests: properties, and agreement with scipy.stats and with printed values."""
 
 import math
+import pathlib
 
 import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies as st
+from scipy import special
 from scipy import stats as reference
 
-from prismlab.experiments.report import stats
+from prismlab.experiments.report import results_table, stats
+
+RECORDS = pathlib.Path(__file__).resolve().parents[3] / "experiments/records"
 
 few = hypothesis.settings(max_examples=50, deadline=None)
 number = st.floats(-1e3, 1e3, allow_subnormal=False)
@@ -96,6 +100,50 @@ def test_paired_agrees_with_scipy():
     assert found.p == pytest.approx(expected.pvalue, abs=1e-9)
     assert found.ci95 == pytest.approx(tuple(expected.confidence_interval()), abs=1e-9)
     assert found.n == 4
+
+
+def formulas(a, b):
+    """Mean difference, half-width and p of a paired t test, written out with exact sums."""
+    differences = [x - y for x, y in zip(a, b)]
+    count = len(differences)
+    mean = math.fsum(differences) / count
+    error = math.sqrt(math.fsum((value - mean) ** 2 for value in differences) / (count - 1) / count)
+    return mean, special.stdtrit(count - 1, 0.975) * error, 2 * special.stdtr(count - 1, -abs(mean) / error)
+
+
+@few
+@hypothesis.given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=6))
+def test_numbers_equal_the_formulas_written_out(values):
+    a, b = zip(*values)
+    hypothesis.assume(np.ptp(np.subtract(a, b)) > 1e-3 and np.ptp(a) > 0)
+    found = stats.paired(a, b)
+    mean, half, p = formulas(a, b)
+    assert (found.difference, *found.ci95) == pytest.approx((mean, mean - half, mean + half), abs=1e-12)
+    assert found.p == pytest.approx(p, abs=1e-12)
+    mean, half, _ = formulas(a, [0.0] * len(a))
+    assert stats.summary(a).ci95 == pytest.approx((mean - half, mean + half), abs=1e-12)
+
+
+def test_wilson_equals_scipy_on_whole_counts():
+    for hits, size in ((0, 1), (3, 7), (61, 100), (400, 400)):
+        low, high = reference.binomtest(hits, size).proportion_ci(method="wilson")
+        assert stats.wilson(hits / size, size) == pytest.approx((low, high), abs=1e-12)
+
+
+def test_recorded_tables_keep_their_numbers():
+    table = results_table.read_table(RECORDS / "2026-11-25-reproduction-table.json")
+    for row in table.rows:
+        for cell in row.metrics.values():
+            found = stats.summary(cell.values, cell.sizes)
+            assert (found.mean, *found.ci95) == pytest.approx((cell.mean, *cell.ci95), abs=1e-12)
+    rows = {row.label: row for row in table.rows}
+    for entry in table.paired:
+        a, b = (
+            [dict(zip(rows[label].seeds, rows[label].metrics[entry.metric].values))[s] for s in entry.seeds]
+            for label in (entry.row, entry.reference)
+        )
+        found = stats.paired(a, b)
+        assert (found.difference, found.p) == pytest.approx((entry.difference, entry.p), abs=1e-12)
 
 
 def test_few_pairs_or_no_spread_are_not_tested():
