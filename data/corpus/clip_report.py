@@ -1,7 +1,6 @@
 """Check a single clip: container metadata, decoding, decoding cost and perceptual hash."""
 
 import dataclasses
-import io
 import time
 
 import av
@@ -12,7 +11,7 @@ from PIL import Image
 
 from prismlab.core import errors
 from prismlab.data.records import record
-from prismlab.data.video import container, frames, sampling
+from prismlab.data.video import container, frames, opening, sampling
 
 _SIDE, _KEPT = 32, 8  # pixels of the hashed image and DCT coefficients kept, per side
 
@@ -78,7 +77,7 @@ def probe(
     found = Finding(home, example.key, captions, example.kind)
     try:
         if example.kind == "video":
-            _container(found, example.video)
+            _container(found, example.video, limits)
         begun = time.thread_time()
         pixels = frames.decode(example, limits=limits, name=example.key)
         sampling.centre(pixels[np.linspace(0, len(pixels) - 1, sampled).astype(int)], resolution)
@@ -94,9 +93,9 @@ def probe(
     return found
 
 
-def _container(found: Finding, video: bytes) -> None:
+def _container(found: Finding, video: bytes, limits: container.Limits) -> None:
     try:
-        with av.open(io.BytesIO(video), "r", metadata_errors="replace") as opened:
+        with opening.opened(video, limits, found.key) as (opened, guarded):
             if not opened.streams.video:
                 raise errors.UserError(f"{found.key}: expected a video stream, got none")
             stream = opened.streams.video[0]
@@ -104,6 +103,7 @@ def _container(found: Finding, video: bytes) -> None:
             found.claimed = stream.frames
             keys, times, number = [], [], 0
             for packet in opened.demux(stream):
+                guarded.check(number)
                 if packet.size:
                     keys += [number] if packet.is_keyframe else []
                     times += [] if packet.pts is None else [float(packet.pts * packet.time_base)]
@@ -112,7 +112,7 @@ def _container(found: Finding, video: bytes) -> None:
             gaps = np.diff(sorted(times))
             found.variable = len(gaps) > 1 and bool(gaps.max() > 1.5 * np.median(gaps))
             found.seconds = float(np.sum(gaps) + np.median(gaps)) if len(gaps) else 0.0
-        with av.open(io.BytesIO(video), "r", metadata_errors="replace") as opened:
+        with opening.opened(video, limits, found.key) as (opened, _):
             found.rotation = next((round(frame.rotation) for frame in opened.decode(video=0)), 0)
     except av.error.FFmpegError as error:
         raise errors.UserError(f"{found.key}: expected a readable video, got '{error.strerror}'") from error

@@ -3,11 +3,6 @@
 Frame counts from file metadata are not trusted; frames are counted by decoding.
 """
 
-import dataclasses
-import io
-import os
-import pathlib
-import time
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -18,52 +13,13 @@ from av.video.stream import VideoStream
 from jaxtyping import Float
 
 from prismlab.core import errors
+from prismlab.data.video import opening
 
-Video = bytes | str | os.PathLike[str]
+Limits = opening.Limits
+Video = opening.Video
+label_of = opening.label_of
 # Tolerance in seconds for rounding of frame times; far less than one frame.
 SLACK = 1e-6
-
-
-@dataclasses.dataclass(frozen=True)
-class Limits:
-    """Resource limits for decoding one video, to protect against broken or malicious files.
-
-    Args:
-        max_bytes: maximum size of the encoded file.
-        max_frames: maximum number of frames decoded from one file.
-        max_pixels: maximum height * width of one frame, before resizing.
-        seconds: maximum wall-clock time for decoding one file.
-    """
-
-    max_bytes: int = 1 << 30
-    max_frames: int = 20_000
-    max_pixels: int = 4096 * 4096
-    seconds: float = 120.0
-
-
-def label_of(video: Video, name: str | None) -> str:
-    """Return the name of a video for error messages: `name`, else its path, else "video in memory"."""
-    if name is not None:
-        return name
-    return "video in memory" if isinstance(video, bytes) else str(video)
-
-
-def _checked(video: Video, limits: Limits, label: str) -> io.BytesIO | str:
-    if isinstance(video, bytes):
-        size = len(video)
-    else:
-        path = pathlib.Path(video)
-        if not path.is_file():
-            raise errors.UserError(f"{label}: expected a video file, found none; correct the path")
-        size = path.stat().st_size
-    if size == 0:
-        raise errors.UserError(f"{label}: expected a video, got 0 bytes; copy the file again or drop it")
-    if size > limits.max_bytes:
-        raise errors.UserError(
-            f"{label}: expected at most {limits.max_bytes} bytes, got {size}; split the video"
-        )
-    # The "file:" prefix prevents FFmpeg from parsing a path with a colon as a URL.
-    return io.BytesIO(video) if isinstance(video, bytes) else f"file:{path}"
 
 
 def decoded(video: Video, limits: Limits, name: str | None) -> Iterator[tuple[av.VideoFrame, float]]:
@@ -83,12 +39,9 @@ def decoded(video: Video, limits: Limits, name: str | None) -> Iterator[tuple[av
         errors.UserError: if the video is empty, unreadable, truncated or exceeds a limit.
     """
     label = label_of(video, name)
-    source = _checked(video, limits, label)
-    deadline = time.monotonic() + limits.seconds
     number, packets, first, now = 0, 0, Fraction(0), Fraction(0)
     try:
-        # Metadata such as titles may not be UTF-8; it is not used here.
-        with av.open(source, "r", metadata_errors="replace") as container:
+        with opening.opened(video, limits, label) as (container, guarded):
             if not container.streams.video:
                 raise errors.UserError(f"{label}: expected a video stream, got none; drop the file")
             stream = container.streams.video[0]
@@ -103,11 +56,7 @@ def decoded(video: Video, limits: Limits, name: str | None) -> Iterator[tuple[av
                 packets += packet.size > 0 and not packet.is_discard  # edit lists can discard packets
                 for frame in packet.decode():
                     _within(limits, label, frame.width, frame.height)
-                    if time.monotonic() > deadline:
-                        raise errors.UserError(
-                            f"{label}: expected decoding within {limits.seconds} s, got {number} frames "
-                            "in that time; split the video or raise Limits.seconds"
-                        )
+                    guarded.check(number)
                     if number >= limits.max_frames:
                         raise errors.UserError(
                             f"{label}: expected at most {limits.max_frames} frames, got more; "
@@ -120,6 +69,7 @@ def decoded(video: Video, limits: Limits, name: str | None) -> Iterator[tuple[av
                     first = first if number else now
                     number += 1
                     yield frame, float(now - first)
+            guarded.check(number)
             if number:
                 _complete(label, container, stream, number, packets, now)
     except av.error.FFmpegError as error:
@@ -163,7 +113,7 @@ def promise(video: Video, limits: Limits, name: str | None = None) -> None:
     """
     label = label_of(video, name)
     try:
-        with av.open(_checked(video, limits, label), "r", metadata_errors="replace") as container:
+        with opening.opened(video, limits, label) as (container, _):
             if not container.streams.video:
                 return
             stream = container.streams.video[0]

@@ -6,8 +6,6 @@ packet per frame, and every GOP starts with an IDR picture, which resets the dec
 writes such clips; all others are decoded from the beginning.
 """
 
-import io
-import time
 from collections.abc import Collection, Iterator
 
 import av
@@ -15,7 +13,8 @@ import numpy as np
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from prismlab.data.video import container
+from prismlab.core import errors
+from prismlab.data.video import container, opening
 
 # H.264 NAL unit types (ITU-T H.264, table 7-1).
 _IDR, _SEQUENCE_PARAMETERS, _PICTURE_PARAMETERS = 5, 7, 8
@@ -41,11 +40,10 @@ def chosen(
         Mapping from frame index to decoded frame. Also None if the clip is damaged, exceeds a limit or is
         slow; sequential decoding then reports the specific error.
     """
-    if len(video) > limits.max_bytes or max(wanted) >= count:
+    if max(wanted) >= count:
         return None
-    deadline = time.monotonic() + limits.seconds
     try:
-        with av.open(io.BytesIO(video), "r", metadata_errors="replace") as opened:
+        with opening.opened(video, limits, "clip") as (opened, guarded):
             if not opened.streams.video:
                 return None
             stream = opened.streams.video[0]
@@ -58,11 +56,12 @@ def chosen(
             found: dict[int, av.VideoFrame] = {}
             for packet in [*_needed(packets, starts, [first + number for number in wanted]), None]:
                 for frame in stream.codec_context.decode(packet):
-                    if frame.width * frame.height > limits.max_pixels or time.monotonic() > deadline:
+                    if frame.width * frame.height > limits.max_pixels:
                         return None
+                    guarded.check(len(found))
                     if numbers.get(frame.pts) in wanted:
                         found[numbers[frame.pts]] = frame
-    except av.error.FFmpegError:
+    except (av.error.FFmpegError, errors.UserError):
         return None
     return found if len(found) == len(wanted) else None
 
