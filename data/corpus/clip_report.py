@@ -11,7 +11,7 @@ from PIL import Image
 
 from prismlab.core import errors
 from prismlab.data.records import record
-from prismlab.data.video import container, frames, opening, sampling
+from prismlab.data.video import container, frames, opening, sampling, tracks
 
 _SIDE, _KEPT = 32, 8  # pixels of the hashed image and DCT coefficients kept, per side
 
@@ -96,10 +96,8 @@ def probe(
 def _container(found: Finding, video: bytes, limits: container.Limits) -> None:
     try:
         with opening.opened(video, limits, found.key) as (opened, guarded):
-            if not opened.streams.video:
-                raise errors.UserError(f"{found.key}: expected a video stream, got none")
-            stream = opened.streams.video[0]
-            found.codec = stream.codec_context.name if stream.codec_context is not None else "unknown"
+            stream = tracks.film(opened, found.key)
+            found.codec = stream.codec_context.name
             found.claimed = stream.frames
             keys, times, number = [], [], 0
             for packet in opened.demux(stream):
@@ -113,7 +111,8 @@ def _container(found: Finding, video: bytes, limits: container.Limits) -> None:
             found.variable = len(gaps) > 1 and bool(gaps.max() > 1.5 * np.median(gaps))
             found.seconds = float(np.sum(gaps) + np.median(gaps)) if len(gaps) else 0.0
         with opening.opened(video, limits, found.key) as (opened, _):
-            found.rotation = next((round(frame.rotation) for frame in opened.decode(video=0)), 0)
+            stream = tracks.film(opened, found.key)
+            found.rotation = next((round(frame.rotation) for frame in opened.decode(stream)), 0)
     except av.error.FFmpegError as error:
         raise errors.UserError(f"{found.key}: expected a readable video, got '{error.strerror}'") from error
 

@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 from jaxtyping import Float
 
 from prismlab.core import errors
-from prismlab.data.video import opening
+from prismlab.data.video import opening, tracks
 
 Limits = opening.Limits
 Video = opening.Video
@@ -42,14 +42,7 @@ def decoded(video: Video, limits: Limits, name: str | None) -> Iterator[tuple[av
     number, packets, first, now = 0, 0, Fraction(0), Fraction(0)
     try:
         with opening.opened(video, limits, label) as (container, guarded):
-            if not container.streams.video:
-                raise errors.UserError(f"{label}: expected a video stream, got none; drop the file")
-            stream = container.streams.video[0]
-            if stream.codec_context is None:
-                raise errors.UserError(
-                    f"{label}: expected a supported video codec, got an unknown one; "
-                    "the file is damaged or must be converted to H.264"
-                )
+            stream = tracks.film(container, label)
             _within(limits, label, stream.codec_context.width, stream.codec_context.height)
             stream.codec_context.thread_count = 1
             for packet in container.demux(stream):
@@ -114,9 +107,7 @@ def promise(video: Video, limits: Limits, name: str | None = None) -> None:
     label = label_of(video, name)
     try:
         with opening.opened(video, limits, label) as (container, _):
-            if not container.streams.video:
-                return
-            stream = container.streams.video[0]
+            stream = tracks.film(container, label)
             # Prefer the declared frame count: the mean rate can be meaningless (e.g. a slide show).
             frames = stream.frames or int(
                 (container.duration or 0) / av.time_base * (stream.average_rate or 0)

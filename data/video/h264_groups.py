@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from prismlab.core import errors
-from prismlab.data.video import container, opening
+from prismlab.data.video import container, opening, tracks
 
 # H.264 NAL unit types (ITU-T H.264, table 7-1).
 _IDR, _SEQUENCE_PARAMETERS, _PICTURE_PARAMETERS = 5, 7, 8
@@ -44,9 +44,7 @@ def chosen(
         return None
     try:
         with opening.opened(video, limits, "clip") as (opened, guarded):
-            if not opened.streams.video:
-                return None
-            stream = opened.streams.video[0]
+            stream = tracks.film(opened, "clip")
             packets = [packet for packet in opened.demux(stream) if packet.size]
             starts, (first, last) = _group_starts(stream, packets), _inside(stream, packets, part)
             if starts is None or last - first != count or len(packets) > limits.max_frames:
