@@ -22,7 +22,7 @@ import safetensors.numpy
 
 from prismlab.core import errors
 from prismlab.core.io import atomic, filesystem
-from prismlab.core.train import checkpoint
+from prismlab.core.train import stage_folder
 from prismlab.core.weights import weight_formats
 
 Arrays = dict[str, np.ndarray]
@@ -148,7 +148,7 @@ def _safetensors(path: pathlib.Path, layout: str) -> Contents:
 
 
 def _stage(path: filesystem.Place) -> Contents:
-    at, arrays = checkpoint.read_learner(path / "checkpoints")
+    at, arrays = stage_folder.read(path)
     shapes = {name: value.shape for name, value in arrays.items()}
     types = {name: value.dtype.name for name, value in arrays.items()}
     read = lambda names: {name: arrays[name] for name in names}

@@ -2,6 +2,10 @@
 
 To add a source, write a frozen dataclass with `open(cache) -> Sequence[Record]`; the contract tests find it
 in this module. Its repr is its identity in the cache, so every field must be a plain value.
+
+A source that reads files should also have `content_digest(cache) -> str` (see `Stated`): it is part of the
+address of every stage and evaluation that uses the source. A source without it is identified by its fields
+and its code only, so a change of its files is not noticed; `train` and `ablate` say so.
 """
 
 import contextlib
@@ -12,8 +16,8 @@ import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from prismlab.core import errors
-from prismlab.core.io import urls
+from prismlab.core import code_fingerprint, errors
+from prismlab.core.io import file_digest, urls
 from prismlab.data.records import record, shards
 from prismlab.data.video import folder
 from prismlab.data.world import render, world
@@ -30,15 +34,34 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class Stated(Protocol):
+    """Protocol of sources that state the content of their data (optional; see the module's docstring)."""
+
+    def content_digest(self, cache: pathlib.Path) -> str:
+        """Return a string that differs if the records differ; "" if fields and code decide the records.
+
+        Args:
+            cache: directory shared by runs, which may remember hashes of files.
+
+        Raises:
+            UserError: the data is missing.
+        """
+        ...
+
+
 def fingerprint(value: Any) -> str:
-    """Return 16 hex digits that identify a frozen dataclass: sha256 of its repr and FORMAT."""
-    return hashlib.sha256(f"{FORMAT} {value!r}".encode()).hexdigest()[:16]
+    """Return 16 hex digits for names in the cache: sha256 of the repr, FORMAT and the code that writes it."""
+    code = code_fingerprint.digest([__name__])
+    return hashlib.sha256(f"{FORMAT} {code} {value!r}".encode()).hexdigest()[:16]
 
 
 def contents(records: Sequence[record.Record]) -> str:
     """Return a string that identifies the contents: shard checksums, or all fields but the videos."""
     if isinstance(records, shards.ShardReader):
-        return repr([shard["sha256"] for shard in records.manifest["shards"]])
+        listed = [shard.get("sha256") for shard in records.manifest["shards"]]
+        if all(listed):
+            return repr(listed)
     return repr([dataclasses.replace(records[index], video=b"") for index in range(len(records))])
 
 
@@ -77,6 +100,11 @@ class Rendered:
                 self.render(cache)
                 shards.write_shards(folder.read_folder(self._videos(cache)), packed, self.records_per_shard)
         return shards.ShardReader(packed)
+
+    def content_digest(self, cache: pathlib.Path) -> str:
+        """Return "": the world's parameters and the renderer's code decide the clips."""
+        del cache
+        return ""
 
     def packed(self, cache: pathlib.Path) -> bool:
         """Return True if the shards are in the cache."""
@@ -124,20 +152,31 @@ class Folder:
         Raises:
             UserError: lists every error in the folder, one per line.
         """
-        directory = pathlib.Path(self.path).expanduser()
+        content = self.content_digest(cache)  # a folder with a changed file is packed again
+        packed = cache / f"shards-{fingerprint((self.min_frames, self.records_per_shard, content))}"
+        with _alone(packed):
+            if not shards.finished(packed):
+                found = folder.read_folder(self._directory(), min_frames=self.min_frames)
+                shards.write_shards(found, packed, self.records_per_shard)
+        return shards.ShardReader(packed)
+
+    def content_digest(self, cache: pathlib.Path) -> str:
+        """Return a digest of the names and contents of all files in the folder.
+
+        Raises:
+            UserError: the folder has no captions.jsonl.
+        """
+        directory = self._directory()
         if not (directory / "captions.jsonl").is_file():
             raise errors.UserError(
                 f"source.Folder.path: {directory} has no captions.jsonl; see `prismlab world`"
             )
-        # File sizes and modification times identify the contents; a changed file is packed again.
-        listing = sorted((str(p.relative_to(directory)), p.stat().st_size, p.stat().st_mtime_ns)
-                         for p in directory.rglob("*") if p.is_file())  # fmt: skip
-        packed = cache / f"shards-{fingerprint((self.min_frames, self.records_per_shard, listing))}"
-        with _alone(packed):
-            if not shards.finished(packed):
-                found = folder.read_folder(directory, min_frames=self.min_frames)
-                shards.write_shards(found, packed, self.records_per_shard)
-        return shards.ShardReader(packed)
+        names = [str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()]
+        found = file_digest.sha256_of(directory, names, cache)
+        return hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()
+
+    def _directory(self) -> pathlib.Path:
+        return pathlib.Path(self.path).expanduser()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,5 +196,25 @@ class Shards:
         Raises:
             UserError: the manifest is missing, or a shard is missing, empty or truncated.
         """
-        path = self.path if urls.is_remote(self.path) else pathlib.Path(self.path).expanduser()
-        return shards.ShardReader(path, cache)
+        return shards.ShardReader(self._where(), cache)
+
+    def content_digest(self, cache: pathlib.Path) -> str:
+        """Return a digest of the sha256 of all shards, from the manifest or, where it lists none, the files.
+
+        Raises:
+            UserError: the manifest is missing, or a shard is missing, empty or truncated.
+        """
+        listed = shards.ShardReader(self._where()).manifest["shards"]
+        known = {each["file"]: each["sha256"] for each in listed if each.get("sha256")}
+        unknown = [each["file"] for each in listed if each["file"] not in known]
+        if urls.is_remote(self.path):
+            for name in unknown:
+                with urls.local(urls.join(self.path, name)) as path:
+                    known[name] = file_digest.sha256(pathlib.Path(path))
+        elif unknown:
+            known |= file_digest.sha256_of(pathlib.Path(self._where()), unknown, cache)
+        content = [(known[each["file"]], each["records"]) for each in listed]
+        return hashlib.sha256(repr(content).encode()).hexdigest()
+
+    def _where(self) -> str | pathlib.Path:
+        return self.path if urls.is_remote(self.path) else pathlib.Path(self.path).expanduser()

@@ -17,7 +17,7 @@ import numpy as np
 import sentencepiece
 from jaxtyping import Float, Int
 
-from prismlab.core import errors
+from prismlab.core import code_fingerprint, errors
 from prismlab.core.io import atomic
 from prismlab.data.loader import source
 
@@ -73,10 +73,9 @@ class Tokenizer:
         else:
             opened = [each.open(cache) for each in self.sources]
             # Key the cache by the contents of the sources, not their paths: a folder's files may change.
-            path = (
-                cache
-                / f"tokenizer-{source.fingerprint((self, [source.contents(each) for each in opened]))}.model"
-            )
+            made_by = code_fingerprint.digest([__name__])
+            known = source.fingerprint((self, [source.contents(each) for each in opened], made_by))
+            path = cache / f"tokenizer-{known}.model"
             if not path.is_file():
                 captions = {canonicalise(each[i].caption) for each in opened for i in range(len(each))}
                 atomic.write_atomic(path, _train(sorted(captions), self.vocabulary))

@@ -59,18 +59,23 @@ def execute(
     """
     from prismlab.core.parallel import distributed
     from prismlab.experiments import console
+    from prismlab.experiments.recipe import fingerprints, stages
     from prismlab.experiments.report import terminal_table
-    from prismlab.experiments.run import engine, gather, warm_up, work_directory
+    from prismlab.experiments.run import engine, explain, gather, warm_up, work_directory
 
     def work() -> int:
         main, cache = distributed.is_main(), work_directory.default_cache()
         out = console.make_console() if main else console.silent()
+        prints = fingerprints.Fingerprints(cache)
+        planned = stages.lines(rows, seeds, prints)
         with contextlib.ExitStack() as held:
             distributed.decide(lambda: held.enter_context(work_directory.claimed(workdir, root, text)))
+            for line in distributed.decide(lambda: explain.text(planned, workdir, prints.unstated)):
+                console.say(out, line)
             distributed.decide(lambda: warm_up.everything(rows, cache, out))
             if not main:  # each host fills its own cache unless it is shared
                 warm_up.everything(rows, cache, out)
-            engine.Engine(workdir, cache, out).run(rows, seeds)
+            engine.Engine(workdir, cache, out, prints).run(planned)
             if main:
                 table = gather.tables(workdir, title=root.name, reference=compare_with)
                 terminal_table.print_table(table, out)

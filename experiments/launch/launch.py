@@ -9,9 +9,9 @@ from prismlab.core import errors
 from prismlab.core.io import filesystem
 from prismlab.core.parallel import rendezvous
 from prismlab.experiments import console
-from prismlab.experiments.launch import units, worker_command
-from prismlab.experiments.recipe import recipe
-from prismlab.experiments.run import leases, warm_up, work_directory
+from prismlab.experiments.launch import units, worker, worker_command
+from prismlab.experiments.recipe import fingerprints, recipe, stages
+from prismlab.experiments.run import explain, leases, warm_up, work_directory
 
 
 def settings(pairs: list[str]) -> dict[str, str]:
@@ -62,24 +62,29 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
     )
     platform: Any = importlib.import_module(f"prismlab.experiments.launch.{options.launcher or 'local'}")
     preview = platform.preview(order)  # raises errors in the settings before anything is written
-    todo = units.units(root)
+    prints = fingerprints.Fingerprints(work_directory.default_cache())
+    lines, todo = stages.lines(root.experiments(), root.seeds, prints), units.units(root, prints)
     if options.dry_run:
-        work_directory.check_continues(options.workdir, root)  # as `claimed` does below
-        console.write("\n".join(described(todo, root, options.workdir)))
-        console.write(preview)
+        work_directory.check_usable(options.workdir)  # as `claimed` does below
+        print("
+".join(explain.text(lines, options.workdir, prints.unstated)))
+        print("
+".join(described(todo, options.workdir)))
+        print(preview)
         return 0
     with work_directory.claimed(options.workdir, root, text):
         busy = leases.living(options.workdir)
         if busy and options.launcher == "local":
             raise errors.UserError(f"workers are busy in {options.workdir} ({len(busy)}); wait for them")
         leases.forgive(options.workdir)
+        print("\n".join(explain.text(lines, options.workdir, prints.unstated)), flush=True)
+        work_directory.record(options.workdir / worker.PREPARED, worker.facts(todo))
         warm_up.everything(root.experiments(), work_directory.default_cache(), console.make_console())
         return platform.run(order)
 
 
-def described(todo: list[units.Unit], root: recipe.Ablation, workdir: filesystem.Place) -> list[str]:
+def described(todo: list[units.Unit], workdir: filesystem.Place) -> list[str]:
     """Return one line for each unit: done, leased by a running worker, failed, or to do."""
-    tasks = {label: dict(each.tasks) for label, each in root.experiments().items()}
     busy, failed = leases.living(workdir), leases.failures(workdir)
     lines = []
     for unit in todo:
@@ -88,7 +93,7 @@ def described(todo: list[units.Unit], root: recipe.Ablation, workdir: filesystem
             state = "failed"
         if unit.name in busy:
             state = f"on {busy[unit.name]['host']}"
-        if units.is_done(unit, workdir, tasks.get(unit.row, {})):
+        if units.is_done(unit, workdir):
             state = "done"
         after = f"  after {', '.join(unit.needs)}" if unit.needs else ""
         lines.append(f"{state:8} {unit.name}  {unit.told}{after}")

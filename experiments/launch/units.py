@@ -8,7 +8,9 @@ import dataclasses
 import graphlib
 
 from prismlab.core.io import filesystem
-from prismlab.experiments.recipe import describe, recipe, stages
+from prismlab.core.train import stage_folder
+from prismlab.experiments.recipe import describe, fingerprints, recipe, stages
+from prismlab.experiments.run import work_directory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Unit:
         row: label of the row to evaluate; "" for training.
         rows: labels of the rows that need it.
         needs: names of the units that must be done first.
+        evaluations: evaluations of the row; empty for training.
     """
 
     name: str
@@ -28,6 +31,7 @@ class Unit:
     row: str
     rows: tuple[str, ...]
     needs: tuple[str, ...]
+    evaluations: tuple[stages.Evaluation, ...] = ()
 
     @property
     def told(self) -> str:
@@ -37,30 +41,28 @@ class Unit:
         return f"train {self.planned.stage.name}, seed {self.planned.seed}, for {len(self.rows)} rows"
 
 
-def units(root: recipe.Ablation) -> list[Unit]:
+def units(root: recipe.Ablation, prints: fingerprints.Fingerprints | None = None) -> list[Unit]:
     """Return all units in the order in which workers should run them.
 
     Args:
         root: the ablation.
+        prints: fingerprints of this run; None leaves sources out (see `fingerprints.Fingerprints`).
 
     Raises:
-        UserError: a stage refers to a stage that does not exist.
+        UserError: a stage refers to a stage that does not exist, or data is missing.
     """
     training: dict[str, Unit] = {}
     scores: list[Unit] = []
-    for seed in root.seeds:
-        for label, experiment in root.experiments().items():
-            plan = stages.plan(experiment, seed)
-            before: tuple[str, ...] = ()
-            for planned in plan:
-                own = training.get(planned.folder)
-                rows = (*own.rows, label) if own else (label,)
-                training[planned.folder] = Unit(planned.folder, planned, "", rows, _parents(planned))
-                before = (*before, planned.folder)
-            mark = describe.address(
-                [label, seed, plan[-1].address, describe.describe(dict(experiment.tasks))]
-            )
-            scores.append(Unit(f"score-{mark}", plan[-1], label, (label,), before))
+    for line in stages.lines(root.experiments(), root.seeds, prints):
+        for planned in line.stages:
+            own = training.get(planned.folder)
+            rows = (*own.rows, line.label) if own else (line.label,)
+            needs = tuple(dict.fromkeys(each.folder for each in planned.parents))
+            training[planned.folder] = Unit(planned.folder, planned, "", rows, needs)
+        before = tuple(planned.folder for planned in line.stages)
+        judged = [each.address for each in line.evaluations]
+        name = f"score-{describe.address([line.label, line.seed, before[-1], judged])}"
+        scores.append(Unit(name, line.stages[-1], line.label, (line.label,), before, line.evaluations))
 
     return [*_in_order(training), *scores]
 
@@ -79,20 +81,13 @@ def _in_order(training: dict[str, Unit]) -> list[Unit]:
     return ordered
 
 
-def _parents(planned: stages.Planned) -> tuple[str, ...]:
-    parents = (planned.init_from, planned.teacher)
-    return tuple(dict.fromkeys(each.folder for each in parents if isinstance(each, stages.Planned)))
-
-
-def is_done(unit: Unit, workdir: filesystem.Place, tasks: dict) -> bool:
+def is_done(unit: Unit, workdir: filesystem.Place) -> bool:
     """Return whether the work directory contains a unit's result.
 
     Args:
         unit: the unit.
         workdir: the shared work directory.
-        tasks: evaluation tasks of the row; unused for training.
     """
     if not unit.row:
-        return (workdir / "stages" / unit.name / "done.json").exists()
-    addresses = [describe.address([unit.planned.address, describe.describe(each)]) for each in tasks.values()]
-    return all((workdir / "scores" / f"{address}.json").exists() for address in addresses)
+        return stage_folder.left_of(workdir / "stages" / unit.name) is None
+    return all(work_directory.score_path(workdir, each.address).exists() for each in unit.evaluations)

@@ -14,28 +14,56 @@ import rich.console
 from prismlab.core import errors
 from prismlab.core.io import filesystem
 from prismlab.core.parallel import distributed
-from prismlab.core.train import loop
+from prismlab.core.train import loop, stage_folder
 from prismlab.experiments import console
 from prismlab.experiments.launch import units
-from prismlab.experiments.recipe import describe, recipe
+from prismlab.experiments.recipe import describe, fingerprints, recipe
 from prismlab.experiments.run import engine, leases, work_directory
 
+PREPARED = "prepared.json"  # `facts` of the command that prepared the work directory
 POLL = 5.0  # seconds between two polls of the work directory
 
 
-def check_directory(workdir: filesystem.Place, root: recipe.Ablation) -> None:
-    """Check that a work directory was prepared for this ablation.
+def check_directory(workdir: filesystem.Place, root: recipe.Ablation, known: list[units.Unit]) -> None:
+    """Check that a work directory was prepared for this ablation, with the same code and data.
+
+    Args:
+        workdir: the shared work directory.
+        root: the ablation.
+        known: its units, as this worker sees them.
 
     Raises:
-        UserError: it contains no configuration, or another one.
+        UserError: it contains no configuration, another one, or units of other code or data.
     """
     if not (workdir / "config.json").is_file():
         raise errors.UserError(
             f"{workdir} is not prepared; first: prismlab ablate FILE.gin --workdir {workdir} --launcher ..."
         )
-    lines = describe.difference(work_directory.read_json(workdir / "config.json"), describe.describe(root))
+    config = describe.addressed(work_directory.read_json(workdir / "config.json"))
+    lines = describe.difference(config, describe.addressed(describe.describe(root)))
     if lines:
         raise errors.UserError(f"{workdir} contains another configuration: " + "; ".join(lines[:5]))
+    prepared, own = stage_folder.json_if_sound(workdir / PREPARED), facts(known)
+    if prepared is not None and prepared.get("units") != own["units"]:
+        lines = describe.difference(prepared, {**own, "units": prepared.get("units")})
+        raise errors.UserError(
+            f"this worker has other code or data than the command that prepared {workdir}: "
+            + "; ".join(lines[:5])
+            + "; give both the same, or prepare it again"
+        )
+
+
+def facts(known: list[units.Unit]) -> dict[str, Any]:
+    """Return what workers must agree on besides the configuration: code, data and settings of all units."""
+    found: dict[str, Any] = {"units": sorted(unit.name for unit in known)}
+    found |= {"code": {}, "data": {}, "settings": {}}
+    for unit in known:
+        for inputs in [unit.planned.inputs, *(each.inputs for each in unit.evaluations)]:
+            found["code"] |= inputs["code"]
+            found["settings"] |= inputs["settings"]
+            name = inputs["configuration"].get("name", inputs["configuration"].get("class"))
+            found["data"] |= {f"{name}: {path}": each for path, each in inputs["data"].items()}
+    return found
 
 
 class Desk:
@@ -43,18 +71,17 @@ class Desk:
 
     Args:
         workdir: the shared work directory.
-        root: the ablation.
+        known: all units of the ablation.
         beat, stale: see `leases.claim`.
     """
 
-    def __init__(self, workdir: filesystem.Place, root: recipe.Ablation, beat: float, stale: float):
+    def __init__(self, workdir: filesystem.Place, known: list[units.Unit], beat: float, stale: float):
         self.workdir, self.beat, self.stale = workdir, beat, stale
-        self.units = {unit.name: unit for unit in units.units(root)}
-        self.tasks = {label: dict(each.tasks) for label, each in root.experiments().items()}
+        self.units = {unit.name: unit for unit in known}
         self._held: leases.Claim | None = None
 
     def _is_done(self, unit: units.Unit) -> bool:
-        return units.is_done(unit, self.workdir, self.tasks.get(unit.row, {}))
+        return units.is_done(unit, self.workdir)
 
     def take(self) -> dict[str, Any]:
         """Acquire the lease on a unit whose dependencies are done.
@@ -118,9 +145,11 @@ def work(
         UserError: a unit failed in a worker of several processes. The error may exist in this process only,
             while the others wait for it in a step. It is recorded, and a restarted worker skips the unit.
     """
-    check_directory(workdir, root)
-    runner = engine.Engine(workdir, cache, out)
-    desk = Desk(workdir, root, beat, stale)
+    prints = fingerprints.Fingerprints(cache)
+    known = units.units(root, prints)
+    check_directory(workdir, root, known)
+    runner = engine.Engine(workdir, cache, out, prints)
+    desk = Desk(workdir, known, beat, stale)
     while True:
         told = distributed.decide(desk.take)
         if "failed" in told:
@@ -133,7 +162,7 @@ def work(
         try:
             if unit.row:
                 # As in `engine.Engine.run`: process 0 evaluates, on its first device.
-                distributed.decide(functools.partial(runner.score, unit.planned, desk.tasks[unit.row]))
+                distributed.decide(functools.partial(runner.score, unit.planned, unit.evaluations))
             else:
                 runner.train(unit.planned)
         except filesystem.Unreachable:

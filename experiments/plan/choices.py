@@ -10,7 +10,7 @@ from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import describe, recipe, stages
 
 # Fields of a stage that do not change how its step compiles.
-UNSHAPED = ("name", "data", "steps", "init_from", stages.RUN)
+UNSHAPED = ("name", "data", "steps", "init_from", "run")
 
 
 @dataclasses.dataclass(frozen=True)

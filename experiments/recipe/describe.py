@@ -16,6 +16,17 @@ Tree = Any  # JSON data: dict with str keys, list, str, int, float, bool or None
 
 _ABSENT = object()
 
+# Fields that cannot change a number: where and how fast a stage runs, and how it is watched. They are left
+# out of addresses, so they may be changed at any time, also while a work directory is half done.
+WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
+    "prismlab.experiments.recipe.recipe.Stage": ("run",),
+    "prismlab.data.loader.loader.Line": (
+        "threads", "workers", "prefetch", "cache_megabytes", "budget_megabytes",
+    ),
+    "prismlab.data.loader.source.Rendered": ("records_per_shard", "workers"),
+    "prismlab.data.loader.source.Folder": ("records_per_shard",),
+}  # fmt: skip
+
 
 def describe(value: Any, path: str = "") -> Tree:
     """Convert a configured value to plain data.
@@ -43,7 +54,8 @@ def describe(value: Any, path: str = "") -> Tree:
     if type(value) is dict:
         return _dictionary(value, path)
     if isinstance(value, functools.partial):
-        return {"partial of": _name(value.func, path), **_arguments(value, path)}
+        given = {name: describe(item, _join(path, name)) for name, item in arguments(value, path).items()}
+        return {"partial of": _name(value.func, path), **given}
     if dataclasses.is_dataclass(value) and not isinstance(value, type) and _frozen(value):
         fields = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
         return {
@@ -60,7 +72,31 @@ def _dictionary(value: dict, path: str) -> Tree:
     return {key: describe(value[key], _join(path, key)) for key in sorted(value)}
 
 
-def _arguments(value: functools.partial, path: str) -> dict[str, Tree]:
+def addressed(tree: Tree) -> Tree:
+    """Return a described configuration without the fields that cannot change a number."""
+    if isinstance(tree, list):
+        return [addressed(each) for each in tree]
+    if isinstance(tree, dict):
+        skipped = WITHOUT_EFFECT.get(str(tree.get("class")), ())
+        return {name: addressed(each) for name, each in tree.items() if name not in skipped}
+    return tree
+
+
+def without_effect(kind: type) -> tuple[str, ...]:
+    """Return the fields of a class that cannot change a number."""
+    return WITHOUT_EFFECT.get(f"{kind.__module__}.{kind.__qualname__}", ())
+
+
+def arguments(value: functools.partial, path: str = "") -> dict[str, Any]:
+    """Return the arguments of a partial and the defaults of its signature, without what code passes later.
+
+    Args:
+        value: the partial.
+        path: path of the value, for the message.
+
+    Raises:
+        UserError: the arguments do not match the signature.
+    """
     signature = inspect.signature(value.func)
     try:
         bound = signature.bind_partial(*value.args, **value.keywords)
@@ -76,7 +112,7 @@ def _arguments(value: functools.partial, path: str) -> dict[str, Tree]:
             and name not in binding_table.CODE_SUPPLIED
         ):
             given[name] = parameter.default
-    return {name: describe(item, _join(path, name)) for name, item in sorted(given.items())}
+    return dict(sorted(given.items()))
 
 
 def _name(value: Any, path: str) -> str:
@@ -88,6 +124,8 @@ def _name(value: Any, path: str) -> str:
             f"{path or 'value'}: {type(value).__module__}.{type(value).__qualname__} cannot be "
             f"described; use a frozen dataclass or a named function"
         )
+    if inspect.isclass(owner):  # a class method: of this class, wherever it was defined
+        return f"{owner.__module__}.{owner.__qualname__}.{value.__name__}"
     return f"{module}.{name}"
 
 

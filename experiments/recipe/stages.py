@@ -1,19 +1,18 @@
-"""Resolve the stages of an experiment: initial weights, teacher, address and folder of each."""
+"""Resolve the stages and evaluations of an experiment: what each is made of, its address and its folder."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 from prismlab.core import errors, trees
 from prismlab.core.io import filesystem
-from prismlab.core.train import checkpoint
-from prismlab.experiments.recipe import describe, recipe
+from prismlab.core.train import checkpoint, stage_folder
+from prismlab.experiments.recipe import describe, fingerprints, recipe
 from prismlab.experiments.released import released_weights
 
 # Initial weights or teacher of a stage: a stage planned here, a stage's folder, or released weights.
 Parent: TypeAlias = "Planned | filesystem.Place | released_weights.Released | None"
-# The field of a stage with runtime settings (`loop.Settings`); excluded from the address.
-RUN = "run"
+PARENTS = ("init_from", "teacher")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,9 +22,11 @@ class Planned:
     Args:
         stage: the configuration.
         seed: the experiment's seed.
-        address: 16 hex digits that identify the result.
+        address: 16 hex digits that identify the result: the hash of `inputs`.
         init_from: source of the initial weights.
         teacher: source of the teacher towers.
+        inputs: plain data that decides the result: "configuration", "seed", "parents", "code" (module ->
+            hash), "data" (path -> digest of its content) and "settings" of JAX.
     """
 
     stage: recipe.Stage
@@ -33,30 +34,147 @@ class Planned:
     address: str
     init_from: Parent
     teacher: Parent
+    inputs: Mapping[str, Any]
 
     @property
     def folder(self) -> str:
         """Name of its directory under workdir/stages."""
         return f"{self.stage.name}-s{self.seed}-{self.address}"
 
+    @property
+    def parents(self) -> list["Planned"]:
+        """Stages planned here that must be done first."""
+        return [each for each in (self.init_from, self.teacher) if isinstance(each, Planned)]
 
-def plan(experiment: recipe.Experiment, seed: int) -> list[Planned]:
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """One task on one planned stage.
+
+    Args:
+        name: the task's name in the experiment; not part of the address.
+        task: the configuration.
+        address: 16 hex digits that identify the scores: the hash of `inputs`.
+        inputs: plain data that decides the scores, as in `Planned`.
+    """
+
+    name: str
+    task: Any
+    address: str
+    inputs: Mapping[str, Any]
+
+
+def plan(
+    experiment: recipe.Experiment, seed: int, prints: fingerprints.Fingerprints | None = None
+) -> list[Planned]:
     """Resolve the stages of an experiment, in order.
 
+    Args:
+        experiment: the experiment.
+        seed: its seed.
+        prints: fingerprints of this run; None leaves sources out (see `fingerprints.Fingerprints`).
+
     Raises:
-        UserError: `init_from` or `teacher` of a stage does not exist.
+        UserError: `init_from` or `teacher` of a stage does not exist, or data is missing.
     """
+    prints = prints or fingerprints.Fingerprints(None)
     planned: dict[str, Planned] = {}
     for stage in experiment.stages:
         parents = {
             field: _parent(getattr(stage, field), f"stage {stage.name!r}: {field}", planned)
-            for field in ("init_from", "teacher")
+            for field in PARENTS
         }
-        tree = describe.describe(stage)
-        tree = {name: value for name, value in tree.items() if name != RUN}
-        tree |= {field: _identity(parent) for field, parent in parents.items()}
-        planned[stage.name] = Planned(stage, seed, describe.address([tree, seed]), **parents)
+        inputs = _inputs(stage, seed, parents, prints)
+        planned[stage.name] = Planned(stage, seed, describe.address(inputs), **parents, inputs=inputs)
     return list(planned.values())
+
+
+def evaluations(
+    planned: Planned, tasks: Mapping[str, Any], prints: fingerprints.Fingerprints | None = None
+) -> list[Evaluation]:
+    """Resolve the tasks that evaluate a planned stage, in order.
+
+    Args:
+        planned: the stage.
+        tasks: name -> task.
+        prints: see `plan`.
+
+    Raises:
+        UserError: data of a task is missing.
+    """
+    prints = prints or fingerprints.Fingerprints(None)
+    found = []
+    for name, task in tasks.items():
+        inputs = {
+            "configuration": describe.addressed(describe.describe(task)),
+            "parents": {"stage": planned.address},
+            "code": prints.code(task, fingerprints.EVALUATING),
+            "data": prints.data(task),
+            "settings": fingerprints.settings(),
+        }
+        found.append(Evaluation(name, task, describe.address(inputs), inputs))
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One row with one seed: its stages in order, and the evaluations of the last one."""
+
+    label: str
+    seed: int
+    stages: tuple[Planned, ...]
+    evaluations: tuple[Evaluation, ...]
+
+
+def lines(
+    rows: Mapping[str, recipe.Experiment],
+    seeds: Sequence[int],
+    prints: fingerprints.Fingerprints | None = None,
+) -> list[Line]:
+    """Resolve every row with every seed, seed by seed.
+
+    Args:
+        rows: label -> experiment.
+        seeds: seeds to run each row with.
+        prints: see `plan`.
+
+    Raises:
+        UserError: see `plan`.
+    """
+    prints = prints or fingerprints.Fingerprints(None)
+    found = []
+    for seed in seeds:
+        for label, experiment in rows.items():
+            planned = plan(experiment, seed, prints)
+            judged = evaluations(planned[-1], experiment.tasks, prints)
+            found.append(Line(label, seed, tuple(planned), tuple(judged)))
+    return found
+
+
+def data_of(stage: recipe.Stage) -> dict[str, Any]:
+    """Return the parts of a stage whose data is in its address: path -> configured value."""
+    skipped = {*describe.without_effect(type(stage)), *PARENTS}
+    return {
+        field.name: getattr(stage, field.name)
+        for field in dataclasses.fields(stage)
+        if field.name not in skipped
+    }
+
+
+def _inputs(
+    stage: recipe.Stage, seed: int, parents: Mapping[str, Parent], prints: fingerprints.Fingerprints
+) -> dict[str, Any]:
+    tree = describe.addressed(describe.describe(stage))
+    released = tuple(each for each in parents.values() if isinstance(each, released_weights.Released))
+    configured = data_of(stage)
+    return {
+        "configuration": {name: each for name, each in tree.items() if name not in PARENTS},
+        "seed": seed,
+        "parents": {field: _identity(parent, prints) for field, parent in parents.items()},
+        "code": prints.code((configured, released), fingerprints.TRAINING),
+        "data": prints.data(configured),
+        "settings": fingerprints.settings(),
+    }
 
 
 def _parent(
@@ -75,9 +193,20 @@ def _parent(
     return folder
 
 
-def _identity(parent: Parent) -> str | None:
+def _identity(parent: Parent, prints: fingerprints.Fingerprints) -> Any:
+    """Return what identifies the weights of a parent; large ones are read once a run."""
+    if parent is None or isinstance(parent, Planned):
+        return parent.address if parent else None
+    known = prints.parents
+    key = repr(parent)
     if isinstance(parent, released_weights.Released):
-        return parent.digest()
-    if isinstance(parent, filesystem.Place):
-        return trees.digest(checkpoint.read_learner(parent / "checkpoints")[1])
-    return parent.address if parent else None
+        if key not in known:
+            known[key] = parent.digest()
+        # The arrays do not hold all sizes of a model (its heads, for example).
+        return {
+            "model": describe.describe(released_weights.configuration(parent.model)),
+            "weights": known[key],
+        }
+    if key not in known:
+        known[key] = trees.digest(stage_folder.read(parent)[1])
+    return known[key]

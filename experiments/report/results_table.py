@@ -262,10 +262,15 @@ def read_results(path: filesystem.Place) -> tuple[Result, ...]:
     return checked_json.read(tuple[Result, ...], path)
 
 
-def read_scores(path: filesystem.Place) -> dict[str, Score]:
-    """Read a file of `scores/`: metric name -> score.
+@dataclasses.dataclass(frozen=True)
+class _Evaluated:
+    metrics: Mapping[str, Score]
+
+
+def read_scores(path: filesystem.Place) -> Mapping[str, Score]:
+    """Read the scores in a file of `scores/`: metric name -> score.
 
     Raises:
         UserError: the file is missing or damaged.
     """
-    return checked_json.read(Mapping[str, Score], path)
+    return checked_json.read(_Evaluated, path).metrics

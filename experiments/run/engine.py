@@ -1,32 +1,39 @@
 """Training engine: train each distinct stage once, evaluate it, and resume after an interruption.
 
-A stage is identified by its address: a hash of its resolved configuration, its seed and the addresses of its
-initial weights and teacher. Rows with equal addresses share one training run.
+A stage is identified by its address: a hash of all that decides its result (`stages.Planned.inputs`). Rows
+with equal addresses share one training run, and a stage whose address is in the work directory is reused.
 
-    workdir/config.json                      the configuration; other configurations are refused
+    workdir/config.json                      the configuration of the last run
     workdir/stages/<name>-s<seed>-<address>/ checkpoints/ events.jsonl tensorboard/ stage.json done.json
-    workdir/scores/<address>.json            one evaluation of one stage
-    workdir/results.json                     label, seed and scores of each finished row
+    workdir/scores/<address>.json            one evaluation of one stage: its inputs and metrics
+    workdir/results.json                     label, seed and scores of each finished row of the last run
 """
 
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import rich.console
 
-from prismlab.core import errors, keys, trees
+from prismlab.core import errors, trees
 from prismlab.core.io import atomic, filesystem
 from prismlab.core.parallel import distributed, mesh
-from prismlab.core.train import accumulate, checkpoint, event_log, learner, loop, step
+from prismlab.core.train import accumulate, checkpoint, event_log, learner, loop, stage_folder
 from prismlab.experiments import console
-from prismlab.experiments.recipe import describe, recipe, stages
+from prismlab.experiments.recipe import fingerprints, stages
 from prismlab.experiments.released import released_weights
 from prismlab.experiments.report import results_table
-from prismlab.experiments.run import feed, host_memory, step_flops, work_directory
+from prismlab.experiments.run import (
+    feed,
+    host_memory,
+    initial_state,
+    installed,
+    step_flops,
+    work_directory,
+)
 
 
 class Engine:
@@ -36,10 +43,15 @@ class Engine:
         workdir: a work directory locked with `work_directory.claimed`.
         cache: directory shared by runs.
         out: console for progress.
+        prints: fingerprints of code and data of this run; None takes them now.
     """
 
-    def __init__(self, workdir: filesystem.Place, cache: pathlib.Path, out: rich.console.Console):
+    def __init__(
+        self, workdir: filesystem.Place, cache: pathlib.Path, out: rich.console.Console,
+        prints: fingerprints.Fingerprints | None = None,
+    ):  # fmt: skip
         self.workdir, self.cache, self.out = workdir, cache, out
+        self.prints = prints or fingerprints.Fingerprints(cache)
 
     def _folder(self, which: stages.Planned | filesystem.Place) -> filesystem.Place:
         return which if isinstance(which, filesystem.Place) else self.workdir / "stages" / which.folder
@@ -62,10 +74,16 @@ class Engine:
         self, like: stages.Planned, which: stages.Planned | filesystem.Place, what: str
     ) -> learner.Towers:
         """Build the towers of a stage and load the last checkpoint of a stage or folder into them."""
-        _, arrays = work_directory.read_stage(self._folder(which))
-        key = keys.seeded(like.seed, "init")
-        built = {name: make(key=keys.fold(key, "tower", name)) for name, make in like.stage.towers.items()}
-        return checkpoint.adopt({"towers": built}, arrays, what)[0]["towers"]
+        _, arrays = stage_folder.read(self._folder(which))
+        return initial_state.towers(like.stage, like.seed, arrays, what)
+
+    def _first_weights(self, planned: stages.Planned) -> Any:
+        """Return path -> array of `init_from`, or None."""
+        if planned.init_from is None:
+            return None
+        if isinstance(planned.init_from, released_weights.Released):
+            return planned.init_from.arrays()
+        return stage_folder.read(self._folder(planned.init_from))[1]
 
     def train(self, planned: stages.Planned) -> None:
         """Train a stage to its last step, resuming from its last checkpoint if there is one.
@@ -76,9 +94,14 @@ class Engine:
             loop.Interrupted: a signal was received; the state is saved.
         """
         stage, folder = planned.stage, self._folder(planned)
-        if distributed.decide((folder / "done.json").exists):
-            console.say(self.out, f"{stage.name} (seed {planned.seed}): already trained, reused")
+        heading = f"{stage.name} (seed {planned.seed})"
+        left = distributed.decide(lambda: stage_folder.left_of(folder))
+        if left is None:
+            console.say(self.out, f"{heading}: already trained, reused")
             return
+        if left:
+            console.say(self.out, f"{heading}: {left}")
+        self.prints.check(stages.data_of(stage), planned.inputs["data"], heading)
         devices = stage.run.layout.make()
         mesh.check_batch(stage.batch_size, devices, stage.accumulate)
         host, hosts = distributed.host_rows(devices)
@@ -88,22 +111,11 @@ class Engine:
         optimizer = stage.optimizer.build(stage.steps)
         with host_memory.on_host():
             teacher = learner.in_compute_dtype(self._teacher(planned))
-            key = keys.seeded(planned.seed, "init")
-            built = learner.build(stage.towers, stage.objectives, teacher, key=key)
+            built, taken = initial_state.build(stage, planned.seed, teacher, self._first_weights(planned))
+            state = initial_state.state(stage, planned.seed, built, optimizer)
         accumulate.check(built, stage.batch_size, stage.accumulate)
         check_vocabulary(built, stream.vocabulary)
-        origin = ""
-        if planned.init_from is not None:
-            if isinstance(planned.init_from, released_weights.Released):
-                arrays = planned.init_from.arrays()
-            else:
-                _, arrays = work_directory.read_stage(self._folder(planned.init_from))
-            with host_memory.on_host():
-                built, taken = checkpoint.adopt(built, arrays, f"init_from {stage.init_from!r}")
-            origin = f"initialised {taken} of {len(trees.flatten(built))} arrays from {stage.init_from}"
-        with host_memory.on_host():
-            key = keys.seeded(planned.seed, "train", stage.name)
-            state = step.init(built, optimizer, stage.frozen, key=key)
+        origin = f"initialised {taken} of {len(trees.flatten(built))} arrays from {stage.init_from}"
         training = loop.Training(
             teacher, optimizer, stage.optimizer.schedule.build(stage.steps), stage.steps, stage.frozen,
             stage.accumulate, step_flops.of_step(planned), local=True,
@@ -115,8 +127,7 @@ class Engine:
                 origin = f"resumed at step {int(state.step)}"
             at = int(state.step)
             work_directory.record(folder / "stage.json", self._facts(planned, built, stream, devices))
-            heading = f"{stage.name} (seed {planned.seed})"
-            console.say(self.out, f"{heading}: {origin or 'randomly initialised'}")
+            console.say(self.out, f"{heading}: {origin if taken or at else 'randomly initialised'}")
             with (
                 _log(folder, at) as log,
                 console.Progress(heading, stage.steps, start=at, console=self.out, first="compiling") as bar,
@@ -138,7 +149,7 @@ class Engine:
             raise
         checkpoints.close()
         work_directory.record(
-            folder / "done.json", {"step": stage.steps, "digest": host_memory.digest_of(state.learner)}
+            folder / stage_folder.DONE, {"step": stage.steps, "digest": host_memory.digest_of(state.learner)}
         )
 
     def _facts(
@@ -154,50 +165,54 @@ class Engine:
             "devices": [str(device.device_kind) for device in jax.devices()],
             "mesh": dict(devices.shape),
             "processes": jax.process_count(),
-            "jax": jax.__version__,
+            "versions": installed.versions(),
+            "inputs": dict(planned.inputs),
         }
 
-    def score(self, planned: stages.Planned, tasks: Mapping[str, Any]) -> dict[str, Any]:
-        """Run each task on a trained stage, reusing saved scores; return {metric: score as plain data}."""
+    def score(self, planned: stages.Planned, evaluations: Sequence[stages.Evaluation]) -> dict[str, Any]:
+        """Run each evaluation of a trained stage, or reuse its scores; return {metric: plain score}."""
         scores: dict[str, Any] = {}
         towers = None
-        for name, each in tasks.items():
-            address = describe.address([planned.address, describe.describe(each)])
-            path = self.workdir / "scores" / f"{address}.json"
+        for each in evaluations:
+            path = work_directory.score_path(self.workdir, each.address)
             if not path.exists():
+                heading = f"{planned.stage.name} (seed {planned.seed}): {each.name}"
+                self.prints.check(each.task, each.inputs["data"], heading)
                 towers = towers or self.towers(planned)
-                console.say(self.out, f"{planned.stage.name} (seed {planned.seed}): {name}")
-                found = each(towers, seed=planned.seed, cache=self.cache)
-                atomic.write_atomic(
-                    path,
-                    work_directory.json_bytes({metric: dataclasses.asdict(s) for metric, s in found.items()}),
-                )
+                console.say(self.out, heading)
+                found = each.task(towers, seed=planned.seed, cache=self.cache)
+                written = {
+                    "name": each.name, "stage": planned.stage.name, "seed": planned.seed,
+                    "metrics": {metric: dataclasses.asdict(score) for metric, score in found.items()},
+                    "versions": installed.versions(), "inputs": dict(each.inputs),
+                }  # fmt: skip
+                atomic.write_atomic(path, work_directory.json_bytes(written))
             read = {
-                metric: dataclasses.asdict(found) for metric, found in results_table.read_scores(path).items()
+                metric: dataclasses.asdict(score) for metric, score in results_table.read_scores(path).items()
             }
             # Tasks may share a metric name (two probes, for example); prefix the later one with its task.
-            scores |= {(f"{name}: {metric}" if metric in scores else metric): read[metric] for metric in read}
+            scores |= {
+                (f"{each.name}: {metric}" if metric in scores else metric): read[metric] for metric in read
+            }
         return scores
 
-    def run(self, rows: Mapping[str, recipe.Experiment], seeds: tuple[int, ...]) -> list[dict[str, Any]]:
+    def run(self, lines: Sequence[stages.Line]) -> list[dict[str, Any]]:
         """Train and evaluate every row with every seed; shared stages are trained once.
 
         Args:
-            rows: label -> experiment.
-            seeds: seeds to run each row with.
+            lines: rows and seeds, from `stages.lines` with the fingerprints of this engine.
 
         Returns:
             One entry per row and seed: label, seed, metrics, stages (folder names).
         """
-        planned = {(label, seed): stages.plan(each, seed) for seed in seeds for label, each in rows.items()}
         results: list[dict[str, Any]] = []
-        for (label, seed), line in planned.items():
-            for each in line:
-                self.train(each)
+        for each in lines:
+            for planned in each.stages:
+                self.train(planned)
             # Evaluations are cheap compared with training: process 0 runs them on its first device.
-            judge = functools.partial(self.score, line[-1], rows[label].tasks)
-            entry = {"label": label, "seed": seed, "metrics": distributed.decide(judge)}
-            results.append({**entry, "stages": [each.folder for each in line]})
+            judge = functools.partial(self.score, each.stages[-1], each.evaluations)
+            entry = {"label": each.label, "seed": each.seed, "metrics": distributed.decide(judge)}
+            results.append({**entry, "stages": [planned.folder for planned in each.stages]})
             work_directory.record(self.workdir / "results.json", results)
         return results
 

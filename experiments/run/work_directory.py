@@ -1,4 +1,4 @@
-"""Work directories and the cache: locking, configuration checks, reading and writing of files."""
+"""Work directories and the cache: locking, what is finished, reading and writing of files."""
 
 import contextlib
 import fcntl
@@ -8,13 +8,11 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from prismlab.core import errors, trees
 from prismlab.core.io import atomic, checked_json, filesystem
 from prismlab.core.parallel import distributed
-from prismlab.core.train import checkpoint
-from prismlab.experiments.recipe import describe, stages
+from prismlab.core.train import checkpoint, stage_folder
+from prismlab.experiments.recipe import describe
 from prismlab.experiments.run import leases
 
 BUSY = "another process is running in {}; wait for it or stop it"
@@ -37,7 +35,10 @@ def default_cache() -> pathlib.Path:
 
 @contextlib.contextmanager
 def claimed(workdir: filesystem.Place, root: Any, text: str) -> Iterator[None]:
-    """Lock a work directory for one configuration and one process.
+    """Lock a work directory for one process, and write the configuration into it.
+
+    A work directory is a store of stages and evaluations by address: any configuration may use it, and reuses
+    what it shares with earlier ones.
 
     Args:
         workdir: created if missing.
@@ -45,10 +46,11 @@ def claimed(workdir: filesystem.Place, root: Any, text: str) -> Iterator[None]:
         text: the configuration as flat gin, saved as config.gin.
 
     Raises:
-        UserError: it holds another configuration, or another process is running in it.
+        UserError: it is a file, was written by a version whose addresses differ, or another process is
+            running in it.
     """
     with filesystem.told(workdir):
-        check_continues(workdir, root)
+        check_usable(workdir)
     with _alone_in_bucket(workdir) if filesystem.is_remote(workdir) else _alone(workdir):
         atomic.write_atomic(workdir / "config.json", json_bytes(describe.describe(root)))
         atomic.write_atomic(workdir / "config.gin", text.encode())
@@ -81,50 +83,19 @@ def _alone_in_bucket(workdir: filesystem.Place) -> Iterator[None]:
         held.release()
 
 
-def check_continues(workdir: filesystem.Place, root: Any) -> None:
-    """Check that a work directory can be continued with a configuration.
-
-    A directory without checkpoints accepts any configuration, so an error that stopped the first stage can be
-    fixed in place. An ablation may add seeds to those already run.
+def check_usable(workdir: filesystem.Place) -> None:
+    """Check that a work directory can hold results of this version.
 
     Args:
         workdir: may be missing.
-        root: Experiment or Ablation.
 
     Raises:
-        UserError: it is a file, or holds checkpoints of another configuration.
+        UserError: it is a file, or its stages were written before the modules moved into one package.
     """
-    kept = workdir / "config.json"
     if workdir.exists() and not workdir.is_dir():
         raise errors.UserError(f"--workdir {workdir} is a file; pass a directory")
-    if next(workdir.glob("stages/*/checkpoints/[0-9]*"), None) is None:
-        return
-    if not kept.exists():
-        raise errors.UserError(f"{workdir} holds stages but no config.json; use another --workdir")
-    check_version(workdir, read_json(kept))
-    before, now = placed_anywhere(read_json(kept)), placed_anywhere(describe.describe(root))
-    if isinstance(before, dict) and "seeds" in before and set(before["seeds"]) <= set(now.get("seeds", ())):
-        before["seeds"] = now["seeds"]
-    if before != now:
-        lines = describe.difference(before, now)
-        more = f" (and {len(lines) - 5} more)" if len(lines) > 5 else ""
-        raise errors.UserError(
-            f"{workdir} holds another configuration; use another --workdir or revert: "
-            + "; ".join(lines[:5])
-            + more
-        )
-
-
-def check_version(workdir: filesystem.Place, config: Any) -> None:
-    """Refuse to continue a work directory written before the modules moved into one package.
-
-    Args:
-        workdir: the work directory.
-        config: its `config.json`.
-
-    Raises:
-        UserError: its classes have the old names, so the addresses of its stages differ.
-    """
+    # Missing or damaged, it is written anew: stages are found by their addresses.
+    config = stage_folder.json_if_sound(workdir / "config.json")
     if isinstance(config, dict) and str(config.get("class", "")).startswith("experiments."):
         raise errors.UserError(
             f"{workdir} was written before the modules of prismlab moved into one package, so it cannot be "
@@ -133,13 +104,9 @@ def check_version(workdir: filesystem.Place, config: Any) -> None:
         )
 
 
-def placed_anywhere(tree: Any) -> Any:
-    """Return a described configuration without the fields that only affect array placement."""
-    if isinstance(tree, list):
-        return [placed_anywhere(each) for each in tree]
-    if isinstance(tree, dict):
-        return {name: placed_anywhere(each) for name, each in tree.items() if name != stages.RUN}
-    return tree
+def score_path(workdir: filesystem.Place, address: str) -> filesystem.Place:
+    """Return the file of an evaluation's scores."""
+    return workdir / "scores" / f"{address}.json"
 
 
 def record(path: filesystem.Place, value: Any) -> None:
@@ -160,29 +127,6 @@ def read_json(path: filesystem.Place) -> Any:
         UserError: the file is missing or damaged.
     """
     return checked_json.load(path)
-
-
-def read_stage(folder: filesystem.Place) -> tuple[int, dict[str, np.ndarray]]:
-    """Read the learner of a stage's newest checkpoint; if the stage is finished, verify its digest.
-
-    Args:
-        folder: a stage's directory.
-
-    Returns:
-        Its step, and path -> array.
-
-    Raises:
-        UserError: the checkpoint is missing, incomplete or damaged, even by a single byte.
-    """
-    at, arrays = checkpoint.read_learner(folder / "checkpoints")
-    done = folder / "done.json"
-    kept = read_json(done) if done.exists() else {}
-    if kept.get("step") == at and kept["digest"] != trees.digest(arrays):
-        raise errors.UserError(
-            f"checkpoint {folder / 'checkpoints' / str(at)} does not match the digest in {done}, so it is "
-            "damaged; delete the stage's folder and run the same command to train it again"
-        )
-    return at, arrays
 
 
 def digests(workdir: filesystem.Place) -> list[tuple[str, int, str]]:

@@ -150,13 +150,6 @@ def test_a_parent_of_another_shape(field, whole, tmp_path):
     cli.one_fault(call(cli.TINY, tmp_path / "w", *bindings), "other shapes", "towers/video")
 
 
-def test_the_work_directory_of_another_experiment(whole, tmp_path):
-    copy = pathlib.Path(shutil.copytree(whole, tmp_path / "w"))
-    before = cli.digest(copy)
-    cli.one_fault(call(cli.TINY, copy), "another configuration", "steps: 8 -> 4")
-    assert cli.digest(copy) == before
-
-
 def test_a_work_directory_that_cannot_be_one(tmp_path):
     (tmp_path / "file").write_text("mine")
     cli.one_fault(call(cli.TINY, tmp_path / "file"), "is a file")

@@ -218,12 +218,11 @@ def test_submitit_keeps_its_files_on_a_disk(tmp_path, bucket, monkeypatch):
 
 
 def test_a_dry_run_is_refused_where_the_run_would_be(ablation, tmp_path):
-    work_directory.record(tmp_path / "config.json", {})
-    (tmp_path / "stages/stage1-s0-0/checkpoints/2").mkdir(parents=True)
+    work_directory.record(tmp_path / "config.json", {"class": "experiments.recipe.Ablation"})
     options = argparse.Namespace(
         file="x.gin", bindings=[], workdir=tmp_path, jobs=1, setting=[], launcher="local", dry_run=True
     )
-    with pytest.raises(errors.UserError, match="another configuration"):
+    with pytest.raises(errors.UserError, match="moved into one package"):
         launch.run(options, ablation, "")
 
 

@@ -1,0 +1,165 @@
+"""Say before a run which stages and evaluations run, which are reused, and what differs from earlier ones."""
+
+import collections
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from prismlab.core.io import filesystem
+from prismlab.core.train import checkpoint, stage_folder
+from prismlab.experiments.recipe import describe, stages
+from prismlab.experiments.run import work_directory
+
+_FIRST = "new for this stage"
+MOST = 3  # reasons of one line
+
+
+def text(lines: Sequence[stages.Line], workdir: filesystem.Place, unstated: Iterable[str] = ()) -> list[str]:
+    """Return what will run and why, as short lines; seeds and rows that run alike share one.
+
+    Args:
+        lines: rows and seeds of the run.
+        workdir: the work directory.
+        unstated: classes of sources that do not state their content (`Fingerprints.unstated`).
+
+    Raises:
+        UserError: the bucket request fails.
+    """
+    with filesystem.told(workdir):
+        found = _text(lines, workdir)
+    return found + [
+        f"{name} has no content_digest: a change of its files is not noticed (see data/loader/source.py)"
+        for name in sorted(unstated)
+    ]
+
+
+def _text(lines: Sequence[stages.Line], workdir: filesystem.Place) -> list[str]:
+    planned = {each.folder: each for line in lines for each in line.stages}
+    rows = {name: _rows(lines, lambda line: [each.folder for each in line.stages], name) for name in planned}
+    left = {name: stage_folder.left_of(workdir / "stages" / name) for name in planned}
+    run = {name for name in planned if left[name] is not None}
+    earlier = _Earlier(workdir)
+    told: dict[tuple[str, tuple[str, ...], str], list[int]] = {}
+    for name in planned:
+        each = planned[name]
+        why = "reused" if name not in run else _why(each, workdir, left[name] or "", earlier, run)
+        told.setdefault((each.stage.name, rows[name], why), []).append(each.seed)
+    found = _grouped(told)
+    scores = {judged.address: (judged, line) for line in lines for judged in line.evaluations}
+    todo = {key for key in scores if not work_directory.score_path(workdir, key).exists()}
+    told = {}
+    for address in scores:
+        judged, line = scores[address]
+        if address in todo and line.stages[-1].folder not in run:
+            labels = _rows(lines, lambda row: [one.address for one in row.evaluations], address)
+            why = _differs(judged.inputs, earlier.scores(judged.name), judged.name, lambda value: _FIRST)
+            why = f"runs; {why}"
+            told.setdefault((judged.name, labels, why), []).append(line.seed)
+    found += _grouped(told)
+    found += [
+        f"{len(run)} of {len(planned)} stages and {len(todo)} of {len(scores)} evaluations run; the rest is "
+        "reused"
+        if run or todo
+        else f"all {len(planned)} stages and {len(scores)} evaluations are reused"
+    ]
+    return found
+
+
+class _Earlier:
+    """Inputs of the stages and evaluations in a work directory, read when asked for."""
+
+    def __init__(self, workdir: filesystem.Place):
+        self.workdir = workdir
+        self._stages: dict[str, list[Mapping[str, Any]]] = {}
+        self._scores: dict[str, list[Mapping[str, Any]]] | None = None
+
+    def stages(self, name: str) -> list[Mapping[str, Any]]:
+        """Return the inputs of the stages of a name; {} for those of versions that did not record them."""
+        if name not in self._stages:
+            files = self.workdir.glob(f"stages/{name}-s*-*/stage.json")
+            self._stages[name] = [
+                (stage_folder.json_if_sound(path) or {}).get("inputs", {}) for path in files
+            ]
+        return self._stages[name]
+
+    def scores(self, name: str) -> list[Mapping[str, Any]]:
+        """Return the inputs of the evaluations of a name."""
+        if self._scores is None:
+            self._scores = collections.defaultdict(list)
+            for path in self.workdir.glob("scores/*.json"):
+                read = stage_folder.json_if_sound(path) or {}
+                self._scores[read.get("name", "")].append(read.get("inputs", {}))
+        return self._scores.get(name, [])
+
+
+def _why(
+    planned: stages.Planned, workdir: filesystem.Place, left: str, earlier: _Earlier, run: set[str]
+) -> str:
+    if left:
+        return f"runs; {left}"
+    at = checkpoint.newest(workdir / "stages" / planned.folder / "checkpoints")
+    if at is not None:
+        return f"resumes at step {at} of {planned.stage.steps}"
+    names = {each.address: each.stage.name for each in planned.parents if each.folder in run}
+
+    def parent(address: Any) -> str:
+        return f"follows {names[address]}" if address in names else ""
+
+    return f"runs; {_differs(planned.inputs, earlier.stages(planned.stage.name), planned.stage.name, parent)}"
+
+
+def _differs(inputs: Mapping[str, Any], before: list[Mapping[str, Any]], name: str, parent: Any) -> str:
+    """Return how inputs differ from the nearest earlier ones of that name."""
+    known = [each for each in before if each]
+    if not known:
+        return "written by a version that did not record its inputs" if before else "new"
+    reasons = min((_reasons(each, inputs, name, parent) for each in known), key=len)
+    more = f" and {len(reasons) - MOST} more" if len(reasons) > MOST else ""
+    return ", ".join(reasons[:MOST]) + more
+
+
+def _reasons(a: Mapping[str, Any], b: Mapping[str, Any], name: str, parent: Any) -> list[str]:
+    found = [f"{name}.{line}" for line in describe.difference(a.get("configuration"), b["configuration"])]
+    found += [f"{file_of(key)} changed" for key in _changed(a, b, "code")]
+    found += [f"content of {key} changed" for key in _changed(a, b, "data")]
+    found += [f"{key}: {a['settings'][key]} -> {b['settings'][key]}" for key in _changed(a, b, "settings")]
+    if a.get("seed") != b.get("seed"):
+        found.append("new seed")
+    given = a.get("parents", {})
+    changed = {key: value for key, value in b["parents"].items() if given.get(key) != value}
+    follows = [parent(value) or f"other {key}" for key, value in changed.items()]
+    # What runs because of something else follows its parents anyway.
+    if not found or any(each.startswith("other ") for each in follows):
+        found += dict.fromkeys(follows)
+    return found or ["it imports other modules"]
+
+
+def _changed(a: Mapping[str, Any], b: Mapping[str, Any], part: str) -> list[str]:
+    """Return what both have and differs; what only one has follows from the configuration."""
+    one, two = a.get(part, {}), b[part]
+    return [key for key in sorted(two) if key in one and one[key] != two[key]]
+
+
+def file_of(module: str) -> str:
+    """Return a module as a short path: "objectives/masked.py"."""
+    return module.removeprefix("prismlab.").replace(".", "/") + ".py"
+
+
+def _rows(lines: Sequence[stages.Line], of: Any, key: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(line.label for line in lines if key in of(line)))
+
+
+def _grouped(told: Mapping[tuple[str, tuple[str, ...], str], list[int]]) -> list[str]:
+    """Return one line for each entry; rows are named only where one name stands for several things."""
+    several = collections.Counter(name for name, _, _ in told)
+    found = []
+    for (name, rows, why), seeds in told.items():
+        shown = ", ".join(repr(row) for row in rows[:MOST])
+        shown += f" and {len(rows) - MOST} more" if len(rows) > MOST else ""
+        of = f" of {shown}" if several[name] > 1 else ""
+        found.append(f"{name}{of} ({_seeds(seeds)}): {why}")
+    return found
+
+
+def _seeds(seeds: Iterable[int]) -> str:
+    listed = list(dict.fromkeys(seeds))
+    return f"seed{'s' * (len(listed) > 1)} {', '.join(map(str, listed))}"

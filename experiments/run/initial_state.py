@@ -1,0 +1,63 @@
+"""State in which a stage starts: towers, objectives and optimizer, from keys and weights of other stages."""
+
+from typing import Any
+
+import numpy as np
+import optax
+
+from prismlab.core import keys
+from prismlab.core.train import checkpoint, learner, step
+
+
+def towers(stage: Any, seed: int, arrays: dict[str, np.ndarray], source: str) -> learner.Towers:
+    """Return the towers of a stage with the weights of a checkpoint.
+
+    Args:
+        stage: the configuration of the stage (recipe.Stage) that the towers are built like.
+        seed: the experiment's seed.
+        arrays: path -> array, from `checkpoint.read_learner`.
+        source: name of the arrays in error messages.
+
+    Raises:
+        UserError: the arrays do not fit.
+    """
+    key = keys.seeded(seed, "init")
+    built = {name: make(key=keys.fold(key, "tower", name)) for name, make in stage.towers.items()}
+    return checkpoint.adopt({"towers": built}, arrays, source)[0]["towers"]
+
+
+def build(
+    stage: Any, seed: int, teacher: learner.Towers | None, arrays: dict[str, np.ndarray] | None
+) -> tuple[learner.Learner, int]:
+    """Return the learner of a stage with its initial weights.
+
+    Args:
+        stage: the configuration (recipe.Stage).
+        seed: the experiment's seed.
+        teacher: frozen towers, or None.
+        arrays: path -> array of `init_from`, or None.
+
+    Returns:
+        The learner, and the number of arrays taken from `init_from`.
+
+    Raises:
+        UserError: the arrays do not fit.
+    """
+    built = learner.build(stage.towers, stage.objectives, teacher, key=keys.seeded(seed, "init"))
+    if arrays is None:
+        return built, 0
+    return checkpoint.adopt(built, arrays, f"init_from {str(stage.init_from)!r}")
+
+
+def state(
+    stage: Any, seed: int, built: learner.Learner, optimizer: optax.GradientTransformation
+) -> step.TrainState:
+    """Return the state before the first step.
+
+    Args:
+        stage: the configuration (recipe.Stage).
+        seed: the experiment's seed.
+        built: the learner.
+        optimizer: the gradient transformation.
+    """
+    return step.init(built, optimizer, stage.frozen, key=keys.seeded(seed, "train", stage.name))
