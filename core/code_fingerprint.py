@@ -104,8 +104,11 @@ def read(name: str) -> Module | None:
     path = _find(name)
     if path is None:
         return None
-    data = path.read_bytes()
-    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    return _parsed(path.read_bytes(), name if path.name == "__init__.py" else name.rpartition(".")[0])
+
+
+@functools.cache
+def _parsed(data: bytes, package: str) -> Module:
     imports: tuple[tuple[str, str], ...] = ()
     try:
         tree = _Stripped().visit(ast.parse(data))

@@ -66,18 +66,16 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
     lines, todo = stages.lines(root.experiments(), root.seeds, prints), units.units(root, prints)
     if options.dry_run:
         work_directory.check_usable(options.workdir)  # as `claimed` does below
-        print("
-".join(explain.text(lines, options.workdir, prints.unstated)))
-        print("
-".join(described(todo, options.workdir)))
-        print(preview)
+        console.write("\n".join(explain.text(lines, options.workdir, prints.unstated)))
+        console.write("\n".join(described(todo, options.workdir)))
+        console.write(preview)
         return 0
     with work_directory.claimed(options.workdir, root, text):
         busy = leases.living(options.workdir)
         if busy and options.launcher == "local":
             raise errors.UserError(f"workers are busy in {options.workdir} ({len(busy)}); wait for them")
         leases.forgive(options.workdir)
-        print("\n".join(explain.text(lines, options.workdir, prints.unstated)), flush=True)
+        console.write("\n".join(explain.text(lines, options.workdir, prints.unstated)))
         work_directory.record(options.workdir / worker.PREPARED, worker.facts(todo))
         warm_up.everything(root.experiments(), work_directory.default_cache(), console.make_console())
         return platform.run(order)

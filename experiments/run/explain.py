@@ -150,7 +150,7 @@ def _rows(lines: Sequence[stages.Line], of: Any, key: str) -> tuple[str, ...]:
 
 def _grouped(told: Mapping[tuple[str, tuple[str, ...], str], list[int]]) -> list[str]:
     """Return one line for each entry; rows are named only where one name stands for several things."""
-    several = collections.Counter(name for name, _, _ in told)
+    several = collections.Counter(name for name, _ in dict.fromkeys((name, rows) for name, rows, _ in told))
     found = []
     for (name, rows, why), seeds in told.items():
         shown = ", ".join(repr(row) for row in rows[:MOST])
