@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import sys
 from typing import Any
 
 from prismlab.core import errors
@@ -76,6 +77,7 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
             raise errors.UserError(f"workers are busy in {options.workdir} ({len(busy)}); wait for them")
         leases.forgive(options.workdir)
         console.write("\n".join(explain.text(lines, options.workdir, prints.unstated)))
+        sys.stdout.flush()  # before the lines of the workers
         work_directory.record(options.workdir / worker.PREPARED, worker.facts(todo))
         warm_up.everything(root.experiments(), work_directory.default_cache(), console.make_console())
         return platform.run(order)
