@@ -170,7 +170,7 @@ def _imports(tree: ast.AST, package: str) -> Iterator[tuple[str, str]]:
 
 
 def _with_packages(name: str) -> list[str]:
-    """Return a module and the packages it lies in, whose `__init__` its import runs."""
+    """Return a module and the packages that contain it, whose `__init__` its import runs."""
     parts = name.split(".")
     return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
 
@@ -212,7 +212,7 @@ def _find(name: str) -> pathlib.Path | None:
 
 
 def _origin(name: str) -> str | None:
-    """Return the file of a module that is not loaded, without importing the packages it lies in."""
+    """Return the file of a module that is not loaded, without importing the packages that contain it."""
     top, *rest = name.split(".")
     try:
         spec = importlib.util.find_spec(top)

@@ -1,10 +1,16 @@
 """What the tests of whole runs share: one cache of clips, and one uninterrupted run to compare with."""
 
 import pathlib
+import sys
+import textwrap
+from collections.abc import Iterator
 
 import cli
 import jax
 import pytest
+import user_lab
+
+from prismlab.core import code_fingerprint
 
 
 @pytest.fixture(autouse=True)
@@ -28,3 +34,18 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     done = cli.train(workdir, *cli.LONG)
     assert done.returncode == 0, done.stderr
     return workdir
+
+
+@pytest.fixture
+def lab(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pathlib.Path]:
+    """Yield the folder of a user's package `adlab`, importable."""
+    for name, content in user_lab.LAB.items():
+        path = tmp_path / "adlab" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(textwrap.dedent(content))
+    monkeypatch.syspath_prepend(tmp_path)
+    code_fingerprint.forget()
+    yield tmp_path / "adlab"
+    code_fingerprint.forget()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "adlab"]:
+        del sys.modules[name]
