@@ -9,8 +9,9 @@ from jaxtyping import Float, UInt8
 
 from prismlab.core import errors
 from prismlab.data.corpus.inputs import media
-from prismlab.data.video import container, decode
+from prismlab.data.video import container
 from prismlab.data.video import frames as frames_module
+from prismlab.data.video import pixels as pixels_module
 
 # Seconds that a clip may end after the video (rounding); beyond that the times belong to another file.
 _OVERHANG = 0.5
@@ -48,7 +49,7 @@ def of_video(video: container.Video, name: str, short_side: int | None, limits: 
         short_side: downscale to this shorter side in pixels; smaller videos keep their size.
         limits: limits on the file.
     """
-    convert = decode.Converter(short_side, name, enlarge=False)
+    convert = pixels_module.Converter(short_side, name, enlarge=False)
     for frame, seconds in container.decoded(video, limits, name):
         yield functools.partial(convert, frame), seconds
 

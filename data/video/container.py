@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 from jaxtyping import Float
 
 from prismlab.core import errors
-from prismlab.data.video import opening, tracks
+from prismlab.data.video import container_crop, geometry, opening, tracks
 
 Limits = opening.Limits
 Video = opening.Video
@@ -22,7 +22,7 @@ label_of = opening.label_of
 SLACK = 1e-6
 
 
-def decoded(video: Video, limits: Limits, name: str | None) -> Iterator[tuple[av.VideoFrame, float]]:
+def decoded(video: Video, limits: Limits, name: str | None) -> Iterator[tuple[geometry.Shown, float]]:
     """Decode a video and yield frames with their timestamps, in presentation order.
 
     Truncation is detected only if the caller reads to the end. Stopping early closes the file.
@@ -33,7 +33,7 @@ def decoded(video: Video, limits: Limits, name: str | None) -> Iterator[tuple[av
         name: name of the video in error messages; default its path.
 
     Yields:
-        (decoded frame, seconds since the first frame), at least one.
+        (decoded frame with its geometry, seconds since the first frame), at least one.
 
     Raises:
         errors.UserError: if the video is empty, unreadable, truncated or exceeds a limit.
@@ -44,10 +44,13 @@ def decoded(video: Video, limits: Limits, name: str | None) -> Iterator[tuple[av
         with opening.opened(video, limits, label) as (container, guarded):
             stream = tracks.film(container, label)
             _within(limits, label, stream.codec_context.width, stream.codec_context.height)
-            stream.codec_context.thread_count = 1
+            crop = container_crop.margins(guarded.file, container, stream)
+            display = geometry.Display(stream, crop, limits.max_pixels, label)
             for packet in container.demux(stream):
                 packets += packet.size > 0 and not packet.is_discard  # edit lists can discard packets
-                for frame in packet.decode():
+                frames = display.decoder.decode(packet)
+                display.read(packet)
+                for frame in frames:
                     _within(limits, label, frame.width, frame.height)
                     guarded.check(number)
                     if number >= limits.max_frames:
@@ -61,7 +64,7 @@ def decoded(video: Video, limits: Limits, name: str | None) -> Iterator[tuple[av
                         now += 1 / _rate(stream)
                     first = first if number else now
                     number += 1
-                    yield frame, float(now - first)
+                    yield display.show(frame), float(now - first)
             guarded.check(number)
             if number:
                 _complete(label, container, stream, number, packets, now)

@@ -7,13 +7,11 @@ pictures can be skipped safely, see `h264_groups`. Times are in seconds since th
 
 from collections.abc import Iterator, Sequence
 
-import av
 import numpy as np
-from av.video import reformatter
 from jaxtyping import Float, UInt8
 
 from prismlab.core import errors
-from prismlab.data.video import container, h264_groups
+from prismlab.data.video import container, geometry, h264_groups, pixels
 
 Clip = UInt8[np.ndarray, "t height width 3"]
 Video = container.Video
@@ -41,13 +39,13 @@ def decode(
         name: name of the video in error messages; default its path.
 
     Returns:
-        uint8 [t, height, width, 3], RGB, t >= 1, rotated upright according to the file's rotation metadata.
+        uint8 [t, height, width, 3], RGB, t >= 1, as shown (see `geometry`).
 
     Raises:
         errors.UserError: if the video is empty, unreadable, truncated, exceeds a limit, or has no frames
             between start and end.
     """
-    convert = Converter(short_side, container.label_of(video, name))
+    convert = pixels.Converter(short_side, container.label_of(video, name))
     kept = [convert(frame) for frame in _part(video, start, end, limits, name)]
     if not kept:
         raise errors.UserError(
@@ -59,7 +57,7 @@ def decode(
 
 def _part(
     video: Video, start: float | None, end: float | None, limits: Limits, name: str | None
-) -> Iterator[av.VideoFrame]:
+) -> Iterator[geometry.Shown]:
     # Same selection as `container.inside`, for times that are not known in advance.
     for frame, seconds in container.decoded(video, limits, name):
         if end is not None and seconds >= end - container.SLACK:
@@ -102,13 +100,13 @@ def decode_frames(
     if count is not None and isinstance(video, bytes):
         found = h264_groups.chosen(video, {int(index) for index in indices}, count, (start, end), limits)
     if found is None:
-        pixels = dict(
+        chosen = dict(
             each_frame(video, indices, start=start, end=end, short_side=short_side, limits=limits, name=name)
         )
     else:
-        convert = Converter(short_side, container.label_of(video, name))
-        pixels = {number: convert(found[number]) for number in sorted(found)}
-    return np.stack([pixels[int(index)] for index in indices])
+        convert = pixels.Converter(short_side, container.label_of(video, name))
+        chosen = {number: convert(found[number]) for number in sorted(found)}
+    return np.stack([chosen[int(index)] for index in indices])
 
 
 def each_frame(
@@ -141,7 +139,7 @@ def each_frame(
     wanted = {int(index) for index in indices}
     assert wanted, "expected at least one frame index"
     assert min(wanted) >= 0, indices
-    convert, number = Converter(short_side, container.label_of(video, name)), -1
+    convert, number = pixels.Converter(short_side, container.label_of(video, name)), -1
     for number, frame in enumerate(_part(video, start, end, limits, name)):
         if number in wanted:
             yield number, convert(frame)
@@ -176,46 +174,3 @@ def frame_times(
 def count_frames(video: Video, *, limits: Limits = DEFAULT_LIMITS, name: str | None = None) -> int:
     """Return the number of frames, by decoding the whole file; see `frame_times`."""
     return len(frame_times(video, limits=limits, name=name))
-
-
-class Converter:
-    """Converts decoded frames to upright RGB arrays of a fixed size, even if the stream changes resolution.
-
-    Args:
-        short_side: length of the shorter side in pixels, or None to keep the size.
-        label: name of the video in error messages.
-        enlarge: upscale smaller videos; if False they keep their size.
-    """
-
-    def __init__(self, short_side: int | None, label: str, *, enlarge: bool = True):
-        self._short_side, self._label, self._size = short_side, label, (0, 0)
-        self._enlarge = enlarge
-        self._reformatter = reformatter.VideoReformatter()
-
-    def __call__(self, frame: av.VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
-        """Convert one frame to uint8 RGB pixels."""
-        if self._size == (0, 0):
-            shorter = min(frame.width, frame.height)
-            side = shorter if self._short_side is None else self._short_side
-            side = side if self._enlarge else min(side, shorter)
-            self._size = (
-                max(1, round(frame.width * side / shorter)),
-                max(1, round(frame.height * side / shorter)),
-            )
-        try:
-            image = self._reformatter.reformat(
-                frame,
-                width=self._size[0],
-                height=self._size[1],
-                format="rgb24",
-                interpolation=reformatter.Interpolation.BILINEAR,
-                threads=1,
-            )
-        except (av.error.FFmpegError, ValueError) as error:
-            raise errors.UserError(
-                f"{self._label}: expected pixels convertible to RGB, got {frame.format.name} ('{error}'); "
-                "convert the video to H.264 or drop it"
-            ) from error
-        # The rotation metadata is counterclockwise, like np.rot90.
-        pixels, quarters = image.to_ndarray(), round(frame.rotation / 90) % 4
-        return np.ascontiguousarray(np.rot90(pixels, quarters)) if quarters else pixels

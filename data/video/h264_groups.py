@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from prismlab.core import errors
-from prismlab.data.video import container, opening, tracks
+from prismlab.data.video import container, container_crop, geometry, opening, tracks
 
 # H.264 NAL unit types (ITU-T H.264, table 7-1).
 _IDR, _SEQUENCE_PARAMETERS, _PICTURE_PARAMETERS = 5, 7, 8
@@ -26,7 +26,7 @@ def chosen(
     count: int,
     part: tuple[float | None, float | None],
     limits: container.Limits,
-) -> dict[int, av.VideoFrame] | None:
+) -> dict[int, geometry.Shown] | None:
     """Decode selected frames with GOP skipping, or return None if the clip does not qualify.
 
     Args:
@@ -37,8 +37,8 @@ def chosen(
         limits: limits on the file.
 
     Returns:
-        Mapping from frame index to decoded frame. Also None if the clip is damaged, exceeds a limit or is
-        slow; sequential decoding then reports the specific error.
+        Mapping from frame index to decoded frame and geometry. Also None if the clip is damaged, exceeds a
+        limit or is slow; sequential decoding then reports the specific error.
     """
     if max(wanted) >= count:
         return None
@@ -49,16 +49,17 @@ def chosen(
             starts, (first, last) = _group_starts(stream, packets), _inside(stream, packets, part)
             if starts is None or last - first != count or len(packets) > limits.max_frames:
                 return None
-            stream.codec_context.thread_count = 1
+            crop = container_crop.margins(guarded.file, opened, stream)
+            display = geometry.Display(stream, crop, limits.max_pixels, "clip")
             numbers = {packet.pts: number - first for number, packet in enumerate(packets)}
-            found: dict[int, av.VideoFrame] = {}
+            found: dict[int, geometry.Shown] = {}
             for packet in [*_needed(packets, starts, [first + number for number in wanted]), None]:
-                for frame in stream.codec_context.decode(packet):
+                for frame in display.decoder.decode(packet):
                     if frame.width * frame.height > limits.max_pixels:
                         return None
                     guarded.check(len(found))
                     if numbers.get(frame.pts) in wanted:
-                        found[numbers[frame.pts]] = frame
+                        found[numbers[frame.pts]] = display.show(frame)
     except (av.error.FFmpegError, errors.UserError):
         return None
     return found if len(found) == len(wanted) else None
