@@ -25,13 +25,15 @@ def variables(model: release_models.Model) -> dict[str, Any]:
     Args:
         model: any public model; its arrays are shared, not copied, and may be traced.
     """
-    config = release_config.checked(release_models.describe(model))
+    config = release_models.describe(model)
     table = weight_formats.entries(weight_formats.RELEASE, config, model)
     flat = {name: weight_formats.field(model, entry.field) for name, entry in table.items()}
     return traverse_util.unflatten_dict(flat, sep="/")
 
 
-def model(name_or_config: str | Mapping[str, Any], variables: Variables, *, dtype: str = "float32") -> Any:
+def model(
+    name_or_config: release_config.NameOrConfig, variables: Variables, *, dtype: str = "float32"
+) -> Any:
     """Convert Flax variables to a model; the inverse of `variables`.
 
     Args:
@@ -99,4 +101,4 @@ class Released(linen.Module):
             "video_text": released.embed,
             "video_classifier": released.classify,
         }
-        return run[config["kind"]](own, *inputs, **named)
+        return run[config.kind](own, *inputs, **named)

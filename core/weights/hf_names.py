@@ -4,10 +4,10 @@ Source: transformers 5.24, modeling_videoprism.py and configuration_videoprism.p
 zero-centred scale and apply 1 + scale, as in the release and here, so values are converted unchanged.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from prismlab.core.weights import arrangement as arrange
+from prismlab.core.weights import release_config
 
 # Name in transformers -> (our field, conversion to its array). `{}` is the layer index: our stacks have the
 # layers on axis 0, transformers has one array per layer.
@@ -81,16 +81,16 @@ def _encoder(norm_policy: str) -> Names:
     }
 
 
-def names(config: Mapping[str, Any]) -> Names:
+def names(config: release_config.ReleaseConfig) -> Names:
     """Return the name table of a model: name in transformers -> (our field, conversion).
 
     Args:
         config: from `release_config.checked`.
     """
-    policy = config["norm_policy"]
-    if config["kind"] == "video_encoder":
+    policy = config.norm_policy
+    if config.kind == "video_encoder":
         return _encoder(policy)
-    if config["kind"] == "video_classifier":
+    if config.kind == "video_classifier":
         return {
             **_under("vision_model.", "video.encoder.", _encoder(policy)),
             **_under("", "video.pooler.", _POOLER),
@@ -102,44 +102,43 @@ def names(config: Mapping[str, Any]) -> Names:
         **_under("text_model.", "text.", _TEXT_TOWER),
         **_under("text_model.layers.{}.", "text.transformer.blocks.", _block(policy)),
     }
-    if config["num_auxiliary_layers"]:
+    if config.num_auxiliary_layers:
         table |= _under("video_model.auxiliary_layers.{}.", "video.auxiliary.blocks.", _BLOCK)
     return table
 
 
-def config_json(config: Mapping[str, Any]) -> dict[str, Any]:
+def config_json(config: release_config.ReleaseConfig) -> dict[str, Any]:
     """Return the config.json with which transformers builds the same model.
 
     Args:
         config: from `release_config.checked`.
     """
-    frames, side, _ = config["pos_emb_shape"]
-    patch = config["patch_size"]
+    patch = config.patch_size
     shared = {
-        "hidden_size": config["model_dim"],
-        "num_attention_heads": config["num_heads"],
+        "hidden_size": config.model_dim,
+        "num_attention_heads": config.num_heads,
         # transformers always divides by the cap; 1e6 has no effect and stands for no cap.
-        "attn_logit_softcapping": float(config["atten_logit_cap"] or 1e6),
+        "attn_logit_softcapping": float(config.atten_logit_cap or 1e6),
         "layer_norm_eps": 1e-6,
         "qkv_bias": True,
     }
     vision = {
         **shared,
         "model_type": "videoprism_vision_model",
-        "image_size": side * patch,
-        "num_frames": frames,
+        "image_size": config.resolution,
+        "num_frames": config.frames,
         "tubelet_size": [1, patch, patch],
         "num_channels": 3,
-        "intermediate_size": config["mlp_dim"],
-        "num_spatial_layers": config["num_spatial_layers"],
-        "num_temporal_layers": config["num_temporal_layers"],
-        "num_auxiliary_layers": config.get("num_auxiliary_layers", 0),
+        "intermediate_size": config.mlp_dim,
+        "num_spatial_layers": config.num_spatial_layers,
+        "num_temporal_layers": config.num_temporal_layers,
+        "num_auxiliary_layers": config.num_auxiliary_layers,
         "hidden_act": "gelu_python",
     }
-    if config["kind"] == "video_encoder":
+    if config.kind == "video_encoder":
         return {"architectures": ["VideoPrismVisionModel"], "dtype": "float32", **vision}
-    if config["kind"] == "video_classifier":
-        labels = {f"LABEL_{index}": index for index in range(config["num_classes"])}
+    if config.kind == "video_classifier":
+        labels = {f"LABEL_{index}": index for index in range(config.num_classes)}
         return {
             "architectures": ["VideoPrismForVideoClassification"],
             "dtype": "float32",
@@ -150,9 +149,9 @@ def config_json(config: Mapping[str, Any]) -> dict[str, Any]:
     spoken = {
         **shared,
         "model_type": "videoprism_text_model",
-        "intermediate_size": 4 * config["model_dim"],
-        "num_hidden_layers": config["num_unimodal_layers"],
-        "vocab_size": config["vocabulary_size"],
+        "intermediate_size": 4 * config.model_dim,
+        "num_hidden_layers": config.num_unimodal_layers,
+        "vocab_size": config.vocabulary_size,
         "max_position_embeddings": LONGEST_TEXT,
         "hidden_act": "relu",
         "pad_token_id": 0,

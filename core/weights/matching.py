@@ -1,7 +1,6 @@
 """Check that a weight file fits a model: report all mismatched arrays, and the preset that does fit."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -60,7 +59,9 @@ def presets(contents: weight_files.Contents) -> list[str]:
 
 
 def require(
-    config: Mapping[str, Any], table: Mapping[str, weight_formats.Entry], contents: weight_files.Contents
+    config: release_config.ReleaseConfig,
+    table: Mapping[str, weight_formats.Entry],
+    contents: weight_files.Contents,
 ) -> None:
     """Raise an error if a file does not fit the configuration.
 
@@ -79,13 +80,13 @@ def require(
     advice = (
         f"it fits {' or '.join(repr(name) for name in fit)}; use that name instead."
         if fit
-        else f"it fits no preset either; check `kind` ({config['kind']!r}) and the sizes."
+        else f"it fits no preset either; check `kind` ({config.kind!r}) and the sizes."
     )
     header = f"released weights: {contents.path} does not fit the configuration; {advice}"
     raise errors.UserError("\n".join([header, *lines]))
 
 
-def text_sines(config: Mapping[str, Any], contents: weight_files.Contents) -> str | None:
+def text_sines(config: release_config.ReleaseConfig, contents: weight_files.Contents) -> str | None:
     """Return the formula of the text positions stored in a file, or None if it stores none.
 
     Args:
@@ -95,12 +96,12 @@ def text_sines(config: Mapping[str, Any], contents: weight_files.Contents) -> st
     Raises:
         UserError: the stored positions match neither formula.
     """
-    if config["kind"] != "video_text" or hf_names.POSITIONS not in contents.shapes:
+    if config.kind != "video_text" or hf_names.POSITIONS not in contents.shapes:
         return None
     shape = contents.shapes[hf_names.POSITIONS]
-    if len(shape) == 2 and shape[1] == config["model_dim"] and 0 < shape[0] <= 65_536:
+    if len(shape) == 2 and shape[1] == config.model_dim and 0 < shape[0] <= 65_536:
         stored = contents.read([hf_names.POSITIONS])[hf_names.POSITIONS].astype(np.float32)
-        for formula in (config["text_sines"], *release_config.TEXT_SINES):
+        for formula in (config.text_sines, *release_config.TEXT_SINES):
             expected = positions.sinusoids(shape[0], shape[1], last_included=formula == "release")
             if np.allclose(stored, expected, rtol=0.0, atol=_SAME_SINES):
                 return formula

@@ -1,9 +1,11 @@
 """Configurations of the public VideoPrism models: presets by name, and validation of custom ones."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from prismlab.core import errors
+from prismlab.core.nn import layers
 from prismlab.core.towers import presets
 
 _VIDEO = {
@@ -15,27 +17,124 @@ _VIDEO = {
     "num_heads",
     "mlp_dim",
 }
-_TEXT = {"vocabulary_size", "num_unimodal_layers"}
+_COUNTS = _VIDEO - {"pos_emb_shape"} | {
+    "vocabulary_size",
+    "num_unimodal_layers",
+    "num_auxiliary_layers",
+    "num_classes",
+}
+_SHARED = {"atten_logit_cap", "norm_policy", "scan"}
 REQUIRED = {
     "video_encoder": _VIDEO,
-    "video_text": _VIDEO | _TEXT,
+    "video_text": _VIDEO | {"vocabulary_size", "num_unimodal_layers"},
     "video_classifier": _VIDEO | {"num_classes"},
 }
-# Defaults of the release for optional fields.
-_SHARED: dict[str, Any] = {"atten_logit_cap": 0.0, "norm_policy": "pre", "scan": False}
-OPTIONAL: dict[str, dict[str, Any]] = {
+OPTIONAL = {
     "video_encoder": _SHARED,
-    # `text_sines` is our own field: wavelengths of the text positions, see `positions.sinusoids`.
-    "video_text": {
-        **_SHARED,
-        "num_auxiliary_layers": 0,
-        "enable_causal_atten": True,
-        "text_sines": "release",
-    },
+    "video_text": _SHARED | {"num_auxiliary_layers", "enable_causal_atten", "text_sines"},
     "video_classifier": _SHARED,
 }
 TEXT_SINES = ("release", "transformers")
 KINETICS_400_CLASSES = 400
+
+
+@dataclasses.dataclass(frozen=True)
+class ReleaseConfig:
+    """Complete configuration of a public model, with the field names of the release.
+
+    Args:
+        kind: "video_encoder", "video_text" or "video_classifier".
+        patch_size: side of a patch in pixels.
+        pos_emb_shape: (frames, rows, columns) of the position tables; rows equal columns.
+        model_dim: token width.
+        num_spatial_layers: layers that attend within a frame.
+        num_temporal_layers: layers that attend over time.
+        num_heads: attention heads.
+        mlp_dim: hidden width of the video tower's feed-forward layers.
+        atten_logit_cap: see `layers.attend`; 0 for no cap.
+        norm_policy: see `transformer_stack.Block`; of the text tower in a video_text model.
+        scan: loop over layers instead of unrolling them.
+        vocabulary_size: number of token ids; video_text only, else 0, as in the next two.
+        num_unimodal_layers: layers of the text tower.
+        num_auxiliary_layers: full-attention layers before the pooler.
+        enable_causal_atten: causal attention in the text tower; video_text only.
+        text_sines: wavelengths of the text positions, see `positions.sinusoids`; video_text only. Not a field
+            of the release.
+        num_classes: classes of a video_classifier, else 0.
+
+    Raises:
+        UserError: one line for each field with an invalid value.
+    """
+
+    kind: str
+    patch_size: int
+    pos_emb_shape: tuple[int, int, int]
+    model_dim: int
+    num_spatial_layers: int
+    num_temporal_layers: int
+    num_heads: int
+    mlp_dim: int
+    atten_logit_cap: float = 0.0
+    norm_policy: str = "pre"
+    scan: bool = False
+    vocabulary_size: int = 0
+    num_unimodal_layers: int = 0
+    num_auxiliary_layers: int = 0
+    enable_causal_atten: bool = True
+    text_sines: str = "release"
+    num_classes: int = 0
+
+    def __post_init__(self) -> None:
+        faults = _faults(dataclasses.asdict(self))
+        if faults:
+            raise errors.UserError("\n".join(faults))
+
+    @property
+    def frames(self) -> int:
+        """Number of frames in the temporal position table."""
+        return self.pos_emb_shape[0]
+
+    @property
+    def side(self) -> int:
+        """Number of patches along one side of a frame."""
+        return self.pos_emb_shape[1]
+
+    @property
+    def resolution(self) -> int:
+        """Side of a frame in pixels."""
+        return self.side * self.patch_size
+
+    def plain(self) -> dict[str, Any]:
+        """Return `kind` and the fields of this kind, for JSON; `checked` reads it back."""
+        known = {"kind"} | REQUIRED[self.kind] | OPTIONAL[self.kind]
+        return {name: value for name, value in dataclasses.asdict(self).items() if name in known}
+
+
+def _faults(values: Mapping[str, Any]) -> list[str]:
+    """Return one line for each invalid value; absent fields have their valid defaults."""
+    kind, faults = values["kind"], []
+    for name in sorted((REQUIRED[kind] | OPTIONAL[kind]) & _COUNTS & values.keys()):
+        value, least = values[name], 0 if name == "num_auxiliary_layers" else 1
+        if type(value) is not int or value < least:
+            faults.append(f"{kind}: {name} must be an integer of at least {least}; got {value!r}.")
+    shape = values["pos_emb_shape"]
+    whole = isinstance(shape, list | tuple) and len(shape) == 3 and all(type(x) is int for x in shape)
+    if not whole or shape[1] != shape[2] or min(shape) < 1:
+        faults.append(f"{kind}: pos_emb_shape must be (frames, side, side); got {shape!r}.")
+    for name in ("scan", "enable_causal_atten"):
+        if not isinstance(values.get(name, True), bool):
+            faults.append(f"{kind}: {name} must be True or False; got {values[name]!r}.")
+    cap = values.get("atten_logit_cap", 0.0)
+    if isinstance(cap, bool) or not isinstance(cap, int | float) or not cap >= 0:
+        faults.append(f"{kind}: atten_logit_cap must be a number of at least 0; got {cap!r}.")
+    for name, known in (("norm_policy", layers.NORM_POLICIES), ("text_sines", TEXT_SINES)):
+        if values.get(name, known[0]) not in known:
+            faults.append(f"{kind}: {name} must be one of {known}; got {values[name]!r}.")
+    return faults
+
+
+# A preset name, a mapping with `kind` and the field names of the release, or a checked configuration.
+NameOrConfig = str | Mapping[str, Any] | ReleaseConfig
 
 
 def _public(kind: str, size: presets.Size, frames: int, **more: Any) -> dict[str, Any]:
@@ -102,7 +201,7 @@ def page(name: str) -> str | None:
     return next((alias for alias, model in ALIASES.items() if model == name and "/" in alias), None)
 
 
-def checked(name_or_config: str | Mapping[str, Any]) -> dict[str, Any]:
+def checked(name_or_config: NameOrConfig) -> ReleaseConfig:
     """Validate a configuration and fill in defaults; accepts a preset name or a mapping.
 
     Args:
@@ -114,6 +213,8 @@ def checked(name_or_config: str | Mapping[str, Any]) -> dict[str, Any]:
 
     Source: public release, models.py.
     """
+    if isinstance(name_or_config, ReleaseConfig):
+        return name_or_config
     if isinstance(name_or_config, str):
         name = ALIASES.get(name_or_config, name_or_config)
         if name not in CONFIGS:
@@ -123,29 +224,17 @@ def checked(name_or_config: str | Mapping[str, Any]) -> dict[str, Any]:
     kind = name_or_config.get("kind")
     if kind not in REQUIRED:
         raise errors.UserError(f"released model: kind must be one of {sorted(REQUIRED)}; got {kind!r}.")
-    given = set(name_or_config) - {"kind"}
-    faults = [f"{kind}: field {name!r} is missing." for name in sorted(REQUIRED[kind] - given)]
-    known_fields = REQUIRED[kind] | set(OPTIONAL[kind])
+    names = set(name_or_config) - {"kind"}
+    faults = [f"{kind}: field {name!r} is missing." for name in sorted(REQUIRED[kind] - names)]
+    known_fields = REQUIRED[kind] | OPTIONAL[kind]
     faults += [
         f"{kind}: unknown field {name!r}; known: {sorted(known_fields)}."
-        for name in sorted(given - known_fields, key=str)
+        for name in sorted(names - known_fields, key=str)
     ]
+    faults = faults or _faults(name_or_config)
     if faults:
         raise errors.UserError("\n".join(faults))
-    full = {**OPTIONAL[kind], **name_or_config}
-    faults = [
-        f"{kind}: {name} must be an integer of at least {least}; got {full[name]!r}."
-        for name in sorted(full)
-        if name in REQUIRED[kind] - {"pos_emb_shape"} or name == "num_auxiliary_layers"
-        for least in (0 if name == "num_auxiliary_layers" else 1,)
-        if not isinstance(full[name], int) or isinstance(full[name], bool) or full[name] < least
-    ]
-    shape = full["pos_emb_shape"]
-    whole = isinstance(shape, list | tuple) and len(shape) == 3 and all(isinstance(x, int) for x in shape)
-    if not whole or shape[1] != shape[2] or min(shape) < 1:
-        faults.append(f"{kind}: pos_emb_shape must be (frames, side, side); got {shape!r}.")
-    if full.get("text_sines", "release") not in TEXT_SINES:
-        faults.append(f"{kind}: text_sines must be one of {TEXT_SINES}; got {full['text_sines']!r}.")
-    if faults:
-        raise errors.UserError("\n".join(faults))
-    return {**full, "pos_emb_shape": tuple(shape)}
+    whole: dict[str, Any] = {"pos_emb_shape": tuple(name_or_config["pos_emb_shape"])}
+    if "atten_logit_cap" in name_or_config:
+        whole["atten_logit_cap"] = float(name_or_config["atten_logit_cap"])
+    return ReleaseConfig(**{**name_or_config, **whole})

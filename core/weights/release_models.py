@@ -1,8 +1,7 @@
 """Public VideoPrism models as Equinox modules: build one from a configuration, and the reverse."""
 
+import dataclasses
 import functools
-from collections.abc import Mapping
-from typing import Any
 
 import equinox as eqx
 from jaxtyping import PRNGKeyArray
@@ -31,63 +30,67 @@ Model = video_encoder.FactorizedVideoEncoder | VideoText | VideoClassifier
 
 
 def build(
-    name_or_config: str | Mapping[str, Any],
+    name_or_config: release_config.NameOrConfig,
     key: PRNGKeyArray,
     *,
     dtype: str = "float32",
     remat: str = "nothing_saveable",
 ) -> Model:
     """Build a public model with randomly initialized weights; see `released.build`."""
-    full = release_config.checked(name_or_config)
-    kind = full["kind"]
-    frames, side, _ = full["pos_emb_shape"]
+    config = release_config.checked(name_or_config)
     size = presets.Size(
-        dim=full["model_dim"],
-        heads=full["num_heads"],
-        mlp_dim=full["mlp_dim"],
-        spatial_layers=full["num_spatial_layers"],
-        temporal_layers=full["num_temporal_layers"],
-        text_layers=full.get("num_unimodal_layers", 0),
+        dim=config.model_dim,
+        heads=config.num_heads,
+        mlp_dim=config.mlp_dim,
+        spatial_layers=config.num_spatial_layers,
+        temporal_layers=config.num_temporal_layers,
+        text_layers=config.num_unimodal_layers,
     )
-    shared = {"atten_logit_cap": full["atten_logit_cap"], "scan": full["scan"], "dtype": dtype}
-    shared |= {"remat": remat}
-    policy = full["norm_policy"]
-    video_key = keys.fold(key, "video")
     encoder = functools.partial(
         video_encoder.FactorizedVideoEncoder,
         size,
-        frames,
-        side * full["patch_size"],
-        full["patch_size"],
-        **shared,
+        config.frames,
+        config.resolution,
+        config.patch_size,
+        atten_logit_cap=config.atten_logit_cap,
+        # The video tower of a video-text model has the norms of the bare encoder.
+        norm_policy="pre" if config.kind == "video_text" else config.norm_policy,
+        scan=config.scan,
+        dtype=dtype,
+        remat=remat,
     )
-    if kind == "video_encoder":
-        return encoder(norm_policy=policy, key=video_key)
-    if kind == "video_classifier":
-        make = functools.partial(encoder, norm_policy=policy)
+    video_key = keys.fold(key, "video")
+    if config.kind == "video_encoder":
+        return encoder(key=video_key)
+    if config.kind == "video_classifier":
         return VideoClassifier(
-            video.VideoTower(make, pooler_dim=size.dim, key=video_key),
-            layers.Linear(size.dim, full["num_classes"], key=keys.fold(key, "projection")),
+            video.VideoTower(encoder, pooler_dim=size.dim, key=video_key),
+            layers.Linear(size.dim, config.num_classes, key=keys.fold(key, "projection")),
         )
-    auxiliary = None
-    if full["num_auxiliary_layers"]:
-        auxiliary = functools.partial(
-            transformer_stack.Stack,
-            full["num_auxiliary_layers"],
-            size.dim,
-            size.heads,
-            size.mlp_dim,
-            **{name: shared[name] for name in ("atten_logit_cap", "scan", "remat")},
-        )
+    auxiliary = functools.partial(
+        transformer_stack.Stack,
+        config.num_auxiliary_layers,
+        size.dim,
+        size.heads,
+        size.mlp_dim,
+        atten_logit_cap=config.atten_logit_cap,
+        scan=config.scan,
+        remat=remat,
+    )
     return VideoText(
-        video.VideoTower(encoder, auxiliary=auxiliary, key=video_key),
+        video.VideoTower(
+            encoder, auxiliary=auxiliary if config.num_auxiliary_layers else None, key=video_key
+        ),
         text.TextTower(
             size,
-            full["vocabulary_size"],
-            norm_policy=policy,
-            causal=full["enable_causal_atten"],
-            wavelengths=full["text_sines"],
-            **shared,
+            config.vocabulary_size,
+            atten_logit_cap=config.atten_logit_cap,
+            norm_policy=config.norm_policy,
+            causal=config.enable_causal_atten,
+            wavelengths=config.text_sines,
+            scan=config.scan,
+            remat=remat,
+            dtype=dtype,
             key=keys.fold(key, "text"),
         ),
     )
@@ -98,7 +101,7 @@ def encoder_of(model: Model) -> video_encoder.FactorizedVideoEncoder:
     return model if isinstance(model, video_encoder.FactorizedVideoEncoder) else model.video.encoder
 
 
-def describe(model: Model) -> dict[str, Any]:
+def describe(model: Model) -> release_config.ReleaseConfig:
     """Return the configuration of a model; the inverse of `build`.
 
     Args:
@@ -106,30 +109,33 @@ def describe(model: Model) -> dict[str, Any]:
     """
     own = encoder_of(model)
     block = own.spatial.blocks
-    config: dict[str, Any] = {
-        "kind": "video_encoder",
-        "patch_size": own.patch,
-        "pos_emb_shape": (own.temporal_positions.shape[0], *own.spatial_positions.shape),
-        "model_dim": own.patch_projection.bias.shape[-1],
-        "num_spatial_layers": own.spatial.count,
-        "num_temporal_layers": own.temporal.count,
-        "num_heads": block.attention.query.b.shape[-2],
-        "mlp_dim": block.feed.inner.bias.shape[-1],
-        "atten_logit_cap": block.attention.logit_cap,
-        "norm_policy": block.norm_policy,
-        "scan": own.spatial.scan,
-    }
+    rows, columns = own.spatial_positions.shape
+    config = release_config.ReleaseConfig(
+        kind="video_encoder",
+        patch_size=own.patch,
+        pos_emb_shape=(own.temporal_positions.shape[0], rows, columns),
+        model_dim=own.patch_projection.bias.shape[-1],
+        num_spatial_layers=own.spatial.count,
+        num_temporal_layers=own.temporal.count,
+        num_heads=block.attention.query.b.shape[-2],
+        mlp_dim=block.feed.inner.bias.shape[-1],
+        atten_logit_cap=block.attention.logit_cap,
+        norm_policy=block.norm_policy,
+        scan=own.spatial.scan,
+    )
     if isinstance(model, VideoClassifier):
-        config |= {"kind": "video_classifier", "num_classes": model.projection.bias.shape[-1]}
+        classes = model.projection.bias.shape[-1]
+        return dataclasses.replace(config, kind="video_classifier", num_classes=classes)
     if isinstance(model, VideoText):
-        auxiliary, spoken = model.video.auxiliary, model.text
-        config |= {
-            "kind": "video_text",
-            "vocabulary_size": spoken.vocabulary,
-            "num_unimodal_layers": spoken.transformer.count,
-            "num_auxiliary_layers": 0 if auxiliary is None else auxiliary.count,
-            "norm_policy": spoken.transformer.blocks.norm_policy,
-            "enable_causal_atten": spoken.causal,
-            "text_sines": spoken.wavelengths,
-        }
+        auxiliary, own_text = model.video.auxiliary, model.text
+        return dataclasses.replace(
+            config,
+            kind="video_text",
+            vocabulary_size=own_text.vocabulary,
+            num_unimodal_layers=own_text.transformer.count,
+            num_auxiliary_layers=0 if auxiliary is None else auxiliary.count,
+            norm_policy=own_text.transformer.blocks.norm_policy,
+            enable_causal_atten=own_text.causal,
+            text_sines=own_text.wavelengths,
+        )
     return config

@@ -3,10 +3,10 @@
 Model names are in `release_config`; `npz_names` and `hf_names` map array names to our fields.
 """
 
+import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -32,7 +32,7 @@ VideoText = release_models.VideoText
 VideoClassifier = release_models.VideoClassifier
 
 
-def build(name_or_config: str | Mapping[str, Any], key: PRNGKeyArray, *, dtype: str = "float32") -> Model:
+def build(name_or_config: release_config.NameOrConfig, key: PRNGKeyArray, *, dtype: str = "float32") -> Model:
     """Build a public model with randomly initialized weights.
 
     Args:
@@ -53,7 +53,7 @@ def build(name_or_config: str | Mapping[str, Any], key: PRNGKeyArray, *, dtype: 
 
 
 def load(
-    name_or_config: str | Mapping[str, Any], weights: str | os.PathLike, *, dtype: str = "float32"
+    name_or_config: release_config.NameOrConfig, weights: str | os.PathLike[str], *, dtype: str = "float32"
 ) -> Model:
     """Load a public model from a weight file.
 
@@ -79,12 +79,12 @@ def load(
     table = weight_formats.entries(contents.layout, full, empty)
     matching.require(full, table, contents)
     sines = matching.text_sines(full, contents)
-    if sines is not None and sines != full["text_sines"]:
-        empty = weight_formats.abstract({**full, "text_sines": sines}, dtype)
+    if sines is not None and sines != full.text_sines:
+        empty = weight_formats.abstract(dataclasses.replace(full, text_sines=sines), dtype)
     return weight_formats.fill(empty, table, contents.read)
 
 
-def save(model: Model, path: str | os.PathLike) -> None:
+def save(model: Model, path: str | os.PathLike[str]) -> None:
     """Save a model to a weight file; loading it again is bitwise exact.
 
     Args:
@@ -99,7 +99,7 @@ def save(model: Model, path: str | os.PathLike) -> None:
             to a different model.
     """
     path = pathlib.Path(path)
-    config = release_config.checked(release_models.describe(model))
+    config = release_models.describe(model)
     known = {
         ".npz": weight_formats.RELEASE,
         ".safetensors": weight_formats.HUGGING_FACE,
@@ -121,7 +121,7 @@ def save(model: Model, path: str | os.PathLike) -> None:
         atomic.write_atomic(beside, text.encode())
         return
     if layout == weight_formats.BUNDLE:
-        metadata = {"config": json.dumps(config, sort_keys=True)}
+        metadata = {"config": json.dumps(config.plain(), sort_keys=True)}
     weight_files.write(path, layout, weight_formats.arrays(layout, config, model), metadata)
 
 

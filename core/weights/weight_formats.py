@@ -16,7 +16,7 @@ import numpy as np
 
 from prismlab.core import trees
 from prismlab.core.nn import positions
-from prismlab.core.weights import arrangement, hf_names, npz_names, release_models
+from prismlab.core.weights import arrangement, hf_names, npz_names, release_config, release_models
 
 RELEASE, HUGGING_FACE, BUNDLE = "release", "hugging_face", "bundle"
 
@@ -48,12 +48,12 @@ def field(model: Any, dotted: str) -> Any:
     return functools.reduce(getattr, dotted.split("."), model)
 
 
-def abstract(config: Mapping[str, Any], dtype: str = "float32") -> Any:
+def abstract(config: release_config.ReleaseConfig, dtype: str = "float32") -> Any:
     """Build a model with shapes (jax.ShapeDtypeStruct) instead of arrays."""
     return eqx.filter_eval_shape(lambda: release_models.build(config, key=jax.random.key(0), dtype=dtype))
 
 
-def entries(layout: str, config: Mapping[str, Any], empty: Any) -> dict[str, Entry]:
+def entries(layout: str, config: release_config.ReleaseConfig, empty: Any) -> dict[str, Entry]:
     """Return the arrays that a file of this weight format must contain: name in the file -> Entry.
 
     Args:
@@ -71,8 +71,8 @@ def entries(layout: str, config: Mapping[str, Any], empty: Any) -> dict[str, Ent
             else:
                 table[theirs] = Entry(ours, None, how, shape)
     else:
-        kind, auxiliary = config["kind"], bool(config.get("num_auxiliary_layers"))
-        for theirs, ours in npz_names.names(kind, config["norm_policy"], auxiliary).items():
+        kind, auxiliary = config.kind, bool(config.num_auxiliary_layers)
+        for theirs, ours in npz_names.names(kind, config.norm_policy, auxiliary).items():
             name = theirs if layout == RELEASE else bundle_name(kind, ours)
             table[name] = Entry(ours, None, arrangement.SAME, field(empty, ours).shape)
     filled = {entry.field for entry in table.values()}
@@ -91,29 +91,29 @@ def bundle_name(kind: str, ours: str) -> str:
     return "towers/" + dotted.replace(".", "/")
 
 
-def computed(layout: str, config: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def computed(layout: str, config: release_config.ReleaseConfig) -> dict[str, np.ndarray]:
     """Return the arrays of a file that are no fields of the model: the text positions of transformers.
 
     Args:
         layout: weight format of the file.
         config: from `release_config.checked`.
     """
-    if layout != HUGGING_FACE or config["kind"] != "video_text":
+    if layout != HUGGING_FACE or config.kind != "video_text":
         return {}
     length = hf_names.LONGEST_TEXT
-    sines = positions.sinusoids(length, config["model_dim"], config["text_sines"] == "release")
+    sines = positions.sinusoids(length, config.model_dim, config.text_sines == "release")
     return {
         hf_names.POSITIONS: np.asarray(sines),
         hf_names.POSITION_IDS: np.arange(length, dtype=np.int64)[None],
     }
 
 
-def arrays(layout: str, config: Mapping[str, Any], model: Any) -> dict[str, np.ndarray]:
+def arrays(layout: str, config: release_config.ReleaseConfig, model: Any) -> dict[str, np.ndarray]:
     """Convert a model's arrays to a weight format.
 
     Args:
         layout: weight format of the file.
-        config: `release_models.describe(model)`, checked.
+        config: `release_models.describe(model)`.
         model: a public model.
     """
     host: dict[str, np.ndarray] = {}

@@ -9,6 +9,7 @@ with torch.compile. Memory is the peak resident size of the whole process, inter
 """
 
 import argparse
+import dataclasses
 import itertools
 import json
 import os
@@ -17,7 +18,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -137,10 +137,17 @@ def _race(
     out.print(table)
 
 
-def _tiny(name: str) -> dict[str, Any]:
+def _tiny(name: str) -> release_config.ReleaseConfig:
     # Small sizes to test the benchmark itself; the timings are meaningless.
-    config = {**release_config.checked(name), "model_dim": 32, "num_heads": 4, "mlp_dim": 128}
-    return config | {"pos_emb_shape": (4, 4, 4), "num_spatial_layers": 2, "num_temporal_layers": 1}
+    return dataclasses.replace(
+        release_config.checked(name),
+        model_dim=32,
+        num_heads=4,
+        mlp_dim=128,
+        pos_emb_shape=(4, 4, 4),
+        num_spatial_layers=2,
+        num_temporal_layers=1,
+    )
 
 
 def main() -> None:
@@ -186,7 +193,7 @@ def main() -> None:
             jobs["transformers, compiled"] = {**job, "who": "peer", "compile": True}
             for index, each in enumerate(jobs.values()):
                 each["output"] = str(pathlib.Path(scratch) / f"{index}.npy")
-            title = f"{config['kind']} {way} {batch} x {options.frames}, {dtype}"
+            title = f"{config.kind} {way} {batch} x {options.frames}, {dtype}"
             _race(title, jobs, options.peer_python, options.rounds, out)
     if "text" in asked and not options.tiny:
         program_memory.show("videoprism_lvt_public_v1_base", 2, options.frames, out)
@@ -194,18 +201,18 @@ def main() -> None:
 
 
 def _prepared(
-    folder: pathlib.Path, config: Mapping[str, Any], batch: int, options: argparse.Namespace
+    folder: pathlib.Path, config: release_config.ReleaseConfig, batch: int, options: argparse.Namespace
 ) -> dict[str, Any]:
     # Write weights and clips once, and return the configuration that all workers share.
     weights, video = folder / "model.safetensors", folder / "video.npy"
     if not weights.exists():
         released.save(released.build(config, key=keys.seeded(0, "bench")), weights)
-        side = config["pos_emb_shape"][1] * config["patch_size"]
-        frames = config["pos_emb_shape"][0] if options.tiny else options.frames
+        side = config.resolution
+        frames = config.frames if options.tiny else options.frames
         np.save(video, np.random.default_rng(0).random((batch, frames, side, side, 3), np.float32))
     return {
         "who": "ours",
-        "config": dict(config),
+        "config": config.plain(),
         "folder": str(folder),
         "weights": str(weights),
         "video": str(video),

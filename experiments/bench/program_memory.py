@@ -7,7 +7,6 @@ Sizes are read from XLA's buffer assignment without running the program.
 
 import argparse
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -22,7 +21,9 @@ from prismlab.experiments import console
 GIB = 2**30
 
 
-def temporary_bytes(config: Mapping[str, Any], batch: int, frames: int, way: str, whole: bool) -> int:
+def temporary_bytes(
+    config: release_config.ReleaseConfig, batch: int, frames: int, way: str, whole: bool
+) -> int:
     """Return the temporary bytes of one pass, in addition to weights, clips and results.
 
     Args:
@@ -32,7 +33,7 @@ def temporary_bytes(config: Mapping[str, Any], batch: int, frames: int, way: str
         way: "forward", or "backward" for the gradients of all weights of the video tower.
         whole: disable chunked attention, so that every logit matrix is materialized.
     """
-    side = config["pos_emb_shape"][1] * config["patch_size"]
+    side = config.resolution
     model = weight_formats.abstract(config)
     arrays, static = eqx.partition(model, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
     video = jax.ShapeDtypeStruct((batch, frames, side, side, 3), jnp.float32)

@@ -39,8 +39,8 @@ def run(options: argparse.Namespace) -> int:
     released.save(model, options.destination)
     out = console.make_console()
     count = trees.count(model)
-    console.say(out, f"written: {options.destination} ({config['kind']}, {count:,} parameters)")
-    sines = release_models.describe(model).get("text_sines", "release")
+    console.say(out, f"written: {options.destination} ({config.kind}, {count:,} parameters)")
+    sines = release_models.describe(model).text_sines
     if sines != "release" and options.destination.suffix == ".npz":
         console.say(
             out,

@@ -21,16 +21,15 @@ def run(options: argparse.Namespace) -> int:
     lines = []
     for name in release_config.CONFIGS:
         config = release_config.checked(name)
-        frames, side, _ = config["pos_emb_shape"]
         file = release_config.FILES.get(name)
         lines.append(
             [
                 name,
-                config["kind"],
+                config.kind,
                 f"{trees.count(weight_formats.abstract(config)):,}",
-                str(frames),
-                str(side * config["patch_size"]),
-                str(frames * side * side),
+                str(config.frames),
+                str(config.resolution),
+                str(config.frames * config.side**2),
                 release_config.page(name) or "-",
                 file or "no public weights",
                 release_config.LICENCE if file else "-",

@@ -1,5 +1,6 @@
 """There and back in every layout: the same bits, the same numbers as the official models, faults by name."""
 
+import dataclasses
 import json
 
 import equinox as eqx
@@ -97,7 +98,7 @@ def test_files_of_transformers_keep_its_text_positions(tmp_path):
     arrays[hf_names.POSITIONS] = even
     safetensors.numpy.save_file(arrays, path)
     model = released.load(config, path)
-    assert release_models.describe(model)["text_sines"] == "transformers"
+    assert release_models.describe(model).text_sines == "transformers"
     np.testing.assert_array_equal(model.text.sines(5), even[:5])
     arrays[hf_names.POSITIONS] = even + 0.1
     safetensors.numpy.save_file(arrays, path)
@@ -188,6 +189,23 @@ def test_impossible_fields_are_told_all_at_once():
             key=jax.random.key(0),
         )
     assert all(name in str(caught.value) for name in ("num_heads", "model_dim", "text_sines"))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("scan", 1), ("atten_logit_cap", -1.0), ("norm_policy", "none"), ("pos_emb_shape", [4, 4])],
+)
+def test_values_that_no_model_can_have_are_refused_by_field(field, value):
+    with pytest.raises(errors.UserError, match=f"video_encoder: {field} must be .*; got"):
+        release_config.checked({**CONFIGS["video_encoder"], field: value})
+
+
+def test_a_configuration_is_immutable_and_survives_json():
+    for config in CONFIGS.values():
+        full = release_config.checked(config)
+        assert release_config.checked(json.loads(json.dumps(full.plain()))) == full
+        with pytest.raises(dataclasses.FrozenInstanceError, match="kind"):
+            full.kind = "video_text"
 
 
 def test_a_stage_of_a_training_run_loads(tmp_path):
