@@ -15,7 +15,7 @@ from typing import Any
 
 from prismlab.core import errors, setup
 from prismlab.core.train import allocator
-from prismlab.experiments import commands
+from prismlab.experiments import commands, standard_streams
 
 # Order in --help; other commands follow, sorted by name.
 FIRST = ("check", "train", "ablate", "report", "digest", "world", "embed", "search")
@@ -30,6 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    with standard_streams.tolerant():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     setup.setup()
     allocator.keep_freed()
     sys.unraisablehook = _without_echoes

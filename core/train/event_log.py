@@ -17,6 +17,7 @@ from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import atomic, filesystem
+from prismlab.core.train import tensorboard as tensorboard_module
 
 Scalar = float | int | str | bool | None
 
@@ -91,36 +92,6 @@ def read(path: str | os.PathLike) -> list[dict[str, Any]]:
     ]
 
 
-class TensorBoard:
-    """Writer that copies the numbers of the event log to TensorBoard files."""
-
-    def __init__(self, directory: str | os.PathLike, *, resume_step: int | None = None):
-        """Open the writer.
-
-        Args:
-            directory: folder for the TensorBoard files.
-            resume_step: last step to keep; TensorBoard hides later steps written by an earlier run.
-        """
-        import tensorboardX  # lazy import: slow and rarely needed
-
-        purge = None if resume_step is None else resume_step + 1
-        self._writer = tensorboardX.SummaryWriter(str(directory), purge_step=purge)
-
-    def write(self, step: int, kind: str, scalars: Mapping[str, Scalar]) -> None:
-        """Add every number of an event under the tag kind/name; strings and None are skipped."""
-        for name, value in scalars.items():
-            if isinstance(value, int | float):
-                self._writer.add_scalar(f"{kind}/{name}", value, step)
-
-    def flush(self) -> None:
-        """Write buffered values to the files."""
-        self._writer.flush()
-
-    def close(self) -> None:
-        """Close the files."""
-        self._writer.close()
-
-
 class Silent:
     """No-op event log, for processes other than the main one."""
 
@@ -149,7 +120,7 @@ class EventLog:
         path: str | os.PathLike,
         *,
         resume_step: int | None = None,
-        tensorboard: TensorBoard | None = None,
+        tensorboard: tensorboard_module.TensorBoard | None = None,
         flush_seconds: float = 1.0,
         clock: Callable[[], float] = time.time,
     ):

@@ -6,8 +6,6 @@ is written only after the loss and the gradient of its own step were found to be
 
 import dataclasses
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -19,11 +17,11 @@ import optax
 
 from prismlab.core import errors
 from prismlab.core.parallel import distributed, mesh, sharding
-from prismlab.core.train import checkpoint, event_log, metrics, step, telemetry
+from prismlab.core.train import checkpoint, event_log, metrics, step, stop_signal, telemetry
 
 
 class Interrupted(Exception):
-    """Stopped by SIGTERM or Ctrl-C after saving the state."""
+    """Stopped by a signal (`stop_signal.STOPPING`) after saving the state."""
 
 
 class Lost(Exception):
@@ -32,29 +30,6 @@ class Lost(Exception):
 
 class Diverged(Exception):
     """The loss or its gradient is not finite; the last good checkpoint was kept."""
-
-
-class StopSignal:
-    """Context manager that turns SIGTERM and SIGINT into a flag, which the loop reads between steps."""
-
-    def __init__(self) -> None:
-        self.came = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> "StopSignal":
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def _note(self, number: int, frame: Any) -> None:
-        if self.came and number == signal.SIGINT:
-            raise KeyboardInterrupt  # a second Ctrl-C stops without saving
-        self.came = True
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
 
 
 @dataclasses.dataclass
@@ -185,7 +160,7 @@ def run(
     pending: tuple[int, dict[str, metrics.Mean]] | None = None
     told: dict[str, Any] = {}
     try:
-        with StopSignal() as stop:
+        with stop_signal.StopSignal() as stop:
             for batch in batches:
                 clock.got_batch(
                     len(batch["weight"]) * (distributed.host_rows(devices)[1] if training.local else 1)

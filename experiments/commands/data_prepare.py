@@ -1,7 +1,6 @@
 """`prismlab data prepare`: convert raw files to shards."""
 
 import argparse
-import signal
 from typing import Any
 
 from prismlab.core import errors
@@ -32,6 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the shards, resuming an earlier run if there is one."""
+    from prismlab.core.train import stop_signal
     from prismlab.data.corpus import prepare_corpus
     from prismlab.experiments import console
     from prismlab.experiments.gin_strict import strict
@@ -41,17 +41,10 @@ def run(options: argparse.Namespace) -> int:
         raise errors.UserError(f"--workers must be at least 0, got {options.workers}")
     loaded = strict.load(options.file, options.bindings, (prepare_corpus.Corpus,))
     out = console.make_console()
-    before = {
-        number: signal.signal(number, shared_recipe.stop_here) for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
-        with _Bar(out) as bar:
-            manifest = prepare_corpus.prepare(
-                loaded.root, options.out, part=part, processes=options.workers, text=loaded.text, progress=bar
-            )
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with stop_signal.Handlers(shared_recipe.stop_here), _Bar(out) as bar:
+        manifest = prepare_corpus.prepare(
+            loaded.root, options.out, part=part, processes=options.workers, text=loaded.text, progress=bar
+        )
     if manifest is None:
         console.say(
             out, f"part {options.shard} is written; the run that finishes the last part writes the manifest"

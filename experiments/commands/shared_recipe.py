@@ -4,14 +4,13 @@ import argparse
 import contextlib
 import multiprocessing
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from prismlab.core import errors
-from prismlab.experiments import exits
+from prismlab.experiments import exits, standard_streams
 from prismlab.experiments.commands import path_arguments
 
 if TYPE_CHECKING:
@@ -99,16 +98,15 @@ def together(root: Any, work: Callable[[], int]) -> int:
         UserError: the processes were started with different configurations; errors of `work`.
     """
     from prismlab.core.parallel import distributed, rendezvous
-    from prismlab.core.train import loop
+    from prismlab.core.train import loop, stop_signal
     from prismlab.experiments import console
     from prismlab.experiments.run import compilation_cache, host_agreement, work_directory
 
     rendezvous.start(lost_here)
     compilation_cache.enable(work_directory.default_cache())
     distributed.check_same(lambda: host_agreement.facts(root))
-    before = {number: signal.signal(number, stop_here) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        with distributed.watched(lost_here) as beat:
+        with stop_signal.Handlers(stop_here), distributed.watched(lost_here) as beat:
             try:
                 return work()
             except loop.Lost as stopped:
@@ -128,9 +126,6 @@ def together(root: Any, work: Callable[[], int]) -> int:
     except loop.Diverged as stopped:
         console.tell(f"{stopped}; the last good checkpoint was kept")
         return exits.DIVERGED
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def lost_here(reason: str) -> NoReturn:
@@ -138,7 +133,7 @@ def lost_here(reason: str) -> NoReturn:
     from prismlab.experiments import console
 
     advice = "restart all processes with the same command to resume from the last checkpoint"
-    os.write(2, f"prismlab: {console.escaped(reason)}; {advice}\n".encode())
+    standard_streams.tell(f"{console.escaped(reason)}; {advice}")
     _leave(exits.INTERRUPTED)
 
 
@@ -161,7 +156,7 @@ def stop_here(number: int, frame: object) -> None:
     """Exit on a signal, with one line and the exit code."""
     # Outside the training loop (rendering, compiling, evaluating) nothing needs saving, and files are written
     # atomically. An exception could be swallowed by a callback, so the process exits here.
-    os.write(2, b"prismlab: stopped; saved results are kept, run the same command to continue\n")
+    standard_streams.tell("stopped; saved results are kept, run the same command to continue")
     _leave(exits.INTERRUPTED)
 
 

@@ -6,6 +6,7 @@ import subprocess
 import time
 
 from prismlab.core import errors
+from prismlab.core.train import stop_signal
 from prismlab.experiments import exits
 from prismlab.experiments.launch import worker_command
 
@@ -37,7 +38,7 @@ def preview(order: worker_command.Order) -> str:
 
 
 def run(order: worker_command.Order) -> int:
-    """Start the workers and wait for them; SIGTERM and SIGINT are forwarded to all.
+    """Start the workers and wait for them; stop signals are forwarded to all as SIGTERM.
 
     Returns:
         75 if a worker was interrupted, the largest exit code if all workers failed, otherwise 0.
@@ -49,13 +50,11 @@ def run(order: worker_command.Order) -> int:
             if each.poll() is None:
                 each.send_signal(signal.SIGTERM)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        while any(each.poll() is None for each in started):
-            time.sleep(0.2)
+        with stop_signal.Handlers(pass_on):
+            while any(each.poll() is None for each in started):
+                time.sleep(0.2)
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         for each in started:
             if each.poll() is None:
                 each.terminate()

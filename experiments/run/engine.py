@@ -21,7 +21,7 @@ import rich.console
 from prismlab.core import errors, trees
 from prismlab.core.io import atomic, filesystem
 from prismlab.core.parallel import distributed, mesh
-from prismlab.core.train import accumulate, checkpoint, event_log, learner, loop, stage_folder
+from prismlab.core.train import accumulate, checkpoint, event_log, learner, loop, stage_folder, tensorboard
 from prismlab.experiments import console
 from prismlab.experiments.recipe import fingerprints, stages
 from prismlab.experiments.released import released_weights
@@ -236,5 +236,5 @@ def _log(folder: filesystem.Place, at: int) -> event_log.EventLog | event_log.Si
         return event_log.Silent()
     # TensorBoard files cannot be appended to in a bucket; the event log has the same values.
     remote = filesystem.is_remote(folder)
-    mirror = None if remote else event_log.TensorBoard(folder / "tensorboard", resume_step=at)
+    mirror = None if remote else tensorboard.TensorBoard(folder / "tensorboard", resume_step=at)
     return event_log.EventLog(folder / "events.jsonl", resume_step=at, tensorboard=mirror)

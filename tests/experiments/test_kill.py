@@ -78,7 +78,7 @@ def test_asked_to_stop_it_saves_and_says_how_to_go_on(whole, tmp_path):
     assert events(tmp_path) == events(whole)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGINT])
 def test_asked_to_stop_before_training_it_ends_cleanly(number, tmp_path):
     process = command(tmp_path)
     wait_for(process, lambda: (tmp_path / "config.gin").exists())

@@ -161,13 +161,3 @@ def test_a_file_is_never_seen_half_written(tmp_path, monkeypatch):
     atomic.write_atomic(path, b"new")
     assert seen == [b"old"]
     assert path.read_bytes() == b"new"
-
-
-def test_tensorboard_gets_the_numbers(tmp_path):
-    mirror = event_log.TensorBoard(tmp_path / "board", resume_step=0)
-    seen = []
-    mirror._writer.add_scalar = lambda tag, value, step: seen.append((tag, value, step))
-    with event_log.EventLog(tmp_path / "events.jsonl", tensorboard=mirror) as log:
-        log.write(1, "train", {"loss": 0.5, "note": "word"})
-    assert seen == [("train/loss", 0.5, 1)]
-    assert list((tmp_path / "board").iterdir())

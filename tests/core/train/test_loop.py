@@ -13,7 +13,17 @@ import pytest
 import tiny
 
 from prismlab.core import errors, trees
-from prismlab.core.train import checkpoint, event_log, learner, loop, metrics, objective, optim, step
+from prismlab.core.train import (
+    checkpoint,
+    event_log,
+    learner,
+    loop,
+    metrics,
+    objective,
+    optim,
+    step,
+    stop_signal,
+)
 
 SCHEDULE = optim.Schedule(0.05, 2)
 CLOCKED = ("time", "clips_per_second", "clips_per_second_per_chip", "data_wait", "memory_gib")
@@ -128,6 +138,25 @@ def test_a_stage_without_steps_saves_what_it_starts_from(tmp_path):
     assert _bits(_restore(tmp_path, _start(tree=tiny.line_learner(5)))[0]) == wanted
 
 
+@pytest.mark.parametrize("number", stop_signal.STOPPING)
+def test_every_stop_signal_is_noted(number):
+    before = signal.getsignal(number)
+    with stop_signal.StopSignal() as stop:
+        os.kill(os.getpid(), number)
+        assert stop.came
+    assert signal.getsignal(number) == before
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_signal.StopSignal() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.came
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("at", [4, 8])
 def test_a_signal_saves_the_state_and_says_how_to_go_on(straight, tmp_path, at):
     def signalled():
@@ -148,7 +177,7 @@ def test_a_signal_saves_the_state_and_says_how_to_go_on(straight, tmp_path, at):
 
 
 def test_a_second_ctrl_c_does_not_wait():
-    with loop.StopSignal() as stop:
+    with stop_signal.StopSignal() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.came
         with pytest.raises(KeyboardInterrupt):
