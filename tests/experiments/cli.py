@@ -15,7 +15,11 @@ LONG = ("STEPS=8", "loop.Settings.checkpoint_every=1")  # a checkpoint every ste
 
 def environment(devices: int = 1, **more: str) -> dict[str, str]:
     """Return the environment of a command: programs compiled once for all tests, rendered clips as well."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "PYTHONPATH")}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("XLA_FLAGS", "PYTHONPATH", "COLUMNS")
+    }
     return kept | {
         "PRISMLAB_CACHE": str(CACHE),
         "JAX_PLATFORMS": "cpu",
