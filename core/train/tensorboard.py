@@ -19,7 +19,7 @@ class TensorBoard:
 
     The event log is the record; this copy must never stop training. `tensorboardX.SummaryWriter` writes in
     a thread behind a bounded queue: if that thread dies (disk full, quota, I/O error), the training thread
-    blocks for ever. Its lower layer, used here, raises in this thread; the copy is then given up with a line.
+    blocks forever. Its lower layer, used here, raises in this thread; the copy is then given up with a line.
     """
 
     def __init__(

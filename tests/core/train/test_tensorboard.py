@@ -60,7 +60,7 @@ def test_a_folder_that_cannot_be_made_is_no_reason_to_stop(tmp_path):
 
 
 def test_nothing_is_written_in_another_thread(tmp_path, monkeypatch):
-    # A thread behind a bounded queue blocks the training thread for ever once it has died.
+    # A thread behind a bounded queue blocks the training thread forever once it has died.
     monkeypatch.setattr(event_file_writer, "_EventLoggerThread", None)
     mirror = tensorboard.TensorBoard(tmp_path / "board")
     mirror.write(1, "train", {"loss": 1.0})
