@@ -11,10 +11,11 @@ def setup() -> None:
     """Configure the logging of libraries for this process; `prismlab` commands call it once.
 
     Python programs may call it too. Without it, results are the same and the logs are longer: XLA describes
-    the machine, Orbax warns about metadata that steps never have, and each of its threads logs a failed
-    write that `checkpoint.Checkpoints` already reports.
+    the machine and logs a slow compilation as an error (`TF_CPP_MIN_LOG_LEVEL=0` shows all; what fails is an
+    exception in Python anyway), Orbax warns about metadata that steps never have, and each of its threads
+    logs a failed write that `checkpoint.Checkpoints` already reports.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Imported first: it makes the logger "absl" of a class that knows which file called it.
     importlib.import_module("absl.logging")
     logging.getLogger("absl").addFilter(_is_useful)

@@ -15,15 +15,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from prismlab.core import errors
 from prismlab.core.io import atomic, filesystem
+from prismlab.core.train import event_lines
 from prismlab.core.train import tensorboard as tensorboard_module
 
 Scalar = float | int | str | bool | None
-
-# JSON cannot represent these; they are written as strings and read back as numbers.
-_NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-_OWN_FIELDS = ("step", "time", "kind")
 
 
 def _plain(name: str, value: Any) -> Scalar:
@@ -37,59 +33,16 @@ def _plain(name: str, value: Any) -> Scalar:
     return value
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
-    """Parse one line; return None if it is not a complete event."""
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    if not isinstance(event, dict) or not all(field in event for field in _OWN_FIELDS):
-        return None
-    return event
-
-
-def _whole_lines(path: filesystem.Place, content: bytes) -> list[tuple[bytes, dict[str, Any]]]:
-    """Return each complete line of a file with its event; an incomplete last line is dropped."""
-    *lines, rest = content.split(b"\n")
-    whole = []
-    for number, line in enumerate(lines, start=1):
-        event = _parse(line)
-        if event is None:
-            # A crash may leave a last line of the right length but without its content.
-            if number == len(lines) and not rest:
-                break
-            raise errors.UserError(
-                f"expected one JSON event per line in {path}, but line {number} is not one: "
-                "repair or remove that line, or start the run in a new folder"
-            )
-        whole.append((line + b"\n", event))
-    return whole
-
-
 def read(path: str | os.PathLike) -> list[dict[str, Any]]:
-    """Read the events of a log, oldest first; an incomplete last line is dropped.
+    """Return all events of a log, oldest first; `event_lines.events` reads a long log one by one.
 
     Args:
         path: the log file.
 
-    Returns:
-        One dictionary per line: step, time, kind and the scalars. "nan", "inf" and "-inf" become numbers.
-
     Raises:
         UserError: the file is missing, or a line before the last one is invalid.
     """
-    source = filesystem.kept(path)
-    if not source.is_file():
-        raise errors.UserError(f"expected an event log at {source}, found no such file; check the folder")
-    return [
-        {
-            name: _NOT_FINITE.get(value, value)
-            if isinstance(value, str) and name not in _OWN_FIELDS
-            else value
-            for name, value in event.items()
-        }
-        for _, event in _whole_lines(source, filesystem.read(source))
-    ]
+    return list(event_lines.events(path))
 
 
 class Silent:
@@ -152,13 +105,7 @@ class EventLog:
         self._flushed_at = clock()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if self._path.exists():
-            kept = b"".join(
-                line
-                for line, event in _whole_lines(self._home, self._path.read_bytes())
-                if resume_step is None or event["step"] <= resume_step
-            )
-            if len(kept) != self._path.stat().st_size:
-                atomic.write_atomic(self._path, kept)
+            event_lines.cut(self._path, resume_step, self._home)
         self._descriptor: int | None = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         self._size = os.fstat(self._descriptor).st_size
 
@@ -175,14 +122,14 @@ class EventLog:
             TypeError: a value is not a scalar.
         """
         assert self._descriptor is not None, "the log is closed"
-        taken = [name for name in scalars if name in _OWN_FIELDS]
+        taken = [name for name in scalars if name in event_lines.OWN_FIELDS]
         assert not taken, f"{taken} are reserved fields, which the log writes itself"
         plain = {name: _plain(name, value) for name, value in scalars.items()}
         now = self._clock()
         event = {"step": int(step), "time": round(now, 3), "kind": kind, **plain}
         self._waiting.append(json.dumps(event, allow_nan=False).encode() + b"\n")
         if self._tensorboard is not None:
-            numbers = {name: _NOT_FINITE.get(value, value) for name, value in plain.items()}  # type: ignore[arg-type]
+            numbers = {name: event_lines.NOT_FINITE.get(value, value) for name, value in plain.items()}  # type: ignore[arg-type]
             self._tensorboard.write(int(step), kind, numbers)
         if now - self._flushed_at >= self._flush_seconds:
             self.flush()

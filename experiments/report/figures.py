@@ -21,6 +21,7 @@ _COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#
 _DASHES = ["-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3))]
 _MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 _MOST_POINTS = 80
+MOST_ROWS = 30  # in a figure: more cannot be told apart, and drawing takes long
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "prismlab",
     "svg.fonttype": "path",
@@ -44,7 +45,7 @@ class Curve:
         stage: name of the stage.
         seed: the seed of the run.
         term: name of the quantity, such as "loss".
-        steps: steps at which it was logged, ascending.
+        steps: steps at which it was logged, ascending; means of neighbouring ones in a long log.
         values: its value at each of them.
     """
 
@@ -52,7 +53,7 @@ class Curve:
     stage: str
     seed: int
     term: str
-    steps: tuple[int, ...]
+    steps: tuple[float, ...]
     values: tuple[float, ...]
 
 
@@ -91,17 +92,21 @@ def curves_svg(curves: Sequence[Curve]) -> str:
     """Draw the curves of one stage: one panel per term, one line per row and seed.
 
     Args:
-        curves: curves of the same stage, each with at least one point.
+        curves: curves of the same stage, each with at least one point; those of the first `MOST_ROWS` labels
+            are drawn.
 
     Returns:
         SVG text.
     """
+    labels = list(dict.fromkeys(curve.label for curve in curves))[:MOST_ROWS]
+    curves = [curve for curve in curves if curve.label in labels]
     terms = list(dict.fromkeys(curve.term for curve in curves))
-    labels = list(dict.fromkeys(curve.label for curve in curves))
     columns = min(2, len(terms))
     lines = -(-len(terms) // columns)
     with _drawing():
-        figure = matplotlib.figure.Figure(figsize=(4.6 * columns + 0.4, 2.6 * lines), layout="constrained")
+        legend = 0.2 * max(0, -(-len(labels) // 3) - 3)  # room for a long legend
+        size = 4.6 * columns + 0.4, 2.6 * lines + legend
+        figure = matplotlib.figure.Figure(figsize=size, layout="constrained")
         panels = figure.subplots(lines, columns, squeeze=False).flatten()
         handles: dict[str, Any] = {}
         for panel, term in zip(panels, terms):
@@ -142,11 +147,13 @@ def bars_svg(name: str, rows: Sequence[tuple[str, results_table.Cell]]) -> str:
 
     Args:
         name: the metric.
-        rows: row label and cell; cells without a finite mean have a label but no bar.
+        rows: row label and cell; cells without a finite mean have a label but no bar. The first `MOST_ROWS`
+            are drawn.
 
     Returns:
         SVG text.
     """
+    rows = rows[:MOST_ROWS]
     chances = {metric.chance for _, metric in rows}
     with _drawing():
         figure = matplotlib.figure.Figure(figsize=(7.2, 0.7 + 0.36 * len(rows)), layout="constrained")

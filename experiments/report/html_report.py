@@ -10,62 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import atomic, checked_json, filesystem
-from prismlab.core.train import event_log
+from prismlab.core.io import atomic, filesystem
 from prismlab.experiments import console, html_page
-from prismlab.experiments.report import cells, figures, results_table
-
-
-def read_curves(directory: str | os.PathLike, table: results_table.Table) -> list[figures.Curve]:
-    """Return the loss curves of an experiment from its event logs.
-
-    Args:
-        directory: folder of table.json.
-        table: the table. A log shared by several rows is drawn once. Without `logs`, every events.jsonl below
-            the folder is read and labelled with its folder.
-
-    Returns:
-        A curve for each value of "train" events whose name contains "loss"; non-finite values are dropped.
-
-    Raises:
-        UserError: a listed log is missing or damaged.
-    """
-    base = filesystem.kept(directory)
-    found = table.logs
-    if found is None:
-        # epath cannot search a bucket recursively; use the paths that the engine writes to.
-        below = (
-            base.glob("stages/*/events.jsonl") if filesystem.is_remote(base) else base.rglob("events.jsonl")
-        )
-        names = sorted(path.relative_to(base).as_posix() for path in below)
-        found = tuple(results_table.Log(name.rpartition("/")[0], 0, "all", name) for name in names)
-    shared: dict[tuple[str, str, int], list[str]] = {}
-    for log in found:
-        labels = shared.setdefault((_normal(base, log.events), log.stage, log.seed), [])
-        labels.extend([log.label] if log.label not in labels else [])
-    curves = []
-    for (place, stage, seed), labels in shared.items():
-        points: dict[str, list[tuple[int, float]]] = {}
-        for event in event_log.read(place):
-            for name, value in event.items():
-                if event["kind"] == "train" and "loss" in name and _finite(value):
-                    points.setdefault(name, []).append((event["step"], value))
-        label = labels[0] if len(labels) == 1 else f"{labels[0]} (shared by {len(labels)} rows)"
-        for name, pairs in points.items():
-            steps, values = zip(*pairs)
-            curves.append(figures.Curve(label, stage, seed, name, steps, values))
-    return curves
-
-
-def _normal(base: filesystem.Place, name: str) -> str:
-    """Return the normalised path of a log."""
-    return str(base / name) if filesystem.is_remote(base) else os.path.normpath(base / name)
-
-
-def _finite(value: Any) -> bool:
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= checked_json.LARGEST
-    )
+from prismlab.experiments.report import cells, curves, figures, results_table
 
 
 def _markdown_cell(value: Any) -> str:
@@ -100,13 +47,13 @@ def write_markdown(table: results_table.Table, path: str | os.PathLike) -> None:
     atomic.write_atomic(path, ("\n".join(text) + "\n").encode())
 
 
-def write_html(table: results_table.Table, curves: Sequence[figures.Curve], path: str | os.PathLike) -> None:
+def write_html(table: results_table.Table, drawn: Sequence[figures.Curve], path: str | os.PathLike) -> None:
     """Write the report as one page: table, paired differences, bars, curves, protocols and configuration.
 
     Args:
         table: the result of `table_builder.build_table` or `results_table.read_table`; additional entries
             are shown collapsed.
-        curves: the result of `read_curves`.
+        drawn: the result of `curves.read_curves`.
         path: the file to write.
 
     Raises:
@@ -119,10 +66,9 @@ def write_html(table: results_table.Table, curves: Sequence[figures.Curve], path
         (name, [(row.label, row.metrics[name]) for row in table.rows if name in row.metrics])
         for name in table.metric_names
     ]
-    stages = dict.fromkeys(curve.stage for curve in curves)
-    drawn = [
-        (stage, figures.curves_svg([curve for curve in curves if curve.stage == stage])) for stage in stages
-    ]
+    stages: dict[str, list[figures.Curve]] = {}
+    for curve in drawn:
+        stages.setdefault(curve.stage, []).append(curve)
     page = html_page.render(
         "report.html",
         title=table.title or "Results",
@@ -132,7 +78,8 @@ def write_html(table: results_table.Table, curves: Sequence[figures.Curve], path
         paired=table.paired
         and (cells.COMPARISON_HEADS, [cells.comparison_cells(entry) for entry in table.paired]),
         bars=[(name, _picture(figures.bars_svg(name, rows))) for name, rows in bars],
-        curves=[(stage, _picture(svg)) for stage, svg in drawn],
+        cut=len(table.rows) > figures.MOST_ROWS and figures.MOST_ROWS,
+        curves=[(stage, _picture(figures.curves_svg(each))) for stage, each in stages.items()],
         extra=[(name, _pretty(value)) for name, value in table.extra.items()],
     )
     atomic.write_atomic(path, page.encode())
@@ -164,7 +111,7 @@ def rebuild(directory: str | os.PathLike) -> results_table.Table:
             f"expected the folder of an ablation, got {base}; pass the folder that it wrote"
         )
     table = results_table.read_table(base / "table.json")
-    curves = read_curves(base, table)
+    drawn = curves.read_curves(base, table)
     write_markdown(table, base / "report.md")
-    write_html(table, curves, base / "report.html")
+    write_html(table, drawn, base / "report.html")
     return table

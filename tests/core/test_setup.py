@@ -1,6 +1,7 @@
 """`setup` filters the log of Orbax and nothing else."""
 
 import logging
+import os
 import subprocess
 import sys
 
@@ -30,6 +31,19 @@ def test_failed_writes_of_orbax_are_not_logged_twice(file, message, traceback, s
     code = CODE.replace("FILE", file).replace("MESSAGE", message).replace("WITH", str(traceback))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (message in done.stderr) == shown
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "3"), ("0", "0")])
+def test_the_alarm_of_slow_compilations_is_not_shown_unless_asked_for(before, after):
+    code = (
+        "import os\nfrom prismlab.core import setup\nsetup.setup()\nprint(os.environ['TF_CPP_MIN_LOG_LEVEL'])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    environment |= {} if before is None else {"TF_CPP_MIN_LOG_LEVEL": before}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == after
 
 
 def test_it_is_done_once():

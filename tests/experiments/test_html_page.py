@@ -17,6 +17,7 @@ PAGES = {
         "notes": [(HOSTILE, HOSTILE)],
         "compared": [(HOSTILE, GRID)],
         "paired": GRID,
+        "cut": HOSTILE,
         "bars": [(HOSTILE, HOSTILE)],
         "curves": [(HOSTILE, HOSTILE)],
         "extra": [(HOSTILE, HOSTILE)],

@@ -8,7 +8,7 @@ import pytest
 
 from prismlab.core import errors
 from prismlab.core.train import event_log
-from prismlab.experiments.report import html_report, results_table, table_builder
+from prismlab.experiments.report import curves, figures, html_report, results_table, table_builder
 
 HOSTILE = '<script>alert("1")</script>$\\frac$|`x`\x00\ud800'
 
@@ -78,21 +78,57 @@ def test_the_page_holds_numbers_protocols_and_configuration(tmp_path):
 
 def test_a_shared_log_is_read_once_and_odd_values_are_left_out(tmp_path):
     make(tmp_path)
-    curves = html_report.read_curves(tmp_path, results_table.read_table(tmp_path / "table.json"))
-    assert [(curve.label, curve.stage, curve.term) for curve in curves] == [
+    found = curves.read_curves(tmp_path, results_table.read_table(tmp_path / "table.json"))
+    assert [(curve.label, curve.stage, curve.term) for curve in found] == [
         ("stage 1 (shared by 2 rows)", "stage 2", "loss"),
         ("stage 1 (shared by 2 rows)", "stage 2", "loss/masked"),
         ("stage 2", "second", "loss"),
         ("stage 2", "second", "loss/masked"),
     ]
-    assert curves[0].steps == (0, 1, 2, 3, 4)
+    assert found[0].steps == (0, 1, 2, 3, 4)
 
 
 def test_without_named_logs_the_folder_is_searched(tmp_path):
     make(tmp_path)
     table = dataclasses.replace(results_table.read_table(tmp_path / "table.json"), logs=None)
-    curves = html_report.read_curves(tmp_path, table)
-    assert {curve.label for curve in curves} == {"own", "shared"}
+    found = curves.read_curves(tmp_path, table)
+    assert {curve.label for curve in found} == {"own", "shared"}
+
+
+def test_a_long_log_becomes_a_curve_of_bounded_length(tmp_path, monkeypatch):
+    monkeypatch.setattr(curves, "MOST_POINTS", 16)
+    with event_log.EventLog(tmp_path / "events.jsonl") as log:
+        for step in range(1, 1000):
+            log.write(step, "train", {"loss": 2.0 * step})
+    (found,) = curves.read_curves(tmp_path, results_table.Table(()))
+    assert 8 <= len(found.steps) <= 17
+    assert found.values == pytest.approx([2.0 * step for step in found.steps])
+    assert list(found.steps) == sorted(found.steps)
+    assert (found.steps[0], found.steps[-1]) == (32.5, pytest.approx(980, abs=20))
+
+
+def test_a_log_with_too_many_losses_is_refused(tmp_path):
+    with event_log.EventLog(tmp_path / "events.jsonl") as log:
+        log.write(1, "train", {f"loss/{number}": 1.0 for number in range(101)})
+    with pytest.raises(errors.UserError, match="at most 100 losses"):
+        curves.read_curves(tmp_path, results_table.Table(()))
+
+
+def test_figures_show_a_bounded_number_of_rows(tmp_path):
+    rows = [f"row {number}" for number in range(200)]
+    metrics = {"m": results_table.Score(0.5)}
+    results = [results_table.Result(row, 0, metrics) for row in rows]
+    results_table.write_table(table_builder.build_table(results, logs=[]), tmp_path / "table.json")
+    html_report.rebuild(tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "the first 30 rows; the tables have all" in page
+    assert page.count(">row ") == 200
+    cell = results_table.read_table(tmp_path / "table.json").rows[0].metrics["m"]
+    assert figures.bars_svg("m", [(row, cell) for row in rows]) == figures.bars_svg(
+        "m", [(row, cell) for row in rows[:30]]
+    )
+    lines = [figures.Curve(row, "s", 0, "loss", (1.0, 2.0), (3.0, 4.0)) for row in rows]
+    assert figures.curves_svg(lines) == figures.curves_svg(lines[:30])
 
 
 def test_missing_files_are_named(tmp_path):

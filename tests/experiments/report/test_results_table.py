@@ -99,6 +99,24 @@ def test_a_table_shows_means_intervals_gaps_and_protocols():
     assert "chance 0.125, interval: Wilson over 100 test items, one seed" in text
 
 
+def test_footnote_marks_never_run_out():
+    marks = [cells.mark(index) for index in range(20_000)]
+    assert [marks[0], marks[25], marks[26], marks[701], marks[702]] == ["a", "z", "aa", "zz", "aaa"]
+    assert len(set(marks)) == len(marks)
+
+
+def test_a_long_table_is_cut_in_the_terminal_but_not_in_the_files():
+    results = [result(f"row {index}", seed, 0.5, clips=index) for index in range(750) for seed in (0, 1)]
+    table = table_builder.build_table(results, reference=["row 0"])
+    text = shown(table)
+    assert len(text.splitlines()) < 150
+    assert text.count("and 710 further rows: see report.md or report.html") == 1
+    assert "and 710 further protocols" in text
+    assert "and 709 further rows" in text  # of the comparisons
+    assert len(cells.grid(table)[1]) == 750
+    assert len(cells.footnotes(table)[1]) == 750
+
+
 def test_a_diverged_seed_is_shown_as_such(tmp_path):
     table = table_builder.build_table([result("a", 0, float("nan")), result("a", 1, 0.5)])
     results_table.write_table(table, tmp_path / "table.json")
