@@ -57,7 +57,7 @@ def test_bad_clips_are_named_in_the_ledger_and_counted_in_the_log(bad_shards, tm
     (stage,) = (tmp_path / "w" / "stages").iterdir()
     rows = [json.loads(line) for line in (stage / feed.LEDGER).read_text().splitlines()]
     assert sorted((row["source"], row["clip"]) for row in rows) == [("clean", 3), ("clean", 7)]
-    assert "expected a readable video" in next(row["reason"] for row in rows if row["clip"] == 3)
+    assert "expected a video file" in next(row["reason"] for row in rows if row["clip"] == 3)
     assert "asks for 2" in next(row["reason"] for row in rows if row["clip"] == 7)
     last = [each for each in event_log.read(stage / "events.jsonl") if each["kind"] == "mixture"][-1]
     # Four batches of four: every clip once, so the ledger is complete after the last step.
