@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 from jaxtyping import Float
 
 from prismlab.core import errors
-from prismlab.data.video import container_crop, geometry, opening, tracks
+from prismlab.data.video import container_crop, geometry, opening, pictures, tracks
 
 Limits = opening.Limits
 Video = opening.Video
@@ -39,6 +39,10 @@ def decoded(video: Video, limits: Limits, name: str | None) -> Iterator[tuple[ge
         errors.UserError: if the video is empty, unreadable, truncated or exceeds a limit.
     """
     label = label_of(video, name)
+    picture = pictures.inside(video, limits, label)
+    if picture is not None:
+        yield geometry.picture(pictures.read(picture, limits, label).pixels), 0.0
+        return
     number, packets, first, now = 0, 0, Fraction(0), Fraction(0)
     try:
         with opening.opened(video, limits, label) as (container, guarded):
@@ -108,6 +112,8 @@ def promise(video: Video, limits: Limits, name: str | None = None) -> None:
         errors.UserError: if the metadata declares more frames than the limit.
     """
     label = label_of(video, name)
+    if pictures.inside(video, limits, label) is not None:
+        return
     try:
         with opening.opened(video, limits, label) as (container, _):
             stream = tracks.film(container, label)

@@ -3,23 +3,16 @@
 This is the only module that depends on `Record.kind` for decoding.
 """
 
-import io
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
 
 from prismlab.core import errors
 from prismlab.data.records import record as record_module
 from prismlab.data.video import decode as decode_module
-
-# Other formats (TIFF, EPS, PSD, ...) have a larger attack surface and are not used for video frames.
-FORMATS = ("JPEG", "PNG", "WEBP")
-# Pillow warns about large images; `Limits.max_pixels` rejects them before decoding. The filter is global
-# because warnings.catch_warnings is not thread-safe.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+from prismlab.data.video import pictures
+from prismlab.data.video import pixels as pixels_module
 
 
 def decode(
@@ -53,13 +46,13 @@ def decode(
     label = f"clip {record.key!r}" if name is None else name
     if record.kind == "video":
         return _video(record, indices, short_side, limits, label)
-    pictures = split(record)
-    if len(pictures) > limits.max_frames:
-        raise errors.UserError(f"{label}: expected at most {limits.max_frames} frames, got {len(pictures)}")
-    chosen = range(len(pictures)) if indices is None else [int(index) for index in indices]
-    if max(chosen) >= len(pictures):
+    files = split(record)
+    if len(files) > limits.max_frames:
+        raise errors.UserError(f"{label}: expected at most {limits.max_frames} frames, got {len(files)}")
+    chosen = range(len(files)) if indices is None else [int(index) for index in indices]
+    if max(chosen) >= len(files):
         raise errors.UserError(
-            f"{label}: expected frame {max(chosen)} (from 0), got {len(pictures)} frames; request fewer or "
+            f"{label}: expected frame {max(chosen)} (from 0), got {len(files)} frames; request fewer or "
             "drop the clip"
         )
     positions: dict[int, list[int]] = {}
@@ -67,7 +60,7 @@ def decode(
         positions.setdefault(index, []).append(position)
     made: np.ndarray | None = None
     for index in sorted(positions):
-        one = picture(pictures[index], short_side=short_side, limits=limits, name=f"{label}, frame {index}")
+        one = picture(files[index], short_side=short_side, limits=limits, name=f"{label}, frame {index}")
         if made is None:
             made = np.empty((len(chosen), *one.shape), np.uint8)
         if one.shape != made.shape[1:]:
@@ -96,10 +89,10 @@ def picture(
     name: str = "picture",
     enlarge: bool = True,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Decode one image file to RGB: applies EXIF rotation, drops alpha, uses the first frame of animations.
+    """Decode one image file to RGB, as shown (see `pictures`); the first frame of animations.
 
     Args:
-        data: bytes of a JPEG, PNG or WebP file.
+        data: bytes of a file in one of `pictures.FORMATS`.
         short_side: see `decode`.
         limits: max_bytes applies to the file, max_pixels to the image.
         name: name of the image in error messages.
@@ -111,34 +104,9 @@ def picture(
     Raises:
         errors.UserError: if the image is unreadable, truncated or exceeds a limit.
     """
-    if len(data) > limits.max_bytes:
-        raise errors.UserError(f"{name}: expected at most {limits.max_bytes} bytes, got {len(data)}")
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > limits.max_pixels:
-                raise errors.UserError(
-                    f"{name}: expected at most {limits.max_pixels} pixels, got {width}x{height}; "
-                    "downscale the image or raise Limits.max_pixels"
-                )
-            # In place, and converted only if the mode requires it, to avoid copies.
-            ImageOps.exif_transpose(image, in_place=True)
-            upright = image if image.mode == "RGB" else image.convert("RGB")
-            upright.load()
-    except errors.UserError:
-        raise
-    except (
-        Exception
-    ) as error:  # damaged files make Pillow raise OSError, ValueError, SyntaxError, struct.error, ...
-        reason = "not a JPEG, PNG or WebP file" if isinstance(error, Image.UnidentifiedImageError) else error
-        raise errors.UserError(
-            f"{name}: expected a readable image, got '{reason}'; copy it again or drop it"
-        ) from error
-    if short_side is not None and (min(upright.size) > short_side or enlarge):
-        scale = short_side / min(upright.size)
-        size = (max(1, round(upright.width * scale)), max(1, round(upright.height * scale)))
-        upright = upright.resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(upright)
+    pixels = pictures.read(data, limits, name).pixels
+    size = pixels_module.scaled((pixels.shape[1], pixels.shape[0]), short_side, enlarge)
+    return pixels_module.resized(pixels, size)
 
 
 def _video(

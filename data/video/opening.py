@@ -159,7 +159,7 @@ def opened(video: Video, limits: Limits, label: str) -> Iterator[tuple[InputCont
             or cannot be opened in time.
         av.error.FFmpegError: if the file is damaged (while reading from the container too).
     """
-    with _file(video, limits, label) as file:
+    with file_of(video, limits, label) as file:
         guarded = Guarded(file, limits, label)
         try:
             container = av.open(
@@ -180,7 +180,17 @@ def opened(video: Video, limits: Limits, label: str) -> Iterator[tuple[InputCont
 
 
 @contextlib.contextmanager
-def _file(video: Video, limits: Limits, label: str) -> Iterator[BinaryIO]:
+def file_of(video: Video, limits: Limits, label: str) -> Iterator[BinaryIO]:
+    """Open the bytes of a video, without FFmpeg.
+
+    Args:
+        video: bytes of a video file, or its path.
+        limits: max_bytes applies to the file.
+        label: name of the video in error messages.
+
+    Raises:
+        errors.UserError: if the video is missing, empty, too large or not readable.
+    """
     if isinstance(video, bytes):
         size = len(video)
     else:

@@ -9,6 +9,7 @@ from typing import Any
 from prismlab.core import errors
 from prismlab.core.io import urls
 from prismlab.data.corpus.inputs import file_kinds, media
+from prismlab.data.video import pictures
 
 _MOST_TEXT_BYTES = 1 << 20
 
@@ -46,7 +47,8 @@ class Images:
         """Yield each image with its caption."""
         for name in unit.entries:
             stem = urls.join(self.root, posixpath.splitext(name)[0])
-            yield file_kinds.medium(urls.join(self.root, name), name, (caption_beside(stem, name),))
+            cuts = (caption_beside(stem, name),)
+            yield file_kinds.medium(urls.join(self.root, name), name, cuts, picture=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +127,4 @@ def _some(root: str, names: Iterator[str]) -> Iterator[str]:
         found = True
         yield name
     if not found:
-        raise media.Stop(
-            f"{root}: expected a folder of {', '.join(file_kinds.PICTURES)} files, found none in it"
-        )
+        raise media.Stop(f"{root}: expected a folder of {', '.join(pictures.READ)} files, found none in it")

@@ -9,6 +9,7 @@ from typing import Any
 
 from prismlab.core.io import urls
 from prismlab.data.corpus.inputs import file_kinds, media
+from prismlab.data.video import pictures
 
 _TEXTS = (".txt", ".caption", ".json")
 _MOST_TEXT_BYTES = 1 << 20
@@ -99,7 +100,7 @@ class Tars:
 
     def _medium(self, path: str, name: str, sample: dict[str, bytes]) -> Iterator[media.Medium]:
         key = f"{posixpath.basename(path)}:{name}"
-        pixels = [ending for ending in sample if ending in file_kinds.VIDEOS + file_kinds.PICTURES]
+        pixels = [each for each in sample if each in file_kinds.VIDEOS or file_kinds.is_picture(each)]
         fault, caption, labels = "", "", dict[str, Any]()
         try:
             caption, labels = self._text(sample)
@@ -108,7 +109,8 @@ class Tars:
         if len(pixels) != 1:
             fault = fault or f"expected one video or image, got the files {', '.join(sorted(sample))}"
         data = [sample[pixels[0]]] if pixels else [b""]
-        kind = "image" if pixels and pixels[0] in file_kinds.PICTURES else "video"
+        kind = "image" if pixels and file_kinds.is_picture(pixels[0]) else "video"
+        fault = fault or (pictures.refusal(pixels[0]) if pixels else "")
         yield media.Medium(
             key, kind, (media.Cut(key, caption, labels=labels, fault=fault),), read=lambda: data
         )

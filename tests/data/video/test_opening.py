@@ -25,7 +25,6 @@ OTHERS = {
     "DASH": b'<?xml version="1.0"?>\n<MPD><BaseURL>other.mp4</BaseURL></MPD>',
     "pls": b"[playlist]\nFile1=other.mp4\n",
     "text": b"file other.mp4\n",
-    "JPEG": JPEG.getvalue(),
 }
 
 
