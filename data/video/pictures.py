@@ -1,7 +1,7 @@
 """Read pictures (one image file) with Pillow, and know every file ending that is a picture.
 
-`READ` and `REFUSED` are the one table of picture endings for all inputs. Pictures never reach FFmpeg: one that
-is given as a video is recognized by its first bytes and read here.
+`READ` and `REFUSED` are the one table of picture endings for all inputs. Pictures never reach FFmpeg: a file
+that is given as a video, but is a picture by its first bytes, is read here.
 """
 
 import dataclasses
