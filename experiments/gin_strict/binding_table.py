@@ -87,11 +87,17 @@ class Macro:
 
 @dataclasses.dataclass(eq=False)
 class Source:
-    """One file, or the command line; rank is the order in which reading of sources finished."""
+    """One file, or the command line.
+
+    Args:
+        name: for messages.
+        own: True for the file that was asked for and the command line, False for what they include.
+        rank: order in which reading of sources finished.
+    """
 
     name: str
+    own: bool
     rank: int | None = None
-    counts: bool = True
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from gin import config_parser
 
-from prismlab.experiments.gin_strict import binding_table, imports, old_names
+from prismlab.experiments.gin_strict import binding_table, duplicate_keys, imports, old_names
 
 SHIPPED = pathlib.Path(__file__).parents[1] / "gin"
 
@@ -89,7 +89,7 @@ class Reader:
             if self.seen[real].rank is None:
                 self.faults.add(asked_at, f"{shown} includes itself; remove this include")
             return
-        source = self.seen[real] = binding_table.Source(shown)
+        source = self.seen[real] = binding_table.Source(shown, own=not self.seen)
         table = imports.Table()
         self.tables.append(table)
         try:
@@ -111,7 +111,7 @@ class Reader:
 
     def bindings(self, bindings: Sequence[str]) -> None:
         """Read the command-line bindings; they may use the imports of all files read before."""
-        source = binding_table.Source("command line")
+        source = binding_table.Source("command line", own=True)
         table = imports.Table.union(self.tables)
         for text in bindings:
             delegate = Delegate(table, self, (), None, f"binding '{text}'")
@@ -121,6 +121,10 @@ class Reader:
     def _statements(
         self, text: str, delegate: Delegate, source: binding_table.Source, path: pathlib.Path | None
     ) -> None:
+        for line, key, first in duplicate_keys.find(text):
+            place = delegate.place if path is None else f"{delegate.file}:{line}"
+            where = "" if path is None else f", first at {delegate.file}:{first}"
+            self.faults.add(place, f"the key {key} is written twice in one dictionary{where}; keep one")
         line = 1
         try:
             parser = config_parser.ConfigParser(text, delegate)

@@ -1,5 +1,8 @@
 """Find unused bindings, which are errors: a value without effect usually hides a typo.
 
+Only the file that was asked for and the command line are searched. A file that they include may be made for
+several recipes, so bindings of it that this one does not reach are no fault.
+
 A binding is used if it is reached from the root. A binding that only a *later* file or the command line made
 unused is accepted (an ablation that swaps an objective keeps the base's bindings for the old one): each
 binding is checked against the values set by its own and earlier files. A command-line binding has no later
@@ -85,7 +88,7 @@ def unused(
     idle_scopes: dict[str, list[binding_table.Entry]] = {}
     for entry in last:
         reached = seen[entry.rank]
-        if entry in reached.entries:
+        if entry in reached.entries or not entry.source.own:
             continue
         if entry.target is None:
             _unused_macro(bindings, entry, faults)
@@ -106,7 +109,7 @@ def unmentioned(bindings: binding_table.Sheet, faults: binding_table.Faults) -> 
     mentioned = _macros_used(bindings)
     for name in bindings.macros():
         entry = bindings.macro(name)
-        if name not in mentioned and entry is not None:
+        if name not in mentioned and entry is not None and entry.source.own:
             _unused_macro(bindings, entry, faults)
 
 
