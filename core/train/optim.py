@@ -1,10 +1,10 @@
 """Optimizers on optax (AdamW, Adafactor) with learning rate schedule, decay mask and clipping.
 
-A new optimizer is a frozen dataclass with `build(steps) -> optax.GradientTransformation`.
+A new optimizer is a frozen dataclass with the members of `Optimizer`.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import optax
@@ -66,6 +66,20 @@ class Schedule:
             after = optax.constant_schedule(self.peak)
         warmup = optax.linear_schedule(0.0, self.peak, max(1, self.warmup_steps))
         return optax.join_schedules([warmup, after], [self.warmup_steps]) if self.warmup_steps else after
+
+
+@runtime_checkable
+class Optimizer(Protocol):
+    """What a stage needs of an optimizer."""
+
+    @property
+    def schedule(self) -> Any:
+        """The learning rate: has `build(steps)`, which returns step -> rate, for the event log."""
+        ...
+
+    def build(self, steps: int) -> optax.GradientTransformation:
+        """Return the optax transformation for a stage with this number of steps."""
+        ...
 
 
 def decay_mask(params: Any) -> Any:

@@ -7,9 +7,10 @@ the Python objects. All bindings of an argument are kept, since a later file may
 import dataclasses
 import difflib
 import inspect
-import typing
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+from prismlab.experiments.gin_strict import check_types
 
 CODE_SUPPLIED = ("key", "dims")
 REQUIRED = "gin.REQUIRED"
@@ -50,11 +51,7 @@ class Target:
     @property
     def annotations(self) -> dict[str, Any]:
         """Resolved annotations of the parameters; empty if Python cannot resolve them."""
-        described = self.call.__init__ if inspect.isclass(self.call) else self.call  # type: ignore[misc]
-        try:
-            return typing.get_type_hints(described)
-        except Exception:  # a forward reference to an optional import: the class has to check
-            return {}
+        return check_types.annotations(self.call)
 
 
 def supplied_by_code(parameter: inspect.Parameter) -> bool:

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.experiments.gin_strict import binding_table
+from prismlab.experiments.gin_strict import binding_table, check_types
 
 Tree = Any  # JSON data: dict with str keys, list, str, int, float, bool or None
 
@@ -57,7 +57,11 @@ def describe(value: Any, path: str = "") -> Tree:
         given = {name: describe(item, _join(path, name)) for name, item in arguments(value, path).items()}
         return {"partial of": _name(value.func, path), **given}
     if dataclasses.is_dataclass(value) and not isinstance(value, type) and _frozen(value):
-        fields = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+        hints = check_types.annotations(type(value))
+        fields = {
+            each.name: _as_annotated(getattr(value, each.name), hints.get(each.name))
+            for each in dataclasses.fields(value)
+        }
         return {
             "class": _name(type(value), path),
             **{name: describe(item, _join(path, name)) for name, item in fields.items()},
@@ -112,7 +116,16 @@ def arguments(value: functools.partial, path: str = "") -> dict[str, Any]:
             and name not in binding_table.CODE_SUPPLIED
         ):
             given[name] = parameter.default
-    return dict(sorted(given.items()))
+    hints = check_types.annotations(value.func)
+    return {name: _as_annotated(item, hints.get(name)) for name, item in sorted(given.items())}
+
+
+def _as_annotated(value: Any, hint: Any) -> Any:
+    """Return a value as its annotation has it, so that 1 and 1.0 of a float are one configuration."""
+    try:
+        return value if hint is None else check_types.fit(value, hint)
+    except check_types.Mismatch:
+        return value
 
 
 def _name(value: Any, path: str) -> str:

@@ -8,12 +8,14 @@ import dataclasses
 import difflib
 import functools
 import inspect
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.train import loop, optim
 from prismlab.data.loader import loader
+from prismlab.experiments.gin_strict import check_types
 from prismlab.experiments.released import released_weights
 
 
@@ -27,7 +29,7 @@ class Stage:
         objectives: name -> constructor (`@contrastive.Contrastive`), called with `dims` and `key`; may be
             empty if steps is 0.
         data: the loader.
-        optimizer: optim.AdamW or optim.Adafactor.
+        optimizer: optim.AdamW, optim.Adafactor, or one of your own with the members of optim.Optimizer.
         steps: optimizer steps; 0 gives the initial weights (the untrained baseline).
         batch_size: global batch size in clips.
         init_from: initial weights: name of an earlier stage, a stage's folder, or
@@ -43,7 +45,7 @@ class Stage:
     towers: Mapping[str, Callable]
     objectives: Mapping[str, Callable]
     data: loader.Line
-    optimizer: optim.AdamW | optim.Adafactor
+    optimizer: optim.Optimizer
     steps: int
     batch_size: int
     init_from: str | released_weights.Released | None = None
@@ -53,6 +55,7 @@ class Stage:
     run: loop.Settings = dataclasses.field(default_factory=loop.Settings)
 
     def __post_init__(self) -> None:
+        _fit(self)
         if self.steps < 0:
             raise ValueError(f"steps must be at least 0, got {self.steps}")
         for field in ("batch_size", "accumulate"):
@@ -82,6 +85,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))
+        _fit(self)
         names = [stage.name for stage in self.stages]
         if not names:
             raise ValueError("an experiment needs at least one stage")
@@ -110,6 +114,7 @@ class Ablation:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seeds", tuple(self.seeds))
+        _fit(self)
         if not self.rows or not self.seeds:
             raise ValueError("an ablation needs at least one row and one seed")
         if len(set(self.seeds)) < len(self.seeds):
@@ -126,6 +131,12 @@ class Ablation:
             UserError: a row refers to a stage or a field that the base lacks.
         """
         return {label: row(self.base, label, changes) for label, changes in self.rows.items()}
+
+
+def _fit(value: Any) -> None:
+    """Check the fields of a new instance against their annotations; convert int to float where asked for."""
+    for name, item in check_types.changed_fields(value, f"recipe.{type(value).__name__}").items():
+        object.__setattr__(value, name, item)
 
 
 def row(base: Experiment, label: str, changes: Mapping[str, Any]) -> Experiment:
@@ -153,7 +164,7 @@ def row(base: Experiment, label: str, changes: Mapping[str, Any]) -> Experiment:
                     f"{where}: no stage is named {unknown[0]!r}; the stages are {list(stages)}"
                 )
         elif head in stages and rest:
-            stages[head] = _replace(stages[head], rest.split("."), value, f"{where}: {path!r}")
+            stages[head] = _replace(stages[head], rest.split("."), value, f"{where}: {path!r}", Stage)
         elif path == "tasks":
             fields["tasks"] = value
         else:
@@ -170,20 +181,22 @@ def row(base: Experiment, label: str, changes: Mapping[str, Any]) -> Experiment:
     return dataclasses.replace(base, stages=tuple(stages[name] for name in chosen), **fields)
 
 
-def _replace(value: Any, path: list[str], new: Any, where: str) -> Any:
-    """Return a copy of plain data with the part at a path replaced."""
+def _replace(value: Any, path: list[str], new: Any, where: str, hint: Any) -> Any:
+    """Return a copy of plain data with the part at a path replaced; `hint` is the annotation of the value."""
     if not path:
-        return new
+        return check_types.fitted(new, hint, where)
     name, rest = path[0], path[1:]
     if isinstance(value, Mapping):
         if rest and name not in value:
             raise errors.UserError(f"{where}: no entry is named {name!r}; the entries are {sorted(value)}")
-        return {**value, name: _replace(value.get(name), rest, new, where)}
+        inner = (*typing.get_args(hint), Any, Any)[1]
+        return {**value, name: _replace(value.get(name), rest, new, where, inner)}
     if isinstance(value, functools.partial):
         known = _parameters(value.func)
         if known is not None and name not in known:
             raise errors.UserError(f"{where}: {value.func.__name__} has no {name!r}; {_near(name, known)}")
-        changed = {**value.keywords, name: _replace(value.keywords.get(name), rest, new, where)}
+        inner = check_types.annotations(value.func).get(name, Any)
+        changed = {**value.keywords, name: _replace(value.keywords.get(name), rest, new, where, inner)}
         return functools.partial(value.func, *value.args, **changed)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value)]
@@ -191,7 +204,12 @@ def _replace(value: Any, path: list[str], new: Any, where: str) -> Any:
             raise errors.UserError(
                 f"{where}: {type(value).__name__} has no field {name!r}; {_near(name, names)}"
             )
-        return dataclasses.replace(value, **{name: _replace(getattr(value, name), rest, new, where)})
+        inner = check_types.annotations(type(value)).get(name, Any)
+        changed = {name: _replace(getattr(value, name), rest, new, where, inner)}
+        try:
+            return dataclasses.replace(value, **changed)
+        except (ValueError, TypeError) as error:
+            raise type(error)(error if where in str(error) else f"{where}: {error}") from None
     raise errors.UserError(f"{where}: {name!r} cannot be set on {value!r}")
 
 

@@ -8,8 +8,8 @@ import gin_parts as parts
 import pytest
 
 from prismlab.core import errors
-from prismlab.experiments.gin_strict import parse, strict
-from prismlab.experiments.recipe import describe
+from prismlab.experiments.gin_strict import duplicate_keys, parse, strict
+from prismlab.experiments.recipe import describe, recipe
 
 
 @pytest.fixture(autouse=True)
@@ -155,3 +155,67 @@ def test_command_line_may_use_names_of_included_files():
     pathlib.Path("top.gin").write_text('include "base.gin"\ninclude "other.gin"\n')
     with pytest.raises(errors.UserError, match="'parts' refers to two modules"):
         strict.load("top.gin", ["parts.Stage.steps=2"], roots=gin_help.ROOTS)
+
+
+def test_what_an_included_file_binds_and_nothing_reaches_is_no_fault():
+    """A file of parts serves several recipes; what the user's own file binds must still matter."""
+    idle = "IDLE = 1\nparts.Head.width = 3\nbig/parts.Tower.dim = 9\nparts.loss.power = 2\n"
+    gin_help.write("parts.Stage.steps = 5\n" + idle, "base.gin")
+    assert gin_help.load('include "base.gin"\n' + gin_help.GOOD).root.stages[0].steps == 5
+    lines = gin_help.faults('include "base.gin"\n' + gin_help.GOOD + idle)
+    assert [line.partition(": ")[0] for line in lines] == ["a.gin:5", "a.gin:6", "a.gin:7", "a.gin:8"]
+    (line,) = gin_help.faults('include "base.gin"\n' + gin_help.GOOD, "IDLE=2")
+    assert line == "binding 'IDLE=2': macro IDLE is never used"
+
+
+@pytest.mark.parametrize("name", ["quickstart.gin", "small_world.gin"])
+def test_a_users_file_may_use_a_part_of_a_shipped_one(name):
+    text = (
+        f"include '{name}'\nfrom prismlab.experiments.recipe import recipe\n"
+        "from prismlab.core.train import optim\nfrom prismlab.objectives import contrastive\n"
+        "one/recipe.Stage.name = 'one'\none/recipe.Stage.towers = {'video': %VIDEO, 'text': %TEXT}\n"
+        "one/recipe.Stage.objectives = {'c': @contrastive.Contrastive}\n"
+        "one/recipe.Stage.data = %DATA\none/recipe.Stage.steps = 1\none/recipe.Stage.batch_size = 4\n"
+        "one/recipe.Stage.optimizer = @optim.AdamW()\nrecipe.Experiment.name = 'mine'\n"
+        "recipe.Experiment.stages = (@one/recipe.Stage(),)\n"
+    )
+    roots = (recipe.Experiment,)
+    head = "from __gin__ import dynamic_registration\n"
+    assert [each.name for each in strict.load(gin_help.write(text, head=head), roots=roots).root.stages] == [
+        "one"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "first"),
+    [
+        ("{'a': 1, 'a': 2}", 3, "'a'", 3),
+        ("{\n  'a': 1,\n  'b': 2,\n  \"a\": 3,\n}", 6, '"a"', 4),
+        ("{'x': {'p.q': 1, 'p.q': 2}}", 3, "'p.q'", 3),
+        ("{'x': [('k', {'q': (1, 2), 'q': 3})]}", 3, "'q'", 3),
+        ("{%M: 1, %M: 2}", 3, "%M", 3),
+        ("{(1, 2): 1, (1,2): 2}", 3, "(1,2)", 3),
+        ("{1: 1, # a comment: with {}\n 1.0: 2}", 4, "1.0", 3),
+    ],
+)
+def test_a_key_written_twice_is_refused_at_its_line(text, line, key, first):
+    lines = gin_help.faults(f"parts.root.a = {text}\nM = 1\n" + gin_help.GOOD + "parts.Stage.steps = 1\n")
+    said = f"a.gin:{line}: the key {key} is written twice in one dictionary, first at a.gin:{first}; keep one"
+    assert said in lines
+
+
+def test_a_key_written_twice_on_the_command_line_is_refused():
+    (line,) = gin_help.faults(gin_help.GOOD + "parts.Stage.steps = 1\n", "parts.root.a={'x': 1, 'x': 2}")[:1]
+    assert line.startswith("binding 'parts.root.a={'x': 1, 'x': 2}': the key 'x' is written twice")
+
+
+@pytest.mark.parametrize(
+    "text", ["{'a': {'b': 1}, 'b': {'a': 1}}", "({'a': 1}, {'a': 2})", "{(1, 2): 1, (1, 3): 2}"]
+)
+def test_equal_keys_of_different_dictionaries_are_no_fault(text):
+    assert not list(duplicate_keys.find(f"parts.root.a = {text}\n"))
+
+
+@pytest.mark.parametrize("text", ["{'a': 1", "}} : : {", "{:1, :2}", "'", "a = {'a': 1}} 'a': 2"])
+def test_what_is_no_gin_is_left_to_the_parser(text):
+    assert not list(duplicate_keys.find(text))

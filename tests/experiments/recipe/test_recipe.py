@@ -11,7 +11,7 @@ from prismlab.core import errors
 from prismlab.core.train import loop, optim
 from prismlab.data.loader import loader, source, tokenizer
 from prismlab.data.world import world
-from prismlab.experiments.recipe import recipe
+from prismlab.experiments.recipe import describe, recipe
 
 quick = settings(max_examples=25, deadline=None)
 
@@ -123,6 +123,86 @@ def test_what_the_base_lacks_is_refused(changes, told):
 def test_settings_that_cannot_be_meant_are_refused(make, reason):
     with pytest.raises(ValueError, match=reason):
         make()
+
+
+@dataclasses.dataclass(frozen=True)
+class Rate:
+    """A schedule of the user's own."""
+
+    peak: float = 1
+    others: tuple[float, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Own:
+    """An optimizer of the user's own; `beartype` checks those of core already."""
+
+    schedule: Rate = Rate(0.5)
+    clip_norm: float | None = None
+
+    def build(self, steps):
+        raise NotImplementedError
+
+
+WRONG = {
+    "stage1.batch_size": (True, "expected int, got True (bool)"),
+    "stage1.steps": (4.0, "expected int, got 4.0 (float)"),
+    "stage1.optimizer.schedule.peak": ("1", "expected float, got '1' (str)"),
+    "stage1.optimizer.weight_decay": (None, "expected float, got None"),
+    "stage1.optimizer": (3, "expected Optimizer, got 3 (int)"),
+    "stage1.objectives": ({"a": 3}, "got 3 (int)"),
+    "stage1.objectives.a": (3, "expected "),
+    "stage1.towers.video.size": ("8", "expected int, got '8' (str)"),
+    "stage1.data.threads": (2.5, "expected int, got 2.5 (float)"),
+    "stage1.data.sources.clean.world.clips": ("4", "expected int, got '4' (str)"),
+    "stage1.frozen": ((1,), "expected tuple[str, ...], got 1 (int)"),
+}
+
+
+@pytest.mark.parametrize("path", WRONG)
+def test_values_in_a_row_are_checked_as_bindings_are(path):
+    value, said = WRONG[path]
+    with pytest.raises(errors.UserError, match=r"rows\['r'\]") as caught:
+        recipe.Ablation("x", BASE, {"r": {path: value}})
+    assert f"{path!r}: " in str(caught.value)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: dataclasses.replace(STAGE1, steps=4.0), "recipe.Stage.steps: expected int, got 4.0"),
+        (
+            lambda: dataclasses.replace(STAGE1, objectives={"a": functools.partial(tower, size="8")}),
+            "recipe.Stage.objectives.a.size: expected int, got '8'",
+        ),
+        (
+            lambda: dataclasses.replace(STAGE1, optimizer=Own(Rate(True))),
+            "recipe.Stage.optimizer.schedule.peak: expected float, got True",
+        ),
+        (lambda: recipe.Experiment("x", (STAGE1, 3)), "recipe.Experiment.stages: expected"),
+        (lambda: recipe.Ablation("x", BASE, {"a": {}}, seeds=(0.5,)), "recipe.Ablation.seeds: expected"),
+    ],
+)
+def test_values_given_in_python_are_checked_as_bindings_are(make, said):
+    with pytest.raises(errors.UserError) as caught:
+        make()
+    assert said in str(caught.value)
+
+
+def test_an_int_for_a_float_is_the_same_configuration():
+    as_int = dataclasses.replace(STAGE1, optimizer=Own(Rate(3, (1, 2)), clip_norm=2))
+    as_float = dataclasses.replace(STAGE1, optimizer=Own(Rate(3.0, (1.0, 2.0)), clip_norm=2.0))
+    addresses = {describe.address(describe.describe(each)) for each in (as_int, as_float)}
+    assert len(addresses) == 1
+    assert type(as_int.optimizer.schedule.peak) is float
+    assert type(row(stage1__optimizer__schedule__peak=1).stages[0].optimizer.schedule.peak) is float
+    assert describe.describe(Rate()) == describe.describe(Rate(1.0))  # also for a default
+    assert describe.describe(functools.partial(Rate, 1)) == describe.describe(functools.partial(Rate, 1.0))
+
+
+def test_an_optimizer_of_the_users_own_is_accepted():
+    assert row(stage1__optimizer=Own()).stages[0].optimizer == Own()
 
 
 def test_an_ablation_gives_one_experiment_a_row():
