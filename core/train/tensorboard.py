@@ -2,16 +2,14 @@
 
 import contextlib
 import functools
+import logging
 import os
 import pathlib
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-
-def _warn(line: str) -> None:
-    print(f"prismlab: {line}", file=sys.stderr)
+_log = logging.getLogger(__name__)
 
 
 class TensorBoard:
@@ -27,7 +25,7 @@ class TensorBoard:
         directory: str | os.PathLike,
         *,
         resume_step: int | None = None,
-        warn: Callable[[str], None] = _warn,
+        warn: Callable[[str], None] = _log.warning,
     ):
         """Open the files.
 

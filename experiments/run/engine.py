@@ -236,5 +236,7 @@ def _log(folder: filesystem.Place, at: int) -> event_log.EventLog | event_log.Si
         return event_log.Silent()
     # TensorBoard files cannot be appended to in a bucket; the event log has the same values.
     remote = filesystem.is_remote(folder)
-    mirror = None if remote else tensorboard.TensorBoard(folder / "tensorboard", resume_step=at)
+    mirror = (
+        None if remote else tensorboard.TensorBoard(folder / "tensorboard", resume_step=at, warn=console.tell)
+    )
     return event_log.EventLog(folder / "events.jsonl", resume_step=at, tensorboard=mirror)
