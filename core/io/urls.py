@@ -190,6 +190,24 @@ def local(path: str) -> Iterator[str]:
         yield str(target)
 
 
+def folders(root: str, below: str = "") -> Iterator[tuple[str, list[str]]]:
+    """Yield (folder, sorted names of its files) for a folder and, after it, each of its subfolders.
+
+    Links to folders are not followed; hidden files (starting with a dot) are skipped.
+
+    Args:
+        root: folder or URL.
+        below: folder inside the root (used by the recursion).
+
+    Raises:
+        UserError: the folder does not exist.
+    """
+    inner, files = _entries(join(root, below) if below else root)
+    yield below, files
+    for name in inner:
+        yield from folders(root, join(below, name) if below else name)
+
+
 def listing(root: str, below: str = "") -> Iterator[str]:
     """Yield the names of all files below a folder, sorted per folder; holds one folder's names in memory.
 
@@ -202,7 +220,17 @@ def listing(root: str, below: str = "") -> Iterator[str]:
     Raises:
         UserError: the folder does not exist.
     """
-    place = join(root, below) if below else root
+    inner, files = _entries(join(root, below) if below else root)
+    for name, is_folder in sorted([*((each, True) for each in inner), *((each, False) for each in files)]):
+        relative = join(below, name) if below else name
+        if is_folder:
+            yield from listing(root, relative)
+        else:
+            yield relative
+
+
+def _entries(place: str) -> tuple[list[str], list[str]]:
+    """Return the names of the folders and of the files in a folder, sorted."""
     if what(place) != "folder":
         raise errors.UserError(f"{place}: expected a folder, found none; correct the path")
     with _told(place):
@@ -215,14 +243,8 @@ def listing(root: str, below: str = "") -> Iterator[str]:
                 entries = [
                     (e.name, e.is_dir(follow_symlinks=False)) for e in found if e.is_file() or e.is_dir()
                 ]
-    for name, is_folder in sorted(entries):
-        if name.startswith("."):
-            continue
-        relative = join(below, name) if below else name
-        if is_folder:
-            yield from listing(root, relative)
-        else:
-            yield relative
+    entries = sorted(entry for entry in entries if not entry[0].startswith("."))
+    return [name for name, inner in entries if inner], [name for name, inner in entries if not inner]
 
 
 def glob(pattern: str) -> list[str]:

@@ -84,11 +84,8 @@ class FrameFolders:
         return media.grouped(_some(self.root, self._folders()), self.clips_per_shard)
 
     def _folders(self) -> Iterator[str]:
-        before = ""
-        for name in urls.listing(self.root):
-            folder = posixpath.dirname(name)
-            if folder and folder != before and file_kinds.suffix(name) in file_kinds.PICTURES:
-                before = folder
+        for folder, names in urls.folders(self.root):
+            if folder and any(file_kinds.suffix(name) in file_kinds.PICTURES for name in names):
                 yield folder
 
     def read(self, unit: media.Unit) -> Iterator[media.Medium]:

@@ -4,16 +4,14 @@ Source: VideoPrism, appendix A (ASR corpora cut at sentence boundaries) and figu
 """
 
 import dataclasses
-import itertools
 import posixpath
 from collections.abc import Iterator, Sequence
 
 from prismlab.core import errors
 from prismlab.core.io import urls
-from prismlab.data.corpus.inputs import file_kinds, media, subtitles
+from prismlab.data.corpus.inputs import file_kinds, media, pairing, subtitles
 
 _MOST_BYTES = 64 << 20
-ENDINGS = (".vtt", ".srt", ".json")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +20,9 @@ class Transcripts:
 
     A clip consists of whole sentences until it has `enough` seconds, and at most `longest` seconds; longer
     sentences are split between words. Clips below `shortest` are dropped. A sentence ends at a full stop,
-    question mark, exclamation mark, or a silence of `pause` seconds. With the defaults most clips have 5 to
-    10 seconds, as in the paper (63%). A video without a transcript is logged as a rejected clip.
+    question mark, exclamation mark, or a silence of `pause` seconds. What is said at the same time stays in
+    one clip. With the defaults most clips have 5 to 10 seconds, as in the paper (63%). A video without a
+    transcript, or with several and no `language` to choose by, is logged as a rejected clip.
 
     Args:
         root: folder or URL.
@@ -31,7 +30,10 @@ class Transcripts:
         enough: clip duration in seconds after which a clip ends at the next sentence boundary.
         longest: maximum clip duration in seconds.
         pause: silence in seconds that ends a sentence, for transcripts without punctuation.
+        max_bad_cues: maximum fraction of a transcript's cues and words that are wrong (without text or times,
+            end before start); they are left out and counted. Above it the video is a rejected clip.
         videos_per_shard: videos per shard.
+        language: language of the transcripts, the "en" of `a.en.vtt`; None if there is one for each video.
     """
 
     root: str
@@ -39,7 +41,9 @@ class Transcripts:
     enough: float = 5.0
     longest: float = 20.0
     pause: float = 1.0
+    max_bad_cues: float = 0.5
     videos_per_shard: int = 100
+    language: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.shortest <= self.enough <= self.longest or self.pause <= 0:
@@ -47,6 +51,8 @@ class Transcripts:
                 "expected Transcripts with 0 < shortest <= enough <= longest and pause > 0, got "
                 f"{self.shortest}, {self.enough}, {self.longest} and {self.pause}"
             )
+        if not 0 <= self.max_bad_cues < 1:
+            raise errors.UserError(f"expected Transcripts.max_bad_cues in [0, 1), got {self.max_bad_cues}")
         if self.videos_per_shard < 1:
             raise errors.UserError(
                 f"expected Transcripts.videos_per_shard of 1 or more, got {self.videos_per_shard}"
@@ -60,21 +66,17 @@ class Transcripts:
         """
         return media.grouped(self._pairs(), self.videos_per_shard)
 
-    def _pairs(self) -> Iterator[tuple[str, str]]:
+    def _pairs(self) -> Iterator[tuple[str, str | tuple[str, ...]]]:
         found = False
-        # Names are sorted, so files with the same base name up to the first dot are adjacent.
-        for _, group in itertools.groupby(urls.listing(self.root), _until_dot):
-            names = list(group)
-            texts = [name for name in names if file_kinds.suffix(name) in ENDINGS]
-            for video in (name for name in names if file_kinds.suffix(name) in file_kinds.VIDEOS):
-                stem = posixpath.splitext(video)[0] + "."
-                text = next((name for name in texts if name.startswith(stem)), "")
-                found |= bool(text)
-                yield video, text
+        for folder, names in urls.folders(self.root):
+            for video, texts in pairing.pairs(names, self.language):
+                found |= bool(texts)
+                texts = tuple(posixpath.join(folder, text) for text in texts)
+                yield posixpath.join(folder, video), texts if len(texts) > 1 else "".join(texts)
         if not found:
             raise media.Stop(
-                f"{self.root}: expected videos with transcripts next to them ({', '.join(ENDINGS)}, of the "
-                "same name), found none"
+                f"{self.root}: expected videos with transcripts next to them ({', '.join(pairing.ENDINGS)}, "
+                "of the same name), found none"
             )
 
     def read(self, unit: media.Unit) -> Iterator[media.Medium]:
@@ -82,47 +84,55 @@ class Transcripts:
         for video, transcript in unit.entries:
             path = urls.join(self.root, video)
             try:
-                if not transcript:
-                    raise errors.UserError(
-                        f"expected a transcript next to the video, one of {', '.join(ENDINGS)}"
-                    )
-                data = urls.read(urls.join(self.root, transcript), _MOST_BYTES)
-                spans = self.spans(subtitles.read(data, transcript))
-                cuts = [
-                    media.Cut(f"{video}#{number}", text, start, end)
-                    for number, (start, end, text) in enumerate(spans)
-                ]
+                cuts = self._cuts(video, transcript)
             except errors.UserError as fault:
                 cuts = [media.Cut(f"{video}#all", "", fault=str(fault))]
             yield file_kinds.medium(path, video, tuple(cuts))
+
+    def _cuts(self, video: str, transcript: str | tuple[str, ...]) -> list[media.Cut]:
+        if not isinstance(transcript, str):
+            raise errors.UserError(
+                f"expected one transcript next to the video, found {', '.join(transcript)}; set "
+                "Transcripts.language, or move the others away"
+            )
+        if not transcript:
+            raise errors.UserError(
+                f"expected a transcript next to the video, one of {', '.join(pairing.ENDINGS)}"
+                + (f", in {self.language!r} (Transcripts.language)" if self.language else "")
+            )
+        data = urls.read(urls.join(self.root, transcript), _MOST_BYTES)
+        found = subtitles.read(data, transcript, self.max_bad_cues)
+        return [
+            media.Cut(f"{video}#{number}", text, start, end)
+            for number, (start, end, text) in enumerate(self.spans(found.words))
+        ]
 
     def spans(self, words: Sequence[subtitles.Word]) -> list[tuple[float, float, str]]:
         """Return (start, end, text) of each clip.
 
         Args:
-            words: the words of the transcript, in order.
+            words: the words of the transcript, in order; where cues overlap, times go back.
 
         Returns:
             Clips in order, without overlap, of `shortest` to `longest` seconds.
         """
-        found, clip = [], list[subtitles.Word]()
+        found: list[tuple[float, float, str]] = []
+        said: list[str] = []
+        start = end = 0.0
         for sentence in self._sentences(words):
-            if clip and (
-                sentence[-1].end - clip[0].start > self.longest
-                or sentence[0].start - clip[-1].end >= self.pause
-            ):
-                found.append(clip)
-                clip = []
-            clip = [*clip, *sentence]
-            if clip[-1].end - clip[0].start >= self.enough:
-                found.append(clip)
-                clip = []
-        found.append(clip)
-        return [
-            (clip[0].start, clip[-1].end, " ".join(word.text for word in clip))
-            for clip in found
-            if clip and self.shortest <= clip[-1].end - clip[0].start <= self.longest
-        ]
+            first = min(word.start for word in sentence)
+            last = max(word.end for word in sentence)
+            # No clip ends while something is being said, unless it would be too long.
+            enough = end - start >= self.enough and first >= end
+            if said and (enough or max(last, end) - start > self.longest or first - end >= self.pause):
+                found.append((start, end, " ".join(said)))
+                said = []
+            if not said:
+                start, end = max(first, end), max(last, end)
+            said += [word.text for word in sentence]
+            end = max(last, end)
+        found.append((start, end, " ".join(said)))
+        return [each for each in found if self.shortest <= each[1] - each[0] <= self.longest and each[2]]
 
     def _sentences(self, words: Sequence[subtitles.Word]) -> Iterator[list[subtitles.Word]]:
         sentence: list[subtitles.Word] = []
@@ -139,8 +149,3 @@ class Transcripts:
                 sentence = []
         if sentence:
             yield sentence
-
-
-def _until_dot(name: str) -> str:
-    folder, base = posixpath.split(name)
-    return posixpath.join(folder, base.split(".")[0])

@@ -37,22 +37,26 @@ we cook
 """
 
 
+def read(data: str | bytes, name: str = "a.srt") -> list[subtitles.Word]:
+    return subtitles.read(data.encode() if isinstance(data, str) else data, name).words
+
+
 def texts(words: list[subtitles.Word]) -> list[str]:
     return [word.text for word in words]
 
 
 def test_webvtt() -> None:
-    words = subtitles.read(VTT.encode(), "a.vtt")
+    words = read(VTT, "a.vtt")
     assert texts(words) == ["Cut", "the", "&", "onion.", "Now", "fry", "it!"]
     assert [word.start for word in words[-3:]] == [4.0, 5.0, 7.5]
     assert words[-1].end == 8.0
 
 
 def test_subrip_and_rolling_lines() -> None:
-    words = subtitles.read(SRT.encode("utf-8-sig"), "a.srt")
+    words = read(SRT.encode("utf-8-sig"))
     assert texts(words) == ["Hello", "there.", "Bye"]
     assert (words[0].start, words[1].end, words[2].start) == (1.0, 2.5, 3.0)
-    assert texts(subtitles.read(ROLLING.encode(), "a.vtt")) == ["so", "today", "we", "cook"]
+    assert texts(read(ROLLING, "a.vtt")) == ["so", "today", "we", "cook"]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +70,7 @@ def test_subrip_and_rolling_lines() -> None:
     ],
 )  # fmt: skip
 def test_json(value: object) -> None:
-    words = subtitles.read(json.dumps(value).encode(), "a.json")
+    words = read(json.dumps(value), "a.json")
     assert texts(words) == ["one", "two"]
     assert (words[0].start, words[1].end) == (0.0, 2.0)
 
