@@ -93,7 +93,7 @@ def _times(line: str) -> tuple[float, float]:
     return start, end
 
 
-def _without_name(lines: Sequence[str], numbered: bool, webvtt: bool) -> Sequence[str]:
+def _without_name(lines: list[str], numbered: bool, webvtt: bool) -> list[str]:
     """Leave out the number or name of the next cue, which ends the lines of this one."""
     last = max((number for number, line in enumerate(lines) if line.strip()), default=-1)
     if last < 0:
