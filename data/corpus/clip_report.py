@@ -11,7 +11,7 @@ from PIL import Image
 
 from prismlab.core import errors
 from prismlab.data.records import record
-from prismlab.data.video import container, frames, opening, sampling, tracks
+from prismlab.data.video import container, decode, frames, geometry, opening, pictures, sampling, tracks
 
 _SIDE, _KEPT = 32, 8  # pixels of the hashed image and DCT coefficients kept, per side
 
@@ -31,7 +31,7 @@ class Finding:
         frames: number of decoded frames.
         key_distance: maximum GOP size, in frames.
         variable: the video has a variable frame rate.
-        rotation: rotation by the file metadata, degrees counterclockwise.
+        traits: which of `geometry.TRAITS` apply to some frame.
         seconds: duration.
         cost: CPU seconds to decode and resize the clip once.
         looks: perceptual hashes of the frames at 1/4, 1/2 and 3/4 of the clip; empty for a blank clip.
@@ -48,7 +48,7 @@ class Finding:
     frames: int = 0
     key_distance: int = 0
     variable: bool = False
-    rotation: int = 0
+    traits: frozenset[str] = frozenset()
     seconds: float = 0.0
     cost: float = 0.0
     looks: tuple[int, ...] = ()
@@ -76,21 +76,55 @@ def probe(
     """
     found = Finding(home, example.key, captions, example.kind)
     try:
-        if example.kind == "video":
+        if example.kind == "video" and pictures.inside(example.video, limits, example.key) is None:
             _container(found, example.video, limits)
+        _look_through(found, example, limits)
         begun = time.thread_time()
-        pixels = frames.decode(example, limits=limits, name=example.key)
-        sampling.centre(pixels[np.linspace(0, len(pixels) - 1, sampled).astype(int)], resolution)
+        _sample(found, example, sampled, resolution, limits)
         found.cost = time.thread_time() - begun
     except errors.UserError as error:
         found.fault = " ".join(str(error).split())
         return found
-    found.frames, found.size = len(pixels), (pixels.shape[2], pixels.shape[1])
     if example.kind == "frames" and example.fps:
-        found.seconds = len(pixels) / example.fps
-    looks = [look(pixels[len(pixels) * quarter // 4]) for quarter in (1, 2, 3)]
-    found.looks = tuple(each for each in looks if each is not None) if None not in looks else ()
+        found.seconds = found.frames / example.fps
     return found
+
+
+def _look_through(found: Finding, example: record.Record, limits: container.Limits) -> None:
+    """Read all frames, one at a time, to find damage; note their number and traits."""
+    seen: set[str] = set(found.traits)
+    if example.kind == "video":
+        for shown in decode.each_shown(
+            example.video, start=example.start, end=example.end, limits=limits, name=example.key
+        ):
+            found.frames += 1
+            seen |= shown.traits()
+            if geometry.TRANSPARENT not in seen and shown.transparent():
+                seen.add(geometry.TRANSPARENT)
+        if not found.frames:
+            raise errors.UserError(f"{found.key}: expected frames in its part, got none; correct its times")
+    else:
+        for file in frames.split(example):
+            seen |= pictures.read(file, limits, example.key).traits
+            found.frames += 1
+    found.traits = frozenset(seen)
+
+
+def _sample(
+    found: Finding, example: record.Record, sampled: int, resolution: int, limits: container.Limits
+) -> None:
+    """Decode, crop and resize the frames that training would, and hash three of them."""
+    wanted = np.linspace(0, found.frames - 1, sampled).astype(int)
+    quarters = [found.frames * quarter // 4 for quarter in (1, 2, 3)]
+    looks = dict[int, int | None]()
+    for number, pixels in frames.each(example, [*wanted, *quarters], limits=limits, name=example.key):
+        found.size = (pixels.shape[1], pixels.shape[0])
+        if number in wanted:
+            sampling.centre_frame(pixels, resolution)
+        if number in quarters:
+            looks[number] = look(pixels)
+    if None not in looks.values():
+        found.looks = tuple(each for each in (looks[number] for number in quarters) if each is not None)
 
 
 def _container(found: Finding, video: bytes, limits: container.Limits) -> None:
@@ -112,7 +146,9 @@ def _container(found: Finding, video: bytes, limits: container.Limits) -> None:
             found.seconds = float(np.sum(gaps) + np.median(gaps)) if len(gaps) else 0.0
         with opening.opened(video, limits, found.key) as (opened, _):
             stream = tracks.film(opened, found.key)
-            found.rotation = next((round(frame.rotation) for frame in opened.decode(stream)), 0)
+            matrix = next((geometry.frame_matrix(frame) for frame in opened.decode(stream)), None)
+            turn = geometry.UPRIGHT if matrix is None else geometry.matrix_class(matrix)
+            found.traits = frozenset({turn}) if isinstance(turn, str) else found.traits
     except av.error.FFmpegError as error:
         raise errors.UserError(f"{found.key}: expected a readable video, got '{error.strerror}'") from error
 

@@ -13,7 +13,7 @@ from prismlab.core.io import urls
 from prismlab.data.corpus import clip_report, prepare_corpus
 from prismlab.data.corpus.inputs import media
 from prismlab.data.records import record, shards
-from prismlab.data.video import container
+from prismlab.data.video import container, geometry
 
 _LIMITS = container.Limits(seconds=60.0)
 _EXAMPLES = 5
@@ -116,7 +116,7 @@ def report(findings: list[clip_report.Finding], need: float | None) -> dict[str,
         ],
         "container promises no number of frames": [each for each in videos if not each.claimed],
         "variable frame rate": [each for each in videos if each.variable],
-        "turned (rotation in the file)": [each for each in videos if each.rotation % 360],
+        **{trait: [each for each in findings if trait in each.traits] for trait in geometry.TRAITS},
         "more than 60 frames between key frames": [each for each in videos if each.key_distance > 60],
         "blank": [each for each in sound if not each.looks],
     }

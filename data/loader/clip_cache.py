@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
@@ -13,6 +13,9 @@ from prismlab.data.video import frames
 
 Clip = UInt8[np.ndarray, "t h w 3"]
 
+# Largest clip that is held while its frames are sampled, where its length is unknown and nothing is cached.
+UNCACHED_BYTES = 256 << 20
+_too_large: dict[tuple[bytes, float | None, float | None], int] = {}
 _decoded: dict[tuple[bytes, float | None, float | None], Clip] = {}
 _decoded_bytes = 0
 _decoded_lock = threading.Lock()
@@ -31,44 +34,71 @@ def check_length(length: int, least: int, example: record.Record, home: str) -> 
         )
 
 
-def clip_of(example: record.Record, least: int, home: str, megabytes: int) -> Clip:
-    """Decode the clip of a record, using the in-memory cache.
+def clip_of(example: record.Record, home: str, megabytes: int) -> Clip | None:
+    """Decode the whole clip of a record, using the in-memory cache; None if it is too large to be held.
 
     Args:
         example: the record.
-        least: minimum number of frames.
         home: name of its source, for error messages.
-        megabytes: cache size of this process in MiB; 0 disables the cache.
+        megabytes: cache size of this process in MiB; 0 disables the cache. No clip larger than this, or than
+            `UNCACHED_BYTES` without a cache, is held.
 
     Raises:
-        UserError: the clip does not decode or is too short.
+        UserError: the clip does not decode.
     """
     global _decoded_bytes
     # Keyed by content: stages of one process may use the same name for different sources or clips.
     where = (hashlib.blake2b(example.video, digest_size=16).digest(), example.start, example.end)
+    most = megabytes << 20 if megabytes else UNCACHED_BYTES
+    if most <= _too_large.get(where, -1):
+        return None
     found = _decoded.get(where) if megabytes else None
     if found is None:
-        found = frames.decode(example, name=_label(example, home))
+        found = _within(example, most, home)
         with _decoded_lock:
-            if _decoded_bytes + found.nbytes <= megabytes << 20 and where not in _decoded:
+            if found is None:
+                _too_large[where] = most
+            elif megabytes and _decoded_bytes + found.nbytes <= most and where not in _decoded:
                 _decoded[where] = found
                 _decoded_bytes += found.nbytes
-    check_length(len(found), least, example, home)
     return found
 
 
-def chosen(example: record.Record, indices: Sequence[int], home: str) -> Clip:
-    """Decode only the given frames of a clip.
+def _within(example: record.Record, most: int, home: str) -> Clip | None:
+    kept = list[np.ndarray]()
+    for _, pixels in frames.each(example, name=_label(example, home)):
+        if (len(kept) + 1) * pixels.nbytes > most:
+            return None
+        kept.append(pixels)
+    return np.stack(kept)
+
+
+def length(example: record.Record, home: str) -> int:
+    """Return the number of frames of a clip, from the record or by decoding without holding frames.
+
+    Raises:
+        UserError: the clip does not decode.
+    """
+    return example.frame_count or frames.count(example, name=_label(example, home))
+
+
+def chosen(
+    example: record.Record, indices: Sequence[int], home: str
+) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
+    """Decode only the given frames of a clip, one at a time.
 
     Args:
         example: the record.
         indices: frame numbers from 0, in any order, repeats allowed.
         home: name of its source, for error messages.
 
+    Yields:
+        (frame number, uint8 [h, w, 3]), ascending, each number once.
+
     Raises:
         UserError: the clip does not decode or has too few frames.
     """
-    return frames.decode(example, indices, name=_label(example, home))
+    return frames.each(example, indices, name=_label(example, home))
 
 
 def _label(example: record.Record, home: str) -> str:

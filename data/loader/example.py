@@ -6,7 +6,7 @@ A clip gives one or several views; a bad clip becomes a padding example. Example
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import grain
@@ -15,6 +15,7 @@ import numpy as np
 from prismlab.core import errors
 from prismlab.data.loader import clip_cache, tokenizer
 from prismlab.data.records import record
+from prismlab.data.video import sampling
 
 HostArrays = dict[str, np.ndarray]
 # clip: index in its source; caption: hash; frames: sampled indices; box: top, left, height, width, mirrored;
@@ -113,8 +114,8 @@ class Prepare(grain.transforms.MapWithIndex):
         first = group * line.num_views
         draws = [generator(self._seed, first + view) for view in range(line.num_views)]
         # If the length is known and clips are not cached, decode only the sampled frames.
-        whole = None if example.frame_count and not room else clip_cache.clip_of(example, wanted, home, room)
-        known = example.frame_count or len(whole)  # type: ignore[arg-type]
+        whole = clip_cache.clip_of(example, home, room) if room or not example.frame_count else None
+        known = example.frame_count or (clip_cache.length(example, home) if whole is None else len(whole))
         clip_cache.check_length(known, wanted, example, home)
         seen = [line.choose(known, wanted, rng) for rng in draws]
         needed = np.unique(np.concatenate(seen))
@@ -122,14 +123,12 @@ class Prepare(grain.transforms.MapWithIndex):
             decoded = clip_cache.chosen(example, needed.tolist(), home)
         else:
             clip_cache.check_length(len(whole), int(needed[-1]) + 1, example, home)
-            decoded = whole[needed]
-        pictures = [_picked(decoded, needed, numbers) for numbers in seen]
+            decoded = ((number, whole[number]) for number in needed.tolist())
+        boxes, videos = self._cut(decoded, seen, draws)
         ids, paddings = self._encode(example.caption)
         caption = np.asarray(caption_hash(example.caption), np.int64)
         made = []
-        for numbers, frames, rng in zip(seen, pictures, draws):
-            box = line.crop.box(frames.shape[1], frames.shape[2], rng)
-            video = line.crop.cut(frames, box, line.resolution)
+        for numbers, box, video, rng in zip(seen, boxes, videos, draws):
             for change in line.augment:
                 video = change(video, rng)
             made.append(
@@ -145,6 +144,25 @@ class Prepare(grain.transforms.MapWithIndex):
             )
         return made
 
+    def _cut(
+        self,
+        decoded: Iterator[tuple[int, np.ndarray]],
+        seen: Sequence[np.ndarray],
+        draws: Sequence[np.random.Generator],
+    ) -> tuple[list[sampling.Box], list[np.ndarray]]:
+        """Crop frames as they come: of a large video, one frame is held at its full size."""
+        line, boxes, videos = self._line, list[sampling.Box](), dict[int, np.ndarray]()
+        for number, pixels in decoded:
+            boxes = boxes or [line.crop.box(*pixels.shape[:2], rng) for rng in draws]
+            for view, numbers in enumerate(seen):
+                places = numbers == number
+                if places.any():
+                    cut = line.crop.cut(pixels[None], boxes[view], line.resolution)[0]
+                    if view not in videos:
+                        videos[view] = np.empty((len(numbers), *cut.shape), cut.dtype)
+                    videos[view][places] = cut
+        return boxes, [videos[view] for view in range(len(seen))]
+
     def _placeholder(self, item: Item) -> HostArrays:
         # Encode an empty caption: a text tower may not support sequences without any token.
         side, (ids, paddings) = self._line.resolution, self._encode("")
@@ -159,13 +177,6 @@ class Prepare(grain.transforms.MapWithIndex):
             "frames": np.full(frames, -1, np.int32),
             "box": np.full(5, -1, np.int32),
         }
-
-
-def _picked(decoded: np.ndarray, numbers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    # Avoid a copy if possible: a clip of 16 frames at the paper's resolution is 4 MB.
-    if np.array_equal(numbers, wanted):
-        return decoded
-    return decoded[np.searchsorted(numbers, wanted)]
 
 
 def _put(batch: HostArrays, row: int, example: HostArrays, rows: int) -> None:

@@ -155,8 +155,11 @@ def read_all(
     kept = []
     for index in range(total):
         found = records[index]
-        video = clip_cache.clip_of(found, frames, "evaluation", 0)
-        videos[index] = sampling.centre(video[sampling.uniform(len(video), frames)], resolution)
+        length = clip_cache.length(found, "evaluation")
+        clip_cache.check_length(length, frames, found, "evaluation")
+        wanted = sampling.uniform(length, frames)
+        for number, pixels in clip_cache.chosen(found, wanted.tolist(), "evaluation"):
+            videos[index, wanted == number] = sampling.centre_frame(pixels, resolution)
         kept.append(dataclasses.replace(found, video=b""))
     return videos, kept
 

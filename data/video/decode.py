@@ -45,19 +45,14 @@ def decode(
         errors.UserError: if the video is empty, unreadable, truncated, exceeds a limit, or has no frames
             between start and end.
     """
-    convert = pixels.Converter(short_side, container.label_of(video, name))
-    kept = [convert(frame) for frame in _part(video, start, end, limits, name)]
-    if not kept:
-        raise errors.UserError(
-            f"{container.label_of(video, name)}: expected frames from {start} to {end} s, got none; "
-            "correct start and end"
-        )
-    return np.stack(kept)
+    frames = each_frame(video, None, start=start, end=end, short_side=short_side, limits=limits, name=name)
+    return pixels.gathered(frames, None, limits, container.label_of(video, name))
 
 
-def _part(
-    video: Video, start: float | None, end: float | None, limits: Limits, name: str | None
+def each_shown(
+    video: Video, *, start: float | None, end: float | None, limits: Limits, name: str | None
 ) -> Iterator[geometry.Shown]:
+    """Decode the frames between start and end without converting them to pixels; see `each_frame`."""
     # Same selection as `container.inside`, for times that are not known in advance.
     for frame, seconds in container.decoded(video, limits, name):
         if end is not None and seconds >= end - container.SLACK:
@@ -96,36 +91,31 @@ def decode_frames(
     Raises:
         errors.UserError: see `decode`; also if the video has too few frames.
     """
-    found = None
-    if count is not None and isinstance(video, bytes):
-        found = h264_groups.chosen(video, {int(index) for index in indices}, count, (start, end), limits)
-    if found is None:
-        chosen = dict(
-            each_frame(video, indices, start=start, end=end, short_side=short_side, limits=limits, name=name)
-        )
-    else:
-        convert = pixels.Converter(short_side, container.label_of(video, name))
-        chosen = {number: convert(found[number]) for number in sorted(found)}
-    return np.stack([chosen[int(index)] for index in indices])
+    frames = each_frame(
+        video, indices, start=start, end=end, count=count, short_side=short_side, limits=limits, name=name
+    )
+    return pixels.gathered(frames, indices, limits, container.label_of(video, name))
 
 
 def each_frame(
     video: Video,
-    indices: Sequence[int],
+    indices: Sequence[int] | None,
     *,
     start: float | None = None,
     end: float | None = None,
+    count: int | None = None,
     short_side: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
     name: str | None = None,
 ) -> Iterator[tuple[int, UInt8[np.ndarray, "height width 3"]]]:
-    """Decode selected frames one at a time; memory use does not depend on the length of the video.
+    """Decode frames one at a time; memory use does not depend on the length of the video.
 
     Args:
         video: bytes of a video file, or its path.
-        indices: see `decode_frames`.
+        indices: see `decode_frames`; None for all frames.
         start: see `decode_frames`.
         end: see `decode_frames`.
+        count: see `decode_frames`.
         short_side: see `decode`.
         limits: limits on the file.
         name: see `decode`.
@@ -136,20 +126,26 @@ def each_frame(
     Raises:
         errors.UserError: see `decode_frames`; frames yielded before the error are valid.
     """
-    wanted = {int(index) for index in indices}
-    assert wanted, "expected at least one frame index"
-    assert min(wanted) >= 0, indices
-    convert, number = pixels.Converter(short_side, container.label_of(video, name)), -1
-    for number, frame in enumerate(_part(video, start, end, limits, name)):
-        if number in wanted:
+    label = container.label_of(video, name)
+    convert, number = pixels.Converter(short_side, label), -1
+    wanted = None if indices is None else {int(index) for index in indices}
+    last = None if wanted is None else max(wanted)
+    assert wanted is None or min(wanted) >= 0, indices
+    if wanted is not None and count is not None and isinstance(video, bytes):
+        found = h264_groups.chosen(video, wanted, count, (start, end), limits)
+        if found is not None:
+            yield from ((number, convert(found[number])) for number in sorted(found))
+            return
+    for number, frame in enumerate(each_shown(video, start=start, end=end, limits=limits, name=name)):
+        if wanted is None or number in wanted:
             yield number, convert(frame)
-        if number == max(wanted):
+        if number == last:
             break
-    if number < max(wanted):
-        raise errors.UserError(
-            f"{container.label_of(video, name)}: expected frame {max(wanted)} (from 0), got {number + 1} "
-            "frames; request fewer frames or drop the clip"
-        )
+    if number < (last or 0):
+        what = f"frames from {start} to {end} s, got none; correct start and end"
+        if last is not None:
+            what = f"frame {last} (from 0), got {number + 1} frames; request fewer frames or drop the clip"
+        raise errors.UserError(f"{label}: expected {what}")
 
 
 def frame_times(
@@ -171,6 +167,13 @@ def frame_times(
     return np.array([seconds for _, seconds in container.decoded(video, limits, name)], np.float64)
 
 
-def count_frames(video: Video, *, limits: Limits = DEFAULT_LIMITS, name: str | None = None) -> int:
-    """Return the number of frames, by decoding the whole file; see `frame_times`."""
-    return len(frame_times(video, limits=limits, name=name))
+def count_frames(
+    video: Video,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    name: str | None = None,
+) -> int:
+    """Return the number of frames between start and end, by decoding without conversion; see `decode`."""
+    return sum(1 for _ in each_shown(video, start=start, end=end, limits=limits, name=name))

@@ -3,7 +3,7 @@
 This is the only module that depends on `Record.kind` for decoding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
@@ -37,40 +37,87 @@ def decode(
         name: name of the record in error messages; default its key.
 
     Returns:
-        uint8 [t, h, w, 3], RGB, rotated upright.
+        uint8 [t, h, w, 3], RGB, as shown (see `geometry`).
 
     Raises:
         errors.UserError: if the record is unreadable, exceeds a limit, has too few frames, or its frames
             differ in size.
     """
     label = f"clip {record.key!r}" if name is None else name
+    found = each(record, indices, short_side=short_side, limits=limits, name=label)
+    return pixels_module.gathered(found, indices, limits, label)
+
+
+def each(
+    record: record_module.Record,
+    indices: Sequence[int] | None = None,
+    *,
+    short_side: int | None = None,
+    limits: decode_module.Limits = decode_module.DEFAULT_LIMITS,
+    name: str | None = None,
+) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
+    """Decode the frames of a record one at a time, so that no more than one needs to be held.
+
+    Args:
+        record: see `decode`.
+        indices: see `decode`.
+        short_side: see `decode`.
+        limits: see `decode`.
+        name: see `decode`.
+
+    Yields:
+        (frame index, uint8 [h, w, 3]), in ascending order, each index once.
+
+    Raises:
+        errors.UserError: see `decode`; frames yielded before the error are valid.
+    """
+    label = f"clip {record.key!r}" if name is None else name
+    assert indices is None or len(indices), "expected at least one frame index"
     if record.kind == "video":
-        return _video(record, indices, short_side, limits, label)
+        part = {"start": record.start, "end": record.end}
+        yield from decode_module.each_frame(
+            record.video, indices, **part, count=record.frame_count, short_side=short_side, limits=limits,
+            name=label,
+        )  # fmt: skip
+        return
     files = split(record)
     if len(files) > limits.max_frames:
         raise errors.UserError(f"{label}: expected at most {limits.max_frames} frames, got {len(files)}")
-    chosen = range(len(files)) if indices is None else [int(index) for index in indices]
+    chosen = range(len(files)) if indices is None else sorted({int(index) for index in indices})
     if max(chosen) >= len(files):
         raise errors.UserError(
             f"{label}: expected frame {max(chosen)} (from 0), got {len(files)} frames; request fewer or "
             "drop the clip"
         )
-    positions: dict[int, list[int]] = {}
-    for position, index in enumerate(chosen):
-        positions.setdefault(index, []).append(position)
-    made: np.ndarray | None = None
-    for index in sorted(positions):
+    shape = None
+    for index in chosen:
         one = picture(files[index], short_side=short_side, limits=limits, name=f"{label}, frame {index}")
-        if made is None:
-            made = np.empty((len(chosen), *one.shape), np.uint8)
-        if one.shape != made.shape[1:]:
-            sizes = sorted({one.shape[:2], made.shape[1:3]})
+        if shape is not None and one.shape != shape:
+            sizes = sorted({one.shape[:2], shape[:2]})
             raise errors.UserError(
                 f"{label}: expected frames of one size, got {sizes} (height, width); rebuild the record"
             )
-        made[positions[index]] = one
-    assert made is not None  # a record has at least one frame, and indices are not empty
-    return made
+        shape = one.shape
+        yield index, one
+
+
+def count(
+    record: record_module.Record,
+    *,
+    limits: decode_module.Limits = decode_module.DEFAULT_LIMITS,
+    name: str | None = None,
+) -> int:
+    """Return the number of frames of a record, by decoding a video without converting its frames.
+
+    Raises:
+        errors.UserError: see `decode`.
+    """
+    label = f"clip {record.key!r}" if name is None else name
+    if record.kind != "video":
+        return len(split(record))
+    return decode_module.count_frames(
+        record.video, start=record.start, end=record.end, limits=limits, name=label
+    )
 
 
 def split(record: record_module.Record) -> list[bytes]:
@@ -107,26 +154,3 @@ def picture(
     pixels = pictures.read(data, limits, name).pixels
     size = pixels_module.scaled((pixels.shape[1], pixels.shape[0]), short_side, enlarge)
     return pixels_module.resized(pixels, size)
-
-
-def _video(
-    record: record_module.Record,
-    indices: Sequence[int] | None,
-    short_side: int | None,
-    limits: decode_module.Limits,
-    label: str,
-) -> UInt8[np.ndarray, "t h w 3"]:
-    if indices is None:
-        return decode_module.decode(
-            record.video, start=record.start, end=record.end, short_side=short_side, limits=limits, name=label
-        )
-    return decode_module.decode_frames(
-        record.video,
-        indices,
-        start=record.start,
-        end=record.end,
-        count=record.frame_count,
-        short_side=short_side,
-        limits=limits,
-        name=label,
-    )

@@ -133,16 +133,20 @@ class Shown:
         return _shown_size(self.frame, self.orientation, self.aspect, self.margins)
 
     def traits(self) -> set[str]:
-        """Return which of `TRAITS` apply to this frame."""
+        """Return which of `TRAITS` but `TRANSPARENT` apply to this frame; without a look at its pixels."""
         found = {self.orientation.trait} if self.orientation.trait else set()
         found |= {NON_SQUARE} if self.aspect != 1 else set()
         found |= {CROPPED} if any(self.margins) else set()
         found |= {RESIZED} if self.size != self.canvas else set()
-        if not isinstance(self.frame, np.ndarray):
-            found |= {INTERLACED} if self.frame.interlaced_frame else set()
-            if has_alpha(self.frame.format.name) and self.frame.to_ndarray(format="rgba")[..., 3].min() < 255:
-                found.add(TRANSPARENT)
+        if not isinstance(self.frame, np.ndarray) and self.frame.interlaced_frame:
+            found.add(INTERLACED)
         return found
+
+    def transparent(self) -> bool:
+        """Return whether some pixels are transparent; slow where the pixel format has alpha."""
+        if isinstance(self.frame, np.ndarray) or not has_alpha(self.frame.format.name):
+            return False
+        return bool(self.frame.to_ndarray(format="rgba")[..., 3].min() < 255)
 
 
 class Display:

@@ -73,12 +73,14 @@ class Limits:
         max_frames: maximum number of frames decoded from one file.
         max_pixels: maximum height * width of one frame, before resizing.
         seconds: maximum wall-clock time for opening and decoding one file.
+        max_decoded_bytes: maximum size of the decoded frames of one clip that are held at the same time.
     """
 
     max_bytes: int = 1 << 30
     max_frames: int = 20_000
     max_pixels: int = 4096 * 4096
     seconds: float = 120.0
+    max_decoded_bytes: int = 2 << 30
 
 
 class Guarded:

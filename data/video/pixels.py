@@ -1,5 +1,7 @@
 """Convert frames, as shown, to RGB arrays of the size of their video."""
 
+from collections.abc import Iterator, Sequence
+
 import av
 import numpy as np
 from av.video import reformatter
@@ -7,7 +9,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from prismlab.core import errors
-from prismlab.data.video import geometry
+from prismlab.data.video import geometry, opening
 
 
 class Converter:
@@ -78,3 +80,39 @@ def resized(pixels: UInt8[np.ndarray, "h w 3"], size: geometry.Size) -> UInt8[np
     if (pixels.shape[1], pixels.shape[0]) == size:
         return pixels
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+
+
+def gathered(
+    frames: Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]],
+    indices: Sequence[int] | None,
+    limits: opening.Limits,
+    label: str,
+) -> UInt8[np.ndarray, "t h w 3"]:
+    """Gather frames that come one at a time, within `Limits.max_decoded_bytes`.
+
+    Args:
+        frames: (index, pixels) in ascending order, each index once.
+        indices: indices in the order of the result, repeats allowed; None for all frames as they come.
+        limits: limits on the file.
+        label: name of the video in error messages.
+
+    Raises:
+        errors.UserError: if the frames exceed the limit, differ in size, or there are none.
+    """
+    places: dict[int, list[int]] = {}
+    for place, index in enumerate(indices or ()):
+        places.setdefault(int(index), []).append(place)
+    made, kept = np.empty((0, 0, 0, 3), np.uint8), list[np.ndarray]()
+    for index, pixels in frames:
+        count = len(kept) + 1 if indices is None else len(indices)
+        if count * pixels.nbytes > limits.max_decoded_bytes:
+            raise errors.UserError(
+                f"{label}: expected decoded frames of at most {limits.max_decoded_bytes >> 20} MiB, "
+                "got more; shorten the clip, lower short_side or raise Limits.max_decoded_bytes"
+            )
+        if indices is None:
+            kept.append(pixels)
+        else:
+            made = made if len(made) else np.empty((len(indices), *pixels.shape), np.uint8)
+            made[places[index]] = pixels
+    return np.stack(kept) if indices is None else made

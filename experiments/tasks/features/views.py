@@ -55,7 +55,14 @@ def of(clip: record.Record, how: protocols.Protocol) -> UInt8[np.ndarray, "v t r
     Raises:
         UserError: the clip does not decode.
     """
-    video = frames.decode(clip)
-    if not len(video):
+    length = clip.frame_count or frames.count(clip)
+    if not length:
         raise errors.UserError(f"clip {clip.key!r} has no frames; check its start and end")
-    return np.stack([cut for at in frame_indices(len(video), how) for cut in crops(video[at], how)])
+    parts = frame_indices(length, how)
+    cuts = {
+        number: crops(pixels[None], how) for number, pixels in frames.each(clip, np.unique(parts).tolist())
+    }
+    made = [[cuts[int(number)] for number in part] for part in parts]
+    return np.stack(
+        [np.concatenate([cut[place] for cut in part]) for part in made for place in range(len(part[0]))]
+    )

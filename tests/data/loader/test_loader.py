@@ -108,10 +108,10 @@ def test_clips_kept_in_memory_belong_to_their_source(cache):
 
 def test_memory_has_an_end(cache, sums, monkeypatch):
     decoded = []
-    whole = decode.decode
+    whole = decode.each_frame
     monkeypatch.setattr(clip_cache, "_decoded", {})
     monkeypatch.setattr(clip_cache, "_decoded_bytes", (1 << 20) - 2 * 4 * 16 * 16 * 3)  # room for two clips
-    monkeypatch.setattr(decode, "decode", lambda *a, **k: decoded.append(1) or whole(*a, **k))
+    monkeypatch.setattr(decode, "each_frame", lambda *a, **k: decoded.append(1) or whole(*a, **k))
     assert read(opened(cache, dataclasses.replace(LINE, cache_megabytes=1))) == sums
     assert len(clip_cache._decoded) == 2
     assert len(decoded) >= STEPS * BATCH - 2 * 3

@@ -107,9 +107,9 @@ def test_any_number_of_hosts_sees_the_same_batches(cache, variant):
 def test_views_of_a_clip_come_from_one_decode_and_stay_together_on_any_host(cache, monkeypatch):
     line = dataclasses.replace(LINE, num_views=4)
     decoded = []
-    decode = example.clip_cache.frames.decode
+    decode = example.clip_cache.frames.each
     monkeypatch.setattr(
-        example.clip_cache.frames, "decode", lambda *a, **k: decoded.append(1) or decode(*a, **k)
+        example.clip_cache.frames, "each", lambda *a, **k: decoded.append(1) or decode(*a, **k)
     )
     batch, origin = opened(cache, line).seen(1)
     assert len(decoded) == BATCH // 4
