@@ -39,7 +39,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     allocator.keep_freed()
     sys.unraisablehook = _without_echoes
     try:
-        options = _parser().parse_args(arguments)
+        options = _parse(arguments)
         return options.run(options)
     except errors.UserError as error:
         _tell(error)
@@ -68,6 +68,18 @@ def _tell(message: object) -> None:
     from prismlab.experiments import console  # imported late: rich is slow to import
 
     console.tell(message)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the arguments; bindings may also follow options, and may be written --gin.NAME=VALUE."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    for word in rest:
+        binding = word.removeprefix("--gin.")
+        if not hasattr(options, "bindings") or "=" not in binding or binding.startswith("-"):
+            parser.error(f"unrecognized argument: {word}")
+        options.bindings.append(binding)
+    return options
 
 
 def _of_a_bucket(error: Exception) -> bool:

@@ -51,12 +51,13 @@ FLOORS = {
     "experiments.tasks": (
         *BELOW_RUN, *RECIPE, *(f"experiments.tasks.{room}" for room in TASK_ROOMS),
     ),
-    "experiments.run": (*BELOW_RUN, *RUN),
+    "experiments.run": (*BELOW_RUN, *RUN, "experiments.tasks"),
     "experiments.plan": (*BELOW_RUN, *RUN),
     "experiments.launch": (*BELOW_RUN, *RUN, "experiments.run", "experiments.plan"),
     "experiments.bench": (*BELOW_RUN, *RUN),
     "experiments.commands": (
         *BELOW_RUN, *RUN, "data.corpus", "experiments.run", "experiments.plan", "experiments.launch",
+        "experiments.tasks",
     ),
     "experiments": (*LIGHT, "core.train", "experiments.commands"),
 }  # fmt: skip

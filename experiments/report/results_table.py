@@ -26,11 +26,13 @@ class Score:
         value: the score; may be NaN or infinite.
         n: number of test items if it is an accuracy, else 0.
         protocol: how it was measured.
+        outcomes: contribution of each test item, as in `task.Score`; in files of `scores/` only.
     """
 
     value: checked_json.AnyFloat
     n: int = 0
     protocol: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    outcomes: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.n < 0:

@@ -187,9 +187,7 @@ class Engine:
                     "versions": installed.versions(), "inputs": dict(each.inputs),
                 }  # fmt: skip
                 atomic.write_atomic(path, work_directory.json_bytes(written))
-            read = {
-                metric: dataclasses.asdict(score) for metric, score in results_table.read_scores(path).items()
-            }
+            read = {metric: _plain(score) for metric, score in results_table.read_scores(path).items()}
             # Tasks may share a metric name (two probes, for example); prefix the later one with its task.
             scores |= {
                 (f"{each.name}: {metric}" if metric in scores else metric): read[metric] for metric in read
@@ -240,3 +238,8 @@ def _log(folder: filesystem.Place, at: int) -> event_log.EventLog | event_log.Si
         None if remote else tensorboard.TensorBoard(folder / "tensorboard", resume_step=at, warn=console.tell)
     )
     return event_log.EventLog(folder / "events.jsonl", resume_step=at, tensorboard=mirror)
+
+
+def _plain(score: results_table.Score) -> dict[str, Any]:
+    """Return a score as plain data, without the outcomes of single items, which stay in `scores/`."""
+    return {name: value for name, value in dataclasses.asdict(score).items() if name != "outcomes"}

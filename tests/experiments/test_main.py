@@ -206,3 +206,24 @@ def test_a_loss_that_is_not_finite_ends_with_4_and_keeps_the_last_good_checkpoin
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("prismlab: "))
     assert "is not finite at step " in line
     assert "the last good checkpoint was kept" in line
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("check", "smoke.gin", "A=1", "B=2"),
+        ("train", "smoke.gin", "A=1", "--workdir", "w", "B=2"),
+        ("train", "smoke.gin", "--workdir", "w", "A=1", "--gin.B=2"),
+    ],
+)
+def test_bindings_may_stand_anywhere(words):
+    assert main._parse(words).bindings == ["A=1", "B=2"]
+
+
+@pytest.mark.parametrize(
+    "words", [("check", "smoke.gin", "--fast=1"), ("report", "w", "extra"), ("world", "a=1")]
+)
+def test_other_words_are_refused(words, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main._parse(words)
+    assert "error" in capsys.readouterr().err

@@ -1,0 +1,77 @@
+"""`prismlab eval`: evaluate a frozen encoder on the tasks of a gin file."""
+
+import argparse
+
+from prismlab.core import errors
+from prismlab.experiments.commands import path_arguments
+
+NAME = "eval"
+HELP = "evaluate a frozen encoder (a trained stage or a released model) on the tasks of a gin file"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "file", nargs="?", metavar="FILE.gin", help="gin file, or a shipped one (eval/world.gin)"
+    )
+    parser.add_argument("bindings", nargs="*", metavar="BINDING", help="gin binding, such as eval_frames=8")
+    parser.add_argument(
+        "--encoder",
+        metavar="ENCODER",
+        help="WORKDIR/STAGE of a run, a preset from `prismlab models`, or a .json file",
+    )
+    parser.add_argument("--weights", metavar="FILE", help="weight file of a released model")
+    parser.add_argument(
+        "--workdir", type=path_arguments.place, help="work directory for scores and the table"
+    )
+    parser.add_argument("--list", action="store_true", help="list the 33 benchmarks and exit")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Evaluate the encoder, or list the benchmarks."""
+    from prismlab.experiments import console
+
+    out = console.make_console()
+    if options.list:
+        _list(out)
+        return 0
+    if options.file is None or options.encoder is None or options.workdir is None:
+        raise errors.UserError("eval needs FILE.gin, --encoder and --workdir (or --list)")
+    from prismlab.core.train import stop_signal
+    from prismlab.experiments.commands import shared_recipe
+    from prismlab.experiments.gin_strict import strict
+    from prismlab.experiments.report import evaluation_report
+    from prismlab.experiments.run import compilation_cache, evaluate, frozen_encoder, work_directory
+    from prismlab.experiments.tasks import evaluation
+
+    loaded = strict.load(options.file, options.bindings, (evaluation.Evaluation,))
+    cache = work_directory.default_cache()
+    compilation_cache.enable(cache)
+    encoder = frozen_encoder.load(options.encoder, options.weights)
+    with (
+        work_directory.claimed(options.workdir, loaded.root, loaded.text),
+        stop_signal.Handlers(shared_recipe.stop_here),
+    ):
+        say = lambda done, total, what: console.say(out, f"[{done}/{total}] {what}")
+        lines = evaluate.run(loaded.root, encoder, options.workdir, cache, progress=say)
+        shown = [evaluation_report.Shown(**vars(line)) for line in lines]
+        evaluation_report.print_table(shown, encoder.name, out)
+        evaluation_report.write(shown, loaded.root.name, encoder.name, options.workdir)
+    console.say(out, f"written: {options.workdir}/evaluation.html, .md, .json")
+    return 0
+
+
+def _list(out: object) -> None:
+    from prismlab.experiments import console
+    from prismlab.experiments.tasks import catalog
+
+    heads = ["benchmark", "group", "split", "size", "classes", "metric", "paper B", "paper g", "gin file"]
+    lines = [
+        [
+            row.benchmark, row.group, row.split, row.size, row.classes, row.metric, f"{row.base:g}",
+            f"{row.giant:g}", row.gin or "not runnable yet",
+        ]
+        for row in catalog.ROWS
+    ]  # fmt: skip
+    console.table(out, heads, lines, numbers=("paper B", "paper g"))  # type: ignore[arg-type]
+    console.say(out, catalog.LANGUAGE_NOTE)  # type: ignore[arg-type]

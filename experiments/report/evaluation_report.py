@@ -1,0 +1,110 @@
+"""Table and page of `prismlab eval`: terminal, Markdown, JSON and HTML with bars."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import rich.console
+
+from prismlab.core.io import atomic, filesystem
+from prismlab.experiments import console, html_page
+
+HEADS = ("task", "metric", "score", "95% over items", "chance", "n", "missing", "paper (B)")
+# Facts shown in columns of their own, or too long for the list of a protocol.
+_ELSEWHERE = ("chance", "missing", "missing clips", "grid", "protocol", "by head seed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """One line of the table, as plain data.
+
+    Args:
+        task, metric: names.
+        value: the score.
+        interval: half width of the 95% interval over items, or None.
+        n, missing: items scored, items that could not be read.
+        chance: or None.
+        protocol: everything that made the number.
+        paper: the paper's number in the unit of `value`, or None.
+    """
+
+    task: str
+    metric: str
+    value: float
+    interval: float | None
+    n: int
+    missing: int
+    chance: float | None
+    protocol: dict[str, Any]
+    paper: float | None = None
+
+
+def cells(line: Shown) -> list[str]:
+    """Return the texts of a line, in the order of HEADS."""
+    interval = "" if line.interval is None else f"±{line.interval:.3f}"
+    chance = "" if line.chance is None else f"{line.chance:.3f}"
+    paper = "" if line.paper is None else f"{line.paper:.3f}"
+    missing = str(line.missing) if line.missing else ""
+    return [line.task, line.metric, f"{line.value:.3f}", interval, chance, str(line.n), missing, paper]
+
+
+def print_table(lines: Sequence[Shown], encoder: str, out: rich.console.Console) -> None:
+    """Print the table, then one protocol line for each task."""
+    console.say(out, f"encoder: {encoder}")
+    console.table(out, list(HEADS), [cells(line) for line in lines], numbers=HEADS[2:])
+    for task, text in protocols(lines):
+        console.say(out, f"{task}: {text}")
+
+
+def protocols(lines: Sequence[Shown]) -> list[tuple[str, str]]:
+    """Return (task, protocol in one line), each task once."""
+    return list({line.task: str(line.protocol.get("protocol", "")) for line in lines}.items())
+
+
+def write(lines: Sequence[Shown], title: str, encoder: str, folder: filesystem.Place) -> None:
+    """Write evaluation.json, evaluation.md and evaluation.html.
+
+    Args:
+        lines: the table.
+        title: its title.
+        encoder: name of the encoder.
+        folder: the work directory.
+    """
+    plain = {"title": title, "encoder": encoder, "lines": [dataclasses.asdict(line) for line in lines]}
+    atomic.write_atomic(
+        folder / "evaluation.json", (json.dumps(plain, indent=1, allow_nan=True) + "\n").encode()
+    )
+    rows = ["| " + " | ".join(HEADS) + " |", "|" + "---|" * 2 + "---:|" * (len(HEADS) - 2)]
+    rows += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells(line)) + " |" for line in lines]
+    notes = [f"- {task}: {text}" for task, text in protocols(lines)]
+    text = [f"# {title}", "", f"Encoder: {encoder}", "", *rows, "", *notes, ""]
+    atomic.write_atomic(folder / "evaluation.md", "\n".join(map(console.escaped, text)).encode())
+    bars = [(f"{line.task}: {line.metric}", *_bar(line)) for line in lines if 0 <= line.value <= 1]
+    facts = [(f"{line.task}: {line.metric}", _facts(line.protocol)) for line in lines]
+    page = html_page.render(
+        "evaluation.html", title=title, encoder=encoder, heads=HEADS, lines=[cells(line) for line in lines],
+        bars=bars, facts=facts,
+    )  # fmt: skip
+    atomic.write_atomic(folder / "evaluation.html", page.encode())
+
+
+def _bar(line: Shown) -> tuple[float, float, float, float | None, float | None, str]:
+    half = line.interval or 0.0
+    low, high = max(0.0, line.value - half), min(1.0, line.value + half)
+    percent = lambda value: None if value is None else round(100 * value, 2)
+    return (
+        100 * line.value, 100 * low, 100 * (high - low), percent(line.chance), percent(line.paper),
+        f"{line.value:.3f}",
+    )  # fmt: skip
+
+
+def _facts(protocol: dict[str, Any]) -> str:
+    shown = [f"{protocol.get('protocol', '')}"]
+    shown += [f"{name}: {value}" for name, value in protocol.items() if name not in _ELSEWHERE]
+    for point in protocol.get("grid", ()):
+        values = ", ".join(f"{name} {value}" for name, value in point.items())
+        shown.append(f"grid: {values}")
+    for key, reason in protocol.get("missing clips", {}).items():
+        shown.append(f"missing: {key}: {reason}")
+    return "\n".join(shown)

@@ -1,0 +1,125 @@
+"""Run the tasks of an evaluation on a frozen encoder, one at a time; finished tasks are reused."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from prismlab.core.io import atomic, filesystem
+from prismlab.experiments.recipe import describe, fingerprints
+from prismlab.experiments.report import results_table
+from prismlab.experiments.run import frozen_encoder, installed, work_directory
+from prismlab.experiments.tasks import evaluation
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One metric of one task.
+
+    Args:
+        task: name of the task.
+        metric: name of the metric.
+        value: mean over seeds.
+        interval: half width of the 95% interval over test items; None where the metric is no mean over items.
+        n: items that were scored.
+        missing: items that could not be read.
+        chance: or None if unknown.
+        protocol: everything that made the number.
+    """
+
+    task: str
+    metric: str
+    value: float
+    interval: float | None
+    n: int
+    missing: int
+    chance: float | None
+    protocol: dict[str, Any]
+
+
+def run(
+    root: evaluation.Evaluation,
+    encoder: frozen_encoder.FrozenEncoder,
+    workdir: filesystem.Place,
+    cache: pathlib.Path,
+    *,
+    progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+) -> list[Line]:
+    """Run every task with every seed, reusing the scores in the work directory.
+
+    Args:
+        root: the evaluation.
+        encoder: the frozen encoder.
+        workdir: `scores/` is written below it.
+        cache: directory shared by runs.
+        progress: called as progress(units done, units, what comes next).
+
+    Raises:
+        UserError: data of a task is missing or is not what its reader expects.
+    """
+    prints = fingerprints.Fingerprints(cache)
+    units = [(name, task, seed) for name, task in root.tasks.items() for seed in root.seeds]
+    found: dict[tuple[str, str], list[results_table.Score]] = {}
+    for done, (name, task, seed) in enumerate(units):
+        inputs = {
+            "configuration": describe.addressed(describe.describe(task)),
+            "encoder": encoder.digest,
+            "seed": seed,
+            "code": prints.code(
+                (task, *(type(tower) for tower in encoder.towers.values())), fingerprints.EVALUATING
+            ),
+            "data": prints.data(task),
+            "settings": fingerprints.settings(),
+        }
+        path = work_directory.score_path(workdir, describe.address(inputs))
+        if path.exists():
+            progress(done, len(units), f"{name} (seed {seed}): done before, reused")
+        else:
+            progress(done, len(units), f"{name} (seed {seed})")
+            scores = task(encoder.towers, seed=seed, cache=cache)
+            metrics = {metric: dataclasses.asdict(score) for metric, score in scores.items()}
+            written = {
+                "name": name, "stage": encoder.name, "seed": seed, "metrics": metrics,
+                "versions": installed.versions(), "inputs": inputs,
+            }  # fmt: skip
+            atomic.write_atomic(path, work_directory.json_bytes(written))
+        for metric, score in results_table.read_scores(path).items():
+            found.setdefault((name, metric), []).append(score)
+    progress(len(units), len(units), "done")
+    return [_line(name, metric, scores) for (name, metric), scores in found.items()]
+
+
+def _line(name: str, metric: str, scores: list[results_table.Score]) -> Line:
+    first = scores[0]
+    protocol = dict(first.protocol)
+    outcomes = [np.asarray(score.outcomes["outcomes"], float) for score in scores if score.outcomes]
+    interval = None
+    if outcomes:
+        groups = first.outcomes["groups"] if first.outcomes else []
+        interval = item_interval(np.concatenate(outcomes).mean(0), groups)
+    chance = protocol.get("chance")
+    return Line(
+        name, metric, float(np.mean([score.value for score in scores])), interval, first.n,
+        int(protocol.get("missing", 0)), None if chance is None else float(chance), protocol,
+    )  # fmt: skip
+
+
+def item_interval(outcomes: np.ndarray, groups: list[str]) -> float | None:
+    """Return the half width of the 95 % interval of a mean over items, for new items of the same kind.
+
+    Args:
+        outcomes: float [n], mean outcome of each item over heads.
+        groups: what each item belongs to; items of one group count as one observation.
+
+    Returns:
+        1.96 standard errors of the mean, from the sums of the groups (a ratio estimator); None for fewer than
+        two groups.
+    """
+    names, index = np.unique(np.asarray(groups), return_inverse=True)
+    if len(names) < 2:
+        return None
+    deviations = np.bincount(index, outcomes - outcomes.mean(), minlength=len(names))
+    variance = len(names) / (len(names) - 1) * np.sum(deviations**2) / len(outcomes) ** 2
+    return float(1.96 * np.sqrt(variance))

@@ -1,0 +1,91 @@
+"""The encoder that `prismlab eval` evaluates: a stage of a work directory, or a released model."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from prismlab.core import errors, trees
+from prismlab.core.train import stage_folder
+from prismlab.experiments.gin_strict import strict
+from prismlab.experiments.recipe import describe, recipe
+from prismlab.experiments.released import released_weights
+from prismlab.experiments.run import initial_state, work_directory
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenEncoder:
+    """Towers with trained weights.
+
+    Args:
+        name: for tables.
+        towers: name -> tower.
+        digest: sha256 of the towers' arrays.
+    """
+
+    name: str
+    towers: Mapping[str, Any]
+    digest: str
+
+
+def load(encoder: str, weights: str | None) -> FrozenEncoder:
+    """Return the encoder that a command line names.
+
+    Args:
+        encoder: folder of a stage (`WORKDIR/stages/NAME`, or `WORKDIR/NAME` with the name of a stage of which
+            one seed was trained), the name of a released model, or a .json file with its sizes.
+        weights: weight file of a released model; None with a stage.
+
+    Raises:
+        UserError: there is no such encoder, or its weights are missing or damaged.
+    """
+    folder = _stage(encoder)
+    if folder is None:
+        if pathlib.Path(encoder).expanduser().is_dir():
+            raise errors.UserError(
+                f"--encoder {encoder} is no stage's folder; give WORKDIR/stages/NAME of a work directory"
+            )
+        model = released_weights.load(encoder, weights)
+        towers = released_weights.towers_of(model)
+        name = encoder if weights else f"{encoder} (random weights)"
+        return FrozenEncoder(name, towers, trees.digest(trees.flatten({"towers": towers})))
+    if weights is not None:
+        raise errors.UserError(f"--weights belongs to a released model, but --encoder {encoder} is a stage")
+    at, arrays = stage_folder.read(folder)
+    facts = work_directory.read_json(folder / "stage.json")
+    stage = _configured(folder, facts)
+    towers: Mapping[str, Any] = initial_state.towers(stage, int(facts["seed"]), arrays, f"stage {folder.name}")
+    digest = trees.digest(trees.flatten({"towers": towers}))
+    return FrozenEncoder(f"{facts['name']} (seed {facts['seed']}, step {at})", towers, digest)
+
+
+def _stage(encoder: str) -> pathlib.Path | None:
+    path = pathlib.Path(encoder).expanduser()
+    if (path / "stage.json").exists():
+        return path
+    found = sorted((path.parent / "stages").glob(f"{path.name}-s*-*")) if path.name else []
+    if len(found) > 1:
+        names = ", ".join(each.name for each in found)
+        raise errors.UserError(f"--encoder {encoder} fits several stages ({names}); name one of them")
+    return found[0] if found else None
+
+
+def _configured(folder: pathlib.Path, facts: Mapping[str, Any]) -> recipe.Stage:
+    """Return the configuration of a stage, from config.gin of its work directory."""
+    file = folder.parent.parent / "config.gin"
+    if not file.exists():
+        raise errors.UserError(
+            f"{file} is missing, so the encoder of {folder.name} cannot be built; copy the whole directory"
+        )
+    root = strict.load(str(file)).root
+    experiments = root.experiments().values() if isinstance(root, recipe.Ablation) else [root]
+    described = lambda stage: describe.addressed(describe.describe(stage))["towers"]
+    wanted = facts["inputs"]["configuration"]["towers"]
+    for experiment in experiments:
+        for stage in experiment.stages:
+            if stage.name == facts["name"] and described(stage) == wanted:
+                return stage
+    raise errors.UserError(
+        f"{file} no longer holds stage {facts['name']!r} as {folder.name} was trained; train that row "
+        "again, or restore its configuration"
+    )

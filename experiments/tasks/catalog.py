@@ -1,0 +1,73 @@
+"""The 33 benchmarks of the paper: group, sizes, metric, the paper's numbers, and the gin file that runs each.
+
+Source: VideoPrism Tables 2 to 7 (B and g); sizes and classes from annotation files and the data sets' papers.
+"""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One benchmark.
+
+    Args:
+        benchmark: its name.
+        group: one of the paper's four groups.
+        split: the split that is scored.
+        size: items of that split, as a text; "?" if no source states it.
+        classes: number of classes, or "-".
+        metric: the metric of the paper.
+        base, giant: the paper's numbers for VideoPrism-B and VideoPrism-g, frozen.
+        gin: name of the gin file that runs it, or "" if it cannot run yet.
+    """
+
+    benchmark: str
+    group: str
+    split: str
+    size: str
+    classes: str
+    metric: str
+    base: float
+    giant: float
+    gin: str = ""
+
+
+_CLASSIFY, _LOCALISE = "video classification", "localisation"
+_RETRIEVE, _ZERO, _LANGUAGE, _SCIENCE = "retrieval", "zero-shot classification", "language", "science"
+ROWS = (
+    Row("Kinetics-400", _CLASSIFY, "val", "19,906", "400", "top-1", 84.2, 87.2),
+    Row("Moments in Time", _CLASSIFY, "val", "33,898", "339", "top-1", 40.8, 45.5),
+    Row("Something-Something v2", _CLASSIFY, "val", "24,777", "174", "top-1", 63.6, 68.5),
+    Row("Diving48 V2", _CLASSIFY, "test", "1,970", "48", "top-1", 67.4, 71.3),
+    Row("Charades", _CLASSIFY, "test", "1,863", "157", "mAP", 40.4, 62.3),
+    Row("ActivityNet 1.3", _LOCALISE, "val", "4,926", "200", "mAP, tIoU .5:.95", 36.6, 37.8),
+    Row("AVA 2.2", _LOCALISE, "val", "57,371", "60", "mAP, IoU .5", 30.6, 36.2),
+    Row("AVA-Kinetics", _LOCALISE, "val", "91,919", "60", "mAP, IoU .5", 31.8, 37.3),
+    Row("MSRVTT text to video", _RETRIEVE, "1kA", "1,000", "-", "R@1", 51.4, 52.7),
+    Row("MSRVTT video to text", _RETRIEVE, "1kA", "1,000", "-", "R@1", 50.2, 51.7),
+    Row("VATEX text to video", _RETRIEVE, "test", "?", "-", "R@1", 57.7, 62.5),
+    Row("VATEX video to text", _RETRIEVE, "test", "?", "-", "R@1", 76.2, 77.1),
+    Row("ActivityNet text to video", _RETRIEVE, "val_1", "4,917", "-", "R@1", 49.6, 52.7),
+    Row("ActivityNet video to text", _RETRIEVE, "val_1", "4,917", "-", "R@1", 47.9, 50.3),
+    Row("Kinetics-400 zero-shot", _ZERO, "val", "19,906", "400", "top-1", 71.3, 76.4),
+    Row("Kinetics-600 zero-shot", _ZERO, "val", "30,000", "600", "top-1", 69.7, 75.6),
+    Row("SSv2-Temporal", _ZERO, "test", "216", "18", "mAP (the paper: top-1)", 16.1, 18.6),
+    Row("SSv2-Events", _ZERO, "test", "588", "49", "mAP (the paper: top-1)", 11.9, 15.7),
+    Row("NExT-QA ATP-hard", _ZERO, "val", "2,269", "5 options", "accuracy", 31.3, 32.7),
+    Row("Charades zero-shot", _ZERO, "test", "1,863", "157", "mAP", 29.2, 32.4),
+    Row("Charades-STA", _ZERO, "test", "3,720", "1 to 8 options", "accuracy", 50.0, 50.4),
+    Row("MSRVTT captions", _LANGUAGE, "test", "2,990", "-", "CIDEr", 40.3, 38.5),
+    Row("VATEX captions", _LANGUAGE, "test", "?", "-", "CIDEr", 24.2, 31.7),
+    Row("YouCook2 captions", _LANGUAGE, "val", "457", "-", "CIDEr", 52.3, 63.6),
+    Row("MSRVTT-QA", _LANGUAGE, "test", "72,821", "-", "top-1", 28.5, 32.0),
+    Row("MSVD-QA", _LANGUAGE, "test", "13,157", "-", "top-1", 39.5, 47.1),
+    Row("NExT-QA open-ended", _LANGUAGE, "test", "9,178", "-", "WUPS", 23.8, 27.4),
+    Row("Fly vs Fly", _SCIENCE, "test", "?", "7", "mAP", 89.1, 92.0),
+    Row("CalMS21", _SCIENCE, "test", "262,107", "4", "mAP", 91.1, 91.5),
+    Row("CRIM13 side", _SCIENCE, "test", "?", "13", "mAP", 64.5, 65.9),
+    Row("CRIM13 top", _SCIENCE, "test", "?", "13", "mAP", 64.9, 66.8),
+    Row("KABR", _SCIENCE, "val", "?", "8", "macro accuracy", 61.6, 63.3),
+    Row("ChimpACT", _SCIENCE, "test", "?", "23", "mAP, IoU .5", 28.8, 31.5),
+)
+# The language rows of the paper name the language model instead of a larger encoder: B with PaLM-2 1B and 8B.
+LANGUAGE_NOTE = "captioning and QA: base is B with PaLM-2-1B, giant is B with PaLM-2-8B"

@@ -1,0 +1,90 @@
+"""`prismlab eval` on a stage: scores, reuse, interval over items, and clear errors."""
+
+import dataclasses
+import json
+
+import cli
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prismlab.core import errors
+from prismlab.experiments.run import evaluate, frozen_encoder
+from prismlab.experiments.tasks import evaluation, task
+
+
+@dataclasses.dataclass(frozen=True)
+class Counting:
+    """Task that counts how often it ran."""
+
+    size: int = 2
+
+    def __call__(self, towers, *, seed, cache):
+        """Return a fixed score."""
+        CALLS.append((self.size, seed))
+        outcomes = {"keys": ["a", "b"], "groups": ["a", "b"], "outcomes": [[1.0, 0.0]]}
+        facts = {"protocol": "none", "chance": 0.5, "missing": 1}
+        return {"accuracy": task.Score(0.5 + seed, self.size, facts, outcomes)}
+
+
+CALLS: list = []
+
+
+def test_finished_tasks_are_reused_and_seeds_are_averaged(tmp_path):
+    encoder = frozen_encoder.FrozenEncoder("e", {}, "digest")
+    root = evaluation.Evaluation({"count": Counting()}, seeds=(0, 1))
+    CALLS.clear()
+    (first,) = evaluate.run(root, encoder, tmp_path, tmp_path)
+    (second,) = evaluate.run(root, encoder, tmp_path, tmp_path)
+    assert first == second
+    assert CALLS == [(2, 0), (2, 1)]
+    assert (first.value, first.n, first.missing, first.chance) == (1.0, 2, 1, 0.5)
+    assert first.interval == pytest.approx(1.96 * 0.5)
+    evaluate.run(evaluation.Evaluation({"count": Counting(3)}, seeds=(1,)), encoder, tmp_path, tmp_path)
+    evaluate.run(root, dataclasses.replace(encoder, digest="other"), tmp_path, tmp_path)
+    assert CALLS[2:] == [(3, 1), (2, 0), (2, 1)]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.sampled_from([0.0, 1.0]), min_size=2, max_size=50))
+def test_the_interval_of_independent_items_is_that_of_a_mean(values):
+    outcomes = np.asarray(values)
+    names = [str(index) for index in range(len(values))]
+    expected = 1.96 * outcomes.std(ddof=1) / np.sqrt(len(values))
+    assert evaluate.item_interval(outcomes, names) == pytest.approx(expected)
+
+
+def test_items_of_one_group_count_once():
+    outcomes = np.repeat([0.0, 1.0, 1.0, 0.0], 5)
+    groups = np.repeat(["a", "b", "c", "d"], 5).tolist()
+    alone = evaluate.item_interval(np.asarray([0.0, 1.0, 1.0, 0.0]), ["a", "b", "c", "d"])
+    assert evaluate.item_interval(outcomes, groups) == pytest.approx(alone)
+    assert evaluate.item_interval(outcomes, ["a"] * 20) is None
+
+
+@pytest.mark.parametrize(
+    ("encoder", "weights", "match"),
+    [("{folder}", None, "no stage's folder"), ("videoprism_wrong", None, "videoprism_public_v1_base")],
+)
+def test_an_encoder_that_does_not_exist_is_named(tmp_path, encoder, weights, match):
+    with pytest.raises(errors.UserError, match=match):
+        frozen_encoder.load(encoder.format(folder=tmp_path), weights)
+
+
+def test_a_trained_stage_is_evaluated(tmp_path):
+    assert cli.train(tmp_path / "run", cli.ONE_STAGE).returncode == 0
+    words = ("eval", "eval/world.gin", "--workdir", tmp_path / "scores")
+    small = (
+        "FRAMES=2", "RESOLUTION=16", "TRAIN_CLIPS=24", "TEST_CLIPS=16", "clean/world.World.clips=24",
+        "test/world.World.clips=16", "world.World.frames=2", "world.World.resolution=16",
+        "head_grid.Grid.steps=2", "head_grid.Grid.seeds=1", "probe.Attention.heads=1",
+    )  # fmt: skip
+    done = cli.run(*words, "--encoder", tmp_path / "run" / "stage1", *small)
+    assert done.returncode == 0, done.stderr
+    assert "top-1 accuracy" in done.stdout
+    read = json.loads((tmp_path / "scores" / "evaluation.json").read_text())
+    assert [line["task"] for line in read["lines"]] == ["species", "motion", "species, neighbours"]
+    page = (tmp_path / "scores" / "evaluation.html").read_text()
+    assert "species, neighbours" in page
+    assert "<script" not in page
