@@ -54,9 +54,7 @@ def load(encoder: str, weights: str | None) -> FrozenEncoder:
     at, arrays = stage_folder.read(folder)
     facts = work_directory.read_json(folder / "stage.json")
     stage = _configured(folder, facts)
-    towers: Mapping[str, Any] = initial_state.towers(
-        stage, int(facts["seed"]), arrays, f"stage {folder.name}"
-    )
+    trained = initial_state.towers(stage, int(facts["seed"]), arrays, f"stage {folder.name}")
     digest = trees.digest(trees.flatten({"towers": towers}))
     return FrozenEncoder(f"{facts['name']} (seed {facts['seed']}, step {at})", towers, digest)
 
