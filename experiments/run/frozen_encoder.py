@@ -55,8 +55,8 @@ def load(encoder: str, weights: str | None) -> FrozenEncoder:
     facts = work_directory.read_json(folder / "stage.json")
     stage = _configured(folder, facts)
     trained = initial_state.towers(stage, int(facts["seed"]), arrays, f"stage {folder.name}")
-    digest = trees.digest(trees.flatten({"towers": towers}))
-    return FrozenEncoder(f"{facts['name']} (seed {facts['seed']}, step {at})", towers, digest)
+    digest = trees.digest(trees.flatten({"towers": trained}))
+    return FrozenEncoder(f"{facts['name']} (seed {facts['seed']}, step {at})", trained, digest)
 
 
 def _stage(encoder: str) -> pathlib.Path | None:
