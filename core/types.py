@@ -1,4 +1,4 @@
-"""Shared data types (Batch, Tokens, Encoded, Dims) and the axis names used in shape annotations.
+"""Shared data types (Batch, Tokens, Encoded, Dims), interfaces of towers, and axis names in annotations.
 
 Axes:
     b  examples in the global batch        t  frames of a clip
@@ -10,6 +10,7 @@ Units: pixels are uint8 on the host and float32 in [0, 1] on the device; time is
 """
 
 import dataclasses
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import equinox as eqx
 from jaxtyping import Array, Float, Int
@@ -82,3 +83,66 @@ class Dims:
     def tokens(self) -> int:
         """Number of tokens in a whole clip, s = t * n."""
         return self.frames * self.patches
+
+
+@runtime_checkable
+class Tower(Protocol):
+    """Interface of a tower: an `eqx.Module` that encodes some fields of a batch.
+
+    `inputs` names the fields of `Batch` that the tower reads, in the order of its arguments.
+    """
+
+    inputs: ClassVar[tuple[str, ...]]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Encoded:
+        """Encode the batch; a `ClipTower` also takes `place` and `tube`."""
+        ...
+
+
+@runtime_checkable
+class ClipTower(Tower, Protocol):
+    """Interface of a tower of clips, which can encode visible tokens only.
+
+    `__call__(video, place=None, tube=False)`: place is int32 [b, m], ascending token indices of the visible
+    tokens, or None for all; tube=True promises the same patches in every frame.
+    """
+
+    @property
+    def dim(self) -> int:
+        """Width of the tokens and of the pooled vector, d."""
+        ...
+
+    @property
+    def frames(self) -> int:
+        """Number of frames of a clip, t."""
+        ...
+
+    @property
+    def patches(self) -> int:
+        """Number of patches per frame, n."""
+        ...
+
+    @property
+    def patch(self) -> int:
+        """Side of a patch in pixels."""
+        ...
+
+    @property
+    def resolution(self) -> int:
+        """Side of a frame in pixels."""
+        ...
+
+
+@runtime_checkable
+class CaptionTower(Tower, Protocol):
+    """Interface of a tower of captions."""
+
+    @property
+    def dim(self) -> int:
+        """Width of the pooled vector."""
+        ...
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of token ids."""
+        ...

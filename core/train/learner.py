@@ -1,7 +1,6 @@
 """Learner: towers and objectives trained together; each distinct view is encoded once per step."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import equinox as eqx
 import jax
@@ -11,8 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from prismlab.core import errors, keys, types
 from prismlab.core.train import masking, metrics, objective
 
-# A tower is an eqx.Module with `inputs` and, for clips, `frames`, `patches`, `patch` and `dim`.
-Towers = Mapping[str, Any]
+Towers = Mapping[str, types.Tower]
 
 
 class Learner(eqx.Module):
@@ -23,7 +21,7 @@ class Learner(eqx.Module):
         objectives: losses by their name in the gin file.
     """
 
-    towers: dict[str, Any]
+    towers: dict[str, types.Tower]
     objectives: dict[str, objective.AbstractObjective]
 
     def views(self) -> list[objective.View]:
@@ -50,6 +48,11 @@ class Learner(eqx.Module):
         inputs = [getattr(batch, field) for field in tower.inputs]
         if view.mask is None:
             encoded = tower(*inputs)
+        elif not isinstance(tower, types.ClipTower):
+            raise errors.UserError(
+                f"a view masks the tower {view.tower!r} ({type(tower).__name__}), which has no token grid "
+                "(frames, patches); remove the mask or name a tower of clips"
+            )
         else:
             # Clip lengths differ between sources (images: one frame), so take the frame count from the batch.
             frames = batch.video.shape[1]
@@ -148,7 +151,13 @@ def check(learner: Learner, teacher: Towers | None) -> None:
                 )
 
 
-def build(towers: Mapping, objectives: Mapping, teacher: Towers | None, *, key: PRNGKeyArray) -> Learner:
+def build(
+    towers: Mapping[str, Callable[..., types.Tower]],
+    objectives: Mapping[str, Callable[..., objective.AbstractObjective]],
+    teacher: Towers | None,
+    *,
+    key: PRNGKeyArray,
+) -> Learner:
     """Build a Learner from tower and objective constructors, each with a key folded by its name.
 
     Args:
@@ -180,8 +189,14 @@ def dims(towers: Towers, teacher: Towers | None) -> types.Dims:
     """Return the sizes that objectives need, read from the towers."""
     if "video" not in towers:
         raise errors.UserError(f"recipe.Stage.towers needs a tower named 'video'; it holds {sorted(towers)}")
-    clip = towers["video"]
-    frozen = (teacher or {}).get("video", clip)
+    clip = _clip_tower(towers, "recipe.Stage.towers")
+    frozen = _clip_tower(teacher, "the teacher") if teacher and "video" in teacher else clip
+    text = towers.get("text")
+    if text is not None and not isinstance(text, types.CaptionTower):
+        raise errors.UserError(
+            f"recipe.Stage.towers: 'text' is a {type(text).__name__} without `dim` or `vocabulary`; see "
+            "types.CaptionTower"
+        )
     if (frozen.frames, frozen.patches) != (clip.frames, clip.patches):
         raise errors.UserError(
             f"teacher and student must have the same token grid: the teacher has {frozen.frames} frames of "
@@ -193,5 +208,16 @@ def dims(towers: Towers, teacher: Towers | None) -> types.Dims:
         patch_values=clip.patch**2 * 3,
         video_dim=clip.dim,
         teacher_dim=frozen.dim,
-        text_dim=towers["text"].dim if "text" in towers else None,
+        text_dim=None if text is None else text.dim,
+    )
+
+
+def _clip_tower(towers: Towers, whose: str) -> types.ClipTower:
+    tower = towers["video"]
+    if isinstance(tower, types.ClipTower):
+        return tower
+    needed = ("dim", "frames", "patches", "patch", "resolution")
+    missing = [name for name in needed if not hasattr(tower, name)]
+    raise errors.UserError(
+        f"{whose}: 'video' is a {type(tower).__name__} without {', '.join(missing)}; see types.ClipTower"
     )

@@ -4,6 +4,7 @@
 copy that was cut short or a tidied folder may lack the last checkpoint.
 """
 
+import dataclasses
 import json
 from typing import Any
 
@@ -14,6 +15,19 @@ from prismlab.core.io import filesystem
 from prismlab.core.train import checkpoint
 
 DONE = "done.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """Content of done.json.
+
+    Args:
+        step: last step of the stage.
+        digest: `trees.digest` of the learner's arrays.
+    """
+
+    step: int
+    digest: str
 
 
 def left_of(folder: filesystem.Place) -> str | None:
@@ -30,10 +44,10 @@ def left_of(folder: filesystem.Place) -> str | None:
     if ended is None:
         return ""
     at = checkpoint.newest(folder / "checkpoints")
-    if at == ended["step"]:
+    if at == ended.step:
         return None
     rest = "no checkpoint is left, so it is trained again" if at is None else f"training resumes at step {at}"
-    return f"{DONE} says step {ended['step']}, but that checkpoint is missing; {rest}"
+    return f"{DONE} says step {ended.step}, but that checkpoint is missing; {rest}"
 
 
 def read(folder: filesystem.Place) -> tuple[int, dict[str, np.ndarray]]:
@@ -51,13 +65,13 @@ def read(folder: filesystem.Place) -> tuple[int, dict[str, np.ndarray]]:
     """
     ended = _ended(folder)
     at = checkpoint.newest(folder / "checkpoints")
-    if ended is not None and at is not None and ended["step"] != at:
+    if ended is not None and at is not None and ended.step != at:
         raise errors.UserError(
-            f"{folder / DONE} says step {ended['step']}, but the newest checkpoint is step {at}: the last is "
+            f"{folder / DONE} says step {ended.step}, but the newest checkpoint is step {at}: the last is "
             "missing; copy the stage's folder again, or run the command that trained it, which resumes there"
         )
     at, arrays = checkpoint.read_learner(folder / "checkpoints")
-    if ended is not None and ended["digest"] != trees.digest(arrays):
+    if ended is not None and ended.digest != trees.digest(arrays):
         raise errors.UserError(
             f"checkpoint {folder / 'checkpoints' / str(at)} does not match the digest in {folder / DONE}, so "
             "it is damaged; delete the stage's folder and run the same command to train it again"
@@ -82,7 +96,9 @@ def json_if_sound(path: filesystem.Place) -> Any:
         return None
 
 
-def _ended(folder: filesystem.Place) -> dict[str, Any] | None:
+def _ended(folder: filesystem.Place) -> Finished | None:
     """Return the content of done.json; None (not finished) if it is missing or damaged."""
     found = json_if_sound(folder / DONE)
-    return found if isinstance(found, dict) and {"step", "digest"} <= set(found) else None
+    if not isinstance(found, dict) or not {"step", "digest"} <= set(found):
+        return None
+    return Finished(found["step"], found["digest"])

@@ -67,9 +67,10 @@ def check_shapes(stage: recipe.Stage, built: learner.Learner) -> None:
                 f"video_encoder.FactorizedVideoEncoder.{field}={expected} but loader.Line.{field}={given}; "
                 "set both to the same"
             )
-    if "text" in built.towers and built.towers["text"].vocabulary < stage.data.tokenizer.vocabulary:
+    text = built.towers.get("text")
+    if isinstance(text, types.CaptionTower) and text.vocabulary < stage.data.tokenizer.vocabulary:
         raise errors.UserError(
-            f"text.TextTower.vocabulary={built.towers['text'].vocabulary} is smaller than "
+            f"text.TextTower.vocabulary={text.vocabulary} is smaller than "
             f"tokenizer.Tokenizer.vocabulary={stage.data.tokenizer.vocabulary}; set both to the same"
         )
 

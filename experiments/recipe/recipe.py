@@ -12,10 +12,11 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from prismlab.core import errors
-from prismlab.core.train import loop, optim
+from prismlab.core import errors, types
+from prismlab.core.train import loop, objective, optim
 from prismlab.data.loader import loader
 from prismlab.experiments.gin_strict import check_types
+from prismlab.experiments.recipe import task_interface
 from prismlab.experiments.released import released_weights
 
 
@@ -42,8 +43,8 @@ class Stage:
     """
 
     name: str
-    towers: Mapping[str, Callable]
-    objectives: Mapping[str, Callable]
+    towers: Mapping[str, Callable[..., types.Tower]]
+    objectives: Mapping[str, Callable[..., objective.AbstractObjective]]
     data: loader.Line
     optimizer: optim.Optimizer
     steps: int
@@ -80,7 +81,7 @@ class Experiment:
 
     name: str
     stages: tuple[Stage, ...]
-    tasks: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    tasks: Mapping[str, task_interface.Task] = dataclasses.field(default_factory=dict)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -91,6 +92,13 @@ class Experiment:
             raise ValueError("an experiment needs at least one stage")
         if len(set(names)) < len(names):
             raise ValueError(f"stages must have unique names, got {names}")
+        for name, task in self.tasks.items():
+            usable = dataclasses.is_dataclass(task) and isinstance(task, task_interface.Task)
+            if not usable or isinstance(task, type):
+                raise errors.UserError(
+                    f"task {name!r}: expected a frozen dataclass with __call__(towers, *, seed, cache), got "
+                    f"{task!r}; write a class with (), and see task_interface.Task"
+                )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from prismlab.core import errors, trees
 from prismlab.core.io import filesystem
 from prismlab.core.train import checkpoint, stage_folder
-from prismlab.experiments.recipe import describe, fingerprints, recipe
+from prismlab.experiments.recipe import describe, fingerprints, recipe, task_interface
 from prismlab.experiments.released import released_weights
 
 # Initial weights or teacher of a stage: a stage planned here, a stage's folder, or released weights.
@@ -59,7 +59,7 @@ class Evaluation:
     """
 
     name: str
-    task: Any
+    task: task_interface.Task
     address: str
     inputs: Mapping[str, Any]
 
@@ -90,7 +90,9 @@ def plan(
 
 
 def evaluations(
-    planned: Planned, tasks: Mapping[str, Any], prints: fingerprints.Fingerprints | None = None
+    planned: Planned,
+    tasks: Mapping[str, task_interface.Task],
+    prints: fingerprints.Fingerprints | None = None,
 ) -> list[Evaluation]:
     """Resolve the tasks that evaluate a planned stage, in order.
 

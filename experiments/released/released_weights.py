@@ -14,7 +14,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from prismlab.core import errors, keys, trees
+from prismlab.core import errors, keys, trees, types
 from prismlab.core.towers import video, video_encoder
 from prismlab.core.weights import released
 
@@ -62,9 +62,9 @@ def tower_of(model: released.Model) -> video.VideoTower:
     return video.VideoTower(lambda key: model, use_pooler=False, key=keys.seeded(0))
 
 
-def towers_of(model: released.Model) -> dict[str, Any]:
+def towers_of(model: released.Model) -> dict[str, types.Tower]:
     """Return tower name -> tower of a model, with the names that stages use."""
-    towers: dict[str, Any] = {"video": tower_of(model)}
+    towers: dict[str, types.Tower] = {"video": tower_of(model)}
     if isinstance(model, released.VideoText):
         towers["text"] = model.text
     return towers
@@ -115,7 +115,7 @@ class Released:
     def __str__(self) -> str:
         return f"{self.model} ({pathlib.Path(self.weights).name})"
 
-    def towers(self) -> dict[str, Any]:
+    def towers(self) -> dict[str, types.Tower]:
         """Return the towers with weights from the file."""
         return towers_of(load(self.model, self.weights))
 
@@ -123,7 +123,7 @@ class Released:
         """Return path -> array, with the paths of a stage checkpoint."""
         return {name: np.asarray(leaf) for name, leaf in trees.flatten({"towers": self.towers()}).items()}
 
-    def abstract(self) -> dict[str, Any]:
+    def abstract(self) -> dict[str, types.Tower]:
         """Return the abstract towers (shapes and dtypes)."""
         config = configuration(self.model)
         built = eqx.filter_eval_shape(lambda: released.build(config, key=keys.seeded(0, "shapes")))

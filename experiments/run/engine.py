@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import rich.console
 
-from prismlab.core import errors, trees
+from prismlab.core import errors, trees, types
 from prismlab.core.io import atomic, filesystem
 from prismlab.core.parallel import distributed, mesh
 from prismlab.core.train import accumulate, checkpoint, event_log, learner, loop, stage_folder, tensorboard
@@ -149,7 +149,8 @@ class Engine:
             raise
         checkpoints.close()
         work_directory.record(
-            folder / stage_folder.DONE, {"step": stage.steps, "digest": host_memory.digest_of(state.learner)}
+            folder / stage_folder.DONE,
+            dataclasses.asdict(stage_folder.Finished(stage.steps, host_memory.digest_of(state.learner))),
         )
 
     def _facts(
@@ -221,9 +222,10 @@ def check_vocabulary(built: learner.Learner, vocabulary: int) -> None:
     Raises:
         UserError: the table is too small; names both sizes.
     """
-    if "text" in built.towers and built.towers["text"].vocabulary < vocabulary:
+    tower = built.towers.get("text")
+    if isinstance(tower, types.CaptionTower) and tower.vocabulary < vocabulary:
         raise errors.UserError(
-            f"text.TextTower.vocabulary={built.towers['text'].vocabulary} is smaller than the tokenizer's "
+            f"text.TextTower.vocabulary={tower.vocabulary} is smaller than the tokenizer's "
             f"{vocabulary} pieces; raise it or lower tokenizer.Tokenizer.vocabulary"
         )
 

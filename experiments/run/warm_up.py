@@ -43,6 +43,8 @@ def sources(rows: Mapping[str, recipe.Experiment]) -> dict[str, Any]:
                 if each not in found.values():
                     found[name if name not in found else f"{name} of {stage.name}"] = each
         for name, task in experiment.tasks.items():
+            if not dataclasses.is_dataclass(task):
+                continue
             for field in dataclasses.fields(task):
                 each = getattr(task, field.name)
                 if hasattr(each, "open") and each not in found.values():

@@ -5,7 +5,6 @@ Source: VideoGLUE figure 5 and appendix D: bottleneck 64, ReLU, a learned scale,
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -15,6 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from prismlab.core import keys
 from prismlab.core.nn import layers
+from prismlab.core.train import learner
 from prismlab.data.loader import source
 from prismlab.experiments.tasks import task, tuning
 
@@ -95,9 +95,7 @@ class AdapterTuning:
         if self.bottleneck < 1:
             raise ValueError(f"bottleneck must be at least 1, got {self.bottleneck}")
 
-    def __call__(
-        self, towers: Mapping[str, eqx.Module], *, seed: int, cache: pathlib.Path
-    ) -> dict[str, task.Score]:
+    def __call__(self, towers: learner.Towers, *, seed: int, cache: pathlib.Path) -> dict[str, task.Score]:
         """Return the accuracy as <label>_adapter.
 
         Args:

@@ -6,13 +6,13 @@ of items that could not be read, and the grid of heads behind it.
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import equinox as eqx
 import numpy as np
 
 from prismlab.core import errors
+from prismlab.core.train import learner
 from prismlab.experiments.tasks import task
 from prismlab.experiments.tasks.features import encoder_pass, feature_set
 from prismlab.experiments.tasks.heads import probe
@@ -51,9 +51,7 @@ class Benchmark:
         if self.batch_size < 1:
             raise errors.UserError(f"benchmark: batch_size must be at least 1, got {self.batch_size}")
 
-    def __call__(
-        self, towers: Mapping[str, eqx.Module], *, seed: int, cache: pathlib.Path
-    ) -> dict[str, task.Score]:
+    def __call__(self, towers: learner.Towers, *, seed: int, cache: pathlib.Path) -> dict[str, task.Score]:
         """Return a score for each metric.
 
         Args:

@@ -5,13 +5,13 @@ Source: VideoGLUE appendix D (everything tuned, a 1-layer attention pooler, laye
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
 import jax
 from jaxtyping import PRNGKeyArray
 
+from prismlab.core.train import learner
 from prismlab.data.loader import source
 from prismlab.experiments.tasks import task, tuning
 
@@ -36,9 +36,7 @@ class FineTuning:
     heads: int = 12
     hidden_dim: int | None = None
 
-    def __call__(
-        self, towers: Mapping[str, eqx.Module], *, seed: int, cache: pathlib.Path
-    ) -> dict[str, task.Score]:
+    def __call__(self, towers: learner.Towers, *, seed: int, cache: pathlib.Path) -> dict[str, task.Score]:
         """Return the accuracy as <label>_finetune.
 
         Args:

@@ -7,7 +7,7 @@ cross-attention and MLP; the query updated from layer to layer. We interpret the
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from prismlab.core import errors, keys
 from prismlab.core.nn import layers
+from prismlab.core.train import learner
 from prismlab.data.loader import source
 from prismlab.experiments.tasks import task, tuning
 
@@ -115,9 +116,7 @@ class MultiLayerProbe:
     heads: int = 12
     hidden_dim: int | None = None
 
-    def __call__(
-        self, towers: Mapping[str, eqx.Module], *, seed: int, cache: pathlib.Path
-    ) -> dict[str, task.Score]:
+    def __call__(self, towers: learner.Towers, *, seed: int, cache: pathlib.Path) -> dict[str, task.Score]:
         """Return the accuracy as <label>_mlap.
 
         Args:

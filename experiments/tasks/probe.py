@@ -12,7 +12,6 @@ Source: VideoPrism 3.1, appendix E.1 (attention pooler with one query, linear cl
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
 
 import equinox as eqx
 import jax
@@ -21,8 +20,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from prismlab.core import keys
+from prismlab.core import keys, types
 from prismlab.core.nn import layers, pooling
+from prismlab.core.train import learner
 from prismlab.data.loader import loader, source
 from prismlab.data.records import record
 from prismlab.data.world import truth
@@ -97,9 +97,7 @@ class AttentiveProbe:
                 "expected train_clips >= 8 (one in eight is held out), test_clips >= 1 and steps >= 1"
             )
 
-    def __call__(
-        self, towers: Mapping[str, eqx.Module], *, seed: int, cache: pathlib.Path
-    ) -> dict[str, task.Score]:
+    def __call__(self, towers: learner.Towers, *, seed: int, cache: pathlib.Path) -> dict[str, task.Score]:
         """Return the accuracy of each label, and for motion also within pairs of opposite motions.
 
         Args:
@@ -140,7 +138,7 @@ class AttentiveProbe:
         return scores
 
     def _features(
-        self, tower: eqx.Module, home: source.Source, clips: int, cache: pathlib.Path
+        self, tower: types.Tower, home: source.Source, clips: int, cache: pathlib.Path
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         videos, records = loader.read_all(
             home, cache, frames=self.frames, resolution=self.resolution, limit=clips

@@ -5,16 +5,15 @@ Source: VideoPrism 3.2, appendix F (cosine similarity of pooled embeddings, sing
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from prismlab.core.nn import losses
+from prismlab.core.train import learner
 from prismlab.data.loader import loader, source, tokenizer
 from prismlab.experiments.tasks import task
 
@@ -50,9 +49,7 @@ class Retrieval:
     resolution: int = 288
     batch_size: int = 64
 
-    def __call__(
-        self, towers: Mapping[str, eqx.Module], *, seed: int, cache: pathlib.Path
-    ) -> dict[str, task.Score]:
+    def __call__(self, towers: learner.Towers, *, seed: int, cache: pathlib.Path) -> dict[str, task.Score]:
         """Return text_to_video_R@1 and video_to_text_R@1, or {} without a text tower.
 
         Args:

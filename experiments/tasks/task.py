@@ -1,51 +1,18 @@
 """Evaluation interface: a task takes trained towers and returns named scores, each with its protocol."""
 
-import dataclasses
-import pathlib
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from prismlab.experiments.recipe import task_interface
 
-@dataclasses.dataclass(frozen=True)
-class Score:
-    """A score and the protocol by which it was measured.
-
-    Args:
-        value: the score; an accuracy in [0, 1] in the shipped tasks.
-        n: number of test items averaged.
-        protocol: pooling, frames, views, train clips per class, chance and other relevant settings.
-        outcomes: contribution of each item by head seed, and the items' names: {"keys": [n], "groups": [n],
-            "outcomes": [k][n]}; None where a metric is no mean over items.
-    """
-
-    value: float
-    n: int
-    protocol: Mapping[str, Any]
-    outcomes: Mapping[str, Any] | None = None
-
-
-class Task(Protocol):
-    """Interface of an evaluation; implementations are frozen dataclasses with plain fields."""
-
-    def __call__(
-        self, towers: Mapping[str, eqx.Module], *, seed: int, cache: pathlib.Path
-    ) -> dict[str, Score]:
-        """Evaluate the towers of a stage.
-
-        Args:
-            towers: frozen encoders by name.
-            seed: the experiment's seed.
-            cache: directory shared by runs.
-
-        Returns:
-            Scores by metric name; {} when the towers lack what the task needs.
-        """
-        ...
+# Re-exported for authors of tasks; recipes hold tasks by this interface.
+Score = task_interface.Score
+Task = task_interface.Task
 
 
 def encode_all(tower: Any, videos: np.ndarray, batch_size: int, read: Callable[[Any], Any]) -> np.ndarray:

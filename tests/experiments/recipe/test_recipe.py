@@ -12,6 +12,7 @@ from prismlab.core.train import loop, optim
 from prismlab.data.loader import loader, source, tokenizer
 from prismlab.data.world import world
 from prismlab.experiments.recipe import describe, recipe
+from prismlab.experiments.tasks import retrieval
 
 quick = settings(max_examples=25, deadline=None)
 
@@ -71,7 +72,8 @@ def test_stages_are_chosen_in_the_order_asked_for():
 
 
 def test_tasks_may_be_replaced():
-    assert row(tasks={"probe": 1}).tasks == {"probe": 1}
+    task = retrieval.Retrieval(HOME, LINE.tokenizer)
+    assert row(tasks={"read": task}).tasks == {"read": task}
 
 
 @pytest.mark.parametrize(
@@ -203,6 +205,12 @@ def test_an_int_for_a_float_is_the_same_configuration():
 
 def test_an_optimizer_of_the_users_own_is_accepted():
     assert row(stage1__optimizer=Own()).stages[0].optimizer == Own()
+
+
+@pytest.mark.parametrize("task", ["probe", retrieval.Retrieval, lambda towers: {}])
+def test_what_is_no_task_is_refused(task):
+    with pytest.raises(errors.UserError, match="task 'read': expected a frozen dataclass with __call__"):
+        recipe.Experiment("x", (STAGE1,), tasks={"read": task})
 
 
 def test_an_ablation_gives_one_experiment_a_row():

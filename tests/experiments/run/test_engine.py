@@ -5,11 +5,11 @@ import functools
 import json
 import pathlib
 import shutil
-import types
 
 import cli
 import equinox as eqx
 import pytest
+import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -207,10 +207,9 @@ def test_each_task_is_asked_once_and_no_score_hides_another(tmp_path):
 
 
 def test_a_vocabulary_that_does_not_fit_is_refused():
-    towers = {"text": types.SimpleNamespace(vocabulary=10)}
-    with pytest.raises(errors.UserError, match=r"vocabulary=10 is smaller than the tokenizer's 11"):
-        engine.check_vocabulary(types.SimpleNamespace(towers=towers), 11)
-    engine.check_vocabulary(types.SimpleNamespace(towers=towers), 10)
+    with pytest.raises(errors.UserError, match=r"vocabulary=11 is smaller than the tokenizer's 12"):
+        engine.check_vocabulary(tiny.stage1(), 12)
+    engine.check_vocabulary(tiny.stage1(), 11)
 
 
 def test_digests_are_of_the_parameters(whole):

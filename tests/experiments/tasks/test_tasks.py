@@ -49,6 +49,7 @@ EXAMPLES = {
     adapter.AdapterTuning: adapter.AdapterTuning(HOME, UNSEEN, SETUP, bottleneck=2, heads=2),
     finetune.FineTuning: finetune.FineTuning(HOME, UNSEEN, SETUP, heads=2),
 }
+CALL = inspect.signature(task.Task.__call__)
 CLASSES = [
     each
     for found in pkgutil.iter_modules(tasks.__path__)
@@ -96,6 +97,8 @@ def test_every_task_is_found():
 def test_every_task_keeps_the_contract(kind):
     assert kind in EXAMPLES, f"give EXAMPLES of this file a {kind.__name__}"
     each = EXAMPLES[kind]
+    assert isinstance(each, task.Task)
+    assert inspect.signature(kind.__call__).parameters.keys() == CALL.parameters.keys()
     assert "Args:" in kind.__doc__
     with pytest.raises(dataclasses.FrozenInstanceError):
         each.frames = 3
