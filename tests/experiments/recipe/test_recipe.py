@@ -207,7 +207,7 @@ def test_an_optimizer_of_the_users_own_is_accepted():
     assert row(stage1__optimizer=Own()).stages[0].optimizer == Own()
 
 
-@pytest.mark.parametrize("task", ["probe", retrieval.Retrieval, lambda towers: {}])
+@pytest.mark.parametrize("task", [retrieval.Retrieval, lambda towers: {}])
 def test_what_is_no_task_is_refused(task):
     with pytest.raises(errors.UserError, match="task 'read': expected a frozen dataclass with __call__"):
         recipe.Experiment("x", (STAGE1,), tasks={"read": task})
