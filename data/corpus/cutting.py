@@ -24,7 +24,7 @@ class Pixels:
 
     Args:
         frames: uint8 [t, h, w, 3], RGB with rotation applied, t >= 1.
-        times: float64 [t], seconds since the first frame of the video.
+        times: float64 [t], seconds on the clock of the video (`clock.Clock`).
     """
 
     frames: UInt8[np.ndarray, "t h w 3"]

@@ -2,7 +2,8 @@
 
 Decoding is sequential and single-threaded up to the last requested frame, because seeking returns wrong
 frames on common files (discarded leading packets, H.264 in AVI). The exception is clips where whole groups of
-pictures can be skipped safely, see `h264_groups`. Times are in seconds since the first frame.
+pictures can be skipped safely, see `h264_groups`. Times are in seconds on the clock of the
+video, see `clock.Clock`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -159,7 +160,8 @@ def frame_times(
         name: see `decode`.
 
     Returns:
-        float64 [t], seconds since the first frame, ascending; t >= 1 is the number of frames.
+        float64 [t], seconds on the clock of the video (see `clock.Clock`), strictly ascending; t >= 1 is the
+            number of frames.
 
     Raises:
         errors.UserError: see `decode`.

@@ -7,14 +7,16 @@ writes such clips; all others are decoded from the beginning.
 """
 
 from collections.abc import Collection, Iterator
+from fractions import Fraction
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
 from prismlab.core import errors
-from prismlab.data.video import container, container_crop, geometry, opening, tracks
+from prismlab.data.video import clock, container, container_crop, geometry, opening, tracks
 
 # H.264 NAL unit types (ITU-T H.264, table 7-1).
 _IDR, _SEQUENCE_PARAMETERS, _PICTURE_PARAMETERS = 5, 7, 8
@@ -46,7 +48,7 @@ def chosen(
         with opening.opened(video, limits, "clip") as (opened, guarded):
             stream = tracks.film(opened, "clip")
             packets = [packet for packet in opened.demux(stream) if packet.size]
-            starts, (first, last) = _group_starts(stream, packets), _inside(stream, packets, part)
+            starts, (first, last) = _group_starts(stream, packets), _inside(opened, stream, packets, part)
             if starts is None or last - first != count or len(packets) > limits.max_frames:
                 return None
             crop = container_crop.margins(guarded.file, opened, stream)
@@ -74,10 +76,17 @@ def _needed(packets: list[Packet], starts: list[int], wanted: Collection[int]) -
 
 
 def _inside(
-    stream: VideoStream, packets: list[Packet], part: tuple[float | None, float | None]
+    opened: InputContainer,
+    stream: VideoStream,
+    packets: list[Packet],
+    part: tuple[float | None, float | None],
 ) -> tuple[int, int]:
+    if not packets:
+        return 0, 0
+    base = stream.time_base or Fraction(0)
+    zero = clock.zero(opened, stream, (packets[0].pts or 0) * base)
     ticks = np.asarray([packet.pts or 0 for packet in packets], np.float64)
-    return container.inside((ticks - ticks[:1]) * float(stream.time_base or 0), *part)
+    return container.inside(ticks * float(base) - float(zero), *part)
 
 
 def _group_starts(stream: VideoStream, packets: list[Packet]) -> list[int] | None:

@@ -26,11 +26,11 @@ class Window:
     """A time window of a video and the frames sampled from it.
 
     Args:
-        start: start of the window, in seconds since the first frame.
-        end: end of the window, in seconds since the first frame.
+        start: start of the window, in seconds on the clock of the video (`clock.Clock`).
+        end: end of the window, in seconds on that clock.
         frames: number of video frames inside the window.
         indices: int64 [t], sampled frame indices, ascending; repeated if the window has fewer than t frames.
-        times: float64 [t], time of each sampled frame, in seconds since the first frame.
+        times: float64 [t], time of each sampled frame, in seconds on that clock.
     """
 
     start: float
@@ -61,7 +61,7 @@ def plan(times: Float[np.ndarray, " n"], frames: int, stride_seconds: float | No
     windows = []
     for first, last in itertools.pairwise(edges):
         indices = first + np.linspace(0, last - first, num=frames, endpoint=False, dtype=np.int32)
-        start = 0.0 if stride_seconds is None else float(number[first]) * stride_seconds
+        start = float(times[0]) if stride_seconds is None else float(number[first]) * stride_seconds
         end = whole if stride_seconds is None else min(start + stride_seconds, whole)
         windows.append(Window(start, end, int(last - first), indices, times[indices]))
     return windows

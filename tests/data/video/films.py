@@ -10,6 +10,7 @@ import numpy as np
 
 SAMPLES = pathlib.Path(__file__).parent / "samples"
 RATE = 10  # frames per second of the films
+HERTZ = 48_000  # samples of sound per second
 
 
 def picture(number: int, side: int = 128) -> np.ndarray:
@@ -72,7 +73,7 @@ def written(
             if codec in ("mpeg2video", "mpeg4"):
                 track.codec_context.time_base = Fraction(1, 25)
             tracks.append(track)
-        audio = opened.add_stream(sound_codec, rate=8000, layout="mono") if sound else None
+        audio = opened.add_stream(sound_codec, rate=HERTZ, layout="mono") if sound else None
         for track in tracks:
             for number, seconds in enumerate(times):
                 shown = number if track is tracks[-1] else 255 - number
@@ -82,17 +83,49 @@ def written(
                 packets += track.encode(frame)
             packets += track.encode(None)
         if audio and sound:
-            audio.codec_context.time_base = Fraction(1, 8000)
+            audio.codec_context.time_base = Fraction(1, HERTZ)
             size = audio.codec_context.frame_size or 1024
-            for start in range(round(sound[0] * 8000), round(sound[1] * 8000), size):
+            for start in range(round(sound[0] * HERTZ), round(sound[1] * HERTZ), size):
                 frame = av.AudioFrame.from_ndarray(
                     (np.arange(size) % 50 * 200).astype(np.float32)[None] / 32768, format="flt", layout="mono"
                 )
-                frame.pts, frame.time_base, frame.sample_rate = start, Fraction(1, 8000), 8000
-                for made in av.AudioResampler(audio.codec_context.format.name, "mono", 8000).resample(frame):
+                frame.pts, frame.time_base, frame.sample_rate = start, Fraction(1, HERTZ), HERTZ
+                for made in av.AudioResampler(audio.codec_context.format.name, "mono", HERTZ).resample(frame):
                     made.pts = start
                     packets += audio.encode(made)
             packets += audio.encode(None)
         for packet in sorted(packets, key=lambda each: float((each.dts or 0) * each.time_base)):
             opened.mux(packet)
     return buffer.getvalue()
+
+
+def copied(video: bytes, kind: str, first: int = 0, muxer: dict[str, str] | None = None) -> bytes:
+    """Return the film track of a file in another container, from a packet on, nothing encoded anew."""
+    buffer = io.BytesIO()
+    with (
+        av.open(io.BytesIO(video)) as source,
+        av.open(buffer, "w", format=kind, options=muxer or {}) as target,
+    ):
+        track = target.add_stream_from_template(source.streams.video[0])
+        packets = [packet for packet in source.demux(source.streams.video[0]) if packet.size]
+        for packet in packets[first:]:
+            packet.stream = track
+            target.mux(packet)
+    return buffer.getvalue()
+
+
+def index_first(mp4: bytes) -> bytes:
+    """Return an MP4 with its index (moov) before its frames, so that a cut leaves something to decode."""
+    boxes, at = {}, 0
+    while at < len(mp4):
+        length = int.from_bytes(mp4[at : at + 4], "big")
+        boxes[mp4[at + 4 : at + 8]] = mp4[at : at + length]
+        at += length
+    moov, place = bytearray(boxes[b"moov"]), boxes[b"moov"].find(b"stco")
+    while place >= 0:
+        for entry in range(int.from_bytes(moov[place + 8 : place + 12], "big")):
+            where = place + 12 + 4 * entry
+            moved = int.from_bytes(moov[where : where + 4], "big") + len(moov)
+            moov[where : where + 4] = moved.to_bytes(4, "big")
+        place = moov.find(b"stco", place + 4)
+    return boxes[b"ftyp"] + bytes(moov) + boxes.get(b"free", b"") + boxes[b"mdat"]

@@ -1,0 +1,92 @@
+"""The clock of a video: one presentation time in seconds for clips, windows, tables, subtitles and labels."""
+
+from fractions import Fraction
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+# Containers that store the order of decoding only; FFmpeg's presentation times are then guesses.
+_DECODING_TIMES = ("avi",)
+
+
+class Clock:
+    """Gives each decoded frame its time on the clock that a player shows.
+
+    Zero is the earliest moment at which a player shows a picture or plays sound. A time in a table, a cue of
+    subtitles, the borders of a window and the times of frames all mean this clock, in every container: large
+    start times of broadcasts are subtracted, and a film whose pictures begin 2 s after its sound has its
+    first frame at 2 s. Sound before time 0 of the file only prepares the decoder and is not played.
+
+    Times ascend strictly in the order in which frames are shown. Where the times of a file step back, as in
+    recordings that were joined, what follows continues one frame period after the frame before it. Where they
+    step back by a frame or two (pictures stored out of order with times in order, as in AVI), frames follow
+    the order of decoding from there on.
+
+    Args:
+        container: an open file.
+        film: the video track that is decoded.
+    """
+
+    def __init__(self, container: InputContainer, film: VideoStream):
+        self.steps_back = 0
+        self._film, self._container = film, container
+        self._period = 1 / rate(film)
+        self._by_decoding = any(name in _DECODING_TIMES for name in container.format.name.split(","))
+        self._shift: Fraction | None = None
+        self._now = Fraction(0)
+
+    def __call__(self, frame: av.VideoFrame) -> Fraction:
+        """Return the time of the next frame in seconds, exact; to be called for every frame in order."""
+        raw = self._raw(frame)
+        if self._shift is None:
+            self._shift = -zero(self._container, self._film, self._first(raw))
+            if raw is not None:
+                self._shift += self._first(raw) - raw
+            self._now = self._first(raw) + self._shift if raw is None else raw + self._shift
+            return self._now
+        now = self._now + self._period if raw is None else raw + self._shift
+        if now <= self._now:
+            self.steps_back += 1
+            if not self._by_decoding and self._now - now <= 2 * self._period:
+                self._by_decoding = True
+                raw = self._raw(frame)
+            now = self._now + self._period
+            if raw is not None:
+                self._shift = now - raw
+        elif raw is not None:
+            self._period = now - self._now
+        self._now = now
+        return now
+
+    def _raw(self, frame: av.VideoFrame) -> Fraction | None:
+        ticks = frame.dts if self._by_decoding else frame.pts
+        return None if ticks is None or frame.time_base is None else ticks * frame.time_base
+
+    def _first(self, raw: Fraction | None) -> Fraction:
+        """Return the time of the first frame on the file's own clock."""
+        # The decoder delays frames, so in order of decoding the first frame belongs to the first packet.
+        if raw is None or self._by_decoding:
+            return (self._film.start_time or 0) * (self._film.time_base or Fraction(0))
+        return raw
+
+
+def zero(container: InputContainer, film: VideoStream, first: Fraction) -> Fraction:
+    """Return the time on a file's own clock that is zero on the clock that a player shows; see `Clock`.
+
+    Args:
+        container: an open file.
+        film: the video track that is decoded.
+        first: time of the first frame on the file's own clock, in seconds.
+    """
+    sounds = [
+        max(Fraction(0), each.start_time * each.time_base)
+        for each in container.streams.audio
+        if each.start_time is not None and each.time_base is not None
+    ]
+    return min([first, *sounds])
+
+
+def rate(film: VideoStream) -> Fraction:
+    """Return the frame rate that a file declares; without one, FFmpeg's default of 25 per second."""
+    return film.average_rate or film.guessed_rate or Fraction(25)

@@ -1,0 +1,181 @@
+"""One clock for clips, windows and tables: zero is what a player shows as zero, and time never steps back."""
+
+import io
+import itertools
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prismlab.data.corpus import cutting
+from prismlab.data.corpus.inputs import media
+from prismlab.data.video import clock, container, decode, h264_groups, opening, windows
+from tests.data.video import films
+
+LATE = [2 + n / 10 for n in range(24)]
+PART = list(range(10, 20))  # the frames from 3 to 4 s of a film that begins at 2 s
+
+
+def clip_numbers(video: bytes, start: float, end: float) -> list[int]:
+    """Return the frames that corpus preparation cuts from a film."""
+    stream = cutting.of_video(video, "film", None, opening.Limits())
+    (found,) = cutting.cut(stream, "film", [media.Cut("clip", "words", start, end)])
+    assert isinstance(found, cutting.Pixels), found
+    return films.numbers(found.frames)
+
+
+def test_times_mean_the_clock_of_the_file_not_its_first_picture() -> None:
+    video = (films.SAMPLES / "video_starts_2s_after_audio.mkv").read_bytes()
+    np.testing.assert_allclose(decode.frame_times(video), LATE, atol=1e-9)
+    assert films.numbers(decode.decode(video, start=3, end=4)) == PART
+    assert films.numbers(decode.decode_frames(video, [0, 9], start=3, end=4, count=10)) == [10, 19]
+    assert clip_numbers(video, 3, 4) == PART
+    (third, *_) = [window for window, _ in windows.read(video, 10, 16, 1.0) if window.start == 3.0]
+    np.testing.assert_allclose(third.times, np.arange(3, 4, 0.1))
+
+
+CONTAINERS = [
+    *[("matroska", "libx264", "aac"), ("mp4", "libx264", "aac"), ("mov", "libx264", "aac")],
+    *[("mpegts", "libx264", "mp2"), ("flv", "libx264", "aac"), ("webm", "libvpx", "libopus")],
+    ("nut", "libx264", "flac"),
+]
+
+
+@pytest.mark.parametrize(("kind", "codec", "sound"), CONTAINERS)
+def test_the_same_content_has_the_same_times_in_every_container(kind: str, codec: str, sound: str) -> None:
+    times = [round(2.05 + n / 10, 2) for n in range(24)]
+    video = films.written(kind, codec, times, sound=(0, 5), sound_codec=sound)
+    np.testing.assert_allclose(decode.frame_times(video), times, atol=0.045)  # sound begins some ms early
+    assert films.numbers(decode.decode(video, start=3, end=4)) == clip_numbers(video, 3, 4) == PART
+
+
+@pytest.mark.parametrize("kind", ["mpegts", "matroska", "flv"])
+@pytest.mark.parametrize("start", [0.0, 1.4, 20_000.0])
+def test_a_large_start_time_is_no_part_of_the_content(kind: str, start: float) -> None:
+    times = [start + 1 + n / 10 for n in range(24)]
+    alone = films.written(kind, times=times)
+    np.testing.assert_allclose(decode.frame_times(alone), np.arange(24) / 10, atol=2e-3)
+    video = films.written(
+        kind, times=times, sound=(start, start + 4), sound_codec="mp2" if kind == "mpegts" else "aac"
+    )
+    np.testing.assert_allclose(decode.frame_times(video), 1 + np.arange(24) / 10, atol=0.045)
+
+
+def test_skipped_groups_count_on_the_same_clock() -> None:
+    video = films.written("mp4", times=LATE, sound=(0, 5), options={"bf": "0", "x264-params": "open-gop=0"})
+    found = h264_groups.chosen(video, {0, 9}, 10, (3.0, 4.0), opening.Limits())
+    assert found is not None
+    pixels = np.stack([found[number].frame.to_ndarray(format="rgb24") for number in (0, 9)])
+    assert films.numbers(pixels) == [10, 19]
+
+
+def joined() -> dict[str, tuple[bytes, list[int]]]:
+    """Return films whose clock steps back, and the frames that they show."""
+    film = films.written("mpegts")
+    longer = films.written("mpegts", times=[n / 10 for n in range(40)])
+    return {
+        "sample": ((films.SAMPLES / "joined.ts").read_bytes(), [*range(24), *range(24)]),
+        "transport stream": (film + film, [*range(24), *range(24)]),
+        "with sound": (
+            films.written("mpegts", sound=(0, 2.4), sound_codec="mp2") * 2,
+            [*range(24), *range(24)],
+        ),
+        "a longer second": (film + longer, [*range(24), *range(40)]),
+        "three": (film * 3, [*range(24)] * 3),
+        "program stream": (
+            films.written("mpeg", "mpeg2video", [n / 25 for n in range(24)]) * 2,
+            [*range(24)] * 2,
+        ),
+    }
+
+
+@pytest.mark.parametrize("what", joined())
+def test_recordings_that_were_joined_follow_one_another(what: str) -> None:
+    video, shown = joined()[what]
+    times = decode.frame_times(video)
+    assert films.numbers(decode.decode(video)) == shown
+    assert (np.diff(times) > 0).all()
+    period = np.median(np.diff(times))
+    np.testing.assert_allclose(np.diff(times), period, atol=1e-3)
+    for start, end in ((0, 9 * period), (period * 3, period * 30), (period * 22, period * 27), (0, 99)):
+        first, last = container.inside(times, start, end)
+        loaded = decode.decode(video, start=start, end=end)
+        assert films.numbers(loaded) == shown[first:last]
+        if end < 99:
+            assert clip_numbers(video, start, end) == shown[first:last]
+    found = windows.plan(times, 4, 12 * period)
+    assert sum(window.frames for window in found) == len(shown)
+    assert len(found) == -(-len(shown) // 12)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+@pytest.mark.parametrize("sound", [None, (0, 1.2)])
+@pytest.mark.parametrize("pictures", ["0", "2"])
+def test_avi_with_pictures_out_of_order(codec: str, sound: tuple[float, float] | None, pictures: str) -> None:
+    times = [n / 25 for n in range(24)]
+    video = films.written("avi", codec, times, sound=sound, sound_codec="mp2", options={"bf": pictures})
+    np.testing.assert_allclose(decode.frame_times(video), times, atol=1e-2)
+    assert films.numbers(decode.decode(video)) == list(range(24))
+
+
+def test_avi_with_packed_pictures() -> None:
+    video = packed(films.written("avi", "mpeg4", [n / 25 for n in range(25)], options={"bf": "1", "g": "50"}))
+    times = decode.frame_times(video)
+    assert films.numbers(decode.decode(video)) == list(range(25))
+    np.testing.assert_allclose(times, np.arange(25) / 25, atol=1e-2)
+    assert clip_numbers(video, 0.2, 0.6) == films.numbers(decode.decode(video, start=0.2, end=0.6))
+
+
+def packed(video: bytes) -> bytes:
+    """Return MPEG-4 in AVI with each B picture in the packet of the picture before it, as DivX packs them."""
+    buffer = io.BytesIO()
+    with av.open(io.BytesIO(video)) as source, av.open(buffer, "w", format="avi") as target:
+        film = source.streams.video[0]
+        track = target.add_stream_from_template(film)
+        data = [bytes(packet) for packet in source.demux(film) if packet.size]
+        data[0] = b"\0\0\1\xb2DivX503b1393p" + data[0]
+        # Picture types of MPEG-4: the two bits after the start code 000001B6.
+        kinds = [each[each.index(b"\0\0\1\xb6") + 4] >> 6 for each in data]
+        out: list[bytes] = []
+        for number, each in enumerate(data):
+            if kinds[number] == 2 and kinds[number - 1] == 1:
+                out[-1] += each
+                out.append(b"\0\0\1\xb6\x50\x00\x7f")  # "not coded": as the frame before
+            else:
+                out.append(each)
+        for number, each in enumerate(out):
+            packet = av.Packet(each)
+            packet.stream, packet.time_base = track, Fraction(1, 25)
+            packet.pts = packet.dts = number
+            packet.is_keyframe = number == 0
+            target.mux(packet)
+    return buffer.getvalue()
+
+
+class _Frame:
+    def __init__(self, pts: int | None, dts: int | None):
+        self.pts, self.dts, self.time_base = pts, dts, Fraction(1, 10)
+
+
+class _File:
+    def __init__(self, name: str):
+        self.format, self.name, self.streams, self.audio = self, name, self, []
+        self.average_rate, self.start_time, self.time_base = Fraction(10), None, Fraction(1, 10)
+
+
+TICKS = st.one_of(st.none(), st.integers(-50, 50))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(TICKS, TICKS), min_size=1, max_size=40), st.sampled_from(["avi", "mpegts", "mov,mp4"])
+)
+def test_time_ascends_whatever_the_file_says(stamps: list[tuple[int | None, int | None]], name: str) -> None:
+    file = _File(name)
+    time_of = clock.Clock(file, file)  # type: ignore[arg-type]
+    times = [time_of(_Frame(*each)) for each in stamps]  # type: ignore[arg-type]
+    assert times[0] == 0
+    assert all(a < b for a, b in itertools.pairwise(times))

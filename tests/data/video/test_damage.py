@@ -1,0 +1,198 @@
+"""Sound files of every kind are read whole, and the same files are refused when they are cut."""
+
+import io
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from prismlab.core import errors
+from prismlab.data.video import container, damage, decode, framing, opening
+from tests.data.video import films
+
+HELD = [*(n / 10 for n in range(23)), 5.2]  # the frame before the last stays for 3 s
+
+
+def from_open_group(codec: str) -> bytes:
+    """Return a transport stream cut at a group whose first pictures refer to the group before it."""
+    options = {
+        "libx264": {"x264-params": "open-gop=1:bframes=3:scenecut=0:keyint=12"},
+        "libx265": {"x265-params": "open-gop=1:bframes=3:scenecut=0:keyint=12:log-level=none"},
+    }[codec]
+    whole = films.written("mpegts", codec, [n / 10 for n in range(48)], options=options)
+    with av.open(io.BytesIO(whole)) as opened:
+        packets = [packet for packet in opened.demux(video=0) if packet.size]
+    keys = [number for number, packet in enumerate(packets) if packet.is_keyframe]
+    leading = [n for n, each in enumerate(packets[keys[1] :]) if each.pts < packets[keys[1]].pts]
+    assert leading, "no picture refers to the group before"
+    return films.copied(whole, "mpegts", keys[1])
+
+
+# 12 frames of H.264, each in two packets of one field.
+FIELDS = (films.SAMPLES / "paff_start.ts").read_bytes()
+SPAN = [n / 10 for n in range(24)]
+LONG = [n / 10 for n in range(60)]
+SOUND = {
+    "field pictures, TS": lambda: FIELDS,
+    "field pictures, MP4": lambda: films.index_first(films.copied(FIELDS, "mp4")),
+    "field pictures, Matroska": lambda: films.copied(FIELDS, "matroska"),
+    "hidden pictures, WebM": lambda: (films.SAMPLES / "vp8_altref.webm").read_bytes(),
+    "hidden pictures, Matroska": lambda: films.copied(
+        (films.SAMPLES / "vp8_altref.webm").read_bytes(), "matroska"
+    ),
+    "open group, H.264": lambda: from_open_group("libx264"),
+    "open group, HEVC": lambda: from_open_group("libx265"),
+    "last frame stays, MP4": lambda: films.index_first(
+        (films.SAMPLES / "last_frame_held_3s.mp4").read_bytes()
+    ),
+    "last frame stays, Matroska": lambda: films.copied(
+        (films.SAMPLES / "last_frame_held_3s.mp4").read_bytes(), "matroska"
+    ),
+    "last frame stays, FLV": lambda: films.copied(
+        (films.SAMPLES / "last_frame_held_3s.mp4").read_bytes(), "flv"
+    ),
+    "sound outlasts, Matroska": lambda: films.written("matroska", times=SPAN, sound=(0, 9)),
+    "sound outlasts, MP4": lambda: films.index_first(films.written("mp4", times=SPAN, sound=(0, 9))),
+    "sound outlasts, TS": lambda: films.written("mpegts", times=SPAN, sound=(0, 9), sound_codec="mp2"),
+    "sound outlasts, FLV": lambda: films.written("flv", times=SPAN, sound=(0, 9)),
+    "sound outlasts, AVI": lambda: films.written(
+        "avi", "mpeg4", [n / 25 for n in range(24)], sound=(0, 9), sound_codec="mp2"
+    ),
+    "sound outlasts, WebM": lambda: films.written(
+        "webm", "libvpx", SPAN, sound=(0, 9), sound_codec="libopus"
+    ),
+    "sound is shorter, Matroska": lambda: films.written("matroska", times=LONG, sound=(0, 1)),
+    "sound is shorter, MP4": lambda: films.index_first(films.written("mp4", times=LONG, sound=(0, 1))),
+    "sound in the middle, Matroska": lambda: films.written("matroska", times=LONG, sound=(2, 3)),
+    "variable rate, Matroska": lambda: films.written("matroska", times=HELD, sound=(0, 5)),
+    "variable rate, FLV": lambda: films.written("flv", times=HELD, sound=(0, 5)),
+    "Ogg": lambda: films.written("ogg", "libvpx", LONG, sound=(0, 6), sound_codec="libopus"),
+    "ASF": lambda: films.written("asf", "msmpeg4", LONG, sound=(0, 6), sound_codec="mp2"),
+    "AVI": lambda: films.written("avi", "mpeg4", [n / 25 for n in range(60)], options={"bf": "0"}),
+    "HEVC": lambda: films.written("matroska", "libx265", LONG, options={"x265-params": "log-level=none"}),
+    "VP9": lambda: films.written("webm", "libvpx-vp9", LONG),
+}
+
+
+COUNT = {
+    "field pictures": 12,
+    "hidden pictures": 96,
+    "last frame stays": 24,
+    "sound outlasts": 24,
+    "variable rate": 24,
+}
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_a_sound_file_is_read_whole_and_a_cut_one_refused(kind: str) -> None:
+    video = SOUND[kind]()
+    frames = decode.count_frames(video)
+    if kind.startswith("open group"):
+        assert films.numbers(decode.decode(video))[-1] == 47
+        assert 30 <= frames <= 47
+    else:
+        assert frames == COUNT.get(kind.split(",")[0], 60)
+    for share in (0.5, 0.75, 0.93):
+        length = int(len(video) * share)
+        length -= length % 188 == 0  # whole packets of a transport stream promise nothing more
+        with pytest.raises(errors.UserError, match=r"truncated|damaged"):
+            decode.count_frames(video[:length])
+    if kind.startswith("sound outlasts"):
+        return  # a hole in the sound harms no picture
+    empty = len(video) * 6 // 10
+    with pytest.raises(errors.UserError, match=r"truncated|damaged|at least one frame"):
+        decode.count_frames(video[:empty] + bytes(len(video) - empty))
+
+
+def test_the_sample_of_half_a_download_is_refused() -> None:
+    video = (films.SAMPLES / "truncated_av.mkv").read_bytes()
+    with pytest.raises(errors.UserError, match=r"film: .*ends after 5\.40 s of video: the file is truncated"):
+        decode.count_frames(video, name="film")
+    # Clips before the cut can be used: nobody reads to the end.
+    assert films.numbers(decode.decode(video, start=1, end=2)) == list(range(10, 20))
+
+
+def test_a_hole_inside_of_whole_units_is_refused() -> None:
+    video = bytearray(films.written("matroska", "libvpx", [n / 25 for n in range(60)], options={"g": "1"}))
+    start = len(video) // 2
+    video[start : start + len(video) // 3] = bytes(len(video) // 3)
+    with pytest.raises(errors.UserError, match=r"truncated|damaged"):
+        decode.count_frames(bytes(video))
+
+
+class _Packet:
+    def __init__(self, pts: int, size: int, stream: object, duration: int = 1):
+        self.pts = self.dts = pts
+        self.size, self.duration, self.time_base, self.pos = size, duration, Fraction(1, 10), pts * 100
+        self.stream, self.stream_index, self.is_discard = stream, 0, False
+
+
+class _Frame:
+    def __init__(self, pts: int):
+        self.pts = pts
+
+
+class _Stream:
+    type, index, average_rate, start_time, duration = "video", 0, Fraction(10), 0, None
+    time_base = Fraction(1, 10)
+
+
+class _File:
+    def __init__(self, name: str, seconds: float | None = None):
+        self.format, self.name, self.start_time = self, name, 0
+        self.duration = None if seconds is None else int(seconds * 1e6)
+
+
+def _check(
+    packets: list[int], frames: list[int], size: int = 900, name: str = "nut", seconds: float | None = None
+) -> None:
+    stream = _Stream()
+    received = damage.Received(_File(name, seconds), stream)  # type: ignore[arg-type]
+    for each in packets:
+        received.packet(_Packet(each, size, stream))  # type: ignore[arg-type]
+    for each in frames:
+        received.frame(_Frame(each))  # type: ignore[arg-type]
+    received.check(io.BytesIO(b"?" * 40), "film")
+
+
+def test_packets_are_not_frames_but_a_run_of_them_shows_some() -> None:
+    every = list(range(100))
+    _check(every, every)
+    _check(every, every[::2])  # fields
+    _check(every, every[40:])  # pictures before the first key frame
+    for frames in ([*every[:40], *every[60:]], every[:80]):
+        with pytest.raises(
+            errors.UserError, match=r"film: expected frames from all of the video, got none from 2"
+        ):
+            _check(every, frames)
+        _check(every, frames, size=9)  # "not coded" pictures of MPEG-4
+
+
+def test_a_stored_duration_is_compared_and_a_computed_one_is_not() -> None:
+    every = list(range(100))
+    _check(every, every, name="mxf", seconds=10)
+    with pytest.raises(
+        errors.UserError, match=r"film: expected 20\.00 s of video, got 10\.00 s: the file is trunc"
+    ):
+        _check(every, every, name="mxf", seconds=20)
+    _check(every, every, name="mpeg", seconds=20)
+
+
+def test_limits_hold_while_units_are_followed() -> None:
+    units = b"\xec\x80" * 5000
+    assert framing.framing(io.BytesIO(units), "matroska,webm").whole is None
+    guarded = opening.Guarded(io.BytesIO(units), opening.Limits(seconds=-1), "film")
+    assert framing.framing(guarded, "matroska,webm").whole is False
+    with pytest.raises(errors.UserError, match="film: expected opening and decoding within"):
+        guarded.check(0)
+    assert container.SLACK < 1e-3
+    assert np.isfinite(container.SLACK)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg2video"])
+def test_a_broadcast_recorded_from_anywhere_is_sound(codec: str) -> None:
+    quiet = {"x265-params": "log-level=none"} if codec == "libx265" else {}
+    video = films.written("mpegts", codec, [n / 25 for n in range(48)], options=quiet)
+    for packet in (7, 20, 31):
+        assert films.numbers(decode.decode(video[188 * packet :]))[-1] == 47
