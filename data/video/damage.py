@@ -84,7 +84,7 @@ class Received:
         if units.whole is False:
             raise errors.UserError(
                 f"{label}: expected a file that ends where its container says, got one that ends after "
-                f"{float(max(self._film_end, 0)):.2f} s of video: the file is truncated; copy it again or "
+                f"{max(float(self._film_end), 0):.2f} s of video: the file is truncated; copy it again or "
                 "drop it"
             )
         self._promise(label, units)
@@ -112,7 +112,7 @@ class Received:
         for promised, came, least in pairs:
             if promised - came > max(least, promised / 20):
                 raise errors.UserError(
-                    f"{label}: expected {float(promised):.2f} s of video, got {float(max(came, 0)):.2f} s: "
+                    f"{label}: expected {float(promised):.2f} s of video, got {max(float(came), 0):.2f} s: "
                     "the file is truncated; copy it again or drop it"
                 )
 
