@@ -29,27 +29,49 @@ def join(root: str, name: str) -> str:
     return posixpath.join(root, name)
 
 
+def readable(name: str) -> str:
+    r"""Return a file name as text that UTF-8 can hold; other bytes become escapes such as \xff."""
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def inside(root: str, name: str, where: str) -> str:
-    """Join a folder and an untrusted relative name; the result must stay below the folder.
+    """Join a folder and an untrusted name; the file it leads to must be below the folder.
+
+    Every file that an input of corpus preparation opens passes here. A link may lead to another file below
+    the folder, or from a snapshot in a Hugging Face hub cache to the blobs of that cache.
 
     Args:
         root: folder or URL.
-        name: relative path read from a table or an archive.
+        name: path below the root, from a table, an archive or a listing; absolute paths must lead there too.
         where: origin of the name, for the error message.
 
     Raises:
-        UserError: an absolute name, "..", a NUL, or a link that leads out of the root.
+        UserError: a path or link that leads out of the root, "..", a NUL or a backslash.
     """
     path = join(root, name)
-    escapes = not name or "\0" in name or "\\" in name or posixpath.isabs(name) or is_remote(name)
-    escapes = escapes or ".." in name.split("/")
-    if not escapes and not is_remote(root):
-        escapes = not pathlib.Path(path).resolve().is_relative_to(pathlib.Path(root).resolve())
+    escapes = not name or "\0" in name or "\\" in name or ".." in name.split("/")
+    if is_remote(root):
+        own = root.rstrip("/") + "/"
+        escapes = escapes or ((is_remote(name) or posixpath.isabs(name)) and not name.startswith(own))
+        path = name if name.startswith(own) else path
+    elif not escapes:
+        folder, target = pathlib.Path(root).resolve(), pathlib.Path(path).resolve()
+        escapes = is_remote(name) or not any(map(target.is_relative_to, (folder, *_blobs(folder))))
     if escapes:
         raise errors.UserError(
-            f"{where}: expected a path below {root}, got {name!r}; move the file there or correct the path"
+            f"{where}: expected a path below {root}, got {name[:200]!r}; move the file there or correct the "
+            "path"
         )
     return path
+
+
+def _blobs(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Return where links of a hub cache lead: from `repository/snapshots` to `repository/blobs`."""
+    above = [each.parent / "blobs" for each in (folder, *folder.parents) if each.name == "snapshots"]
+    return [blobs for blobs in above[:1] if blobs.is_dir()]
 
 
 def _connect(path: str) -> tuple[Any, str]:

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from prismlab.core import errors
+from prismlab.data.corpus.inputs import media
 from prismlab.data.records import record
 from prismlab.data.video import container, decode, frames, geometry, opening, pictures, sampling, tracks
 
@@ -82,8 +83,8 @@ def probe(
         begun = time.thread_time()
         _sample(found, example, sampled, resolution, limits)
         found.cost = time.thread_time() - begun
-    except errors.UserError as error:
-        found.fault = " ".join(str(error).split())
+    except media.WRONG as error:
+        found.fault = media.reason(error)
         return found
     if example.kind == "frames" and example.fps:
         found.seconds = found.frames / example.fps

@@ -9,7 +9,9 @@ import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from prismlab.core.io import urls
 from prismlab.data.corpus import clip_encoding
+from prismlab.data.corpus.inputs import media
 
 # Bin edges; the last bin is open.
 EDGES: Mapping[str, tuple[float, ...]] = {
@@ -26,6 +28,7 @@ def empty() -> dict[str, Any]:
     return {
         **dict.fromkeys((*COUNTS, *SUMS), 0),
         "histograms": {name: [0] * (len(edges) + 1) for name, edges in EDGES.items()},
+        "passed_over": {},
     }
 
 
@@ -48,6 +51,12 @@ def add(total: dict[str, Any], made: clip_encoding.Made) -> None:
             total["histograms"][name][_interval(value, EDGES[name])] += 1
 
 
+def pass_over(total: dict[str, Any], item: media.PassedOver) -> None:
+    """Count a file that no clip is made of, in place; the first of each kind is the example."""
+    known = total["passed_over"].setdefault(item.why, {"files": 0, "example": urls.readable(item.name)})
+    known["files"] += 1
+
+
 def merged(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the sum of the statistics of several shards."""
     total = empty()
@@ -57,7 +66,16 @@ def merged(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         total["seconds"] = round(total["seconds"] + part["seconds"], 3)
         for name, counts in part["histograms"].items():
             total["histograms"][name] = [a + b for a, b in zip(total["histograms"][name], counts)]
+        for why, found in part["passed_over"].items():
+            known = total["passed_over"].setdefault(why, {"files": 0, "example": found["example"]})
+            known["files"] += found["files"]
     return total
+
+
+def lines(passed_over: Mapping[str, Any]) -> list[str]:
+    """Return what was passed over, most first: "12 .bmp files (such as a/b.bmp)"."""
+    ranked = sorted(passed_over.items(), key=lambda item: (-item[1]["files"], item[0]))
+    return [f"{found['files']} {why} (such as {found['example']})" for why, found in ranked]
 
 
 def intervals(name: str) -> list[str]:

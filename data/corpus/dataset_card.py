@@ -40,6 +40,10 @@ def text(manifest: dict[str, Any], about: str, spec: str) -> str:
         f"- {tally['variable_rate']} videos had a variable frame rate, {tally['still']} show no movement",
         "",
     ]
+    for line in corpus_statistics.lines(tally["passed_over"]):
+        lines.append(f"- passed over: {line}")
+    if tally["passed_over"]:
+        lines.append("")
     for name, title in _TITLES.items():
         counts = tally["histograms"][name]
         whole = max(1, sum(counts))

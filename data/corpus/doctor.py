@@ -3,14 +3,14 @@
 import collections
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from prismlab.core import errors
 from prismlab.core.io import urls
-from prismlab.data.corpus import clip_report, prepare_corpus
+from prismlab.data.corpus import clip_report, corpus_statistics, prepare_corpus
 from prismlab.data.corpus.inputs import media
 from prismlab.data.records import record, shards
 from prismlab.data.video import container, geometry
@@ -54,14 +54,34 @@ def records_of(home: str | prepare_corpus.Corpus, sample: int) -> Iterator[Seen]
     total = sum(1 for _ in home.source.units())
     each = math.ceil(sample / max(1, total)) if sample else 0
     for unit in home.source.units():
-        for number, medium in enumerate(home.source.read(unit)):
+        found = (each for each in home.source.read(unit) if isinstance(each, media.Medium))
+        for number, medium in enumerate(found):
             if each and number >= each:
                 break
             captions = tuple(cut.caption for cut in medium.cuts)
+            faults = [cut.fault for cut in medium.cuts]
             try:
+                if faults and all(faults):
+                    raise errors.UserError(faults[0])
                 yield medium.name, _record(medium), captions
-            except errors.UserError as fault:
-                yield medium.name, fault, captions
+            except media.WRONG as error:
+                if isinstance(error, media.Stop):
+                    raise
+                yield medium.name, errors.UserError(media.reason(error)), captions
+
+
+def passed_over(homes: Mapping[str, str | prepare_corpus.Corpus]) -> dict[str, Any]:
+    """Return what the inputs of raw files pass over: kind -> number of files and an example.
+
+    Args:
+        homes: as in `examine`; shards pass nothing over.
+    """
+    tally = corpus_statistics.empty()
+    for home in homes.values():
+        if not isinstance(home, str):
+            for item in home.source.passed_over():
+                corpus_statistics.pass_over(tally, item)
+    return tally["passed_over"]
 
 
 def _record(medium: media.Medium) -> record.Record:
@@ -88,7 +108,7 @@ def examine(
     for name, home in homes.items():
         for key, example, captions in records_of(home, sample):
             if isinstance(example, errors.UserError):
-                found.append(clip_report.Finding(name, key, captions, fault=" ".join(str(example).split())))
+                found.append(clip_report.Finding(name, key, captions, fault=media.reason(example)))
                 continue
             found.append(
                 clip_report.probe(

@@ -25,7 +25,7 @@ from prismlab.data.corpus.inputs import media
 from prismlab.data.records import shard_file, shards
 from prismlab.data.video import container
 
-FORMAT = 1  # increment when the same spec would produce other shards
+FORMAT = 2  # increment when the same spec would produce other shards
 _RATE_FROM = 200  # clips after which the fraction of rejected clips is checked during the run
 # Larger than in training: the input may be recordings of an hour or more.
 LIMITS = container.Limits(max_bytes=8 << 30, max_frames=500_000, seconds=3600.0)
@@ -112,6 +112,8 @@ def prepare(
             return None
         found = finish.sheets(out, total)
         tally = corpus_statistics.merged(sheet["statistics"] for sheet in finish.sheets(out, total))
+        for item in corpus.source.passed_over():
+            corpus_statistics.pass_over(tally, item)
         _judge(corpus, tally, next((sheet["rejected"] for sheet in found if sheet["rejected"]), []))
         return finish.write(out, total, corpus.about, text, tally)
 
@@ -136,14 +138,18 @@ def write_unit(corpus: Corpus, out: str, unit: media.Unit) -> dict[str, Any]:
     with _workspace(out) as folder:
         local = folder / f"{name}.tmp"
         with shard_file.Writer(local) as writer:
-            for cut, made in _clips(corpus, unit):
+            for found in _clips(corpus, unit):
+                if isinstance(found, media.PassedOver):
+                    corpus_statistics.pass_over(tally, found)
+                    continue
+                cut, made = found
                 try:
                     if isinstance(made, errors.UserError):
                         raise made
                     writer.write(made.record)
                 except errors.UserError as fault:
                     tally["rejected"] += 1
-                    rejected.append({"key": cut.key, "why": " ".join(str(fault).split())})
+                    rejected.append({"key": cut.key, "why": media.reason(fault)})
                 else:
                     corpus_statistics.add(tally, made)
         sheet = {"unit": unit.identity, "number": unit.number, "statistics": tally, "rejected": rejected}
@@ -157,8 +163,11 @@ def write_unit(corpus: Corpus, out: str, unit: media.Unit) -> dict[str, Any]:
     return sheet
 
 
-def _clips(corpus: Corpus, unit: media.Unit) -> Iterator[encoding_module.Outcome]:
+def _clips(corpus: Corpus, unit: media.Unit) -> Iterator[encoding_module.Outcome | media.PassedOver]:
     for medium in corpus.source.read(unit):
+        if isinstance(medium, media.PassedOver):
+            yield medium
+            continue
         path = medium.path
         before = urls.state(path) if path and urls.what(path) == "file" else None
         with contextlib.ExitStack() as stack:
@@ -166,9 +175,11 @@ def _clips(corpus: Corpus, unit: media.Unit) -> Iterator[encoding_module.Outcome
                 medium = dataclasses.replace(medium, path=stack.enter_context(urls.local(path)))
             try:
                 outcomes = list(corpus.encoding(medium, corpus.limits))
-            except media.Stop:
-                raise
-            except errors.UserError as fault:
+            except media.WRONG as error:
+                if isinstance(error, media.Stop) or media.is_full(error):
+                    raise
+                known = isinstance(error, errors.UserError)
+                fault = errors.UserError(error if known else f"{medium.name}: {media.reason(error)}")
                 outcomes = [(cut, fault) for cut in medium.cuts]
         if before is not None and urls.state(path) != before:
             raise media.Stop(

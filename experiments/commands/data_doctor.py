@@ -38,8 +38,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check the clips, print a summary, write page and file."""
-    from prismlab.core.io import atomic
-    from prismlab.data.corpus import doctor, prepare_corpus
+    from prismlab.core.io import atomic, urls
+    from prismlab.data.corpus import corpus_statistics, doctor, prepare_corpus
     from prismlab.experiments import console, html_page
     from prismlab.experiments.gin_strict import strict
 
@@ -52,19 +52,23 @@ def run(options: argparse.Namespace) -> int:
         home = strict.load(home, options.bindings, (prepare_corpus.Corpus,)).root
     elif options.bindings:
         raise errors.UserError("bindings need a SPEC.gin; a folder of shards takes none")
-    homes = {options.home: home, **{each: each for each in options.against}}
+    homes = {urls.readable(options.home): home, **{urls.readable(each): each for each in options.against}}
     findings = doctor.examine(homes, options.sample, sampled=options.frames, resolution=options.resolution)
     if not findings:
         raise errors.UserError(f"{options.home}: expected at least one clip, found none")
-    found = doctor.report(findings, options.need)
+    found = doctor.report(findings, options.need) | {"passed_over": doctor.passed_over(homes)}
     out = console.make_console()
-    for line in _lines(found):
+    lines = [
+        *_lines(found),
+        *(f"passed over: {each}" for each in corpus_statistics.lines(found["passed_over"])),
+    ]
+    for line in lines:
         console.say(out, line)
     if options.json:
         atomic.write_atomic(options.json, json.dumps(found, indent=2, ensure_ascii=False).encode())
     if options.html:
         details = json.dumps(found, indent=2, ensure_ascii=False)
-        page = html_page.render("doctor.html", lines=_lines(found), details=details)
+        page = html_page.render("doctor.html", lines=lines, details=details)
         atomic.write_atomic(options.html, page.encode())
     return 0
 

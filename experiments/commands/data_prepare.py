@@ -32,7 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the shards, resuming an earlier run if there is one."""
     from prismlab.core.train import stop_signal
-    from prismlab.data.corpus import prepare_corpus
+    from prismlab.data.corpus import corpus_statistics, prepare_corpus
     from prismlab.experiments import console
     from prismlab.experiments.gin_strict import strict
 
@@ -56,6 +56,8 @@ def run(options: argparse.Namespace) -> int:
         f"{tally['clips']} clips in {len(manifest['shards'])} shards, {tally['rejected']} rejected; "
         f"written: {options.out}/manifest.json, card.md, rejected.jsonl",
     )
+    for line in corpus_statistics.lines(tally["passed_over"]):
+        console.say(out, f"passed over: {line}")
     return 0
 
 

@@ -27,43 +27,71 @@ def is_picture(name: str) -> bool:
 
 
 def medium(
-    path: str, name: str, cuts: tuple[media.Cut, ...], fps: float | None = None, *, picture: bool = False
+    root: str,
+    name: str,
+    cuts: tuple[media.Cut, ...],
+    fps: float | None = None,
+    *,
+    where: str = "",
+    picture: bool = False,
 ) -> media.Medium:
-    """Return the medium at a path; a missing file gives an error later, per clip.
+    """Return the medium of a name; a missing file gives an error later, per clip.
 
     Args:
-        path: path or URL, already checked to be below the root.
-        name: name used in error messages.
+        root: folder or URL.
+        name: path below the root, not trusted; see `urls.inside`.
         cuts: clips to cut from it.
         fps: frames per second, for a folder of frames.
+        where: origin of the name, for the error message.
         picture: the file is one of a folder of pictures, in which a GIF is a picture too.
+
+    Raises:
+        UserError: the name leads out of the root.
     """
+    path = urls.inside(root, name, where or root)
+    label = urls.readable(name)
     kind = urls.what(path)
     if kind == "file" and (picture or is_picture(path)):
         reason = pictures.refusal(path)
         if reason:
             cuts = tuple(dataclasses.replace(each, fault=each.fault or reason) for each in cuts)
-        return media.Medium(name, "image", cuts, read=lambda: [urls.read(path, _MOST_PICTURE_BYTES)])
+        return media.Medium(label, "image", cuts, read=lambda: [urls.read(path, _MOST_PICTURE_BYTES)])
     if kind == "folder":
-        return media.Medium(name, "frames", cuts, read=lambda: frames_of(path), fps=fps)
-    return media.Medium(name, "video", cuts, path=path)
+        return media.Medium(label, "frames", cuts, read=lambda: frames_of(root, name), fps=fps)
+    return media.Medium(label, "video", cuts, path=path)
 
 
-def frames_of(folder: str) -> list[bytes]:
+def frames_of(root: str, name: str) -> list[bytes]:
     """Read the image files of a folder, in natural sort order (frame_2 before frame_10).
 
+    Args:
+        root: folder or URL.
+        name: a folder below it.
+
     Raises:
-        UserError: the folder has no images, or one that is not read.
+        UserError: the folder has no images, one that is not read, or images of several formats, such as 1.jpg
+            and 1.png, whose order as frames is unknown.
     """
-    names = sorted((name for name in urls.listing(folder) if suffix(name) in PICTURES), key=natural)
+    folder = urls.inside(root, name, root)
+    _, files = next(urls.folders(folder))
+    names = sorted((each for each in files if suffix(each) in PICTURES), key=natural)
     if not names:
         raise errors.UserError(
             f"{folder}: expected a folder of {', '.join(pictures.READ)} files, found none in it"
         )
-    for name in names:
-        if reason := pictures.refusal(name):
-            raise errors.UserError(f"{urls.join(folder, name)}: {reason}")
-    return [urls.read(urls.join(folder, name), _MOST_PICTURE_BYTES) for name in names]
+    for each in names:
+        if reason := pictures.refusal(each):
+            raise errors.UserError(f"{urls.join(folder, each)}: {reason}")
+    first = {pictures.READ[suffix(each)]: each for each in reversed(names)}
+    stems = {posixpath.splitext(each)[0] for each in names}
+    if len(first) > 1 or len(stems) < len(names):
+        examples = ", ".join(sorted(first.values()) if len(first) > 1 else names[:3])
+        raise errors.UserError(
+            f"{folder}: expected one image file for each frame, all of one format, got {examples}; move the "
+            "others away"
+        )
+    paths = [urls.inside(root, urls.join(name, each), root) for each in names]
+    return [urls.read(path, _MOST_PICTURE_BYTES) for path in paths]
 
 
 def natural(name: str) -> tuple:

@@ -1,17 +1,13 @@
 """Readers of image folders: captioned images (one-frame videos) and folders of video frames."""
 
 import dataclasses
-import json
 import posixpath
 from collections.abc import Iterator
-from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import urls
-from prismlab.data.corpus.inputs import file_kinds, media
+from prismlab.data.corpus.inputs import file_kinds, labels, media
 from prismlab.data.video import pictures
-
-_MOST_TEXT_BYTES = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,14 +37,23 @@ class Images:
         return media.grouped(_some(self.root, self._names()), self.images_per_shard)
 
     def _names(self) -> Iterator[str]:
-        return (name for name in urls.listing(self.root) if file_kinds.suffix(name) in file_kinds.PICTURES)
+        return filter(_is_picture, urls.listing(self.root))
+
+    def passed_over(self) -> Iterator[media.PassedOver]:
+        """Yield the files that are neither images nor captions of images."""
+        for folder, names in urls.folders(self.root):
+            stems = {posixpath.splitext(name)[0] for name in names if _is_picture(name)}
+            captions = {stem + ending for stem in stems for ending in labels.ENDINGS}
+            left = [name for name in names if name not in captions and not _is_picture(name)]
+            yield from media.by_ending(urls.join(folder, name) for name in left)
 
     def read(self, unit: media.Unit) -> Iterator[media.Medium]:
         """Yield each image with its caption."""
-        for name in unit.entries:
-            stem = urls.join(self.root, posixpath.splitext(name)[0])
-            cuts = (caption_beside(stem, name),)
-            yield file_kinds.medium(urls.join(self.root, name), name, cuts, picture=True)
+        return media.isolated(unit.entries, lambda name: [name], self._medium)
+
+    def _medium(self, name: str) -> media.Medium:
+        cut = caption_beside(self.root, posixpath.splitext(name)[0], name)
+        return file_kinds.medium(self.root, name, (cut,), picture=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,37 +90,50 @@ class FrameFolders:
 
     def _folders(self) -> Iterator[str]:
         for folder, names in urls.folders(self.root):
-            if folder and any(file_kinds.suffix(name) in file_kinds.PICTURES for name in names):
+            if folder and any(map(_is_picture, names)):
                 yield folder
+
+    def passed_over(self) -> Iterator[media.PassedOver]:
+        """Yield the files that are neither frames in a folder nor its caption."""
+        captions = {"caption" + ending for ending in labels.ENDINGS}
+        for folder, names in urls.folders(self.root):
+            used = folder and any(map(_is_picture, names))
+            left = [name for name in names if not used or not (_is_picture(name) or name in captions)]
+            yield from media.by_ending(urls.join(folder, name) for name in left)
 
     def read(self, unit: media.Unit) -> Iterator[media.Medium]:
         """Yield each folder with its caption."""
-        for name in unit.entries:
-            path = urls.join(self.root, name)
-            yield file_kinds.medium(path, name, (caption_beside(urls.join(path, "caption"), name),), self.fps)
+        return media.isolated(unit.entries, lambda name: [name], self._medium)
+
+    def _medium(self, name: str) -> media.Medium:
+        cut = caption_beside(self.root, urls.join(name, "caption"), name)
+        return file_kinds.medium(self.root, name, (cut,), self.fps)
 
 
-def caption_beside(stem: str, key: str) -> media.Cut:
-    """Read the caption of a clip from `stem.txt` or `stem.json`; if missing, the Cut has a fault.
+def caption_beside(root: str, stem: str, key: str) -> media.Cut:
+    """Read the caption of a clip from `stem.txt`, `.caption` or `.json`; what is wrong is the Cut's fault.
 
     Args:
-        stem: path or URL without the extension.
+        root: folder or URL.
+        stem: path below the root, without the extension.
         key: name of the clip.
     """
+    files = {}
     try:
-        if urls.what(stem + ".txt") == "file":
-            return media.Cut(key, urls.read(stem + ".txt", _MOST_TEXT_BYTES).decode("utf-8-sig").strip())
-        if urls.what(stem + ".json") == "file":
-            labels: Any = json.loads(urls.read(stem + ".json", _MOST_TEXT_BYTES).decode("utf-8-sig"))
-            if not isinstance(labels, dict):
-                raise ValueError("JSON that is not an object")
-            found = [labels.pop(name) for name in ("caption", "text") if name in labels]
-            return media.Cut(key, str(found[0]) if found else "", labels=labels)
-        return media.Cut(
-            key, "", fault=f"expected a caption next to it, {posixpath.basename(stem)}.txt or .json"
-        )
-    except (errors.UserError, ValueError, RecursionError) as error:
-        return media.Cut(key, "", fault=f"expected a caption in UTF-8, got '{error}'")
+        for ending in labels.ENDINGS:
+            path = urls.inside(root, stem + ending, root)
+            if urls.what(path) == "file":
+                files[ending] = urls.read(path, labels.MOST_TEXT_BYTES)
+        caption, found = labels.beside(files, ("caption", "text"))
+    except media.WRONG as error:
+        return media.Cut(key, "", fault=media.reason(error))
+    name = posixpath.basename(stem)
+    fault = "" if files else f"expected a caption next to it, {name}.txt or .json"
+    return media.Cut(key, caption, labels=found, fault=fault)
+
+
+def _is_picture(name: str) -> bool:
+    return file_kinds.suffix(name) in file_kinds.PICTURES
 
 
 def _some(root: str, names: Iterator[str]) -> Iterator[str]:

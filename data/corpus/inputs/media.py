@@ -1,12 +1,24 @@
 """Types shared by all input readers: units of work, and media with the clips to cut from them."""
 
 import dataclasses
+import errno
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol, runtime_checkable
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 from prismlab.core import errors
+from prismlab.core.io import urls
+
+# What reading a hostile or damaged file can raise.
+WRONG = (
+    errors.UserError, ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError,
+    TypeError, ValueError, struct.error, zlib.error,
+)  # fmt: skip
+_LONGEST_REASON = 500
+_Entry = TypeVar("_Entry")
 
 
 class Stop(errors.UserError):
@@ -36,7 +48,7 @@ class Cut:
     """One clip to cut from a medium.
 
     Args:
-        key: name of the clip, unique in the corpus.
+        key: name of the clip, unique in the corpus; made readable.
         caption: caption, not yet validated.
         start: start in seconds (inclusive), or None.
         end: end in seconds (exclusive), or None.
@@ -50,6 +62,23 @@ class Cut:
     end: float | None = None
     labels: dict[str, Any] = dataclasses.field(default_factory=dict)
     fault: str = ""
+
+    def __post_init__(self) -> None:
+        # The record and the report must hold the name, even if it is not UTF-8.
+        object.__setattr__(self, "key", urls.readable(self.key))
+
+
+@dataclasses.dataclass(frozen=True)
+class PassedOver:
+    """A file of the input that no clip is made of, for the report.
+
+    Args:
+        why: its kind, such as ".bmp files"; files are counted by kind.
+        name: its name.
+    """
+
+    why: str
+    name: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,8 +114,12 @@ class Input(Protocol):
         """
         ...
 
-    def read(self, unit: Unit) -> Iterator[Medium]:
-        """Yield the media of a unit, in a fixed order.
+    def passed_over(self) -> Iterator[PassedOver]:
+        """Yield the files beside the units that no clip is made of."""
+        ...
+
+    def read(self, unit: Unit) -> Iterator[Medium | PassedOver]:
+        """Yield the media of a unit, in a fixed order, and what is passed over in it.
 
         Raises:
             UserError: a fatal error; a bad clip is a Cut with a fault instead.
@@ -100,3 +133,50 @@ def grouped(entries: Iterable[Any], size: int) -> Iterator[Unit]:
     while group := tuple(itertools.islice(iterator, size)):
         yield Unit(number, group)
         number += 1
+
+
+def isolated(
+    entries: Iterable[_Entry], keys: Callable[[_Entry], Sequence[str]], make: Callable[[_Entry], Medium]
+) -> Iterator[Medium]:
+    """Yield the medium of each entry; whatever is wrong with one is a fault of its own clips.
+
+    Args:
+        entries: parts of a unit.
+        keys: returns the names of an entry's clips; it must not fail.
+        make: returns the medium of an entry. Of its errors only `Stop` ends the run, and a full disk.
+    """
+    for entry in entries:
+        try:
+            medium = make(entry)
+        except WRONG as error:
+            if isinstance(error, Stop) or is_full(error):
+                raise
+            names = keys(entry)
+            cuts = tuple(Cut(name, "", fault=reason(error)) for name in names)
+            medium = Medium(names[0], "video", cuts, read=lambda: [b""])
+        yield medium
+
+
+def reason(error: BaseException) -> str:
+    """Return what is wrong as one line of readable text."""
+    try:
+        text = " ".join(str((isinstance(error, OSError) and error.strerror) or error).split())
+    except ValueError:
+        text = "a number of too many digits"
+    if not isinstance(error, errors.UserError) and not text.startswith("expected "):
+        text = f"expected a readable file, got {type(error).__name__}: {text}"
+    if len(text) > _LONGEST_REASON:  # a long name stands at the start, what is wrong with it at the end
+        text = text[:100] + "..." + text[100 - _LONGEST_REASON :]
+    return urls.readable(text)
+
+
+def is_full(error: BaseException) -> TypeGuard[OSError]:
+    """Return whether an error says that the disk is full, which is no fault of a clip."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def by_ending(names: Iterable[str]) -> Iterator[PassedOver]:
+    """Yield files that are passed over, by their ending."""
+    for name in names:
+        ending = "." + name.rpartition("/")[2].rpartition(".")[2].lower() if "." in name else ""
+        yield PassedOver(f"{ending} files" if ending else "files without an ending", name)

@@ -3,19 +3,18 @@
 import csv
 import io
 import json
-import math
 from collections.abc import Iterator
 from typing import Any
 
 from prismlab.core.io import urls
-from prismlab.data.corpus.inputs import file_kinds, media
+from prismlab.data.corpus.inputs import file_kinds, labels, media
 
 _MOST_SIGNS = 1 << 22  # maximum characters per field, bytes per line
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
-def read(path: str, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (row number from 1, row) of a table; values that JSON cannot represent become strings.
+def read(path: str, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """Yield (row number from 1, row) of a table, or what is wrong with a single row.
 
     Args:
         path: path or URL; the extension selects the format.
@@ -32,10 +31,14 @@ def read(path: str, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict[str, An
         raise media.Stop(f"{path}: expected a table, found no such file; correct the path")
     found = {".jsonl": _json, ".parquet": _parquet}.get(ending, _separated)(path, wanted)
     for number, row in enumerate(found, 1):
-        yield number, {str(name): _plain(value) for name, value in row.items()}
+        try:
+            labels.check_depth(row)  # a deeper row could not be copied to a worker
+        except ValueError as error:
+            row = str(error)
+        yield number, row
 
 
-def _separated(path: str, wanted: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def _separated(path: str, wanted: tuple[str, ...]) -> Iterator[dict[str, Any] | str]:
     csv.field_size_limit(_MOST_SIGNS)
     with io.TextIOWrapper(urls.open_binary(path), "utf-8-sig", newline="") as text:
         reader = csv.reader(text, delimiter="\t" if path.lower().endswith(".tsv") else ",", strict=True)
@@ -61,7 +64,7 @@ def _separated(path: str, wanted: tuple[str, ...]) -> Iterator[dict[str, Any]]:
             raise media.Stop(f"{path}, line {line}: expected a row of a table, got '{error}'") from error
 
 
-def _json(path: str, wanted: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def _json(path: str, wanted: tuple[str, ...]) -> Iterator[dict[str, Any] | str]:
     with urls.open_binary(path) as file:
         number = 0
         while line := file.readline(_MOST_SIGNS):
@@ -72,15 +75,18 @@ def _json(path: str, wanted: tuple[str, ...]) -> Iterator[dict[str, Any]]:
                 row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
             except UnicodeDecodeError as error:
                 raise _encoding(path, number, error) from error
-            except (ValueError, RecursionError) as error:
+            except json.JSONDecodeError as error:
                 raise media.Stop(f"{path}, line {number}: expected one JSON object, got '{error}'") from error
+            except (ValueError, RecursionError) as error:  # a number of too many digits, or deep nesting
+                yield f"expected values that can be read, got '{error}'"
+                continue
             if not isinstance(row, dict):
                 raise media.Stop(f"{path}, line {number}: expected one JSON object, got {str(row)[:60]}")
             _columns(f"{path}, line {number}", list(row), wanted)
             yield row
 
 
-def _parquet(path: str, wanted: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def _parquet(path: str, wanted: tuple[str, ...]) -> Iterator[dict[str, Any] | str]:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -118,15 +124,3 @@ def _encoding(path: str, line: int, error: UnicodeDecodeError) -> media.Stop:
     return media.Stop(
         f"{path}, at or after line {line}: expected UTF-8, got the byte 0x{byte:02x}; save the table as UTF-8"
     )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    if isinstance(value, dict):
-        return {str(name): _plain(each) for name, each in value.items()}
-    return str(value)

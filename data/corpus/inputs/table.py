@@ -1,15 +1,18 @@
 """Reader of a table with one clip per row (file and caption): CSV, TSV, JSON lines or Parquet."""
 
 import dataclasses
+import functools
 import itertools
-import json
 import posixpath
 from collections.abc import Iterator
 from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import urls
-from prismlab.data.corpus.inputs import file_kinds, media, rows, timestamps
+from prismlab.data.corpus.inputs import file_kinds, labels, media, rows, timestamps
+
+# A row number and the row, or what is wrong with it.
+_Entry = tuple[int, dict[str, Any] | str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +55,11 @@ class Table:
         """
         return media.grouped(self._entries(), self.rows_per_shard)
 
-    def _entries(self) -> Iterator[tuple[int, dict[str, Any]]]:
+    def passed_over(self) -> Iterator[media.PassedOver]:
+        """Yield nothing: the table lists what is used."""
+        return iter(())
+
+    def _entries(self) -> Iterator[_Entry]:
         number = 0
         for number, row in rows.read(self.path, (self.path_column, self.text_column)):
             yield number, row
@@ -60,7 +67,7 @@ class Table:
             raise media.Stop(f"{self.path}: expected at least one row, got an empty table; add clips")
 
     def read(self, unit: media.Unit) -> Iterator[media.Medium]:
-        """Yield one medium per group of consecutive rows with the same file.
+        """Return one medium per group of consecutive rows with the same file.
 
         Raises:
             UserError: a path outside of the root.
@@ -70,26 +77,45 @@ class Table:
             raise media.Stop(
                 f"{root}: expected the root folder of the table's paths, found none; set Table.root"
             )
-        for name, group in itertools.groupby(unit.entries, lambda entry: str(entry[1][self.path_column])):
-            entries = list(group)
-            # Check every path, even of clips with errors, to detect a wrong or malicious table.
-            try:
-                path = urls.inside(root, name, f"{self.path}, row {entries[0][0]}")
-            except errors.UserError as error:
-                raise media.Stop(str(error)) from error
-            yield file_kinds.medium(path, name, tuple(self._cut(name, *entry) for entry in entries), self.fps)
+        groups = ((name, list(group)) for name, group in itertools.groupby(unit.entries, self._name))
+        return media.isolated(groups, self._keys, functools.partial(self._medium, root))
 
-    def _cut(self, name: str, number: int, row: dict[str, Any]) -> media.Cut:
-        own = {self.path_column, self.text_column, self.start_column, self.end_column}
-        labels = {column: value for column, value in row.items() if column not in own and value is not None}
-        times: list[float | None] = []
-        fault = ""
+    def _name(self, entry: _Entry) -> str | None:
+        """Return the path in a row, or None if it has none."""
+        path = None if isinstance(entry[1], str) else entry[1][self.path_column]
+        return path if isinstance(path, str) else None
+
+    def _keys(self, group: tuple[str | None, list[_Entry]]) -> list[str]:
+        return [f"{group[0] or posixpath.basename(self.path)}#{number}" for number, _ in group[1]]
+
+    def _medium(self, root: str, group: tuple[str | None, list[_Entry]]) -> media.Medium:
+        name, entries = group
+        where = f"{self.path}, row {entries[0][0]}"
+        if name is None:
+            row = entries[0][1]
+            found = row if isinstance(row, str) else f"expected a path that is text in {self.path_column!r}"
+            raise errors.UserError(f"{where}: {found}")
+        keys = self._keys(group)
+        cuts = tuple(self._cut(key, entry[1]) for key, entry in zip(keys, entries))
+        try:
+            return file_kinds.medium(root, name, cuts, self.fps, where=where)
+        except errors.UserError as error:
+            # A path out of the root: the table is wrong or malicious.
+            raise media.Stop(str(error)) from error
+
+    def _cut(self, key: str, row: dict[str, Any] | str) -> media.Cut:
+        assert not isinstance(row, str), "a row with a path"
+        own = {self.path_column, self.start_column, self.end_column}
+        times = list[float | None]()
         for column in (self.start_column, self.end_column):
             try:
                 times.append(timestamps.seconds(row.get(column)))
             except ValueError as error:
-                times.append(None)
-                fault = f"{column}: {error}"
-        text = row[self.text_column]
-        caption = text if isinstance(text, str) else "" if text is None else json.dumps(text)
-        return media.Cut(f"{name}#{number}", caption, times[0], times[1], labels, fault)
+                return media.Cut(key, "", fault=f"{column}: {error}")
+        try:
+            caption, found = labels.read(
+                {name: value for name, value in row.items() if name not in own}, (self.text_column,)
+            )
+        except ValueError as error:
+            return media.Cut(key, "", fault=media.reason(error))
+        return media.Cut(key, caption, times[0], times[1], found)

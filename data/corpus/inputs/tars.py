@@ -1,26 +1,28 @@
 """Reader of WebDataset tar files: files with the same name and different extensions form a sample."""
 
 import dataclasses
-import json
+import functools
 import posixpath
-import tarfile
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from prismlab.core import errors
 from prismlab.core.io import urls
-from prismlab.data.corpus.inputs import file_kinds, media
+from prismlab.data.corpus.inputs import file_kinds, labels, media, tar_members
 from prismlab.data.video import pictures
 
-_TEXTS = (".txt", ".caption", ".json")
-_MOST_TEXT_BYTES = 1 << 20
+# Name of a sample, its members by ending, and those that are read.
+_Entry = tuple[str, Mapping[str, tar_members.Member], Mapping[str, tar_members.Member]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Tars:
     """WebDataset tars with samples such as `0001.mp4`, `0001.txt`, `0001.json`; read without unpacking.
 
-    The caption is the .txt file or a field of the .json file, whose other fields become labels. Each tar
-    becomes one shard. Compressed tars (.tar.gz) are supported.
+    The caption is the .txt file or a field of the .json file, whose other fields become labels. The files of
+    a sample may be anywhere in the tar. Each tar becomes one shard. Compressed tars (.tar.gz) are supported;
+    if their samples are scattered, they are decompressed to a temporary file. Hidden files are passed over.
 
     Args:
         pattern: paths or URLs, such as "corpora/tars/*.tar" or "gs://bucket/tars/*.tar".
@@ -48,87 +50,80 @@ class Tars:
             # Size and modification time identify the content, to detect a changed tar on resume.
             yield media.Unit(number, (path, urls.state(path)[0]))
 
-    def read(self, unit: media.Unit) -> Iterator[media.Medium]:
-        """Yield the samples of one tar.
+    def passed_over(self) -> Iterator[media.PassedOver]:
+        """Yield nothing: the pattern names what is used."""
+        return iter(())
+
+    def read(self, unit: media.Unit) -> Iterator[media.Medium | media.PassedOver]:
+        """Yield the samples of one tar, and the members that no sample uses.
 
         Raises:
             UserError: a corrupt tar, or a member that is a link, has an unsafe name or is too large.
         """
         path = unit.entries[0]
-        sample: dict[str, bytes] = {}
-        name = ""
-        for member, data in self._members(path):
-            stem, ending = _split(member)
-            if stem != name and sample:
-                yield from self._medium(path, name, sample)
-                sample = {}
-            name = stem
-            if ending in sample:
-                raise media.Stop(f"{path}: expected each file once, got {member!r} twice; recreate the tar")
-            sample[ending] = data
-        if sample:
-            yield from self._medium(path, name, sample)
+        samples: dict[str, dict[str, tar_members.Member]] = {}
+        with tar_members.opened(path) as tar:
+            for member in tar.members():
+                if isinstance(member, media.PassedOver):
+                    yield member
+                    continue
+                if member.size > self.max_member_bytes:
+                    raise media.Stop(
+                        f"{path}: expected files of at most {self.max_member_bytes} bytes, got {member.size} "
+                        f"bytes (Tars.max_member_bytes is {self.max_member_bytes}): {member.name!r}"
+                    )
+                stem, ending = _split(member.name)
+                sample = samples.setdefault(stem, {})
+                if ending in sample:
+                    raise media.Stop(
+                        f"{path}: expected each file once, got {member.name!r} twice; recreate the tar"
+                    )
+                sample[ending] = member
+            used = [self._used(sample) for sample in samples.values()]
+            tar.prepare([member for each in used for member in each.values()])
+            left = ({m.name for m in sample.values()} - {m.name for m in each.values()}
+                    for sample, each in zip(samples.values(), used))  # fmt: skip
+            for each in left:
+                yield from media.by_ending(sorted(each))
+            entries = zip(samples, samples.values(), used)
+            make = functools.partial(self._medium, tar, self._prefix(path))
+            yield from media.isolated(entries, lambda entry: [f"{self._prefix(path)}:{entry[0]}"], make)
 
-    def _members(self, path: str) -> Iterator[tuple[str, bytes]]:
-        try:
-            with urls.open_binary(path) as file, tarfile.open(fileobj=file, mode="r|*") as tar:
-                for member in tar:
-                    if member.isdir():
-                        continue
-                    self._refuse(path, member)
-                    stream = tar.extractfile(member)
-                    assert stream is not None, "a regular file"
-                    data = stream.read(member.size)
-                    if len(data) < member.size:
-                        raise tarfile.ReadError("unexpected end of data")
-                    yield member.name, data
-        except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-            if isinstance(error, media.Stop):
-                raise
-            raise media.Stop(f"{path}: expected a valid tar, got '{error}'; copy it again") from error
+    def _prefix(self, path: str) -> str:
+        """Return the path of a tar below the fixed part of the pattern, the start of its keys."""
+        whole, pattern = (each.partition("://")[2].lstrip("/") or each for each in (path, self.pattern))
+        fixed = re.split(r"[*?\[]", pattern)[0].rpartition("/")[0] + "/"
+        return whole.removeprefix(fixed) if whole.startswith(fixed) else posixpath.basename(path)
 
-    def _refuse(self, path: str, member: tarfile.TarInfo) -> None:
-        what = ""
-        if not member.isreg() or member.issparse():
-            what = "a link, a device or a sparse file"
-        elif posixpath.isabs(member.name) or ".." in member.name.split("/") or "\0" in member.name:
-            what = "an absolute name or one with '..'"
-        elif member.size > self.max_member_bytes:
-            what = f"{member.size} bytes (Tars.max_member_bytes is {self.max_member_bytes})"
-        if what:
-            raise media.Stop(f"{path}: expected plain files with relative names, got {what}: {member.name!r}")
+    def _used(self, sample: Mapping[str, tar_members.Member]) -> dict[str, tar_members.Member]:
+        """Return the members that are read, by ending, in the order of the tar."""
+        used = {ending: sample[ending] for ending in sample if _is_medium(ending) or ending in labels.ENDINGS}
+        return dict(sorted(used.items(), key=lambda item: item[1].offset))
 
-    def _medium(self, path: str, name: str, sample: dict[str, bytes]) -> Iterator[media.Medium]:
-        key = f"{posixpath.basename(path)}:{name}"
-        pixels = [each for each in sample if each in file_kinds.VIDEOS or file_kinds.is_picture(each)]
-        fault, caption, labels = "", "", dict[str, Any]()
-        try:
-            caption, labels = self._text(sample)
-        except (ValueError, RecursionError) as error:
-            fault = f"expected a caption in UTF-8 and JSON, got '{error}'"
+    def _medium(self, tar: tar_members.Tar, prefix: str, entry: _Entry) -> media.Medium:
+        name, sample, used = entry
+        key = f"{prefix}:{name}"
+        pixels = [ending for ending in used if _is_medium(ending)]
         if len(pixels) != 1:
-            fault = fault or f"expected one video or image, got the files {', '.join(sorted(sample))}"
-        data = [sample[pixels[0]]] if pixels else [b""]
-        kind = "image" if pixels and file_kinds.is_picture(pixels[0]) else "video"
-        fault = fault or (pictures.refusal(pixels[0]) if pixels else "")
-        yield media.Medium(
-            key, kind, (media.Cut(key, caption, labels=labels, fault=fault),), read=lambda: data
-        )
+            raise errors.UserError(f"expected one video or image, got the files {', '.join(sorted(sample))}")
+        for member in used.values():
+            if member.size > labels.MOST_TEXT_BYTES and member != used[pixels[0]]:
+                most = labels.MOST_TEXT_BYTES
+                raise errors.UserError(f"expected {member.name!r} of at most {most} bytes, got {member.size}")
+        fault = pictures.refusal(pixels[0])
+        data = {ending: tar.read(member) for ending, member in used.items() if not fault}
+        caption, found = "", dict[str, Any]()
+        try:
+            caption, found = labels.beside(data, self.text_keys)
+        except media.WRONG as error:
+            fault = media.reason(error)
+        kind = "image" if file_kinds.is_picture(pixels[0]) else "video"
+        cut = media.Cut(key, caption, labels=found, fault=fault)
+        return media.Medium(urls.readable(key), kind, (cut,), read=lambda: [data.get(pixels[0], b"")])
 
-    def _text(self, sample: dict[str, bytes]) -> tuple[str, dict[str, Any]]:
-        labels = {}
-        for ending in _TEXTS:
-            if len(sample.get(ending, b"")) > _MOST_TEXT_BYTES:
-                raise ValueError(f"{ending} of more than {_MOST_TEXT_BYTES} bytes")
-        if ".json" in sample:
-            labels = json.loads(sample[".json"].decode("utf-8-sig"))
-            if not isinstance(labels, dict):
-                raise ValueError("JSON that is not an object")
-        inside = [labels.pop(key) for key in self.text_keys if key in labels]
-        for ending in (".txt", ".caption"):
-            if ending in sample:
-                return sample[ending].decode("utf-8-sig").strip(), labels
-        return next((each for each in inside if isinstance(each, str)), ""), labels
+
+def _is_medium(ending: str) -> bool:
+    return ending in file_kinds.VIDEOS or file_kinds.is_picture(ending)
 
 
 def _split(name: str) -> tuple[str, str]:

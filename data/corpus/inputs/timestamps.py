@@ -1,5 +1,6 @@
 """Parse timestamps: seconds, or hours, minutes and seconds."""
 
+import decimal
 import re
 from typing import Any
 
@@ -19,7 +20,7 @@ def seconds(value: Any) -> float | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     found: float
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, int | float | str | decimal.Decimal):
         raise ValueError(f"expected a time in seconds, got {_short(value)}")
     match = _CLOCK.fullmatch(value.strip()) if isinstance(value, str) else None
     try:

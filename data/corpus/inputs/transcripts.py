@@ -4,6 +4,7 @@ Source: VideoPrism, appendix A (ASR corpora cut at sentence boundaries) and figu
 """
 
 import dataclasses
+import functools
 import posixpath
 from collections.abc import Iterator, Sequence
 
@@ -79,17 +80,30 @@ class Transcripts:
                 "of the same name), found none"
             )
 
-    def read(self, unit: media.Unit) -> Iterator[media.Medium]:
-        """Yield each video with the clips of its transcript."""
-        for video, transcript in unit.entries:
-            path = urls.join(self.root, video)
-            try:
-                cuts = self._cuts(video, transcript)
-            except errors.UserError as fault:
-                cuts = [media.Cut(f"{video}#all", "", fault=str(fault))]
-            yield file_kinds.medium(path, video, tuple(cuts))
+    def passed_over(self) -> Iterator[media.PassedOver]:
+        """Yield the files that are neither videos nor their transcripts."""
+        for folder, names in urls.folders(self.root):
+            used = {name for pair in pairing.pairs(names, self.language) for name in (pair[0], *pair[1])}
+            yield from media.by_ending(urls.join(folder, name) for name in names if name not in used)
 
-    def _cuts(self, video: str, transcript: str | tuple[str, ...]) -> list[media.Cut]:
+    def read(self, unit: media.Unit) -> Iterator[media.Medium | media.PassedOver]:
+        """Yield each video with the clips of its transcript, and the cues that are left out."""
+        left: list[str] = []
+        make = functools.partial(self._medium, left)
+        for medium in media.isolated(unit.entries, lambda entry: [f"{entry[0]}#all"], make):
+            yield medium
+            yield from (media.PassedOver("wrong cues", name) for name in left)
+            left.clear()
+
+    def _medium(self, left: list[str], entry: tuple[str, str | tuple[str, ...]]) -> media.Medium:
+        video, transcript = entry
+        try:
+            cuts = self._cuts(video, transcript, left)
+        except media.WRONG as error:
+            cuts = [media.Cut(f"{video}#all", "", fault=media.reason(error))]
+        return file_kinds.medium(self.root, video, tuple(cuts))
+
+    def _cuts(self, video: str, transcript: str | tuple[str, ...], left: list[str]) -> list[media.Cut]:
         if not isinstance(transcript, str):
             raise errors.UserError(
                 f"expected one transcript next to the video, found {', '.join(transcript)}; set "
@@ -100,8 +114,9 @@ class Transcripts:
                 f"expected a transcript next to the video, one of {', '.join(pairing.ENDINGS)}"
                 + (f", in {self.language!r} (Transcripts.language)" if self.language else "")
             )
-        data = urls.read(urls.join(self.root, transcript), _MOST_BYTES)
-        found = subtitles.read(data, transcript, self.max_bad_cues)
+        data = urls.read(urls.inside(self.root, transcript, self.root), _MOST_BYTES)
+        found = subtitles.read(data, urls.readable(transcript), self.max_bad_cues)
+        left += [f"{transcript}: {fault}" for fault in found.faults]
         return [
             media.Cut(f"{video}#{number}", text, start, end)
             for number, (start, end, text) in enumerate(self.spans(found.words))
