@@ -98,7 +98,7 @@ class H264:
                     continue
                 even = pixels.frames[:, :height, :width]
                 rate = self.fps or pixels.fps or medium.fps or _UNKNOWN_RATE
-                exact = Fraction(rate).limit_denominator(1001)
+                exact = _exact(rate)
                 data = encode.encode(even, exact, crf=self.crf, preset=self.preset, gop=self.gop)
                 packed = record.Record(cut.key, data, cut.caption, labels=_labels(cut), frame_count=len(even))
                 yield cut, _made(packed, pixels, rate)
@@ -219,6 +219,13 @@ def _image(cut: media.Cut, pixels: cutting.Pixels, quality: int) -> Made:
     data = jpeg(pixels.frames[0], quality)
     packed = record.Record(cut.key, data, cut.caption, labels=_labels(cut), kind="image", frame_count=1)
     return _made(packed, pixels, None)
+
+
+def _exact(rate: float) -> Fraction:
+    """Return a frame rate as a short fraction, never 0: below 1 frame per second its period is rounded."""
+    if rate < 1:
+        return 1 / Fraction(1 / rate).limit_denominator(1001)
+    return Fraction(rate).limit_denominator(1001)
 
 
 def _made(packed: record.Record, pixels: cutting.Pixels, rate: float | None) -> Made:

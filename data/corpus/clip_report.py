@@ -12,7 +12,17 @@ from PIL import Image
 from prismlab.core import errors
 from prismlab.data.corpus.inputs import media
 from prismlab.data.records import record
-from prismlab.data.video import container, decode, frames, geometry, opening, pictures, sampling, tracks
+from prismlab.data.video import (
+    clock,
+    container,
+    decode,
+    frames,
+    geometry,
+    opening,
+    pictures,
+    sampling,
+    tracks,
+)
 
 _SIDE, _KEPT = 32, 8  # pixels of the hashed image and DCT coefficients kept, per side
 
@@ -32,7 +42,7 @@ class Finding:
         frames: number of decoded frames.
         key_distance: maximum GOP size, in frames.
         variable: the video has a variable frame rate.
-        traits: which of `geometry.TRAITS` apply to some frame.
+        traits: which of `geometry.TRAITS` apply to some frame, and of `clock.TRAITS` to the video.
         seconds: duration.
         cost: CPU seconds to decode and resize the clip once.
         looks: perceptual hashes of the frames at 1/4, 1/2 and 3/4 of the clip; empty for a blank clip.
@@ -93,10 +103,15 @@ def probe(
 
 def _look_through(found: Finding, example: record.Record, limits: container.Limits) -> None:
     """Read all frames, one at a time, to find damage; note their number and traits."""
-    seen: set[str] = set(found.traits)
+    seen, timing = set(found.traits), clock.Timing()
     if example.kind == "video":
         for shown in decode.each_shown(
-            example.video, start=example.start, end=example.end, limits=limits, name=example.key
+            example.video,
+            start=example.start,
+            end=example.end,
+            limits=limits,
+            name=example.key,
+            timing=timing,
         ):
             found.frames += 1
             seen |= shown.traits()
@@ -104,6 +119,7 @@ def _look_through(found: Finding, example: record.Record, limits: container.Limi
                 seen.add(geometry.TRANSPARENT)
         if not found.frames:
             raise errors.UserError(f"{found.key}: expected frames in its part, got none; correct its times")
+        seen |= timing.traits()
     else:
         for file in frames.split(example):
             seen |= pictures.read(file, limits, example.key).traits

@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 
 from prismlab.core import errors
 from prismlab.data.corpus.inputs import media
-from prismlab.data.video import container
+from prismlab.data.video import clock, container
 from prismlab.data.video import frames as frames_module
 from prismlab.data.video import pixels as pixels_module
 
@@ -37,11 +37,12 @@ class Pixels:
         return (len(self.times) - 1) / span if span > 0 else None
 
 
-Frames = Iterator[tuple[Callable[[], np.ndarray], float]]
+# Function that returns the pixels, time in seconds, seconds that the file says the frame stays (0: unknown).
+Frames = Iterator[tuple[Callable[[], np.ndarray], float, float]]
 
 
 def of_video(video: container.Video, name: str, short_side: int | None, limits: container.Limits) -> Frames:
-    """Yield (function that returns the pixels, timestamp in seconds) for each frame of a video.
+    """Yield each frame of a video, see `Frames`.
 
     Args:
         video: bytes or path of a video file.
@@ -51,13 +52,13 @@ def of_video(video: container.Video, name: str, short_side: int | None, limits: 
     """
     convert = pixels_module.Converter(short_side, name, enlarge=False)
     for frame, seconds in container.decoded(video, limits, name):
-        yield functools.partial(convert, frame), seconds
+        yield functools.partial(convert, frame), seconds, clock.stays(frame.frame)
 
 
 def of_pictures(
     pictures: Sequence[bytes], name: str, short_side: int | None, limits: container.Limits, fps: float
 ) -> Frames:
-    """Yield (function that returns the pixels, timestamp in seconds) for each image file; see `of_video`."""
+    """Yield each image file as a frame; see `of_video`."""
     if len(pictures) > limits.max_frames:
         raise errors.UserError(f"{name}: expected at most {limits.max_frames} frames, got {len(pictures)}")
     for index, data in enumerate(pictures):
@@ -67,6 +68,7 @@ def of_pictures(
                 frames_module.picture, data, short_side=short_side, limits=limits, name=label, enlarge=False
             ),
             index / fps,
+            0.0,
         )
 
 
@@ -86,10 +88,10 @@ def cut(stream: Frames, name: str, cuts: Sequence[media.Cut]) -> list[Pixels | e
     waiting = {index for index, each in enumerate(found) if each is None}
     frames: dict[int, list[np.ndarray]] = {index: [] for index in waiting}
     times: dict[int, list[float]] = {index: [] for index in waiting}
-    last = gap = 0.0
+    last = gap = hold = 0.0
     try:
-        for convert, seconds in stream if waiting else ():
-            gap, last = (seconds - last) or gap, seconds
+        for convert, seconds, stays in stream if waiting else ():
+            gap, last, hold = (seconds - last) or gap, seconds, stays
             pixels = None
             for index in sorted(waiting):
                 if seconds >= _end(cuts[index]) - container.SLACK:
@@ -114,7 +116,7 @@ def cut(stream: Frames, name: str, cuts: Sequence[media.Cut]) -> list[Pixels | e
     except errors.UserError as error:
         return [error if each is None else each for each in found]
     for index in sorted(waiting):
-        found[index] = _made(name, cuts[index], frames[index], times[index], last + gap)
+        found[index] = _made(name, cuts[index], frames[index], times[index], last + max(gap, hold))
     assert all(each is not None for each in found)
     return [each for each in found if each is not None]
 

@@ -13,7 +13,7 @@ from prismlab.core.io import urls
 from prismlab.data.corpus import clip_report, corpus_statistics, prepare_corpus
 from prismlab.data.corpus.inputs import media
 from prismlab.data.records import record, shards
-from prismlab.data.video import container, geometry
+from prismlab.data.video import clock, container, geometry
 
 _LIMITS = container.Limits(seconds=60.0)
 _EXAMPLES = 5
@@ -136,7 +136,10 @@ def report(findings: list[clip_report.Finding], need: float | None) -> dict[str,
         ],
         "container promises no number of frames": [each for each in videos if not each.claimed],
         "variable frame rate": [each for each in videos if each.variable],
-        **{trait: [each for each in findings if trait in each.traits] for trait in geometry.TRAITS},
+        **{
+            trait: [each for each in findings if trait in each.traits]
+            for trait in (*geometry.TRAITS, *clock.TRAITS)
+        },
         "more than 60 frames between key frames": [each for each in videos if each.key_distance > 60],
         "blank": [each for each in sound if not each.looks],
     }

@@ -1,5 +1,6 @@
 """The clock of a video: one presentation time in seconds for clips, windows, tables, subtitles and labels."""
 
+import dataclasses
 from fractions import Fraction
 
 import av
@@ -8,6 +9,42 @@ from av.video.stream import VideoStream
 
 # Containers that store the order of decoding only; FFmpeg's presentation times are then guesses.
 _DECODING_TIMES = ("avi",)
+
+
+FIELD_CODED, HIDDEN = "field-coded (a packet for each field)", "hidden or undecodable pictures"
+LATE, STEPS_BACK = "starts late (sound before the first picture)", "clock steps back"
+TRAITS = (FIELD_CODED, HIDDEN, LATE, STEPS_BACK)
+_LATE = 0.2  # seconds of sound before the first picture that are usual
+
+
+@dataclasses.dataclass
+class Timing:
+    """What was seen of the packets and the clock of a video while it was decoded.
+
+    Args:
+        frames: number of frames.
+        packets: number of packets of the video track, without those that an edit list discards.
+        start: time of the first frame in seconds.
+        steps_back: how often a time did not advance.
+        interlaced: some frame is interlaced.
+        ended: the video was read to its end.
+    """
+
+    frames: int = 0
+    packets: int = 0
+    start: float = 0.0
+    steps_back: int = 0
+    interlaced: bool = False
+    ended: bool = False
+
+    def traits(self) -> set[str]:
+        """Return which of `TRAITS` apply."""
+        found = {LATE} if self.start > _LATE else set()
+        found |= {STEPS_BACK} if self.steps_back else set()
+        if self.ended and self.packets > self.frames:
+            fields = self.interlaced and self.packets >= 1.5 * self.frames
+            found.add(FIELD_CODED if fields else HIDDEN)
+        return found
 
 
 class Clock:
@@ -85,6 +122,13 @@ def zero(container: InputContainer, film: VideoStream, first: Fraction) -> Fract
         if each.start_time is not None and each.time_base is not None
     ]
     return min([first, *sounds])
+
+
+def stays(frame: object) -> float:
+    """Return for how many seconds the file says that a decoded frame stays; 0 if unknown."""
+    if not isinstance(frame, av.VideoFrame) or frame.time_base is None:
+        return 0.0
+    return float(frame.duration * frame.time_base)
 
 
 def rate(film: VideoStream) -> Fraction:

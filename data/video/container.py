@@ -19,7 +19,9 @@ label_of = opening.label_of
 SLACK = 1e-6
 
 
-def decoded(video: Video, limits: Limits, name: str | None) -> Iterator[tuple[geometry.Shown, float]]:
+def decoded(
+    video: Video, limits: Limits, name: str | None, timing: clock.Timing | None = None
+) -> Iterator[tuple[geometry.Shown, float]]:
     """Decode a video and yield frames with their timestamps, in presentation order.
 
     Truncation is detected only if the caller reads to the end. Stopping early closes the file.
@@ -28,6 +30,7 @@ def decoded(video: Video, limits: Limits, name: str | None) -> Iterator[tuple[ge
         video: bytes of a video file, or its path.
         limits: limits on the file.
         name: name of the video in error messages; default its path.
+        timing: filled in while frames are read.
 
     Yields:
         (decoded frame with its geometry, seconds on the clock of the video, see `clock.Clock`), at least one,
@@ -41,6 +44,7 @@ def decoded(video: Video, limits: Limits, name: str | None) -> Iterator[tuple[ge
     if picture is not None:
         yield geometry.picture(pictures.read(picture, limits, label).pixels), 0.0
         return
+    timing = clock.Timing() if timing is None else timing
     number = 0
     try:
         with opening.opened(video, limits, label) as (container, guarded):
@@ -54,6 +58,7 @@ def decoded(video: Video, limits: Limits, name: str | None) -> Iterator[tuple[ge
                 received.packet(packet)
                 if packet.stream.index != stream.index:  # not stream_index: it is 0 in the last packets
                     continue
+                timing.packets += packet.size > 0 and not packet.is_discard
                 frames = display.decoder.decode(packet)
                 display.read(packet)
                 for frame in frames:
@@ -65,9 +70,14 @@ def decoded(video: Video, limits: Limits, name: str | None) -> Iterator[tuple[ge
                         )
                     received.frame(frame)
                     number += 1
-                    yield display.show(frame), float(time_of(frame))
+                    now = float(time_of(frame))
+                    timing.start = now if number == 1 else timing.start
+                    timing.frames, timing.steps_back = number, time_of.steps_back
+                    timing.interlaced |= frame.interlaced_frame
+                    yield display.show(frame), now
             guarded.check(number)
             received.check(guarded, label)
+            timing.ended = True
             guarded.check(number)
     except av.error.FFmpegError as error:
         raise errors.UserError(

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from prismlab.core import errors
-from prismlab.data.video import container, geometry, h264_groups, pixels
+from prismlab.data.video import clock, container, geometry, h264_groups, pixels
 
 Clip = UInt8[np.ndarray, "t height width 3"]
 Video = container.Video
@@ -51,11 +51,17 @@ def decode(
 
 
 def each_shown(
-    video: Video, *, start: float | None, end: float | None, limits: Limits, name: str | None
+    video: Video,
+    *,
+    start: float | None,
+    end: float | None,
+    limits: Limits,
+    name: str | None,
+    timing: clock.Timing | None = None,
 ) -> Iterator[geometry.Shown]:
     """Decode the frames between start and end without converting them to pixels; see `each_frame`."""
     # Same selection as `container.inside`, for times that are not known in advance.
-    for frame, seconds in container.decoded(video, limits, name):
+    for frame, seconds in container.decoded(video, limits, name, timing):
         if end is not None and seconds >= end - container.SLACK:
             break
         if start is None or seconds >= start - container.SLACK:

@@ -7,8 +7,23 @@ from collections.abc import Sequence
 
 # File name extensions of videos, for folders and for corpus preparation.
 SUFFIXES = (
-    *(".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
-    *(".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv", ".y4m"),
+    *(
+        ".3g2",
+        ".3gp",
+        ".asf",
+        ".avi",
+        ".divx",
+        ".f4v",
+        ".flv",
+        ".gif",
+        ".m2ts",
+        ".m2v",
+        ".m4v",
+        ".mkv",
+        ".mov",
+    ),
+    *(".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".qt", ".ts", ".vob", ".webm", ".wmv"),
+    ".y4m",
 )
 
 
@@ -36,6 +51,13 @@ def find(words: Sequence[str]) -> tuple[list[pathlib.Path], list[tuple[str, str]
 
 
 def _meant(word: str) -> tuple[list[pathlib.Path], str]:
+    try:
+        return _found(word)
+    except (OSError, ValueError) as error:  # a name that no file can have: too long, or with a zero byte
+        return [], f"not the name of a file ({getattr(error, 'strerror', None) or error})"
+
+
+def _found(word: str) -> tuple[list[pathlib.Path], str]:
     path = pathlib.Path(word).expanduser()
     if path.is_dir():
         inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())

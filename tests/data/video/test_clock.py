@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from collections.abc import Callable
 from fractions import Fraction
 
 import av
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prismlab.data.corpus import cutting
+from prismlab.data.corpus import clip_report, cutting, doctor
 from prismlab.data.corpus.inputs import media
+from prismlab.data.records import record
 from prismlab.data.video import clock, container, decode, h264_groups, opening, windows
 from tests.data.video import films
 
@@ -62,6 +64,41 @@ def test_a_large_start_time_is_no_part_of_the_content(kind: str, start: float) -
         kind, times=times, sound=(start, start + 4), sound_codec="mp2" if kind == "mpegts" else "aac"
     )
     np.testing.assert_allclose(decode.frame_times(video), 1 + np.arange(24) / 10, atol=0.045)
+
+
+def test_a_last_frame_that_stays_covers_the_time_that_it_stays() -> None:
+    video = (films.SAMPLES / "last_frame_held_3s.mp4").read_bytes()
+    assert clip_numbers(video, 2, 5) == [20, 21, 22, 23]
+    stream = cutting.of_video(video, "film", None, opening.Limits())
+    (found,) = cutting.cut(stream, "film", [media.Cut("clip", "words", 2, 9)])
+    assert "got a video of 5.30 s" in str(found)
+
+
+def fields() -> bytes:
+    """Return the sample of field pictures."""
+    return (films.SAMPLES / "paff_start.ts").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("video", "traits"),
+    [
+        (lambda: films.written("mp4"), set()),
+        (lambda: films.written("mp4", sound=(0, 2.4)), set()),
+        (lambda: films.written("avi", "mpeg4", [n / 25 for n in range(24)], options={"bf": "2"}), set()),
+        (fields, {clock.FIELD_CODED}),
+        (lambda: (films.SAMPLES / "vp8_altref.webm").read_bytes(), {clock.HIDDEN}),
+        (lambda: films.written("matroska", times=LATE, sound=(0, 5)), {clock.LATE}),
+        (lambda: films.written("mpegts") * 2, {clock.STEPS_BACK}),
+    ],
+)
+def test_the_doctor_counts_what_is_odd_about_the_clock(video: Callable[[], bytes], traits: set[str]) -> None:
+    example = record.Record("clip", video(), "some words")
+    found = clip_report.probe("home", example, (), sampled=2, resolution=16, limits=opening.Limits())
+    assert found.fault == ""
+    assert set(clock.TRAITS) & found.traits == traits
+    problems = doctor.report([found], None)["problems"]
+    assert [name for name in clock.TRAITS if problems[name]["clips"]] == sorted(traits)
+    assert bool(problems["interlaced"]["clips"]) == (video is fields)
 
 
 def test_skipped_groups_count_on_the_same_clock() -> None:

@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 from prismlab.data.video import listing
 
 
@@ -42,3 +44,17 @@ def test_every_word_that_gives_nothing_is_told(tmp_path):
     assert [word for word, _ in nothing] == words
     for part, (_, reason) in zip(("contains no video", "no such file", "matches no file"), nothing):
         assert part in reason
+
+
+@pytest.mark.parametrize("word", ["a" * 300, "b/" * 3000, "nul\0byte", "a" * 300 + "*"])
+def test_a_word_that_no_file_can_be_called_is_told(word):
+    files, nothing = listing.find([word])
+    assert files == []
+    assert [name for name, _ in nothing] == [word]
+
+
+def test_endings_of_cameras_and_broadcasts_are_known(tmp_path):
+    endings = (".mts", ".m2ts", ".3gp", ".y4m", ".vob", ".mxf", ".M2V")
+    for ending in endings:
+        (tmp_path / f"a{ending}").write_bytes(b"x")
+    assert len(listing.find([str(tmp_path)])[0]) == len(endings)
