@@ -43,20 +43,23 @@ STAGE2 = {
 @functools.cache
 def teacher(seed: int = 7) -> dict[str, eqx.Module]:
     """Return frozen towers of the same size."""
-    return {"video": video_tower(key=jax.random.key(seed))}
+    with jax.ensure_compile_time_eval():  # a first call inside a trace must not cache tracers
+        return {"video": video_tower(key=jax.random.key(seed))}
 
 
 @functools.cache
 def stage1(seed: int = 0) -> learner.Learner:
     """Return the learner of the contrastive stage."""
     towers = {"video": video_tower, "text": text_tower}
-    return learner.build(towers, STAGE1, None, key=jax.random.key(seed))
+    with jax.ensure_compile_time_eval():
+        return learner.build(towers, STAGE1, None, key=jax.random.key(seed))
 
 
 @functools.cache
 def stage2(seed: int = 0) -> learner.Learner:
     """Return the learner of the masked stage; its teacher is teacher()."""
-    return learner.build({"video": video_tower}, STAGE2, teacher(), key=jax.random.key(seed))
+    with jax.ensure_compile_time_eval():
+        return learner.build({"video": video_tower}, STAGE2, teacher(), key=jax.random.key(seed))
 
 
 def host_batch(seed: int = 0, size: int = 4) -> dict[str, np.ndarray]:

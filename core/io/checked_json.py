@@ -3,6 +3,7 @@
 import collections.abc
 import dataclasses
 import functools
+import hashlib
 import json
 import math
 import types
@@ -16,6 +17,7 @@ from prismlab.core.io import filesystem
 AnyFloat = typing.Annotated[float, "may be NaN or infinite"]
 # Larger numbers overflow in sums of squares; no float32 is as large.
 LARGEST = 1e100
+SEAL = "sha256"  # key of an object's own digest
 _DEEPEST = 100  # levels of nesting; Python's own JSON functions recurse
 _ADVICE = "move it elsewhere and run again"
 
@@ -38,12 +40,29 @@ def load(path: filesystem.Place, advice: str = _ADVICE) -> Any:
         with filesystem.told(path):
             value = json.loads(filesystem.read(path))
         _check_depth(value)
+        _check_seals(value)
     except RecursionError:
         raise errors.UserError(f"{path} cannot be read (nested too deeply); {advice}") from None
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise errors.UserError(f"{path} cannot be read ({reason}); {advice}") from error
     return value
+
+
+def sealed(value: dict[str, Any]) -> dict[str, Any]:
+    """Return an object with a digest of its content, which `load` checks.
+
+    Args:
+        value: JSON data; a seal that it has already is replaced.
+    """
+    content = {name: item for name, item in value.items() if name != SEAL}
+    return {**content, SEAL: hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}
+
+
+def _check_seals(value: Any) -> None:
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(each, dict) and isinstance(each.get(SEAL), str) and sealed(each) != each:
+            raise Invalid(f"its content does not match its {SEAL}: it was damaged or edited")
 
 
 def read(kind: Any, path: filesystem.Place, advice: str = _ADVICE) -> Any:

@@ -18,7 +18,9 @@ from jax.sharding import Mesh, NamedSharding
 from prismlab.core import errors, trees
 from prismlab.core.io import filesystem
 from prismlab.core.parallel import sharding
-from prismlab.core.train import step
+from prismlab.core.train import checksums, step
+
+CHECKSUMS = "checksums"  # in `meta`: item -> path -> checksum (`checksums.of`)
 
 
 def _nested(arrays: dict[str, Any]) -> dict[str, Any]:
@@ -70,13 +72,14 @@ class Checkpoints:
         """
         rest = {"opt_state": state.opt_state, "key": jax.random.key_data(state.key), "step": state.step}
         at = int(state.step)
+        items = {"learner": trees.flatten(state.learner), "optimizer": trees.flatten(rest)}
+        sums = {item: checksums.of(arrays) for item, arrays in items.items()}
         try:
             self._manager.save(
                 at,
                 args=ocp.args.Composite(
-                    learner=ocp.args.StandardSave(_nested(trees.flatten(state.learner))),
-                    optimizer=ocp.args.StandardSave(_nested(trees.flatten(rest))),
-                    meta=ocp.args.JsonSave({"step": at, **meta}),
+                    **{item: ocp.args.StandardSave(_nested(arrays)) for item, arrays in items.items()},
+                    meta=ocp.args.JsonSave({"step": at, **meta, CHECKSUMS: sums}),
                 ),
             )
         except (OSError, ValueError) as error:
@@ -153,10 +156,14 @@ class Checkpoints:
             )
         except Exception as error:
             raise unreadable(self.directory / str(at), error) from error
+        meta = dict(found["meta"])
+        sums = meta.pop(CHECKSUMS, {})
+        for item in wanted:
+            checksums.check(_flat(found[item]), sums.get(item), str(self.directory / str(at)))
         tree = trees.replace(like.learner, _flat(found["learner"]))
         rest = trees.replace(rest, _flat(found["optimizer"]))
         key = jax.random.wrap_key_data(rest["key"])
-        return step.TrainState(rest["step"], tree, rest["opt_state"], key), dict(found["meta"])
+        return step.TrainState(rest["step"], tree, rest["opt_state"], key), meta
 
     def close(self) -> None:
         """Release the threads of the manager."""
@@ -203,7 +210,8 @@ def read_learner(directory: filesystem.Place) -> tuple[int, dict[str, np.ndarray
         raise errors.UserError(
             f"no complete checkpoint under {directory}; train the stage that writes it first"
         )
-    path = filesystem.absolute(directory) / str(at) / "learner"
+    whole = filesystem.absolute(directory) / str(at)
+    path = whole / "learner"
     try:
         with ocp.StandardCheckpointer(**_alone()) as reader:
             shapes = reader.metadata(path).item_metadata.tree
@@ -214,9 +222,13 @@ def read_learner(directory: filesystem.Place) -> tuple[int, dict[str, np.ndarray
                 shapes,
             )
             tree = reader.restore(path, on_host)
+        with ocp.Checkpointer(ocp.JsonCheckpointHandler(), **_alone()) as reader:
+            meta = reader.restore(whole / "meta")
     except Exception as error:
         raise unreadable(path, error) from error
-    return at, {name: np.asarray(value) for name, value in _flat(tree).items()}
+    arrays = _flat(tree)
+    checksums.check(arrays, meta.get(CHECKSUMS, {}).get("learner"), str(whole))
+    return at, {name: np.asarray(value) for name, value in arrays.items()}
 
 
 def adopt(tree: Any, arrays: dict[str, np.ndarray], source: str) -> tuple[Any, int]:

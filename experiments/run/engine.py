@@ -19,7 +19,7 @@ import jax
 import rich.console
 
 from prismlab.core import errors, trees, types
-from prismlab.core.io import atomic, filesystem
+from prismlab.core.io import atomic, checked_json, filesystem
 from prismlab.core.parallel import distributed, mesh
 from prismlab.core.train import accumulate, checkpoint, event_log, learner, loop, stage_folder, tensorboard
 from prismlab.experiments import console
@@ -187,7 +187,7 @@ class Engine:
                     "metrics": {metric: dataclasses.asdict(score) for metric, score in found.items()},
                     "versions": installed.versions(), "inputs": dict(each.inputs),
                 }  # fmt: skip
-                atomic.write_atomic(path, work_directory.json_bytes(written))
+                atomic.write_atomic(path, work_directory.json_bytes(checked_json.sealed(written)))
             read = {metric: _plain(score) for metric, score in results_table.read_scores(path).items()}
             # Tasks may share a metric name (two probes, for example); prefix the later one with its task.
             scores |= {
@@ -211,7 +211,8 @@ class Engine:
             # Evaluations are cheap compared with training: process 0 runs them on its first device.
             judge = functools.partial(self.score, each.stages[-1], each.evaluations)
             entry = {"label": each.label, "seed": each.seed, "metrics": distributed.decide(judge)}
-            results.append({**entry, "stages": [planned.folder for planned in each.stages]})
+            entry["stages"] = [planned.folder for planned in each.stages]
+            results.append(checked_json.sealed(entry))
             work_directory.record(self.workdir / "results.json", results)
         return results
 

@@ -83,3 +83,13 @@ def test_a_file_that_is_not_plain_json_is_refused(tmp_path, content):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(errors.UserError, match=r"nowhere\.json cannot be read"):
         checked_json.load(tmp_path / "nowhere.json")
+
+
+def test_a_changed_digit_in_a_sealed_object_is_seen(tmp_path):
+    path = tmp_path / "scores.json"
+    for value in (checked_json.sealed({"value": 0.25, "n": 3}), [checked_json.sealed({"value": 0.25})]):
+        path.write_text(json.dumps(value))
+        assert checked_json.load(path) == value
+        path.write_text(path.read_text().replace("0.25", "0.75"))
+        with pytest.raises(errors.UserError, match="does not match its sha256"):
+            checked_json.load(path)

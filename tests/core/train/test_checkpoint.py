@@ -1,5 +1,6 @@
 """Checkpoints come back bit for bit, whole or not at all, whatever happens after the save."""
 
+import json
 import shutil
 from typing import ClassVar
 
@@ -225,4 +226,22 @@ def test_a_save_that_cannot_be_written_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(store._manager, "save", full)
     with pytest.raises(errors.UserError, match="No space left on device; the last complete one is step 1"):
         store.save(_state({"a": jnp.ones(2)}, 2), {})
+    store.close()
+
+
+def test_arrays_that_do_not_match_their_checksums_are_refused(tmp_path):
+    state = _state({"w": jnp.ones(4), "b": jnp.zeros(2)})
+    _saved(tmp_path, state).close()
+    (path,) = tmp_path.glob("3/meta/metadata")
+    meta = json.loads(path.read_text())
+    meta[checkpoint.CHECKSUMS]["learner"]["towers/bag/arrays/w"] ^= 1
+    path.write_text(json.dumps(meta))
+    store = checkpoint.Checkpoints(tmp_path)
+    with pytest.raises(errors.UserError, match="3 is damaged: the content of towers/bag/arrays/w"):
+        store.restore(_blank(state))
+    with pytest.raises(errors.UserError, match="3 is damaged"):
+        checkpoint.read_learner(tmp_path)
+    del meta[checkpoint.CHECKSUMS]  # as written by earlier versions
+    path.write_text(json.dumps(meta))
+    assert _bits(store.restore(_blank(state))[0]) == _bits(state)
     store.close()
