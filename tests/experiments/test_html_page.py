@@ -27,6 +27,14 @@ PAGES = {
         "queries": [(HOSTILE, [dict.fromkeys(("picture", "score", "path", "span"), HOSTILE)])],
     },
     "plan.html": {"title": HOSTILE, "lines": [HOSTILE], "tables": [(HOSTILE, *GRID)]},
+    "evaluation.html": {
+        "title": HOSTILE,
+        "encoder": HOSTILE,
+        "heads": GRID[0],
+        "lines": GRID[1],
+        "bars": [(HOSTILE,) * 7],
+        "facts": [(HOSTILE, HOSTILE)],
+    },
     "doctor.html": {"lines": [HOSTILE], "details": HOSTILE},
 }
 
