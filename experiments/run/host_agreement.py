@@ -1,4 +1,4 @@
-"""Facts that must agree in all processes of a run: configuration, source code and library versions."""
+"""Facts that must agree in all processes of a run: configuration, code, data, settings and versions."""
 
 import hashlib
 import pathlib
@@ -7,7 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from prismlab.experiments.recipe import describe
+from prismlab.experiments.recipe import describe, fingerprints, recipe, stages
+from prismlab.experiments.run import work_directory
 
 ROOMS = ("core", "objectives", "data", "experiments")
 
@@ -19,8 +20,30 @@ def facts(root: Any) -> dict[str, Any]:
         root: the Experiment or Ablation.
     """
     found: dict[str, Any] = {"jax": jax.__version__, "numpy": np.__version__}
+    found |= fingerprints.settings()
     found |= {f"configuration {path}": value for path, value in leaves(describe.describe(root)).items()}
-    return found | code()
+    return found | code() | contents(root)
+
+
+def contents(root: Any) -> dict[str, str]:
+    """Return the user's own code and the content of the data that the stages and tasks of all rows read.
+
+    Args:
+        root: the Experiment or Ablation.
+
+    Raises:
+        UserError: data is missing on this host.
+    """
+    prints = fingerprints.Fingerprints(work_directory.default_cache())
+    rows = root.experiments() if isinstance(root, recipe.Ablation) else {root.name: root}
+    found: dict[str, str] = {}
+    for label, each in rows.items():
+        parts = {stage.name: stages.data_of(stage) for stage in each.stages} | {"tasks": dict(each.tasks)}
+        for name, part in parts.items():
+            modules = prints.code(part, ())
+            found |= {f"code {key}": modules[key] for key in modules if not key.startswith("prismlab.")}
+            found |= {f"data {label!r} {name}.{path}": content for path, content in prints.data(part).items()}
+    return found
 
 
 def leaves(tree: Any, path: str = "") -> dict[str, Any]:

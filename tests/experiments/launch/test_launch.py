@@ -16,7 +16,7 @@ from prismlab.core.io import filesystem
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.launch import gke, launch, local, slurm, units, worker, worker_command
-from prismlab.experiments.recipe import describe
+from prismlab.experiments.recipe import describe, fingerprints
 from prismlab.experiments.run import engine, leases, work_directory
 
 ABLATION = "smoke.gin"
@@ -224,6 +224,25 @@ def test_a_dry_run_is_refused_where_the_run_would_be(ablation, tmp_path):
     )
     with pytest.raises(errors.UserError, match="moved into one package"):
         launch.run(options, ablation, "")
+
+
+def test_a_worker_with_other_code_data_or_configuration_is_refused(ablation, tmp_path, monkeypatch):
+    known = units.units(ablation)
+    with pytest.raises(errors.UserError, match="is not prepared"):
+        worker.check_directory(tmp_path, ablation, known)
+    work_directory.record(tmp_path / "config.json", describe.describe(ablation))
+    work_directory.record(tmp_path / worker.PREPARED, worker.facts(known))
+    worker.check_directory(tmp_path, ablation, known)
+    faster = strict.load(ABLATION, ["recipe.Ablation.seeds=(0, 1)", "loader.Line.prefetch=9"]).root
+    worker.check_directory(tmp_path, faster, units.units(faster))
+    longer = strict.load(ABLATION, ["recipe.Ablation.seeds=(0, 1)", "recipe.Stage.steps=9"]).root
+    with pytest.raises(errors.UserError, match=r"another configuration: .*steps: 8 -> 9"):
+        worker.check_directory(tmp_path, longer, units.units(longer))
+    of = fingerprints.Fingerprints.code
+    other = lambda *given: of(*given) | {"prismlab.objectives.masked": "edited"}
+    monkeypatch.setattr(fingerprints.Fingerprints, "code", other)
+    with pytest.raises(errors.UserError, match=r"other code or data .*objectives\.masked: \S+ -> \"edited\""):
+        worker.check_directory(tmp_path, ablation, units.units(ablation))
 
 
 def test_workers_of_one_process_are_refused_where_processes_are_joined(ablation, tmp_path, monkeypatch):

@@ -7,16 +7,16 @@ import shutil
 
 import cli
 import pytest
-from user_lab import ABLATION, ablation, finish, told
+from user_lab import ABLATION, ablation, edit, finish, told
 
-from prismlab.core import errors
+from prismlab.core import code_fingerprint, errors
 from prismlab.data.loader import source
 from prismlab.data.records import shards
 from prismlab.data.video import folder
 from prismlab.data.world import world
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import fingerprints, recipe, stages
-from prismlab.experiments.run import explain
+from prismlab.experiments.run import explain, host_agreement
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +93,23 @@ def test_data_that_changes_during_a_run_is_not_used(lab, packed, tmp_path):
     repacked(packed[0], home, caption="another caption")
     with pytest.raises(errors.UserError, match=r"stage1: the content of data\.sources\.clean.*run the same"):
         prints.check(stages.data_of(planned.stage), known, "stage1")
+
+
+def test_hosts_with_other_data_or_code_of_the_user_are_told_apart(lab, packed, tmp_path):
+    home = tmp_path / "data"
+    repacked(packed[0], home)
+    root = of_data(lab, "Shards", home)
+    before = host_agreement.contents(root)
+    shutil.rmtree(home)
+    repacked(packed[0], home, caption="another caption")
+    edit(lab / "judge.py", "0.5", "0.25")
+    code_fingerprint.forget()
+    after = host_agreement.contents(root)
+    assert {key for key in before if before[key] != after[key]} == {
+        "code adlab.judge",
+        *(f"data 'both' {stage}.data.{path}" for stage in ("stage1", "stage2")
+          for path in ("sources.clean", "tokenizer.sources[0]")),
+    }  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
