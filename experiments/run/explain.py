@@ -149,17 +149,15 @@ def _rows(lines: Sequence[stages.Line], of: Any, key: str) -> tuple[str, ...]:
 
 
 def _grouped(told: Mapping[tuple[str, tuple[str, ...], str], list[int]]) -> list[str]:
-    """Return one line for each entry; rows are named only where one name stands for several things."""
+    """Return one line for equal name, reason and seeds; rows are named where a name has several."""
     several = collections.Counter(name for name, _ in dict.fromkeys((name, rows) for name, rows, _ in told))
-    found = []
+    merged: dict[tuple[str, str, tuple[int, ...]], dict[str, None]] = {}
     for (name, rows, why), seeds in told.items():
-        shown = ", ".join(repr(row) for row in rows[:MOST])
-        shown += f" and {len(rows) - MOST} more" if len(rows) > MOST else ""
+        merged.setdefault((name, why, tuple(dict.fromkeys(seeds))), {}).update(dict.fromkeys(rows))
+    found = []
+    for (name, why, seeds), labels in merged.items():
+        shown = ", ".join(map(repr, list(labels)[:MOST]))
+        shown += f" and {len(labels) - MOST} more" if len(labels) > MOST else ""
         of = f" of {shown}" if several[name] > 1 else ""
-        found.append(f"{name}{of} ({_seeds(seeds)}): {why}")
+        found.append(f"{name}{of} (seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}): {why}")
     return found
-
-
-def _seeds(seeds: Iterable[int]) -> str:
-    listed = list(dict.fromkeys(seeds))
-    return f"seed{'s' * (len(listed) > 1)} {', '.join(map(str, listed))}"

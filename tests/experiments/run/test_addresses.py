@@ -51,9 +51,7 @@ def test_an_edited_evaluation_reruns_alone(lab, tmp_path):
     finish(tmp_path, ablation(lab))
     edit(lab / "judge.py", "0.5 * self.gain", "0.25 * self.gain")
     assert told(tmp_path, ablation(lab)) == [
-        "judge of 'own loss' (seed 0): runs; adlab/judge.py changed",
-        "judge of 'one' (seed 0): runs; adlab/judge.py changed",
-        "judge of 'both' (seed 0): runs; adlab/judge.py changed",
+        "judge of 'own loss', 'one', 'both' (seed 0): runs; adlab/judge.py changed",
         "0 of 3 stages and 3 of 3 evaluations run; the rest is reused",
     ]
 
