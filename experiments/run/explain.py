@@ -155,9 +155,13 @@ def _grouped(told: Mapping[tuple[str, tuple[str, ...], str], list[int]]) -> list
     for (name, rows, why), seeds in told.items():
         merged.setdefault((name, why, tuple(dict.fromkeys(seeds))), {}).update(dict.fromkeys(rows))
     found = []
-    for (name, why, seeds), labels in merged.items():
+    for (name, why, alike), labels in merged.items():
         shown = ", ".join(map(repr, list(labels)[:MOST]))
         shown += f" and {len(labels) - MOST} more" if len(labels) > MOST else ""
         of = f" of {shown}" if several[name] > 1 else ""
-        found.append(f"{name}{of} (seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}): {why}")
+        found.append(f"{name}{of} ({_seeds(alike)}): {why}")
     return found
+
+
+def _seeds(seeds: tuple[int, ...]) -> str:
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
