@@ -5,7 +5,9 @@ only the values from one pass over pixels and words are computed (no part-of-spe
 optical flow).
 """
 
+import dataclasses
 import itertools
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,61 +21,128 @@ EDGES: Mapping[str, tuple[float, ...]] = {
     "words": (10, 20, 30),
     "short_side": (144, 240, 360, 480, 720, 1080),
 }
-COUNTS = ("clips", "images", "rejected", "frames", "video_bytes", "variable_rate", "still")
-SUMS = ("seconds", "words")
 
 
-def empty() -> dict[str, Any]:
-    """Return the statistics of an empty corpus."""
-    return {
-        **dict.fromkeys((*COUNTS, *SUMS), 0),
-        "histograms": {name: [0] * (len(edges) + 1) for name, edges in EDGES.items()},
-        "passed_over": {},
-    }
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """One kind of what is passed over.
+
+    Args:
+        files: how many.
+        example: the name of the first.
+    """
+
+    files: int
+    example: str
 
 
-def add(total: dict[str, Any], made: clip_encoding.Made) -> None:
-    """Add one clip to the statistics, in place."""
+def _empty() -> dict[str, tuple[int, ...]]:
+    return {name: (0,) * (len(edges) + 1) for name, edges in EDGES.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """Statistics of clips; the defaults are those of none.
+
+    Args:
+        clips: number of clips written.
+        images: how many of them are images.
+        rejected: number of clips with a fault.
+        frames: frames of all clips.
+        video_bytes: bytes of all encoded clips.
+        variable_rate: clips of variable frame rate.
+        still: clips without movement.
+        words: words of all captions.
+        seconds: duration of all clips.
+        histograms: name in EDGES -> clips in each bin.
+        passed_over: kind -> how many files no clip is made of.
+    """
+
+    clips: int = 0
+    images: int = 0
+    rejected: int = 0
+    frames: int = 0
+    video_bytes: int = 0
+    variable_rate: int = 0
+    still: int = 0
+    words: int = 0
+    seconds: float = 0.0
+    histograms: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=_empty)
+    passed_over: Mapping[str, Kind] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the values together; they may come from a damaged file."""
+        sizes = {name: len(counts) for name, counts in self.histograms.items()}
+        if sizes != {name: len(edges) + 1 for name, edges in EDGES.items()}:
+            raise ValueError(f"expected the histograms {', '.join(EDGES)}, got others")
+        counts = [getattr(self, name) for name in _SUMS]
+        if min(counts) < 0 or min(map(min, self.histograms.values())) < 0:
+            raise ValueError("expected counts of 0 or more, got a negative one")
+
+    def plain(self) -> dict[str, Any]:
+        """Return the statistics as JSON values."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+
+_SUMS = tuple(
+    field.name for field in dataclasses.fields(Statistics) if field.name not in ("histograms", "passed_over")
+)
+
+
+def of(made: clip_encoding.Made) -> Statistics:
+    """Return the statistics of one clip."""
     words = len(made.record.caption.split())
     image = made.record.kind == "image"
     values = {"seconds": made.seconds, "words": words, "short_side": made.short_side}
-    total["clips"] += 1
-    total["images"] += image
-    total["frames"] += made.frames
-    total["video_bytes"] += len(made.record.video)
-    total["variable_rate"] += made.variable
-    total["still"] += made.still
-    total["words"] += words
-    # Rounded to milliseconds, so that the sum does not depend on the order.
-    total["seconds"] = round(total["seconds"] + round(made.seconds, 3), 3)
-    for name, value in values.items():
-        if name != "seconds" or not image:
-            total["histograms"][name][_interval(value, EDGES[name])] += 1
+    return Statistics(
+        clips=1,
+        images=int(image),
+        frames=made.frames,
+        video_bytes=len(made.record.video),
+        variable_rate=int(made.variable),
+        still=int(made.still),
+        words=words,
+        seconds=round(made.seconds, 3),
+        histograms={
+            name: tuple(int(place == _bin(values[name], edges)) for place in range(len(edges) + 1))
+            if name != "seconds" or not image
+            else (0,) * (len(edges) + 1)
+            for name, edges in EDGES.items()
+        },
+    )
 
 
-def pass_over(total: dict[str, Any], item: media.PassedOver) -> None:
-    """Count a file that no clip is made of, in place; the first of each kind is the example."""
-    known = total["passed_over"].setdefault(item.why, {"files": 0, "example": urls.readable(item.name)})
-    known["files"] += 1
+def of_passed_over(items: Iterable[media.PassedOver]) -> Statistics:
+    """Return the statistics of files that no clip is made of; the first of each kind is the example."""
+    found: dict[str, Kind] = {}
+    for item in items:
+        known = found.get(item.why, Kind(0, urls.readable(item.name)))
+        found[item.why] = Kind(known.files + 1, known.example)
+    return Statistics(passed_over=found)
 
 
-def merged(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the sum of the statistics of several shards."""
-    total = empty()
+def merged(parts: Iterable[Statistics]) -> Statistics:
+    """Return the sum of several statistics."""
+    sums: dict[str, Any] = dict.fromkeys(_SUMS, 0)
+    histograms, passed_over = _empty(), dict[str, Kind]()
     for part in parts:
-        for name in (*COUNTS, "words"):
-            total[name] += part[name]
-        total["seconds"] = round(total["seconds"] + part["seconds"], 3)
-        for name, counts in part["histograms"].items():
-            total["histograms"][name] = [a + b for a, b in zip(total["histograms"][name], counts)]
-        for why, found in part["passed_over"].items():
-            known = total["passed_over"].setdefault(why, {"files": 0, "example": found["example"]})
-            known["files"] += found["files"]
-    return total
+        for name in _SUMS:
+            # Seconds are rounded to milliseconds, so that the sum does not depend on the order.
+            sums[name] = round(sums[name] + getattr(part, name), 3)
+        for name, counts in part.histograms.items():
+            histograms[name] = tuple(a + b for a, b in zip(histograms[name], counts))
+        for why, found in part.passed_over.items():
+            known = passed_over.get(why, Kind(0, found.example))
+            passed_over[why] = Kind(known.files + found.files, known.example)
+    return Statistics(**sums, histograms=histograms, passed_over=passed_over)
 
 
-def lines(passed_over: Mapping[str, Any]) -> list[str]:
-    """Return what was passed over, most first: "12 .bmp files (such as a/b.bmp)"."""
+def lines(passed_over: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return what was passed over, most first: "12 .bmp files (such as a/b.bmp)".
+
+    Args:
+        passed_over: as in `Statistics.plain`.
+    """
     ranked = sorted(passed_over.items(), key=lambda item: (-item[1]["files"], item[0]))
     return [f"{found['files']} {why} (such as {found['example']})" for why, found in ranked]
 
@@ -85,5 +154,5 @@ def intervals(name: str) -> list[str]:
     return [f"below {edges[0]}", *between, f"{edges[-1]} and more"]
 
 
-def _interval(value: float, edges: tuple[float, ...]) -> int:
+def _bin(value: float, edges: tuple[float, ...]) -> int:
     return sum(value >= edge for edge in edges)

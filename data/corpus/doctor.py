@@ -1,6 +1,7 @@
 """Check a corpus before training: unreadable files, caption problems, duplicates and decoding speed."""
 
 import collections
+import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -76,12 +77,9 @@ def passed_over(homes: Mapping[str, str | prepare_corpus.Corpus]) -> dict[str, A
     Args:
         homes: as in `examine`; shards pass nothing over.
     """
-    tally = corpus_statistics.empty()
-    for home in homes.values():
-        if not isinstance(home, str):
-            for item in home.source.passed_over():
-                corpus_statistics.pass_over(tally, item)
-    return tally["passed_over"]
+    raw = (home.source for home in homes.values() if not isinstance(home, str))
+    items = itertools.chain.from_iterable(source.passed_over() for source in raw)
+    return corpus_statistics.of_passed_over(items).plain()["passed_over"]
 
 
 def _record(medium: media.Medium) -> record.Record:

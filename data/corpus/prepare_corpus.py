@@ -7,24 +7,25 @@ bytes. The run that finds all sheets complete writes the rejected clips, the dat
 
 import contextlib
 import dataclasses
-import fcntl
 import functools
 import hashlib
 import json
+import logging
 import pathlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import urls
+from prismlab.core.io import checked_json, locks, urls
 from prismlab.data import process_pool
 from prismlab.data.corpus import clip_encoding as encoding_module
-from prismlab.data.corpus import corpus_statistics, finish
+from prismlab.data.corpus import corpus_statistics, finish, unit_sheet
 from prismlab.data.corpus.inputs import media
-from prismlab.data.records import shard_file, shards
+from prismlab.data.records import manifest, shard_file
 from prismlab.data.video import container
 
+_LOG = logging.getLogger(__name__)
 FORMAT = 2  # increment when the same spec would produce other shards
 _RATE_FROM = 200  # clips after which the fraction of rejected clips is checked during the run
 # Larger than in training: the input may be recordings of an hour or more.
@@ -71,7 +72,7 @@ def prepare(
     processes: int = 0,
     text: str = "",
     progress: Progress | None = None,
-) -> dict[str, Any] | None:
+) -> manifest.Manifest | None:
     """Write the shards of a corpus, or resume an earlier run.
 
     Args:
@@ -84,7 +85,9 @@ def prepare(
         progress: called as progress(units done, total units).
 
     Returns:
-        The manifest if all parts are complete, None otherwise.
+        The manifest if all parts are complete, None otherwise. Shards and sheets of an earlier run are
+        compared with their checksums (those of other parts with their sizes), and damaged ones are written
+        again.
 
     Raises:
         UserError: an input error, another corpus in `out`, too many bad clips, or a full disk.
@@ -94,14 +97,14 @@ def prepare(
         total, listed = _count(corpus.source)
         if progress is not None:
             progress(0, _share(total, part))
-        tally, again = corpus_statistics.empty(), hashlib.sha256()
+        tally, again = corpus_statistics.Statistics(), hashlib.sha256()
         sheets = process_pool.each(
             functools.partial(write_unit, corpus, out), _mine(corpus.source, part, again), processes
         )
         for done, sheet in enumerate(sheets, 1):
-            tally = corpus_statistics.merged([tally, sheet["statistics"]])
-            if tally["clips"] + tally["rejected"] >= _RATE_FROM:
-                _judge(corpus, tally, sheet["rejected"])
+            tally = corpus_statistics.merged([tally, sheet.statistics])
+            if tally.clips + tally.rejected >= _RATE_FROM:
+                _judge(corpus, tally, sheet.rejected)
             if progress is not None:
                 progress(done, _share(total, part))
         if again.hexdigest() != listed:
@@ -110,37 +113,48 @@ def prepare(
             )
         if not finish.complete(out, total):
             return None
-        found = finish.sheets(out, total)
-        tally = corpus_statistics.merged(sheet["statistics"] for sheet in finish.sheets(out, total))
-        for item in corpus.source.passed_over():
-            corpus_statistics.pass_over(tally, item)
-        _judge(corpus, tally, next((sheet["rejected"] for sheet in found if sheet["rejected"]), []))
-        return finish.write(out, total, corpus.about, text, tally)
+        found = [_sheet(corpus, out, unit) for unit in corpus.source.units()]
+        beside = corpus_statistics.of_passed_over(corpus.source.passed_over())
+        tally = corpus_statistics.merged([*(sheet.statistics for sheet in found), beside])
+        _judge(corpus, tally, next((sheet.rejected for sheet in found if sheet.rejected), ()))
+        return finish.write(out, found, tally, corpus.about, text)
 
 
-def write_unit(corpus: Corpus, out: str, unit: media.Unit) -> dict[str, Any]:
-    """Write the shard and the sheet of one unit, unless they exist.
+def _sheet(corpus: Corpus, out: str, unit: media.Unit) -> unit_sheet.Sheet:
+    """Return the sheet of a unit that another part may have written; it is written again if damaged."""
+    sheet = unit_sheet.read(out, unit.number)
+    if sheet is None or not unit_sheet.intact(out, sheet, whole=False):
+        sheet = write_unit(corpus, out, unit)
+    return sheet
+
+
+def write_unit(corpus: Corpus, out: str, unit: media.Unit) -> unit_sheet.Sheet:
+    """Write the shard and the sheet of one unit, unless they exist and are intact.
 
     Returns:
-        The sheet: file, records, bytes, sha256, statistics, rejected clips.
+        The sheet.
     """
-    place = urls.join(out, finish.sheet_name(unit.number))
-    if urls.what(place) == "file":
-        sheet = finish.read_sheet(out, unit.number)
-        if sheet["unit"] != unit.identity:
+    place = urls.join(out, unit_sheet.name(unit.number))
+    sheet = unit_sheet.read(out, unit.number)
+    if sheet is not None:
+        if sheet.unit != unit.identity:
             raise media.Stop(
                 f"{place}: expected a sheet of the same clips, got another: the input has changed since this "
                 "shard was written; choose another directory or delete this one"
             )
-        return sheet
-    tally, rejected = corpus_statistics.empty(), []
+        if unit_sheet.intact(out, sheet, whole=True):
+            return sheet
+    if urls.what(place) is not None:
+        _LOG.warning("%s: the sheet or its shard is damaged; this shard is written again", place)
+    parts, rejected = list[corpus_statistics.Statistics](), list[unit_sheet.Rejected]()
+    passed_over, shard = list[media.PassedOver](), None
     name = f"shard-{unit.number:06d}.array_record"
     with _workspace(out) as folder:
         local = folder / f"{name}.tmp"
         with shard_file.Writer(local) as writer:
             for found in _clips(corpus, unit):
                 if isinstance(found, media.PassedOver):
-                    corpus_statistics.pass_over(tally, found)
+                    passed_over.append(found)
                     continue
                 cut, made = found
                 try:
@@ -148,18 +162,18 @@ def write_unit(corpus: Corpus, out: str, unit: media.Unit) -> dict[str, Any]:
                         raise made
                     writer.write(made.record)
                 except errors.UserError as fault:
-                    tally["rejected"] += 1
-                    rejected.append({"key": cut.key, "why": media.reason(fault)})
+                    rejected.append(unit_sheet.Rejected(cut.key, media.reason(fault)))
                 else:
-                    corpus_statistics.add(tally, made)
-        sheet = {"unit": unit.identity, "number": unit.number, "statistics": tally, "rejected": rejected}
-        sheet |= {"file": "", "records": 0, "bytes": 0, "sha256": ""}
-        if tally["clips"]:
-            sheet |= {"file": name, "records": tally["clips"], **shard_file.measure(local)}
+                    parts.append(corpus_statistics.of(made))
+        if parts:
+            shard = manifest.Shard(name, len(parts), **shard_file.measure(local))
             urls.upload(local, urls.join(out, name))
         else:
             local.unlink()
-    urls.write(place, json.dumps(sheet, indent=1, sort_keys=True, ensure_ascii=False).encode())
+    own = corpus_statistics.Statistics(rejected=len(rejected))
+    tally = corpus_statistics.merged([*parts, own, corpus_statistics.of_passed_over(passed_over)])
+    sheet = unit_sheet.Sheet(unit.identity, unit.number, shard, tally, tuple(rejected))
+    urls.write(place, sheet.encoded())
     return sheet
 
 
@@ -208,10 +222,12 @@ def _mine(source: media.Input, part: tuple[int, int], seen: Any) -> Iterator[med
             yield unit
 
 
-def _judge(corpus: Corpus, tally: dict[str, Any], rejected: list[dict[str, str]]) -> None:
-    bad, seen = tally["rejected"], tally["clips"] + tally["rejected"]
+def _judge(
+    corpus: Corpus, tally: corpus_statistics.Statistics, rejected: Sequence[unit_sheet.Rejected]
+) -> None:
+    bad, seen = tally.rejected, tally.clips + tally.rejected
     if bad > corpus.max_rejected * seen:
-        example = f" (for example: {rejected[0]['why']})" if rejected else ""
+        example = f" (for example: {rejected[0].why})" if rejected else ""
         raise media.Stop(
             f"expected at most {corpus.max_rejected:.1%} bad clips, got {bad} of {seen}{example}; "
             "see parts/*.json, correct the input or raise prepare_corpus.Corpus.max_rejected; shards are kept"
@@ -222,15 +238,21 @@ def _claim(corpus: Corpus, out: str) -> None:
     """Write the corpus identity into the output folder; raise if it belongs to another corpus."""
     place = urls.join(out, "prepare.json")
     if urls.what(place) == "file":
-        found = json.loads(urls.read(place, 1 << 20))
         mine = corpus.identity
+        try:
+            found = checked_json.parse(Mapping[str, str], json.loads(urls.read(place, 1 << 20)))
+        except (ValueError, RecursionError) as error:
+            raise media.Stop(
+                f"{place}: expected the spec of this folder, got a damaged file ({media.reason(error)}); "
+                "choose another directory or delete this one"
+            ) from error
         differ = sorted(name for name in mine | found if mine.get(name) != found.get(name))
         if differ:
             raise media.Stop(
                 f"{out}: expected an empty folder or one of the same spec, got one that differs in "
                 f"{', '.join(differ)}; choose another directory or delete this one"
             )
-    elif urls.what(urls.join(out, shards.MANIFEST)) == "file":
+    elif urls.what(urls.join(out, manifest.NAME)) == "file":
         raise media.Stop(f"{out}: expected an empty folder, got other shards; choose another directory")
     else:
         urls.write(place, json.dumps(corpus.identity, indent=1, sort_keys=True).encode())
@@ -252,10 +274,6 @@ def _alone(out: str, part: tuple[int, int]) -> Iterator[None]:
     if urls.is_remote(out):
         yield
         return
-    pathlib.Path(out).mkdir(parents=True, exist_ok=True)
-    with open(pathlib.Path(out) / f".part-{part[0]}-of-{part[1]}.lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise media.Stop(f"{out}: another run writes this part; wait for it or stop it") from error
+    busy = f"{out}: another run writes this part; wait for it or stop it"
+    with locks.held(pathlib.Path(out) / f".part-{part[0]}-of-{part[1]}.lock", busy):
         yield

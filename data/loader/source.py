@@ -10,14 +10,13 @@ and its code only, so a change of its files is not noticed; `train` and `ablate`
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from prismlab.core import code_fingerprint, errors
-from prismlab.core.io import file_digest, urls
+from prismlab.core.io import file_digest, locks, urls
 from prismlab.data.records import record, shards
 from prismlab.data.video import folder
 from prismlab.data.world import render, world
@@ -59,19 +58,15 @@ def fingerprint(value: Any) -> str:
 def contents(records: Sequence[record.Record]) -> str:
     """Return a string that identifies the contents: shard checksums, or all fields but the videos."""
     if isinstance(records, shards.ShardReader):
-        listed = [shard.get("sha256") for shard in records.manifest["shards"]]
+        listed = [shard.sha256 for shard in records.manifest.shards]
         if all(listed):
             return repr(listed)
     return repr([dataclasses.replace(records[index], video=b"") for index in range(len(records))])
 
 
-@contextlib.contextmanager
-def _alone(packed: pathlib.Path) -> Iterator[None]:
+def _alone(packed: pathlib.Path) -> contextlib.AbstractContextManager[None]:
     """Lock a cache entry while one process writes it; other processes wait."""
-    packed.parent.mkdir(parents=True, exist_ok=True)
-    with open(packed.with_name(f".{packed.name}.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return locks.held(packed.with_name(f".{packed.name}.lock"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,16 +199,16 @@ class Shards:
         Raises:
             UserError: the manifest is missing, or a shard is missing, empty or truncated.
         """
-        listed = shards.ShardReader(self._where()).manifest["shards"]
-        known = {each["file"]: each["sha256"] for each in listed if each.get("sha256")}
-        unknown = [each["file"] for each in listed if each["file"] not in known]
+        listed = shards.ShardReader(self._where()).manifest.shards
+        known = {each.file: each.sha256 for each in listed if each.sha256}
+        unknown = [each.file for each in listed if each.file not in known]
         if urls.is_remote(self.path):
             for name in unknown:
                 with urls.local(urls.join(self.path, name)) as path:
                     known[name] = file_digest.sha256(pathlib.Path(path))
         elif unknown:
             known |= file_digest.sha256_of(pathlib.Path(self._where()), unknown, cache)
-        content = [(known[each["file"]], each["records"]) for each in listed]
+        content = [(known[each.file], each.records) for each in listed]
         return hashlib.sha256(repr(content).encode()).hexdigest()
 
     def _where(self) -> str | pathlib.Path:

@@ -9,13 +9,14 @@ import errno
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from array_record.python import array_record_module
 
 from prismlab.core import errors
 from prismlab.core.io import urls
+from prismlab.data.records import manifest
 from prismlab.data.records import record as record_module
 
 # One record per chunk, so that random access reads no other records. Video is already compressed.
@@ -78,7 +79,7 @@ def sha256(path: pathlib.Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def local(directory: str, shard: Mapping[str, Any], cache: pathlib.Path | None) -> pathlib.Path:
+def local(directory: str, shard: manifest.Shard, cache: pathlib.Path | None) -> pathlib.Path:
     """Return the local path of a shard, downloading it first if the directory is a URL.
 
     Args:
@@ -89,14 +90,16 @@ def local(directory: str, shard: Mapping[str, Any], cache: pathlib.Path | None) 
     Raises:
         UserError: if the sha256 differs from the manifest, or the disk is full.
     """
-    path = urls.join(directory, shard["file"])
+    path = urls.join(directory, shard.file)
     if not urls.is_remote(directory):
         return pathlib.Path(path)
     assert cache is not None, "reading from a URL requires a cache directory"
-    target = cache / "fetched" / f"{shard['sha256']}.array_record"
+    if not shard.sha256:
+        raise errors.UserError(f"{path}: expected its sha256 in the manifest, got none; rebuild the shards")
+    target = cache / "fetched" / f"{shard.sha256}.array_record"
     if not target.is_file():
         urls.download(path, target)
-        if sha256(target) != shard["sha256"]:
+        if sha256(target) != shard.sha256:
             target.unlink()
             raise errors.UserError(
                 f"{path}: expected the sha256 of the manifest, got another; rebuild the shard"

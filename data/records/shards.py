@@ -4,7 +4,6 @@ The manifest is written last and renamed atomically, so a directory with a manif
 """
 
 import bisect
-import json
 import os
 import pathlib
 from collections.abc import Iterable, Iterator
@@ -14,11 +13,11 @@ from array_record.python import array_record_module
 
 from prismlab.core import errors
 from prismlab.core.io import urls
+from prismlab.data.records import manifest as manifest_module
 from prismlab.data.records import record as record_module
 from prismlab.data.records import shard_file
 
-MANIFEST = "manifest.json"
-_MOST_MANIFEST_BYTES = 1 << 30
+MANIFEST = manifest_module.NAME
 _READER_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
 
 
@@ -61,22 +60,19 @@ def write_shards(
         _write_shard(directory, number, group)
         for number, group in enumerate(_groups(records, records_per_shard))
     ]
-    count = sum(shard["records"] for shard in shards)
+    count = sum(shard.records for shard in shards)
     if not count:
         raise errors.UserError(
             f"{directory}: expected at least one record to write, got none; check the source"
         )
-    manifest = {
-        "schema_version": record_module.SCHEMA_VERSION,
-        "finished": True,
-        "records": count,
-        "source": source,
-        "shards": shards,
-    }
+    manifest = manifest_module.Manifest(
+        record_module.SCHEMA_VERSION, True, count, tuple(shards), source=source
+    )
     unfinished = directory / (MANIFEST + ".tmp")
-    with unfinished.open("w", encoding="utf-8") as file:
-        json.dump(manifest, file, indent=2, sort_keys=True)
-        _flush(file)
+    with unfinished.open("wb") as file:
+        file.write(manifest.encoded())
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(unfinished, directory / MANIFEST)
     return count
 
@@ -105,10 +101,10 @@ class ShardReader:
         """
         self.directory = os.fspath(directory)
         self.cache = None if cache is None else pathlib.Path(cache)
-        self.manifest = _read_manifest(self.directory)
+        self.manifest = manifest_module.read(self.directory)
         self._starts = [0]
-        for shard in self.manifest["shards"]:
-            self._starts.append(self._starts[-1] + shard["records"])
+        for shard in self.manifest.shards:
+            self._starts.append(self._starts[-1] + shard.records)
         _check_sizes(self.directory, self.manifest)
         self._open: dict[tuple[int, int], array_record_module.ArrayRecordReader] = {}
 
@@ -132,7 +128,7 @@ class ShardReader:
         if not 0 <= index < len(self):
             raise IndexError(f"record {index} of {len(self)} in {self.directory}")
         shard = bisect.bisect_right(self._starts, index) - 1
-        file, position = self.manifest["shards"][shard]["file"], index - self._starts[shard]
+        file, position = self.manifest.shards[shard].file, index - self._starts[shard]
         name = f"{urls.join(self.directory, file)}, record {position}"
         try:
             (data,) = self._reader(shard).read([position])
@@ -151,10 +147,10 @@ class ShardReader:
             errors.UserError: if any shard has changed; lists all of them.
         """
         faults = []
-        for shard in self.manifest["shards"]:
-            path = urls.join(self.directory, shard["file"])
+        for shard in self.manifest.shards:
+            path = urls.join(self.directory, shard.file)
             with urls.local(path) as local:
-                same = shard_file.sha256(pathlib.Path(local)) == shard["sha256"]
+                same = shard_file.sha256(pathlib.Path(local)) == shard.sha256
             if not same:
                 faults.append(f"{path}: expected the sha256 of {MANIFEST}, got a different one; {_REMEDY}")
         if faults:
@@ -171,7 +167,7 @@ class ShardReader:
         # parent. If two threads open the same shard, one of the readers is dropped.
         key = os.getpid(), shard
         if key not in self._open:
-            path = shard_file.local(self.directory, self.manifest["shards"][shard], self.cache)
+            path = shard_file.local(self.directory, self.manifest.shards[shard], self.cache)
             self._open.setdefault(key, array_record_module.ArrayRecordReader(str(path), _READER_OPTIONS))
         return self._open[key]
 
@@ -196,7 +192,7 @@ def _group(
 
 def _write_shard(
     directory: pathlib.Path, number: int, records: Iterator[record_module.Record]
-) -> dict[str, Any]:
+) -> manifest_module.Shard:
     file = f"shard-{number:05d}.array_record"
     path, unfinished = directory / file, directory / (file + ".tmp")
     count = 0
@@ -205,54 +201,16 @@ def _write_shard(
             writer.write(record)
             count += 1
     os.replace(unfinished, path)
-    return {"file": file, "records": count, **shard_file.measure(path)}
+    return manifest_module.Shard(file, count, **shard_file.measure(path))
 
 
-def _flush(file) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _read_manifest(directory: str) -> dict[str, Any]:
-    path = urls.join(directory, MANIFEST)
-    if urls.what(path) != "file":
-        raise errors.UserError(
-            f"{path}: expected the manifest of finished shards, found none; "
-            "correct the path, or rebuild the shards if writing was interrupted"
-        )
-    try:
-        manifest = json.loads(urls.read(path, _MOST_MANIFEST_BYTES))
-        version, finished = manifest["schema_version"], manifest["finished"]
-        sound = finished is True and manifest["records"] == sum(
-            shard["records"] for shard in manifest["shards"]
-        )
-        names = [shard["file"] for shard in manifest["shards"]]
-        sizes = [shard["bytes"] + shard["records"] for shard in manifest["shards"]]
-        sound &= all(pathlib.PurePath(name).name == name for name in names)
-        sound &= all(isinstance(size, int) and size > 0 for size in sizes)
-    except (ValueError, KeyError, TypeError) as error:
-        raise errors.UserError(
-            f"{path}: expected a valid manifest, got an unreadable one ({error!r}); {_REMEDY}"
-        ) from error
-    if version not in record_module.READABLE:
-        raise errors.UserError(
-            f"{path}: expected schema version {record_module.SCHEMA_VERSION}, got {version}; "
-            "rebuild the shards with this version of the code (`prismlab data prepare`)"
-        )
-    if not sound:
-        raise errors.UserError(
-            f"{path}: expected a finished manifest with consistent counts, got an inconsistent one; {_REMEDY}"
-        )
-    return manifest
-
-
-def _check_sizes(directory: str, manifest: dict[str, Any]) -> None:
+def _check_sizes(directory: str, manifest: manifest_module.Manifest) -> None:
     faults = []
-    for shard in manifest["shards"]:
-        path = urls.join(directory, shard["file"])
+    for shard in manifest.shards:
+        path = urls.join(directory, shard.file)
         if urls.what(path) != "file":
-            faults.append(f"{path}: expected a shard of {shard['bytes']} bytes, found none; {_REMEDY}")
-        elif (size := urls.state(path)[0]) != shard["bytes"]:
-            faults.append(f"{path}: expected {shard['bytes']} bytes, got {size}; {_REMEDY}")
+            faults.append(f"{path}: expected a shard of {shard.bytes} bytes, found none; {_REMEDY}")
+        elif (size := urls.state(path)[0]) != shard.bytes:
+            faults.append(f"{path}: expected {shard.bytes} bytes, got {size}; {_REMEDY}")
     if faults:
         raise errors.UserError("\n".join(faults))

@@ -50,10 +50,10 @@ def run(options: argparse.Namespace) -> int:
             out, f"part {options.shard} is written; the run that finishes the last part writes the manifest"
         )
         return 0
-    tally = manifest["statistics"]
+    tally = manifest.statistics
     console.say(
         out,
-        f"{tally['clips']} clips in {len(manifest['shards'])} shards, {tally['rejected']} rejected; "
+        f"{tally['clips']} clips in {len(manifest.shards)} shards, {tally['rejected']} rejected; "
         f"written: {options.out}/manifest.json, card.md, rejected.jsonl",
     )
     for line in corpus_statistics.lines(tally["passed_over"]):

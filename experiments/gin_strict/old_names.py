@@ -51,7 +51,7 @@ MOVED = {
     "core.weight_files": "prismlab.core.weights.weight_files",
     "data.augment": "prismlab.data.loader.augment",
     "data.captions": "prismlab.data.world.captions",
-    "data.card": "prismlab.data.corpus.dataset_card",
+    "data.card": "prismlab.data.corpus.finish",
     "data.clips": "prismlab.data.loader.clip_cache",
     "data.container": "prismlab.data.video.container",
     "data.cutting": "prismlab.data.corpus.cutting",

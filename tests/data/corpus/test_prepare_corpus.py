@@ -66,7 +66,7 @@ def test_what_it_writes_is_read_by_the_source(corpus: prepare_corpus.Corpus, tmp
     manifest = prepare_corpus.prepare(corpus, str(tmp_path / "out"), text="the spec", progress=None)
     assert manifest is not None
     records = source.Shards(str(tmp_path / "out")).open(tmp_path)
-    assert len(records) == 13 == manifest["records"]
+    assert len(records) == 13 == manifest.records
     first = records[0]
     assert first.caption == 'a "quoted"\ncaption, 0'
     assert (first.key, first.labels, first.frame_count) == ("videos/000000.mp4#1", {"who": "me"}, 3)

@@ -36,7 +36,7 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, count: int, size: 
     reader = shards.ShardReader(path)
     assert len(reader) == count
     assert [reader[i] for i in range(count)] == list(_records(count))
-    assert [shard["records"] for shard in reader.manifest["shards"]][:-1] == [size] * ((count - 1) // size)
+    assert [shard.records for shard in reader.manifest.shards][:-1] == [size] * ((count - 1) // size)
     reader.verify()
     for outside in (-1, count):
         with pytest.raises(IndexError):

@@ -80,7 +80,7 @@ def gif() -> bytes:
 def test_a_name_that_is_not_utf8_is_kept_readable(tmp_path, kind) -> None:
     home = inputs(tmp_path, BAD)[kind]
     manifest, records = prepared(home, tmp_path / "out")
-    assert (manifest["records"], manifest["statistics"]["rejected"]) == (1, 0)
+    assert (manifest.records, manifest.statistics["rejected"]) == (1, 0)
     assert "caf\\xe9" in records[0].key
     told = doctor.report(doctor.examine({"raw": prepare_corpus.Corpus(home)}, 0), None)
     json.dumps(told, ensure_ascii=False).encode()
@@ -129,7 +129,7 @@ def test_one_hostile_row_costs_one_clip(tmp_path, wrong) -> None:
     good = json.dumps({"path": "a.jpg", "text": "words"})
     write(tmp_path / "t.jsonl", "\n".join([good, wrong, good]))
     manifest, records = prepared(table.Table(str(tmp_path / "t.jsonl")), tmp_path / "out", 0.4)
-    assert (manifest["records"], manifest["statistics"]["rejected"]) == (2, 1)
+    assert (manifest.records, manifest.statistics["rejected"]) == (2, 1)
     assert [each.key for each in records] == ["a.jpg#1", "a.jpg#3"]
     (line,) = (tmp_path / "out/rejected.jsonl").read_text("utf-8").splitlines()
     assert "expected" in json.loads(line)["why"]
@@ -145,7 +145,7 @@ def test_a_hostile_transcript_costs_one_video(tmp_path, text) -> None:
     write(tmp_path / "b.srt", SRT)
     home = transcripts.Transcripts(str(tmp_path), shortest=0.1)
     manifest, _ = prepared(home, tmp_path / "out", 0.5)
-    assert (manifest["records"], manifest["statistics"]["rejected"]) == (1, 1)
+    assert (manifest.records, manifest.statistics["rejected"]) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_whatever_an_encoding_raises_costs_one_medium(tmp_path, monkeypatch, err
     monkeypatch.setattr(images.file_kinds.urls, "read", _failing(urls.read, "b.jpg", error))
     manifest, records = prepared(images.Images(str(tmp_path / "in")), tmp_path / "out", 0.5)
     assert [each.key for each in records] == ["a.jpg", "c.jpg"]
-    assert manifest["statistics"]["rejected"] == 1
+    assert manifest.statistics["rejected"] == 1
 
 
 def _failing(function, name, error):
@@ -223,7 +223,7 @@ def test_what_is_passed_over_is_counted_and_named(tmp_path) -> None:
     }
     write(tmp_path / "images/a.txt")
     manifest, _ = prepared(images.Images(str(tmp_path / "images")), tmp_path / "out")
-    assert manifest["statistics"]["passed_over"][".mp4 files"] == {"files": 2, "example": "b.mp4"}
+    assert manifest.statistics["passed_over"][".mp4 files"] == {"files": 2, "example": "b.mp4"}
     assert "- passed over: 2 .mp4 files (such as b.mp4)" in (tmp_path / "out/card.md").read_text()
     home = prepare_corpus.Corpus(images.Images(str(tmp_path / "images")))
     assert doctor.passed_over({"raw": home})[".mp4 files"]["files"] == 2
@@ -235,6 +235,6 @@ def test_wrong_cues_are_counted_in_the_report(tmp_path) -> None:
     home = transcripts.Transcripts(str(tmp_path / "in"), shortest=0.1)
     manifest, records = prepared(home, tmp_path / "out")
     assert records[0].caption == "one two three."
-    (found,) = manifest["statistics"]["passed_over"].items()
+    (found,) = manifest.statistics["passed_over"].items()
     assert found[0] == "wrong cues"
     assert found[1]["example"].startswith("a.srt: expected end after start, got a cue from 9.0 to 8.0")
