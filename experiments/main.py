@@ -55,6 +55,12 @@ def _main(arguments: Sequence[str] | None) -> int:
             raise
         _tell(told)
         return 2
+    except RuntimeError as error:
+        if "Unable to initialize backend" not in str(error):
+            raise
+        reason = " ".join(str(error).split())[:300]
+        _tell(f"JAX cannot start its devices ({reason}); correct JAX_PLATFORMS, or install JAX for it")
+        return 2
     except Exception as error:
         if not _of_a_bucket(error):
             raise

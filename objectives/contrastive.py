@@ -133,6 +133,17 @@ class Contrastive(objective.AbstractObjective):
         self.chunk = chunk
         self.log_scale = -jnp.log(jnp.float32(temperature))
 
+    def check_batch(self, batch_size: int) -> None:
+        """Raise UserError for a batch without negatives, or one that `chunk` does not divide."""
+        if batch_size < 2:
+            raise errors.UserError(
+                f"the contrastive loss needs negatives, but batch_size={batch_size}; use 2 or more"
+            )
+        if self.chunk is not None and batch_size % self.chunk:
+            raise errors.UserError(
+                f"contrastive.Contrastive.chunk={self.chunk} must divide the batch size {batch_size}"
+            )
+
     @property
     def _clip(self) -> objective.View:
         return objective.View("video", mask=self.drop)

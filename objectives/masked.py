@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from prismlab.core import types
+from prismlab.core import errors, types
 from prismlab.core.nn import losses, token_decoder, transformer_stack
 from prismlab.core.towers import video
 from prismlab.core.train import masking, metrics, objective
@@ -76,6 +76,11 @@ class MaskedModeling(objective.AbstractObjective):
     ):
         if target not in TARGETS:
             raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
+        if target == "pixels" and mask.count(dims.frames, dims.patches) >= dims.tokens:
+            raise errors.UserError(
+                "target='pixels' is scored on hidden patches, and this mask hides none; lower the mask's "
+                "`visible`"
+            )
         self.weight, self.mask, self.target = weight, mask, target
         self.whiten_targets, self.normalise_pixels = whiten_targets, normalise_pixels
         out_dim = dims.teacher_dim if target == "teacher" else dims.patch_values

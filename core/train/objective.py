@@ -74,6 +74,9 @@ class AbstractObjective(eqx.Module):
         """Return how the loss couples examples of the batch, for gradient accumulation."""
         return "none"
 
+    def check_batch(self, batch_size: int) -> None:
+        """Raise UserError if the loss cannot learn from batches of this size (clips of the global batch)."""
+
     @abc.abstractmethod
     def __call__(
         self, seen: Mapping[View, types.Encoded], batch: types.Batch, *, key: PRNGKeyArray

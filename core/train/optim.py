@@ -4,6 +4,7 @@ A new optimizer is a frozen dataclass with the members of `Optimizer`.
 """
 
 import dataclasses
+import math
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -43,6 +44,10 @@ class Schedule:
             raise ValueError(f"expected 0 <= end <= peak and peak > 0, got end={self.end}, peak={self.peak}")
         if self.warmup_steps < 0:
             raise ValueError(f"warmup_steps must not be negative, got {self.warmup_steps}")
+        if not math.isfinite(self.peak):
+            raise ValueError(f"peak must be finite, got {self.peak}")
+        if self.decay == "constant" and self.end:
+            raise ValueError(f"end={self.end} is never reached with decay='constant'; choose another decay")
 
     def build(self, steps: int) -> optax.Schedule:
         """Return the optax schedule, step -> learning rate.
@@ -116,6 +121,10 @@ class AdamW:
 
     def __post_init__(self) -> None:
         layer_decay.check(self.layer_decay)
+        _check_fractions(b1=self.b1, b2=self.b2)
+        _check_update(self.weight_decay, self.clip_norm)
+        if not 0 < self.eps < math.inf:
+            raise ValueError(f"eps must be positive, got {self.eps}")
 
     def build(self, steps: int) -> optax.GradientTransformation:
         """Return the optax transformation for a stage with this number of steps."""
@@ -160,6 +169,10 @@ class Adafactor:
 
     def __post_init__(self) -> None:
         layer_decay.check(self.layer_decay)
+        _check_fractions(momentum=self.momentum, decay_rate=self.decay_rate)
+        _check_update(self.weight_decay, self.clip_norm)
+        if not 0 < self.clip_threshold < math.inf:
+            raise ValueError(f"clip_threshold must be positive, got {self.clip_threshold}")
 
     def build(self, steps: int) -> optax.GradientTransformation:
         """Return the optax transformation for a stage with this number of steps."""
@@ -171,6 +184,21 @@ class Adafactor:
             scale.append(optax.ema(self.momentum, debias=False))
         rate = self.schedule.build(steps)
         return _chain(self.clip_norm, optax.chain(*scale), self.weight_decay, rate, self.layer_decay)
+
+
+def _check_fractions(**values: float | None) -> None:
+    """Raise ValueError for a decay rate of a moment outside [0, 1)."""
+    for name, value in values.items():
+        if value is not None and not 0 <= value < 1:
+            raise ValueError(f"{name} must be in [0, 1), got {value}")
+
+
+def _check_update(weight_decay: float, clip_norm: float | None) -> None:
+    """Raise ValueError for settings that turn the update around, or stop it."""
+    if not 0 <= weight_decay < math.inf:
+        raise ValueError(f"weight_decay must not be negative, got {weight_decay}")
+    if clip_norm is not None and not 0 < clip_norm < math.inf:
+        raise ValueError(f"clip_norm must be positive, or None for no clipping, got {clip_norm}")
 
 
 def _chain(

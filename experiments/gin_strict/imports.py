@@ -137,4 +137,6 @@ def why(module: str, error: Exception) -> str:
         return f"{module} is not a module; import modules, not names: `{advice}`, then {inner}.{last}"
     folder = importlib.import_module(parent) if parent in sys.modules else None
     known = [f"{parent}.{each.name}" for each in pkgutil.iter_modules(getattr(folder, "__path__", []))]
-    return f"no module {module}{binding_table.meant(module, known)}"
+    near = binding_table.meant(module, known)
+    path = "" if near or "." in module else "; if it is yours, add its folder to PYTHONPATH"
+    return f"no module {module}{near}{path}"

@@ -9,10 +9,13 @@ import rich.console
 
 from prismlab.core import errors, keys, trees, types
 from prismlab.core.parallel import mesh, sharding
-from prismlab.core.train import accumulate, learner
+from prismlab.core.train import accumulate, learner, step
 from prismlab.experiments import console
 from prismlab.experiments.recipe import recipe, shapes, stages
 from prismlab.experiments.released import released_weights
+
+# Dtypes of activations; float16 overflows without loss scaling, which is not implemented.
+DTYPES = ("float32", "bfloat16")
 
 
 def abstract_stages(experiment: recipe.Experiment) -> dict[str, learner.Learner]:
@@ -39,6 +42,7 @@ def abstract_stages(experiment: recipe.Experiment) -> dict[str, learner.Learner]
             sharding.of(built[stage.name], devices, stage.run.rules)
             stage.optimizer.build(stage.steps)
             check_shapes(stage, built[stage.name])
+            check_learns(stage, built[stage.name])
             if stage.data.frames_of:
                 check_lengths(stage, built[stage.name], shapes.abstract_teacher(stage, built))
             if isinstance(stage.init_from, released_weights.Released):
@@ -73,6 +77,28 @@ def check_shapes(stage: recipe.Stage, built: learner.Learner) -> None:
             f"text.TextTower.vocabulary={text.vocabulary} is smaller than "
             f"tokenizer.Tokenizer.vocabulary={stage.data.tokenizer.vocabulary}; set both to the same"
         )
+
+
+def check_learns(stage: recipe.Stage, built: learner.Learner) -> None:
+    """Check that training changes something, in the direction of a lower loss.
+
+    Raises:
+        UserError: all parameters are frozen, `frozen` names none, loss weights are negative or all 0,
+            an objective cannot learn from this batch size, or a tower computes in an unsupported dtype.
+    """
+    for name, tower in built.towers.items():
+        dtype = getattr(tower, "dtype", "float32")
+        if dtype not in DTYPES:
+            raise errors.UserError(f"tower {name!r}: dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+    if not stage.steps:
+        return
+    if not any(jax.tree.leaves(step.trainable(built, stage.frozen))):
+        raise errors.UserError(f"recipe.Stage.frozen={stage.frozen} leaves nothing to train; set steps=0")
+    weights = {name: getattr(each, "weight", 1.0) for name, each in built.objectives.items()}
+    if not all(0 <= weight < float("inf") for weight in weights.values()) or not any(weights.values()):
+        raise errors.UserError(f"weights of objectives must not be negative, nor all 0, got {weights}")
+    for each in built.objectives.values():
+        each.check_batch(stage.batch_size)
 
 
 def check_lengths(stage: recipe.Stage, built: learner.Learner, teacher: Any) -> None:

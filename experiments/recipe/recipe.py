@@ -19,6 +19,8 @@ from prismlab.experiments.gin_strict import check_types
 from prismlab.experiments.recipe import task_interface
 from prismlab.experiments.released import released_weights
 
+LONGEST_NAME = 100  # characters; a folder is named by the stage, its seed and its address
+
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
@@ -66,6 +68,8 @@ class Stage:
             raise ValueError(f"stage {self.name!r} has no objectives")
         if not self.name or not set(self.name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-"):
             raise ValueError(f"a stage name may only contain a-z, 0-9, _ and -, got {self.name!r}")
+        if len(self.name) > LONGEST_NAME:
+            raise ValueError(f"a stage name may have {LONGEST_NAME} characters, got {len(self.name)}")
 
 
 @dataclasses.dataclass(frozen=True)

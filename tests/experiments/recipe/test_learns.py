@@ -1,0 +1,86 @@
+"""Settings under which nothing is learnt, or the opposite, are refused before a device is busy."""
+
+import functools
+import math
+import types
+
+import pytest
+import tiny
+
+from prismlab.core import errors
+from prismlab.core.train import learner, masking, optim
+from prismlab.experiments.recipe import check
+from prismlab.objectives import contrastive, masked
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: optim.AdamW(clip_norm=-1.0), "clip_norm must be positive"),
+        (lambda: optim.AdamW(clip_norm=0.0), "clip_norm must be positive"),
+        (lambda: optim.AdamW(clip_norm=math.inf), "clip_norm must be positive"),
+        (lambda: optim.AdamW(b2=1.5), r"b2 must be in \[0, 1\)"),
+        (lambda: optim.AdamW(weight_decay=-1e-4), "weight_decay must not be negative"),
+        (lambda: optim.AdamW(eps=0.0), "eps must be positive"),
+        (lambda: optim.Adafactor(momentum=1.0), r"momentum must be in \[0, 1\)"),
+        (lambda: optim.Adafactor(clip_threshold=0.0), "clip_threshold must be positive"),
+        (lambda: optim.Schedule(end=1e-4, decay="constant"), "never reached"),
+        (lambda: optim.Schedule(peak=math.inf), "peak must be finite"),
+        (lambda: optim.Schedule(peak=math.nan), "expected 0 <= end <= peak"),
+    ],
+)
+def test_an_optimizer_that_turns_or_stops_the_update_is_refused(make, match):
+    with pytest.raises(ValueError, match=match):
+        make()
+
+
+def checked(objectives, batch_size=4, frozen=(), steps=4, tower=tiny.video_tower, **more):
+    """Check a stage with these objectives; only the fields that the check reads are given."""
+    towers = {"video": tower, "text": tiny.text_tower}
+    built = learner.build(towers, objectives, None, key=tiny.jax.random.key(0))
+    stage = types.SimpleNamespace(batch_size=batch_size, frozen=frozen, steps=steps, **more)
+    check.check_learns(stage, built)
+
+
+CONTRASTIVE = functools.partial(contrastive.Contrastive, drop=masking.Tube(0.5))
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"batch_size": 1}, "needs negatives"),
+        (
+            {"objectives": {"c": functools.partial(CONTRASTIVE, chunk=3)}},
+            "chunk=3 must divide the batch",
+        ),
+        ({"objectives": {"c": functools.partial(CONTRASTIVE, weight=0.0)}}, "nor all 0"),
+        ({"objectives": {"c": functools.partial(CONTRASTIVE, weight=-1.0)}}, "must not be negative"),
+        ({"objectives": {"c": functools.partial(CONTRASTIVE, weight=math.nan)}}, "must not be negative"),
+        ({"frozen": ("towers", "objectives")}, "leaves nothing to train"),
+        ({"frozen": ("towers/vidoe",)}, "no parameter lies under 'towers/vidoe'"),
+    ],
+)
+def test_a_stage_that_learns_nothing_is_refused(settings, match):
+    settings = {"objectives": {"c": CONTRASTIVE}, **settings}
+    with pytest.raises(errors.UserError, match=match):
+        checked(**settings)
+
+
+def test_a_stage_without_steps_may_learn_nothing():
+    checked({"c": CONTRASTIVE}, batch_size=1, steps=0)
+
+
+def test_pixels_need_hidden_patches():
+    everything = functools.partial(
+        masked.MaskedModeling, mask=masking.Tube(1.0), target="pixels", **tiny.SMALL
+    )
+    with pytest.raises(errors.UserError, match="hides none"):
+        checked({"pixels": everything})
+
+
+def test_float16_is_refused():
+    with pytest.raises(errors.UserError, match="dtype must be one of float32, bfloat16, got 'float16'"):
+        check.check_learns(
+            types.SimpleNamespace(steps=0),
+            types.SimpleNamespace(towers={"video": types.SimpleNamespace(dtype="float16")}),
+        )
