@@ -1,6 +1,7 @@
 """Small towers, objectives and batches for tests: 32 tokens a clip, one layer of each kind."""
 
 import functools
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -40,26 +41,34 @@ STAGE2 = {
 }
 
 
-@functools.cache
+def shared(make: Callable) -> Callable:
+    """Cache the models that a function makes for all tests; a first call inside a trace caches no tracers."""
+
+    @functools.cache
+    def made(*arguments: Any) -> Any:
+        with jax.ensure_compile_time_eval():
+            return make(*arguments)
+
+    return functools.wraps(make)(made)
+
+
+@shared
 def teacher(seed: int = 7) -> dict[str, eqx.Module]:
     """Return frozen towers of the same size."""
-    with jax.ensure_compile_time_eval():  # a first call inside a trace must not cache tracers
-        return {"video": video_tower(key=jax.random.key(seed))}
+    return {"video": video_tower(key=jax.random.key(seed))}
 
 
-@functools.cache
+@shared
 def stage1(seed: int = 0) -> learner.Learner:
     """Return the learner of the contrastive stage."""
     towers = {"video": video_tower, "text": text_tower}
-    with jax.ensure_compile_time_eval():
-        return learner.build(towers, STAGE1, None, key=jax.random.key(seed))
+    return learner.build(towers, STAGE1, None, key=jax.random.key(seed))
 
 
-@functools.cache
+@shared
 def stage2(seed: int = 0) -> learner.Learner:
     """Return the learner of the masked stage; its teacher is teacher()."""
-    with jax.ensure_compile_time_eval():
-        return learner.build({"video": video_tower}, STAGE2, teacher(), key=jax.random.key(seed))
+    return learner.build({"video": video_tower}, STAGE2, teacher(), key=jax.random.key(seed))
 
 
 def host_batch(seed: int = 0, size: int = 4) -> dict[str, np.ndarray]:
