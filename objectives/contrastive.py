@@ -34,8 +34,8 @@ def symmetric_cross_entropy(
     present = weight > 0
     off_diagonal = ~jnp.eye(logits.shape[0], dtype=bool)
     logits = jnp.where((left_out | ~(present[:, None] & present[None, :])) & off_diagonal, -jnp.inf, logits)
-    to_text = -jnp.diagonal(jax.nn.log_softmax(logits, axis=1))
-    to_video = -jnp.diagonal(jax.nn.log_softmax(logits, axis=0))
+    to_text: Array = -jnp.diagonal(jax.nn.log_softmax(logits, axis=1))
+    to_video: Array = -jnp.diagonal(jax.nn.log_softmax(logits, axis=0))
     return (to_text + to_video) / 2
 
 
@@ -67,9 +67,14 @@ def one_way(
         Loss float32 [b] in nats, and accuracy float32 [b], 1.0 where the best key has the query's caption.
     """
     batch = queries.shape[0]
+
     # Row r = i * (b / chunk) + k is row i of chunk k: the sharded axis stays the leading axis.
-    dealt = lambda x: x.reshape(chunk, batch // chunk, *x.shape[1:]).swapaxes(0, 1)
-    collected = lambda x: x.swapaxes(0, 1).reshape(batch)
+    def dealt(x: Array) -> Array:
+        return x.reshape(chunk, batch // chunk, *x.shape[1:]).swapaxes(0, 1)
+
+    def collected(x: Array) -> Array:
+        return x.swapaxes(0, 1).reshape(batch)
+
     present, columns = weight > 0, jnp.arange(batch)
 
     @jax.checkpoint

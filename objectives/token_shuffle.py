@@ -31,7 +31,10 @@ def permutations(
     Returns:
         int32 [b, s], each row a permutation of 0 .. s - 1.
     """
-    one = lambda i: jax.random.permutation(jax.random.fold_in(key, i), tokens)
+
+    def one(i: Int[Array, ""]) -> Int[Array, " s"]:
+        return jax.random.permutation(jax.random.fold_in(key, i), tokens)
+
     return jax.vmap(one)(jnp.arange(batch) if index is None else index)
 
 

@@ -39,7 +39,7 @@ def settle(temporary: pathlib.Path, target: pathlib.Path) -> None:
     os.replace(temporary, target)
 
 
-def write_atomic(path: str | os.PathLike, data: bytes) -> None:
+def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file atomically: to a temporary file in the same folder, then rename.
 
     Bucket objects are written directly, since object writes are atomic.

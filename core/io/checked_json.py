@@ -120,7 +120,7 @@ def parse(kind: Any, value: Any, where: str = "") -> Any:
 
 
 @functools.cache
-def _fields(kind: Any) -> dict[str, tuple[Any, dataclasses.Field]]:
+def _fields(kind: Any) -> dict[str, tuple[Any, dataclasses.Field[Any]]]:
     hints = typing.get_type_hints(kind, include_extras=True)
     return {field.name: (hints[field.name], field) for field in dataclasses.fields(kind)}
 

@@ -7,6 +7,7 @@ import os
 import pathlib
 import time
 from collections.abc import Iterable
+from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import atomic
@@ -37,7 +38,7 @@ def sha256_of(folder: pathlib.Path, names: Iterable[str], cache: pathlib.Path | 
     memory = cache / f"hashes-{known_as}.json" if cache is not None else None
     before = _remembered(memory) if memory is not None else {}
     found: dict[str, str] = {}
-    kept: dict[str, list] = {}
+    kept: dict[str, list[Any]] = {}
     now = time.time()
     for name in sorted(names):
         path = folder / name
@@ -57,7 +58,7 @@ def sha256_of(folder: pathlib.Path, names: Iterable[str], cache: pathlib.Path | 
     return found
 
 
-def _remembered(memory: pathlib.Path) -> dict[str, list]:
+def _remembered(memory: pathlib.Path) -> dict[str, list[Any]]:
     try:
         read = json.loads(memory.read_bytes())
     except (OSError, ValueError):

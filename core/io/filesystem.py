@@ -6,6 +6,7 @@ visible to all readers at once, but there are no locks, no appending and no touc
 """
 
 import contextlib
+import datetime
 import functools
 import importlib.util
 import logging
@@ -112,7 +113,8 @@ def changed(path: Place) -> float:
         FileNotFoundError: the file does not exist.
     """
     if is_remote(path):
-        return _system().modified(os.fspath(path)).timestamp()
+        changed: datetime.datetime = _system().modified(os.fspath(path))
+        return changed.timestamp()
     return os.stat(path).st_mtime
 
 

@@ -78,7 +78,8 @@ def _connect(path: str) -> tuple[Any, str]:
     if path.startswith(filesystem.PREFIX):
         filesystem.configure_buckets()
     try:
-        return fsspec.core.url_to_fs(path)
+        found: tuple[Any, str] = fsspec.core.url_to_fs(path)
+        return found
     except (ImportError, ValueError) as error:
         raise errors.UserError(
             f"{path}: expected a file system that fsspec supports, got '{error}'; install it or fix the URL"
@@ -155,7 +156,7 @@ def read(path: str, most: int) -> bytes:
         UserError: the file does not exist or is too large.
     """
     with open_binary(path) as file, _told(path):
-        data = file.read(most + 1)
+        data: bytes = file.read(most + 1)
     if len(data) > most:
         raise errors.UserError(
             f"{path}: expected at most {most} bytes, got more; split it into smaller files"

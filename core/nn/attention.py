@@ -10,10 +10,11 @@ import importlib.util
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 # Logit of masked keys. Finite, so that a fully masked row returns the mean value instead of NaN.
-MASKED_LOGIT = -0.7 * float(jnp.finfo(jnp.float32).max)
+MASKED_LOGIT = -0.7 * float(np.finfo(np.float32).max)
 # Logits per head (queries * keys) from which the chunked or fused path is used (1024 * 1024).
 LONG = 2**20
 # Maximum logits per chunk, over all rows and heads: 64 MiB in float32.
@@ -116,7 +117,7 @@ def attend_in_pieces(
         part, seen = piece
         return attend_whole(part, key, value, allowed if seen is None else seen, logit_cap)
 
-    out = jax.lax.map(one, (pieces, own))
+    out: Array = jax.lax.map(one, (pieces, own))
     return out.swapaxes(0, 1).reshape(rows, count * size, heads, value.shape[-1])[:, :length]
 
 
@@ -136,7 +137,7 @@ def attend_fused(
     """Fused attention with tokamax, excluding its implementation that materializes all logits."""
     import tokamax  # slow import (two seconds)
 
-    return tokamax.dot_product_attention(
+    out: Array = tokamax.dot_product_attention(
         query,
         key,
         value,
@@ -145,3 +146,4 @@ def attend_fused(
         logits_soft_cap=logit_cap or None,
         implementation=("mosaic", "triton", "xla_chunked"),
     )
+    return out

@@ -190,7 +190,7 @@ class Attention(eqx.Module):
 
     def scaled(self, query: Float[Array, "*rows k"]) -> Float[Array, "*rows k"]:
         """Scale the query by 1 / sqrt(head width) and by the learned per-dimension factors, if any."""
-        plain = query.shape[-1] ** -0.5
+        plain: float = query.shape[-1] ** -0.5
         if self.dimension_scale is None:
             return query * plain
         # 1.442695041 = 1 / softplus(0), so zero-initialized factors give the plain scale.

@@ -59,4 +59,5 @@ def whiten(tokens: Float[Array, "b s d"], weight: Float[Array, " b"]) -> Float[A
     values, vectors = jnp.linalg.eigh(covariance)
     # Add 1e-3 of the mean variance, so that directions without variance are not amplified into noise.
     scale = jax.lax.rsqrt(jnp.maximum(values, 0.0) + 1e-3 * jnp.mean(values) + 1e-12)
-    return x @ (vectors * scale) @ vectors.T
+    whitened: Array = x @ (vectors * scale) @ vectors.T
+    return whitened

@@ -51,7 +51,8 @@ class PositionTable(eqx.Module):
         assert len(shape) == len(self.shape)
         dim = self.table.shape[-1]
         plane = self.table.reshape(*self.shape, dim)
-        return jax.image.resize(plane, (*shape, dim), method="bilinear").reshape(-1, dim)
+        stretched: Array = jax.image.resize(plane, (*shape, dim), method="bilinear")
+        return stretched.reshape(-1, dim)
 
 
 def sinusoids(length: int, dim: int, last_included: bool = True) -> Float[Array, "length d"]:

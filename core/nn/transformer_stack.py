@@ -1,5 +1,6 @@
 """Transformer block, and a stack of identical blocks with parameters stacked on axis 0 (scan over layers)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -79,7 +80,13 @@ class Block(eqx.Module):
         self.feed_post_norm = layers.LayerNorm(dim) if hybrid else None
         self.norm_policy = norm_policy
 
-    def _skip(self, x: Array, norm: layers.LayerNorm, post: layers.LayerNorm | None, branch: Any) -> Array:
+    def _skip(
+        self,
+        x: Array,
+        norm: layers.LayerNorm,
+        post: layers.LayerNorm | None,
+        branch: Callable[[Array], Array],
+    ) -> Array:
         if self.norm_policy == "primer_hybrid":
             assert post is not None
             return x + post(branch(norm(x)))
@@ -207,7 +214,7 @@ class Stack(eqx.Module):
         arrays, static = eqx.partition(self.blocks, eqx.is_array)
 
         def one_layer(x: Array, arrays: Block) -> Array:
-            block = eqx.combine(arrays, static)
+            block: Block = eqx.combine(arrays, static)
             return block(mesh.held(x), paddings, allowed=allowed, layout=layout)
 
         policy = REMAT_POLICIES[self.remat]

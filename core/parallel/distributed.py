@@ -132,7 +132,8 @@ def host_rows(mesh: Mesh) -> tuple[int, int]:
         return 0, 1
     from jax._src import sharding_impls  # public as part of make_array_from_process_local_data only
 
-    return sharding_impls.get_process_index_and_count(meshes.split(mesh), 0, 1)
+    found: tuple[int, int] = sharding_impls.get_process_index_and_count(meshes.split(mesh), 0, 1)
+    return found
 
 
 def place(batch: Any, mesh: Mesh, *, local: bool) -> Any:
@@ -151,7 +152,8 @@ def place(batch: Any, mesh: Mesh, *, local: bool) -> Any:
     def one(x: np.ndarray) -> jax.Array:
         rows = len(x) if local else len(x) // parts
         own = x if local else x[part * rows : (part + 1) * rows]
-        return jax.make_array_from_process_local_data(where, own, (rows * parts, *x.shape[1:]))
+        whole: jax.Array = jax.make_array_from_process_local_data(where, own, (rows * parts, *x.shape[1:]))
+        return whole
 
     return jax.tree.map(one, batch)
 
@@ -168,11 +170,12 @@ def put(tree: Any, where: Any) -> Any:
 
     def one(x: jax.Array, sharding: NamedSharding) -> jax.Array:
         if not x.is_fully_addressable:
-            return jax.device_put(x, sharding)
+            moved: jax.Array = jax.device_put(x, sharding)
+            return moved
         if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
-            return jax.random.wrap_key_data(
-                one(jax.random.key_data(x), sharding), impl=jax.random.key_impl(x)
-            )
+            data = one(jax.random.key_data(x), sharding)
+            key: jax.Array = jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
+            return key
         value = np.asarray(x)
         return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])
 
@@ -206,7 +209,9 @@ class Beside:
             The argument of `read`.
         """
         own = np.tile(np.asarray(row, np.float32), (self._own, 1))
-        return self._all(jax.make_array_from_process_local_data(self._rows, own, (self._devices, len(row))))
+        rows = jax.make_array_from_process_local_data(self._rows, own, (self._devices, len(row)))
+        posted: jax.Array = self._all(rows)
+        return posted
 
     def read(self, posted: jax.Array) -> np.ndarray:
         """Return float32 [processes, numbers], the same in every process; blocks until available."""

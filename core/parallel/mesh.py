@@ -63,7 +63,8 @@ class Layout:
         product = math.prod(given.values())
         if devices % product or (len(given) == len(AXES) and product != devices):
             raise errors.UserError(self._advice(given, product, devices))
-        return tuple(devices // product if sizes[axis] == -1 else sizes[axis] for axis in AXES)  # type: ignore[return-value]
+        replica, data, model = (devices // product if sizes[axis] == -1 else sizes[axis] for axis in AXES)
+        return replica, data, model
 
     def _advice(self, given: dict[str, int], product: int, devices: int) -> str:
         told = " x ".join(f"{axis}={size}" for axis, size in given.items())
@@ -176,7 +177,7 @@ def check_batch(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
         )
 
 
-def within(mesh: Mesh | None) -> contextlib.AbstractContextManager:
+def within(mesh: Mesh | None) -> contextlib.AbstractContextManager[Any]:
     """Return the context manager for tracing a step, which makes the mesh available to `held`.
 
     Args:
@@ -196,9 +197,9 @@ def held(x: Array) -> Array:
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or mesh.size == 1 or x.shape[0] % batch_shards(mesh):
         return x
-    return jax.lax.with_sharding_constraint(
-        x, PartitionSpec(batch_axes(mesh), *[PartitionSpec.UNCONSTRAINED] * (x.ndim - 1))
-    )
+    spec = PartitionSpec(batch_axes(mesh), *[PartitionSpec.UNCONSTRAINED] * (x.ndim - 1))
+    placed: Array = jax.lax.with_sharding_constraint(x, spec)
+    return placed
 
 
 def everywhere(x: Array) -> Array:
@@ -209,4 +210,5 @@ def everywhere(x: Array) -> Array:
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or mesh.size == 1:
         return x
-    return jax.lax.with_sharding_constraint(x, PartitionSpec())
+    placed: Array = jax.lax.with_sharding_constraint(x, PartitionSpec())
+    return placed

@@ -183,7 +183,7 @@ def of(tree: Any, mesh: Mesh, rules: Rules | None = None) -> Any:
     """
     found = specs(tree, dict(mesh.shape), rules or Rules())
 
-    def one(path: tuple, leaf: Any) -> NamedSharding | None:
+    def one(path: tuple[Any, ...], leaf: Any) -> NamedSharding | None:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
         return NamedSharding(mesh, found[name]) if name in found else None
 

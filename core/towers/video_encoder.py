@@ -39,7 +39,11 @@ def patchify(video: Float[Array, "b t height width 3"], patch: int) -> Float[Arr
 
 def _take(x: Array, index: Array) -> Array:
     # x [b, s, ...], index [b, m] -> [b, m, ...]; out-of-range indices give NaN, so that they are noticed.
-    return jax.vmap(lambda row, chosen: row.at[chosen].get(mode="fill", fill_value=jnp.nan))(x, index)
+    def one(row: Array, chosen: Array) -> Array:
+        taken: Array = row.at[chosen].get(mode="fill", fill_value=jnp.nan)
+        return taken
+
+    return jax.vmap(one)(x, index)
 
 
 class FactorizedVideoEncoder(eqx.Module):

@@ -73,9 +73,14 @@ def gradients(
         key: randomness of this step.
     """
     size = host.weight.shape[0]
+
     # Part k holds rows k, k + parts, ..., so the sharded axis stays first and every device has rows of it.
-    dealt = lambda x: x.reshape(size // parts, parts, *x.shape[1:]).swapaxes(0, 1)
-    collected = lambda x: x.swapaxes(0, 1).reshape(size, *x.shape[2:])
+    def dealt(x: Array) -> Array:
+        return x.reshape(size // parts, parts, *x.shape[1:]).swapaxes(0, 1)
+
+    def collected(x: Array) -> Array:
+        return x.swapaxes(0, 1).reshape(size, *x.shape[2:])
+
     dealt_host, dealt_index = jax.tree.map(dealt, host), dealt(jnp.arange(size, dtype=jnp.int32))
     joined: Mapping[str, objective.AbstractObjective] = {
         name: each for name, each in still.objectives.items() if each.coupling() == "pooled"

@@ -24,11 +24,13 @@ CHECKSUMS = "checksums"  # in `meta`: item -> path -> checksum (`checksums.of`)
 
 
 def _nested(arrays: dict[str, Any]) -> dict[str, Any]:
-    return traverse_util.unflatten_dict(arrays, sep="/")
+    tree: dict[str, Any] = traverse_util.unflatten_dict(arrays, sep="/")
+    return tree
 
 
 def _flat(tree: dict[str, Any]) -> dict[str, Any]:
-    return traverse_util.flatten_dict(tree, sep="/")
+    arrays: dict[str, Any] = traverse_util.flatten_dict(tree, sep="/")
+    return arrays
 
 
 def _alone() -> dict[str, Any]:
@@ -58,7 +60,8 @@ class Checkpoints:
 
     def latest(self) -> int | None:
         """Return the step of the newest complete checkpoint, or None."""
-        return self._manager.latest_step()
+        at: int | None = self._manager.latest_step()
+        return at
 
     def save(self, state: step.TrainState, meta: dict[str, Any]) -> None:
         """Start an asynchronous save; arrays are copied before this returns, files are written later.
@@ -140,9 +143,9 @@ class Checkpoints:
             where = leaf.sharding if mesh is None else NamedSharding(mesh, specs[path])
             return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
 
-        abstract = lambda item, arrays: _nested(
-            {name: struct(item, name, leaf) for name, leaf in arrays.items()}
-        )
+        def abstract(item: str, arrays: dict[str, Any]) -> dict[str, Any]:
+            return _nested({name: struct(item, name, leaf) for name, leaf in arrays.items()})
+
         try:
             found = self._manager.restore(
                 at,

@@ -39,7 +39,7 @@ def _invalid(path: filesystem.Place, where: str) -> errors.UserError:
     )
 
 
-def events(path: str | os.PathLike) -> Iterator[dict[str, Any]]:
+def events(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     """Iterate over the events of a log, oldest first; an incomplete last line is dropped.
 
     Args:

@@ -33,7 +33,7 @@ def _plain(name: str, value: Any) -> Scalar:
     return value
 
 
-def read(path: str | os.PathLike) -> list[dict[str, Any]]:
+def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Return all events of a log, oldest first; `event_lines.events` reads a long log one by one.
 
     Args:
@@ -70,7 +70,7 @@ class EventLog:
 
     def __init__(
         self,
-        path: str | os.PathLike,
+        path: str | os.PathLike[str],
         *,
         resume_step: int | None = None,
         tensorboard: tensorboard_module.TensorBoard | None = None,
@@ -91,7 +91,7 @@ class EventLog:
             UserError: a line before the last one is invalid, or the disk is full.
         """
         self._home = filesystem.kept(path)
-        self._spool: tempfile.TemporaryDirectory | None = None
+        self._spool: tempfile.TemporaryDirectory[str] | None = None
         if isinstance(self._home, pathlib.Path):
             self._path = self._home
         else:

@@ -44,7 +44,7 @@ def distances(tree: Any) -> Any:
         if inside:
             depths.setdefault(tower, {})[part] = leaf.shape[0]
 
-    def distance(path: tuple, leaf: Any) -> np.ndarray:
+    def distance(path: tuple[Any, ...], leaf: Any) -> np.ndarray:
         tower, part, inside = _place(path)
         known = depths.get(tower, {})
         stack = _BETWEEN.get(part, part)
@@ -55,13 +55,13 @@ def distances(tree: Any) -> Any:
         after = sum(known.get(name, 0) for name in STACKS[STACKS.index(stack) + 1 :])
         if not inside:
             return np.array(after + 1)
-        count = leaf.shape[0]
+        count: int = leaf.shape[0]
         return (after + count - np.arange(count)).reshape(count, *[1] * (leaf.ndim - 1))
 
     return jax.tree_util.tree_map_with_path(distance, tree)
 
 
-def _place(path: tuple) -> tuple[tuple[str, ...], str, bool]:
+def _place(path: tuple[Any, ...]) -> tuple[tuple[str, ...], str, bool]:
     """Return the path of the tower, the part that a leaf belongs to, and whether it is in stack blocks."""
     words = tuple(jax.tree_util.keystr((step,), simple=True) for step in path)
     if words[0] == "objectives":  # decoders are not layers of a tower

@@ -212,7 +212,8 @@ def run(
     finally:
         traced.close()
     assert done == steps, f"the loader ended after {done} of {steps} steps"
-    return eqx.combine(arrays, static)
+    last: step.TrainState = eqx.combine(arrays, static)
+    return last
 
 
 def _record(

@@ -206,7 +206,10 @@ def sample_batch(
     Returns:
         int32 [b, m], ascending in each row.
     """
-    one = lambda i: mask.sample(frames, patches, key=jax.random.fold_in(key, i))
+
+    def one(i: Int[Array, ""]) -> Int[Array, " m"]:
+        return mask.sample(frames, patches, key=jax.random.fold_in(key, i))
+
     return jax.vmap(one)(jnp.arange(batch) if index is None else index)
 
 

@@ -90,7 +90,7 @@ class Optimizer(Protocol):
 def decay_mask(params: Any) -> Any:
     """Return a tree of booleans: True where weight decay applies, by the last component of the path."""
 
-    def decays(path: tuple, leaf: Any) -> bool:
+    def decays(path: tuple[Any, ...], leaf: Any) -> bool:
         return jax.tree_util.keystr(path[-1:], simple=True) in DECAYED_NAMES
 
     return jax.tree_util.tree_map_with_path(decays, params)

@@ -60,12 +60,13 @@ def trainable(tree: learner.Learner, frozen: tuple[str, ...]) -> learner.Learner
                 f"recipe.Stage.frozen: no parameter lies under {part!r}; paths look like {paths[0]!r}"
             )
 
-    def moves(path: tuple, leaf: Any) -> bool:
+    def moves(path: tuple[Any, ...], leaf: Any) -> bool:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
         still = any(name == part or name.startswith(part + "/") for part in frozen)
         return eqx.is_inexact_array(leaf) and not still
 
-    return jax.tree_util.tree_map_with_path(moves, tree)
+    wanted: learner.Learner = jax.tree_util.tree_map_with_path(moves, tree)
+    return wanted
 
 
 def init(
@@ -116,7 +117,8 @@ def train_step(
         scaled = to_device_units(batch)
 
         def loss_of(moving: learner.Learner) -> tuple[Array, dict[str, metrics.Mean]]:
-            return eqx.combine(moving, still)(scaled, teacher, key=key)
+            whole: learner.Learner = eqx.combine(moving, still)
+            return whole(scaled, teacher, key=key)
 
         (loss, named), gradients = jax.value_and_grad(loss_of, has_aux=True)(moving)
     updates, opt_state = optimizer.update(gradients, state.opt_state, moving)
@@ -139,7 +141,7 @@ def compile_step(
     mesh: Mesh | None = None,
     rules: sharding.Rules | None = None,
     accumulate: int = 1,
-) -> Callable:
+) -> Callable[[Any, HostBatch, Any], tuple[Any, dict[str, metrics.Mean]]]:
     """Return train_step as a jitted function of arrays only, which donates the old state.
 
     Static parts are partitioned off once, which keeps the Python overhead per call low. Arguments may hold

@@ -177,7 +177,7 @@ class Profile:
 
     def __init__(self, steps: tuple[int, int] | None, folder: filesystem.Place):
         self._steps, self._folder, self._runs = steps, folder, False
-        self._spool: tempfile.TemporaryDirectory | None = None
+        self._spool: tempfile.TemporaryDirectory[str] | None = None
 
     def at(self, step: int) -> None:
         """Start or stop the trace; call before a step is dispatched."""

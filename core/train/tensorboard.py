@@ -22,7 +22,7 @@ class TensorBoard:
 
     def __init__(
         self,
-        directory: str | os.PathLike,
+        directory: str | os.PathLike[str],
         *,
         resume_step: int | None = None,
         warn: Callable[[str], None] = _log.warning,

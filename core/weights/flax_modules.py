@@ -28,7 +28,8 @@ def variables(model: release_models.Model) -> dict[str, Any]:
     config = release_models.describe(model)
     table = weight_formats.entries(weight_formats.RELEASE, config, model)
     flat = {name: weight_formats.field(model, entry.field) for name, entry in table.items()}
-    return traverse_util.unflatten_dict(flat, sep="/")
+    nested: dict[str, Any] = traverse_util.unflatten_dict(flat, sep="/")
+    return nested
 
 
 def model(

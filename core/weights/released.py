@@ -81,7 +81,8 @@ def load(
     sines = matching.text_sines(full, contents)
     if sines is not None and sines != full.text_sines:
         empty = weight_formats.abstract(dataclasses.replace(full, text_sines=sines), dtype)
-    return weight_formats.fill(empty, table, contents.read)
+    model: Model = weight_formats.fill(empty, table, contents.read)
+    return model
 
 
 def save(model: Model, path: str | os.PathLike[str]) -> None:

@@ -51,7 +51,7 @@ class Contents:
     step: int | None = None
 
 
-def open_file(path: str | os.PathLike) -> Contents:
+def open_file(path: str | os.PathLike[str]) -> Contents:
     """Open a weight file or folder.
 
     Args:
