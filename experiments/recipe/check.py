@@ -9,7 +9,7 @@ import rich.console
 
 from prismlab.core import errors, keys, trees, types
 from prismlab.core.parallel import mesh, sharding
-from prismlab.core.train import accumulate, learner, step
+from prismlab.core.train import accumulate, learner
 from prismlab.experiments import console
 from prismlab.experiments.recipe import recipe, shapes, stages
 from prismlab.experiments.released import released_weights
@@ -92,7 +92,14 @@ def check_learns(stage: recipe.Stage, built: learner.Learner) -> None:
             raise errors.UserError(f"tower {name!r}: dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
     if not stage.steps:
         return
-    if not any(jax.tree.leaves(step.trainable(built, stage.frozen))):
+    # By path: `built` holds shapes only.
+    paths = [name for name, leaf in trees.flatten(built).items() if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    for part in stage.frozen:
+        if not any(name == part or name.startswith(f"{part}/") for name in paths):
+            raise errors.UserError(
+                f"recipe.Stage.frozen: no parameter lies under {part!r}; paths look like {min(paths)!r}"
+            )
+    if all(any(name == part or name.startswith(f"{part}/") for part in stage.frozen) for name in paths):
         raise errors.UserError(f"recipe.Stage.frozen={stage.frozen} leaves nothing to train; set steps=0")
     weights = {name: getattr(each, "weight", 1.0) for name, each in built.objectives.items()}
     if not all(0 <= weight < float("inf") for weight in weights.values()) or not any(weights.values()):
