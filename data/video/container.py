@@ -70,7 +70,7 @@ def decoded(
                         )
                     received.frame(frame)
                     number += 1
-                    now = float(time_of(frame))
+                    now = time_of(frame)
                     timing.start = now if number == 1 else timing.start
                     timing.frames, timing.steps_back = number, time_of.steps_back
                     timing.interlaced |= frame.interlaced_frame

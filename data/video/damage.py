@@ -44,26 +44,33 @@ class Received:
         self._packets: list[int] = []
         self._frames: list[int] = []
         self._bytes_read = 0
-        self._film_end = self._end = Fraction(-1)
+        self._ends: dict[int, int] = {}  # by stream, in its ticks
+        self._shown = {each.index for each in container.streams if each.type in _KINDS}
+        # A packet that does not say how long it lasts lasts for one frame.
+        base = film.time_base or Fraction(1, 1000)
+        self._length = max(1, round(1 / (clock.rate(film) * base)))
 
     def packet(self, packet: Packet) -> None:
         """Note a packet of any stream."""
-        if not packet.size:
+        size, index = packet.size, packet.stream_index
+        if not size:
             return
         if packet.pos is not None:
-            self._bytes_read = max(self._bytes_read, packet.pos + packet.size)
+            self._bytes_read = max(self._bytes_read, packet.pos + size)
         ticks = packet.dts if packet.pts is None else packet.pts
-        film = packet.stream_index == self._film.index
-        if ticks is None or packet.time_base is None:
+        if ticks is None or index not in self._shown:
             return
-        length = (packet.duration or 0) * packet.time_base
-        if film:
-            length = length or 1 / clock.rate(self._film)
-            self._film_end = max(self._film_end, ticks * packet.time_base + length)
-            if not packet.is_discard and packet.size > _LEAST_PICTURE:  # edit lists can discard packets
+        length = packet.duration or 0
+        if index == self._film.index:
+            length = length or self._length
+            if size > _LEAST_PICTURE and not packet.is_discard:  # edit lists can discard packets
                 self._packets.append(ticks)
-        if packet.stream.type in _KINDS:
-            self._end = max(self._end, ticks * packet.time_base + length)
+        self._ends[index] = max(self._ends.get(index, ticks), ticks + length)
+
+    def _end(self, index: int) -> Fraction:
+        """Return the end of a stream in seconds, -1 if it has no packets."""
+        base = self._container.streams[index].time_base
+        return self._ends[index] * base if index in self._ends and base else Fraction(-1)
 
     def frame(self, frame: av.VideoFrame) -> None:
         """Note a decoded frame."""
@@ -82,10 +89,10 @@ class Received:
         """
         units = framing.framing(file, self._container.format.name)
         if units.whole is False:
+            seconds = max(float(self._end(self._film.index)), 0.0)
             raise errors.UserError(
                 f"{label}: expected a file that ends where its container says, got one that ends after "
-                f"{max(float(self._film_end), 0):.2f} s of video: the file is truncated; copy it again or "
-                "drop it"
+                f"{seconds:.2f} s of video: the file is truncated; copy it again or drop it"
             )
         self._promise(label, units)
         self._pictures(label)
@@ -101,10 +108,11 @@ class Received:
         if film.duration is not None and film.time_base is not None:
             start = film.start_time or 0 if from_start else 0
             promised = (start + film.duration) * film.time_base
-            pairs.append((promised, self._film_end, slack))
+            pairs.append((promised, self._end(film.index), slack))
         if total is not None:
+            last = max(map(self._end, self._shown))
             start = self._container.start_time or 0 if from_start else 0
-            pairs.append((Fraction(total + start, av.time_base), self._end, max(slack, _SOUND_SLACK)))
+            pairs.append((Fraction(total + start, av.time_base), last, max(slack, _SOUND_SLACK)))
         # A last frame may stay for long without saying so: then all of the media was read.
         unread = units.media_end - self._bytes_read
         if units.whole and units.media_end and unread <= max(64, units.media_end // 20):

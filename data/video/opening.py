@@ -167,7 +167,7 @@ def opened(video: Video, limits: Limits, label: str) -> Iterator[tuple[InputCont
             container = av.open(
                 guarded,
                 "r",
-                options={"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "none"},
+                container_options={"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "none"},
                 # Metadata such as titles may not be UTF-8; it is not used here.
                 metadata_errors="replace",
                 io_open=_refuser(label),

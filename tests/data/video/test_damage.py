@@ -138,9 +138,14 @@ class _Stream:
     time_base = Fraction(1, 10)
 
 
+class _Streams(list):
+    audio = ()
+
+
 class _File:
     def __init__(self, name: str, seconds: float | None = None):
         self.format, self.name, self.start_time = self, name, 0
+        self.streams = _Streams([_Stream()])
         self.duration = None if seconds is None else int(seconds * 1e6)
 
 
