@@ -2,7 +2,7 @@
 
 vectors       float32 [w, d]        one row per window (the whole video without a stride)
 path          text [w]              path of the video
-start, end    float64 [w]           the window, in seconds since the first frame
+start, end    float64 [w]           the window, in seconds on the clock of the video
 frames        int64 [w]             number of frames of the video in the window
 frame_times   float64 [w, t]        presentation times of the sampled frames, in seconds
 thumbnails    uint8 [w, 96, 96, 3]  the middle sampled frame, RGB
