@@ -23,6 +23,7 @@ from typing import cast
 import av
 import numpy as np
 from av.packet import Packet
+from av.sidedata.sidedata import SideDataContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
@@ -103,7 +104,9 @@ def matrix_class(matrix: bytes) -> Orientation | str:
 
 def frame_matrix(frame: av.VideoFrame) -> bytes | None:
     """Return the display matrix of a frame, from its container or codec."""
-    found = frame.side_data.get("DISPLAYMATRIX")
+    # Not `frame.side_data`: that refers to the frame, and the frame to it, so the frame's buffer would stay
+    # until the next garbage collection.
+    found = SideDataContainer(frame).get("DISPLAYMATRIX")
     return None if found is None else bytes(found)  # type: ignore[call-overload]
 
 

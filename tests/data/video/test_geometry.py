@@ -1,5 +1,6 @@
 """Orientation, pixel aspect and changes of size, by construction, in many containers."""
 
+import gc
 from fractions import Fraction
 
 import numpy as np
@@ -8,7 +9,7 @@ import scenes
 from PIL import Image
 
 from prismlab.core import errors
-from prismlab.data.video import decode
+from prismlab.data.video import container, decode, geometry
 
 # (x, y) goes to (a x + c y, b x + d y), y downwards: corners by name, and whether sides change place.
 ORIENTATIONS = [
@@ -177,3 +178,11 @@ def test_a_change_of_size_in_the_sample() -> None:
     assert scenes.corners(whole[40]) == "kkkk"
     assert scenes.corners(whole[40][:, 32:96]) == scenes.CODED
     np.testing.assert_array_equal(decode.decode_frames(path, [40]), whole[[40]])
+
+
+def test_nothing_refers_to_a_frame_that_is_done() -> None:
+    # A cycle of references would keep the frame's buffer, which Python does not see, until a collection.
+    for shown, _ in container.decoded(scenes.turned((0, 1, -1, 0)), decode.DEFAULT_LIMITS, None):
+        assert shown.traits() == {geometry.ROTATED}
+    kinds = {type(each).__name__ for each in gc.get_referrers(shown.frame)}
+    assert "SideDataContainer" not in kinds
