@@ -106,7 +106,7 @@ def frame_matrix(frame: av.VideoFrame) -> bytes | None:
     """Return the display matrix of a frame, from its container or codec."""
     # Not `frame.side_data`: that refers to the frame, and the frame to it, so the frame's buffer would stay
     # until the next garbage collection.
-    found = SideDataContainer(frame).get("DISPLAYMATRIX")
+    found = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
     return None if found is None else bytes(found)  # type: ignore[call-overload]
 
 
