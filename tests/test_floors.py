@@ -45,7 +45,9 @@ FLOORS = {
     "experiments.cost": (*BELOW_RUN, *RECIPE),
     "experiments.tasks.interface": (*BELOW_RUN, *RECIPE),
     "experiments.tasks.metrics": ("core", "experiments.tasks.interface"),
-    "experiments.tasks.readers": (*LIGHT, *LOADER, "experiments.tasks.interface"),
+    "experiments.tasks.readers": (
+        *LIGHT, *LOADER, "data.corpus.inputs", "experiments.tasks.interface",
+    ),
     "experiments.tasks.features": (*BELOW_RUN, *RECIPE, "experiments.tasks.interface"),
     "experiments.tasks.heads": (*BELOW_RUN, "experiments.tasks.interface", "experiments.tasks.features"),
     "experiments.tasks": (

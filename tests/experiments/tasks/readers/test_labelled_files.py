@@ -1,0 +1,90 @@
+"""A user's table or folder of labelled videos: splits, windows, labels and what is left out."""
+
+import numpy as np
+import pytest
+
+from prismlab.core import errors
+from prismlab.data.video import encode
+from prismlab.experiments.tasks.features import views
+from prismlab.experiments.tasks.interface import protocols
+from prismlab.experiments.tasks.readers import labelled_files
+
+
+def video(path, shade=0, frames=8):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode.encode(np.full((frames, 16, 16, 3), shade, np.uint8), 8))
+
+
+def test_a_table_with_splits_windows_and_bad_rows(tmp_path):
+    video(tmp_path / "clips" / "a.mp4", 40)
+    video(tmp_path / "clips" / "b.mp4", 200)
+    (tmp_path / "labels.csv").write_text(
+        "path,label,start,end,split\n"
+        "clips/a.mp4,walk,,,train\n"
+        'clips/a.mp4,"run, fast",0.5,1.0,test\n'
+        "clips/b.mp4,walk,0,1,test\n"
+        "clips/b.mp4,,,,test\n"
+        "../secret.mp4,walk,,,test\n"
+        "clips/b.mp4,walk,1,0.5,test\n"
+        "clips/b.mp4,walk,,,other\n"
+        "clips/missing.mp4,walk,,,test\n"
+    )
+    reader = labelled_files.LabelledTable(str(tmp_path / "labels.csv"))
+    test = reader.read("test", tmp_path)
+    assert test.classes == ("run, fast", "walk")
+    assert [(item.labels, item.start, item.end) for item in test.items] == [
+        ((0,), 0.5, 1.0),
+        ((1,), 0.0, 1.0),
+        ((1,), None, None),
+    ]
+    assert test.notes["rows left out"] == 4
+    how = protocols.Protocol(frames=2, resolution=16)
+    assert abs(int(views.of(test.load(test.items[0]), how).mean()) - 40) < 4
+    with pytest.raises(errors.UserError, match=r"missing\.mp4"):
+        test.load(test.items[2])
+    with pytest.raises(errors.UserError, match="no clips in split 'val'; found test, train"):
+        reader.read("val", tmp_path)
+
+
+def test_several_labels_a_clip(tmp_path):
+    (tmp_path / "t.csv").write_text("path,label,split\na.mp4,x;y,test\nb.mp4,,test\nc.mp4,y;y,test\n")
+    found = labelled_files.LabelledTable(str(tmp_path / "t.csv"), separator=";").read("test", tmp_path)
+    assert found.multi_label
+    np.testing.assert_array_equal(found.multi_hot(), [[1, 1], [0, 0], [0, 1]])
+
+
+def test_without_a_split_column_a_hash_of_the_path_decides(tmp_path):
+    lines = [f"{index}.mp4,l{index % 2}" for index in range(400)]
+    (tmp_path / "t.csv").write_text("\n".join(["path,label", *lines]))
+    reader = labelled_files.LabelledTable(str(tmp_path / "t.csv"))
+    train, test = reader.read("train", tmp_path), reader.read("test", tmp_path)
+    assert len(train) + len(test) == 400
+    assert 70 < len(test) < 130
+    assert train.classes == test.classes == ("l0", "l1")
+    assert not {item.group for item in train.items} & {item.group for item in test.items}
+    (tmp_path / "t.csv").write_text("\n".join(["path,label", "new.mp4,l0", *lines]))
+    assert {item.key for item in test.items} <= {item.key for item in reader.read("test", tmp_path).items}
+
+
+@pytest.mark.parametrize("splits", [True, False])
+def test_a_folder_for_each_class(tmp_path, splits):
+    for split in ("train", "test") if splits else ("",):
+        for name in ("run", "walk"):
+            for index in range(12):
+                path = tmp_path / split / name / f"{index}.mp4"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+            (path.parent / ".hidden.mp4").touch()
+            (path.parent / "notes.txt").touch()
+    reader = labelled_files.LabelledFolder(str(tmp_path))
+    train, test = reader.read("train", tmp_path), reader.read("test", tmp_path)
+    assert train.classes == ("run", "walk")
+    assert len(train) + len(test) == (48 if splits else 24)
+    assert all(item.key.split("/")[-2] == train.classes[item.labels[0]] for item in train.items)
+
+
+def test_a_mixture_of_classes_and_splits_is_refused(tmp_path):
+    for name in ("train", "walk"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(errors.UserError, match="found both"):
+        labelled_files.LabelledFolder(str(tmp_path)).read("train", tmp_path)
