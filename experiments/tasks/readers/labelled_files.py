@@ -40,7 +40,7 @@ class LabelledTable:
         table: path of the table. `label` may hold several labels, separated by `separator`.
         root: folder that paths are relative to; the table's own folder if "".
         separator: separates several labels of a clip (multi-label data); "" for one label a clip.
-        test_share: share of the videos that is tested if the table has no column `split` (train, val or test).
+        test_share: share of the videos that is tested if there is no column `split` (train, val, test).
     """
 
     table: str
@@ -135,7 +135,7 @@ class LabelledFolder:
         splits = {each.name for each in below} & set(items.SPLITS)
         if splits and splits != {each.name for each in below}:
             raise errors.UserError(
-                f"{root}: expected folders of classes, or folders {', '.join(items.SPLITS)} with classes in them; "
+                f"{root}: expected folders of classes, or folders {', '.join(items.SPLITS)} of classes; "
                 f"found both ({', '.join(sorted(each.name for each in below)[:6])})"
             )
         for outer in below:

@@ -8,6 +8,7 @@ from prismlab.experiments.tasks.features import feature_set
 from prismlab.experiments.tasks.heads import head_grid, nearest, probe
 from prismlab.experiments.tasks.interface import items
 from prismlab.experiments.tasks.metrics import accuracy
+from prismlab.experiments.tasks.readers import labelled_files
 
 CLASSES = ("a", "b", "c", "d")
 SMALL = head_grid.Grid(
@@ -112,3 +113,10 @@ def test_too_few_items_are_refused():
     train = encoded("train", 1, tokens=tokens)
     with pytest.raises(errors.UserError, match="to train on or to hold out"):
         head.predict(train, train, top_1, seed=0)
+
+
+def test_names_that_were_split_by_a_hash_are_still_held_out():
+    names = [f"{index}.mp4" for index in range(40)]
+    train = [name for name in names if labelled_files.split_of(name, 0.25) == "train"]
+    found = items.ItemSet("g", tuple(items.Item(name, labels=(0,)) for name in train), CLASSES, load=None)
+    assert probe.held_out(found, 0.25).sum() == round(0.25 * len(train))
