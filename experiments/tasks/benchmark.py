@@ -70,7 +70,7 @@ class Benchmark:
         predicted = self.head.predict(
             train, test, lambda scores, found: select(scores, found).value, seed=seed
         )
-        return {metric.name: self._score(metric, predicted, test) for metric in self.metrics}
+        return {metric.name: self._score(metric, predicted, train, test) for metric in self.metrics}
 
     def _encoded(self, found: items.ItemSet, encoder: encoder_pass.EncoderPass) -> feature_set.Encoded:
         if self.stream:
@@ -78,7 +78,11 @@ class Benchmark:
         return feature_set.encode(found, encoder, self.protocol)
 
     def _score(
-        self, metric: measured.Metric, predicted: probe.Predictions, test: feature_set.Encoded
+        self,
+        metric: measured.Metric,
+        predicted: probe.Predictions,
+        train: feature_set.Encoded,
+        test: feature_set.Encoded,
     ) -> task.Score:
         found = [metric(scores, test.found) for scores in predicted.scores]
         values = [each.value for each in found]
@@ -87,6 +91,7 @@ class Benchmark:
             "frames": self.protocol.frames,
             "views": self.protocol.views,
             "pooling": self.protocol.pooling,
+            "train clips per class": round(len(train.found) / max(1, len(train.found.classes))),
             "missing": len(test.missing),
             **test.found.notes,
             **found[0].notes,

@@ -20,7 +20,11 @@ from prismlab.core.train import optim
 from prismlab.data.loader import loader, source, tokenizer
 from prismlab.data.world import world
 from prismlab.experiments import tasks
-from prismlab.experiments.tasks import adapter, finetune, mlap, probe, retrieval, task, tuning
+from prismlab.experiments.tasks import adapter, benchmark, finetune, mlap, probe, retrieval, task, tuning
+from prismlab.experiments.tasks.heads import head_grid
+from prismlab.experiments.tasks.heads import probe as heads
+from prismlab.experiments.tasks.interface import protocols
+from prismlab.experiments.tasks.readers import rendered
 
 quick = settings(max_examples=25, deadline=None)
 HOME = source.Rendered(world.World(clips=160, resolution=16, frames=2), workers=0)
@@ -48,6 +52,12 @@ EXAMPLES = {
     mlap.MultiLayerProbe: mlap.MultiLayerProbe(HOME, UNSEEN, SETUP, layers=1, heads=2),
     adapter.AdapterTuning: adapter.AdapterTuning(HOME, UNSEEN, SETUP, bottleneck=2, heads=2),
     finetune.FineTuning: finetune.FineTuning(HOME, UNSEEN, SETUP, heads=2),
+    benchmark.Benchmark: benchmark.Benchmark(
+        rendered.RenderedWorld(HOME, UNSEEN, train_clips=32, test_clips=16),
+        head=heads.Probe(heads.Attention(heads=1), head_grid.Grid((1e-2,), seeds=2, steps=2, batch_size=8)),
+        protocol=protocols.Protocol(**SIZES),
+        batch_size=8,
+    ),
 }
 CALL = inspect.signature(task.Task.__call__)
 CLASSES = [
