@@ -11,8 +11,6 @@ import json
 import os
 import pathlib
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -21,7 +19,7 @@ import safetensors
 import safetensors.numpy
 
 from prismlab.core import errors
-from prismlab.core.io import atomic, filesystem
+from prismlab.core.io import atomic, filesystem, npz_files
 from prismlab.core.train import stage_folder
 from prismlab.core.weights import weight_formats
 
@@ -87,41 +85,21 @@ def open_file(path: str | os.PathLike[str]) -> Contents:
 
 
 def _npz(path: pathlib.Path) -> Contents:
-    shapes, types = {}, {}
     try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("not a complete zip archive; truncated or another format")
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                with archive.open(member) as file:
-                    name = member.filename.removesuffix(".npy")
-                    shapes[name], dtype = _npy_header(file)
-                    size = file.tell() + dtype.itemsize * int(np.prod(shapes[name], dtype=np.int64))
-                if dtype.hasobject:
-                    raise ValueError(f"{name} contains pickled objects, which are never loaded")
-                if size != member.file_size:
-                    raise ValueError(f"{name} has {member.file_size} bytes, expected {size} from its header")
-                types[name] = dtype.name
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as fault:
+        archive = npz_files.Npz(path)
+        headers = {name: archive.header(name) for name in archive.names}
+    except npz_files.Invalid as fault:
         raise _not_plain(path, "npz", fault) from fault
 
     def read(names: Iterable[str]) -> Arrays:
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                return {name: archive[name] for name in names}
-        except (ValueError, OSError, zipfile.BadZipFile, zlib.error) as fault:
+            return archive.read(names)
+        except npz_files.Invalid as fault:
             raise _not_plain(path, "npz", fault) from fault
 
+    shapes = {name: header.shape for name, header in headers.items()}
+    types = {name: header.dtype.name for name, header in headers.items()}
     return Contents(path, weight_formats.RELEASE, shapes, types, read)
-
-
-def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype]:
-    version = np.lib.format.read_magic(file)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"unknown .npy version {version}")
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
-    return shape, dtype
 
 
 def _safetensors(path: pathlib.Path, layout: str) -> Contents:

@@ -43,7 +43,13 @@ def run(options: argparse.Namespace) -> int:
         raise errors.UserError(
             f"{options.embeddings} was made with other weights (of {found.model}); use the same weights"
         )
-    scores = embedding.texts(model, ids, paddings) @ found.vectors.T
+    vectors = embedding.texts(model, ids, paddings)
+    if vectors.shape[1] != found.vectors.shape[1]:
+        raise errors.UserError(
+            f"{options.embeddings}: expected vectors of {vectors.shape[1]} numbers, as the model gives for "
+            f"text, found {found.vectors.shape[1]}; run prismlab embed again"
+        )
+    scores = vectors @ found.vectors.T.astype(np.float32)
     ranked = {}
     out = console.make_console()
     for query, row in zip(options.queries, scores):

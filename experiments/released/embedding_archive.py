@@ -24,12 +24,19 @@ import numpy as np
 from PIL import Image
 
 from prismlab.core import errors
-from prismlab.core.io import atomic
+from prismlab.core.io import atomic, npz_files, urls
 from prismlab.data.video import windows
 
 THUMBNAIL = 96
-_TEXTS = ("path", "failed_path", "failed_reason", "model", "weights_sha256", "vector")
-_NUMBERS = {"vectors": 2, "start": 1, "end": 1, "frames": 1, "frame_times": 2, "thumbnails": 4}
+# Name -> number of axes; those of one row per window, and the texts beside them.
+_ROWS = {"vectors": 2, "path": 1, "start": 1, "end": 1, "frames": 1, "frame_times": 2, "thumbnails": 4}
+_BESIDE = {"failed_path": 1, "failed_reason": 1, "model": 0, "weights_sha256": 0, "vector": 0}
+# Kinds of numpy's types that each may have; float16 to float64 for the numbers.
+_KINDS = {
+    **dict.fromkeys(("path", *_BESIDE), "U"),
+    **{"vectors": "f", "start": "f", "end": "f", "frame_times": "f", "frames": "iu", "thumbnails": "u"},
+}
+_LATEST = 1e7  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +97,7 @@ class Writer:
         small = middle.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
         self._rows.append(
             {
-                "vectors": np.asarray(vector, np.float32), "path": _writable(path),
+                "vectors": np.asarray(vector, np.float32), "path": urls.readable(os.fspath(path)),
                 "start": window.start, "end": window.end, "frames": window.frames,
                 "frame_times": window.times, "thumbnails": np.asarray(small),
             }
@@ -98,7 +105,7 @@ class Writer:
 
     def fail(self, path: str | pathlib.Path, reason: str) -> None:
         """Record a file that could not be embedded."""
-        self._failed.append((_writable(path), reason))
+        self._failed.append((urls.readable(os.fspath(path)), reason))
 
     def finish(self, **about: str) -> None:
         """Write all arrays except the token features, and the text entries in `about`."""
@@ -114,11 +121,6 @@ class Writer:
         entry = zipfile.ZipInfo(f"{name}.npy")
         with self._archive.open(entry, "w", force_zip64=True) as file:
             np.lib.format.write_array(file, array, allow_pickle=False)
-
-
-def _writable(path: str | pathlib.Path) -> str:
-    # Python represents file names that are not UTF-8 with surrogates, which other programs cannot read.
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 @contextlib.contextmanager
@@ -161,22 +163,42 @@ def read(path: pathlib.Path) -> Embeddings:
             f"embeddings {path}: no such file; create it with prismlab embed ... --out {path}"
         )
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if "model" in archive.files and "vectors" not in archive.files:
-                raise errors.UserError(
-                    f"embeddings {path}: every video failed to embed; run prismlab embed again"
+        archive = npz_files.Npz(path)
+        if "model" in archive.names and "vectors" not in archive.names:
+            raise errors.UserError(
+                f"embeddings {path}: every video failed to embed; run prismlab embed again"
+            )
+        for name, axes in {**_ROWS, **_BESIDE}.items():
+            header = archive.header(name)
+            if len(header.shape) != axes or header.dtype.kind not in _KINDS[name]:
+                raise npz_files.Invalid(
+                    f"expected {name} with {axes} axes and a type of kind {_KINDS[name]!r}, "
+                    f"got {header.dtype} of shape {header.shape}"
                 )
-            arrays = {name: archive[name] for name in (*_TEXTS, *_NUMBERS)}
-        # np.load also accepts a single array, which has no `files`.
-    except (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise errors.UserError(f"embeddings {path}: not an archive of prismlab embed ({reason})") from error
-    rows = {arrays[name].shape[0] if arrays[name].ndim else -1 for name in (*_NUMBERS, "path")}
-    wrong = [n for n, axes in _NUMBERS.items() if arrays[n].ndim != axes or arrays[n].dtype.kind not in "iuf"]
-    wrong += [name for name in _TEXTS if arrays[name].dtype.kind != "U"]
-    if wrong or len(rows) != 1:
-        raise errors.UserError(
-            f"embeddings {path}: not an archive of prismlab embed (wrong arrays: {wrong or 'lengths differ'})"
-        )
-    texts = {name: arrays[name].tolist() for name in _TEXTS}
-    return Embeddings(**{name: arrays[name] for name in _NUMBERS}, **texts)
+        arrays = archive.read([*_ROWS, *_BESIDE])
+        _check(arrays)
+    except npz_files.Invalid as error:
+        raise errors.UserError(f"embeddings {path}: not an archive of prismlab embed ({error})") from error
+    texts = {name: arrays[name].tolist() for name, kind in _KINDS.items() if kind == "U"}
+    return Embeddings(**{**arrays, **texts})
+
+
+def _check(arrays: dict[str, np.ndarray]) -> None:
+    """Check the values of the arrays together.
+
+    Raises:
+        npz_files.Invalid: they are not those of an archive.
+    """
+    rows = {name: len(arrays[name]) for name in _ROWS}
+    if len(set(rows.values())) > 1 or not rows["path"] or not arrays["vectors"].size:
+        raise npz_files.Invalid(f"expected one row per window in each array, got {rows}")
+    if len(arrays["failed_path"]) != len(arrays["failed_reason"]):
+        raise npz_files.Invalid("expected one reason per failed path")
+    thumbnails = arrays["thumbnails"]
+    if thumbnails.shape[3] != 3 or not thumbnails.size or thumbnails.itemsize > 1:
+        raise npz_files.Invalid(f"expected thumbnails of RGB bytes, got shape {thumbnails.shape}")
+    for name in ("vectors", "start", "end", "frame_times"):
+        if not np.isfinite(arrays[name]).all():
+            raise npz_files.Invalid(f"expected finite numbers in {name}, got NaN or infinity")
+    if not ((arrays["start"] >= 0) & (arrays["end"] <= _LATEST) & (arrays["start"] <= arrays["end"])).all():
+        raise npz_files.Invalid("expected windows that end after their start, got others")
