@@ -1,10 +1,11 @@
 # Every target prepares .venv first; `make ablation` and `make test` are all a newcomer needs.
 PYTHON ?= python3
+PY ?= $(PYTHON)
 BIN := .venv/bin
 export PRISMLAB_CACHE ?= $(CURDIR)/runs/cache
 
-.PHONY: ablation smoke reproduce test test-slow test-tpu lint lock graph bench bench-encoder bench-data bench-step \
-	bench-checkpoint clean
+.PHONY: ablation smoke reproduce test test-slow test-tpu test-py test-newest lint lock graph bench bench-encoder \
+	bench-data bench-step bench-checkpoint clean
 
 ablation: .venv/installed  ## the main job: rendered videos -> both stages -> table and report
 	$(BIN)/prismlab ablate quickstart.gin --workdir runs/quickstart
@@ -25,6 +26,16 @@ test-slow: .venv/installed  ## the longer checks
 test-tpu: .venv/installed  ## every full-scale recipe compiles for TPU slices (about 25 minutes; needs no TPU)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check libtpu
 	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -m tpu
+
+test-py: .venv-$(notdir $(PY))/installed  ## the suite with another interpreter, from the lock: make test-py PY=python3.13
+	.venv-$(notdir $(PY))/bin/python -m pytest -n 2
+
+test-newest:  ## the suite with the newest release of each dependency that pyproject.toml allows
+	rm -rf .venv-newest
+	$(PY) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	.venv-newest/bin/python -m pip list --disable-pip-version-check
+	.venv-newest/bin/python -m pytest -n 2
 
 lint: .venv/installed  ## style, format and types
 	$(BIN)/ruff check .
@@ -55,10 +66,18 @@ lock: .venv/installed  ## write requirements.lock anew (needs uv: .venv/bin/pip 
 		--no-emit-index-url --no-header --output-file requirements.lock pyproject.toml
 
 clean:  ## remove results and the environment
-	rm -rf runs .venv
+	rm -rf runs .venv .venv-*
 
 .venv/installed: requirements.lock pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	touch $@
+	$(call install,.venv,$(PYTHON))
+
+.venv-%/installed: requirements.lock pyproject.toml
+	$(call install,.venv-$*,$(PY))
+
+# What requirements.lock names, and this package from the checkout: $(call install,FOLDER,INTERPRETER).
+define install
+	test -x $(1)/bin/python || $(2) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(1)/installed
+endef

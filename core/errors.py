@@ -1,4 +1,4 @@
-"""UserError: the one exception for errors that the user can fix."""
+"""UserError, the one exception for errors that the user can fix, and advice that several messages give."""
 
 
 class UserError(Exception):
@@ -7,3 +7,12 @@ class UserError(Exception):
     The message states what was expected, what was found, and what to change. It has one line per
     error; several errors may be reported together.
     """
+
+
+def install_extra(name: str) -> str:
+    """Return the advice to install an extra of this package, which no package registry has.
+
+    Args:
+        name: an extra of `pyproject.toml`, such as "tpu".
+    """
+    return f"in the checkout of prismlab, run pip install -e '.[{name}]'"

@@ -4,9 +4,11 @@ import importlib
 import inspect
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 
 import pytest
@@ -22,7 +24,7 @@ def wheel(tmp_path_factory) -> pathlib.Path:
     """Build the wheel in a copy of the sources and return the folder it unpacks to."""
     folder = tmp_path_factory.mktemp("wheel")
     copy = folder / "sources"  # pip leaves a build folder beside the sources
-    unwanted = (".git", ".venv", "runs", "build", "tests", "*.egg-info", "__pycache__", "*-table.json")
+    unwanted = (".git", ".venv*", "runs", "build", "tests", "*.egg-info", "__pycache__", "*-table.json")
     shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(*unwanted))
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*pip, "--wheel-dir", folder, copy], check=True, capture_output=True)
@@ -75,6 +77,23 @@ def test_importing_every_room_changes_no_setting_of_the_process():
         "assert state() == before, (before, state())\n"
     )
     subprocess.run([sys.executable, "-c", code, *rooms], check=True)
+
+
+def test_the_package_is_only_advised_from_a_checkout():
+    """No package registry has prismlab, and each extra that a message or a page names must exist."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    told = 0
+    for path in [
+        *ROOT.glob("*.md"),
+        *(ROOT / "experiments/launch").glob("*.md"),
+        *ROOT.glob("[cdeo]*/**/*.py"),
+    ]:
+        text = path.read_text(encoding="utf-8")
+        assert "prismlab[" not in text, path
+        named = re.findall(r"(?:'\.\[|\.whl\[|install_extra\(['\"])([a-z,]+)", text)
+        told += len(named)
+        assert {name for each in named for name in each.split(",")} <= set(extras), path
+    assert told
 
 
 def test_public_names_resolve():

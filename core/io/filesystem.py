@@ -42,7 +42,7 @@ def place(text: str) -> Place:
             "* ? [ ] are not supported"
         )
     if importlib.util.find_spec("gcsfs") is None:
-        raise errors.UserError(f"{text} needs gcsfs, which is not installed: pip install 'prismlab[gs]'")
+        raise errors.UserError(f"{text} needs gcsfs, which is not installed: {errors.install_extra('gs')}")
     configure_buckets()
     return epath.Path(text)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -20,6 +21,7 @@ from prismlab.data.video import (
     geometry,
     opening,
     pictures,
+    rational,
     sampling,
     tracks,
 )
@@ -151,11 +153,12 @@ def _container(found: Finding, video: bytes, limits: container.Limits) -> None:
             found.codec = stream.codec_context.name
             found.claimed = stream.frames
             keys, times, number = [], [], 0
+            base = rational.exact(stream.time_base) or Fraction(0)
             for packet in opened.demux(stream):
                 guarded.check(number)
                 if packet.size:
                     keys += [number] if packet.is_keyframe else []
-                    times += [] if packet.pts is None else [float(packet.pts * packet.time_base)]
+                    times += [] if packet.pts is None else [float(packet.pts * base)]
                     number += 1
             found.key_distance = int(max(np.diff([*keys, number]), default=0))
             gaps = np.diff(sorted(times))

@@ -7,6 +7,8 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from prismlab.data.video import rational
+
 # Containers that store the order of decoding only; FFmpeg's presentation times are then guesses.
 _DECODING_TIMES = ("avi",)
 
@@ -90,10 +92,11 @@ class Clock:
 
     def _begin(self, frame: av.VideoFrame, raw: int | None) -> None:
         film = self._film
-        self._base = frame.time_base or film.time_base or Fraction(1, 1000)
+        ticks = rational.exact(film.time_base)
+        self._base = rational.exact(frame.time_base) or ticks or Fraction(1, 1000)
         self._period = 1 / (rate(film) * self._base)
         # The decoder delays frames, so in order of decoding the first frame belongs to the first packet.
-        first = (film.start_time or 0) * (film.time_base or self._base) / self._base
+        first = (film.start_time or 0) * (ticks or self._base) / self._base
         if raw is not None and not self._by_decoding:
             first = Fraction(raw)
         self._now = first - zero(self._container, film, first * self._base) / self._base
@@ -123,20 +126,21 @@ def zero(container: InputContainer, film: VideoStream, first: Fraction) -> Fract
         first: time of the first frame on the file's own clock, in seconds.
     """
     sounds = [
-        max(Fraction(0), each.start_time * each.time_base)
+        max(Fraction(0), each.start_time * base)
         for each in container.streams.audio
-        if each.start_time is not None and each.time_base is not None
+        if each.start_time is not None and (base := rational.exact(each.time_base)) is not None
     ]
     return min([first, *sounds])
 
 
 def stays(frame: object) -> float:
     """Return for how many seconds the file says that a decoded frame stays; 0 if unknown."""
-    if not isinstance(frame, av.VideoFrame) or frame.time_base is None:
+    base = rational.exact(frame.time_base) if isinstance(frame, av.VideoFrame) else None
+    if not isinstance(frame, av.VideoFrame) or base is None:
         return 0.0
-    return float(frame.duration * frame.time_base)
+    return float(frame.duration * base)
 
 
 def rate(film: VideoStream) -> Fraction:
     """Return the frame rate that a file declares; without one, FFmpeg's default of 25 per second."""
-    return film.average_rate or film.guessed_rate or Fraction(25)
+    return rational.exact(film.average_rate) or rational.exact(film.guessed_rate) or Fraction(25)

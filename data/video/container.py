@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from prismlab.core import errors
-from prismlab.data.video import clock, container_crop, damage, geometry, opening, pictures, tracks
+from prismlab.data.video import clock, container_crop, damage, geometry, opening, pictures, rational, tracks
 
 Limits = opening.Limits
 Video = opening.Video
@@ -126,7 +126,7 @@ def promise(video: Video, limits: Limits, name: str | None = None) -> None:
             stream = tracks.film(container, label)
             # Prefer the declared frame count: the mean rate can be meaningless (e.g. a slide show).
             frames = stream.frames or int(
-                (container.duration or 0) / av.time_base * (stream.average_rate or 0)
+                (container.duration or 0) / av.time_base * (rational.exact(stream.average_rate) or 0)
             )
             hours = (container.duration or 0) / av.time_base / 3600
     except av.error.FFmpegError:

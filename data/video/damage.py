@@ -9,7 +9,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from prismlab.core import errors
-from prismlab.data.video import clock, framing
+from prismlab.data.video import clock, framing, rational
 
 # Containers that store a duration. In others FFmpeg computes it from the end of the file or from the bit
 # rate, which promises nothing.
@@ -47,7 +47,7 @@ class Received:
         self._ends: dict[int, int] = {}  # by stream, in its ticks
         self._shown = {each.index for each in container.streams if each.type in _KINDS}
         # A packet that does not say how long it lasts lasts for one frame.
-        base = film.time_base or Fraction(1, 1000)
+        base = rational.exact(film.time_base) or Fraction(1, 1000)
         self._length = max(1, round(1 / (clock.rate(film) * base)))
 
     def packet(self, packet: Packet) -> None:
@@ -69,7 +69,7 @@ class Received:
 
     def _end(self, index: int) -> Fraction:
         """Return the end of a stream in seconds, -1 if it has no packets."""
-        base = self._container.streams[index].time_base
+        base = rational.exact(self._container.streams[index].time_base)
         return self._ends[index] * base if index in self._ends and base else Fraction(-1)
 
     def frame(self, frame: av.VideoFrame) -> None:
@@ -105,9 +105,10 @@ class Received:
         slack = 3 / clock.rate(self._film)
         film, total = self._film, self._container.duration
         pairs = []
-        if film.duration is not None and film.time_base is not None:
+        base = rational.exact(film.time_base)
+        if film.duration is not None and base is not None:
             start = film.start_time or 0 if from_start else 0
-            promised = (start + film.duration) * film.time_base
+            promised = (start + film.duration) * base
             pairs.append((promised, self._end(film.index), slack))
         if total is not None:
             last = max(map(self._end, self._shown))

@@ -29,6 +29,7 @@ from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from prismlab.core import errors
+from prismlab.data.video import rational
 
 # White, the background of a page in a browser.
 BACKGROUND = 255
@@ -167,7 +168,8 @@ class Display:
         self._coded = (stream.codec_context.width, stream.codec_context.height)
         self._margins, self._max_pixels, self._label = margins, max_pixels, label
         self._canvas: Size | None = None
-        own, codec = stream.sample_aspect_ratio, stream.codec_context.sample_aspect_ratio
+        own = rational.exact(stream.sample_aspect_ratio)
+        codec = rational.exact(stream.codec_context.sample_aspect_ratio)
         # As in FFmpeg, the container's ratio wins over the codec's, which may change at a key frame.
         self._fixed = own if own != codec else None
         self._starts: list[int] = []
@@ -176,7 +178,7 @@ class Display:
     def read(self, packet: Packet) -> None:
         """Note a new pixel aspect; called after a packet was decoded, before its frames are shown."""
         if self._fixed is None and packet.is_keyframe and packet.pts is not None:
-            aspect = _positive(self.decoder.sample_aspect_ratio)
+            aspect = _positive(rational.exact(self.decoder.sample_aspect_ratio))
             if aspect != self._aspects[-1]:
                 self._starts.append(packet.pts)
                 self._aspects.append(aspect)

@@ -16,7 +16,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from prismlab.core import errors
-from prismlab.data.video import clock, container, container_crop, geometry, opening, tracks
+from prismlab.data.video import clock, container, container_crop, geometry, opening, rational, tracks
 
 # H.264 NAL unit types (ITU-T H.264, table 7-1).
 _IDR, _SEQUENCE_PARAMETERS, _PICTURE_PARAMETERS = 5, 7, 8
@@ -83,7 +83,7 @@ def _inside(
 ) -> tuple[int, int]:
     if not packets:
         return 0, 0
-    base = stream.time_base or Fraction(0)
+    base = rational.exact(stream.time_base) or Fraction(0)
     zero = clock.zero(opened, stream, (packets[0].pts or 0) * base)
     ticks = np.asarray([packet.pts or 0 for packet in packets], np.float64)
     return container.inside(ticks * float(base) - float(zero), *part)

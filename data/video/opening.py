@@ -13,12 +13,17 @@ import os
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 from av.container import InputContainer
 
 from prismlab.core import errors
+
+# Metadata such as titles may not be UTF-8. PyAV 19 keeps such bytes as surrogates; PyAV 18 has an option.
+_METADATA: dict[str, Any] = (
+    {"metadata_errors": "surrogateescape"} if int(av.__version__.partition(".")[0]) < 19 else {}
+)
 
 Video = bytes | str | os.PathLike[str]
 # Readers of FFmpeg that may run: containers and streams that hold the pictures themselves. Sound formats are
@@ -168,9 +173,8 @@ def opened(video: Video, limits: Limits, label: str) -> Iterator[tuple[InputCont
                 guarded,
                 "r",
                 container_options={"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "none"},
-                # Metadata such as titles may not be UTF-8; it is not used here.
-                metadata_errors="replace",
                 io_open=_refuser(label),
+                **_METADATA,
             )
         except av.error.FFmpegError as error:
             guarded.check(0)

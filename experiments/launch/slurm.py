@@ -69,6 +69,6 @@ def _submitit() -> Any:
         import submitit.slurm.slurm
     except ImportError as error:
         raise errors.UserError(
-            "--launcher slurm needs submitit, which is not installed: pip install 'prismlab[slurm]'"
+            f"--launcher slurm needs submitit, which is not installed: {errors.install_extra('slurm')}"
         ) from error
     return submitit

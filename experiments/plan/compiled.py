@@ -78,7 +78,8 @@ def check_compiler() -> None:
     if importlib.util.find_spec("libtpu") is None:
         raise errors.UserError(
             "planning for a TPU needs its compiler, libtpu, which is not installed: "
-            "pip install 'prismlab[tpu]' (a TPU itself is not needed), or plan for --topology cpu or gpu:h100"
+            f"{errors.install_extra('tpu')} (a TPU itself is not needed), or plan for --topology cpu or "
+            "gpu:h100"
         )
 
 

@@ -92,7 +92,7 @@ def _parquet(path: str, wanted: tuple[str, ...]) -> Iterator[dict[str, Any] | st
         import pyarrow.parquet
     except ImportError as error:
         raise media.Stop(
-            f"{path}: reading Parquet requires pyarrow: pip install 'prismlab[parquet]', or convert to .csv"
+            f"{path}: reading Parquet requires pyarrow: {errors.install_extra('parquet')}, or convert to .csv"
         ) from error
     with urls.open_binary(path) as file:
         try:
