@@ -132,11 +132,14 @@ def test_a_work_directory_of_the_old_layout_is_not_continued(tmp_path):
     from prismlab.core import errors
     from prismlab.experiments.run import work_directory
 
-    work_directory.check_version(tmp_path, {"class": "prismlab.experiments.recipe.recipe.Ablation"})
+    config = tmp_path / "config.json"
+    config.write_text('{"class": "prismlab.experiments.recipe.recipe.Ablation"}')
+    work_directory.check_usable(tmp_path)
+    config.write_text('{"class": "experiments.recipe.Ablation"}')
     with pytest.raises(
         errors.UserError, match="moved into one package, so it cannot be continued; use another --workdir"
     ):
-        work_directory.check_version(tmp_path, {"class": "experiments.recipe.Ablation"})
+        work_directory.check_usable(tmp_path)
 
 
 @pytest.mark.parametrize("old", sorted(old_names.PARAMETERS))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from prismlab.core import errors
 from prismlab.core.io import urls
 from prismlab.data.corpus.inputs import file_kinds, labels, media
 
