@@ -1,11 +1,12 @@
 """UserError, the one exception for errors that the user can fix, and advice that several messages give."""
 
 
-class UserError(Exception):
+class UserError(ValueError):
     """Error in a configuration, a file or a command; printed without a traceback, exit code 2.
 
     The message states what was expected, what was found, and what to change. It has one line per
-    error; several errors may be reported together.
+    error; several errors may be reported together. It is a ValueError, so that Python callers need not know
+    this module; a handler of ValueError around our own code re-raises it first.
     """
 
 

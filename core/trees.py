@@ -33,11 +33,16 @@ def replace(tree: Any, arrays: Mapping[str, Any]) -> Any:
 
     Args:
         tree: any pytree.
-        arrays: path -> array; every path must exist in the tree (asserted).
+        arrays: path -> array; every path must exist in the tree.
+
+    Raises:
+        KeyError: a path is not in the tree.
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
     paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
-    assert set(arrays) <= set(paths), sorted(set(arrays) - set(paths))
+    unknown = sorted(set(arrays) - set(paths))
+    if unknown:
+        raise KeyError(f"the tree has no array at {unknown}")
     replaced = [arrays.get(path, leaf) for path, (_, leaf) in zip(paths, leaves)]
     return jax.tree_util.tree_unflatten(structure, replaced)
 

@@ -129,11 +129,13 @@ class Contrastive(objective.AbstractObjective):
     ):
         del key
         if temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {temperature}")
+            raise errors.UserError(f"temperature must be positive, got {temperature}")
         if dims.text_dim is not None and dims.text_dim != dims.video_dim:
-            raise ValueError(f"video width {dims.video_dim} and text width {dims.text_dim} must be equal")
+            raise errors.UserError(
+                f"video width {dims.video_dim} and text width {dims.text_dim} must be equal"
+            )
         if chunk is not None and chunk < 1:
-            raise ValueError(f"chunk must be at least 1, or None, got {chunk}")
+            raise errors.UserError(f"chunk must be at least 1, or None, got {chunk}")
         self.weight, self.drop, self.ignore_same_caption = weight, drop, ignore_same_caption
         self.chunk = chunk
         self.log_scale = -jnp.log(jnp.float32(temperature))

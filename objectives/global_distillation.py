@@ -66,9 +66,8 @@ class GlobalDistillation(objective.AbstractObjective):
     ) -> tuple[metrics.Mean, dict[str, metrics.Mean]]:
         """Return the loss, averaged over examples."""
         del key
-        student = seen[objective.View("video", mask=self.mask)].tokens
+        student = objective.tokens(seen, objective.View("video", mask=self.mask))
         target = objective.pooled(seen, objective.View("video", teacher=True))
-        assert student is not None
         decoded = self.leave(self.norm(self.transformer(self.enter(student.x))))
         error = losses.cosine_distance(self.pooler(decoded), jax.lax.stop_gradient(target))
         return metrics.Mean.of(error, batch.weight), {}

@@ -75,7 +75,7 @@ class MaskedModeling(objective.AbstractObjective):
         key: PRNGKeyArray,
     ):
         if target not in TARGETS:
-            raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
+            raise errors.UserError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
         if target == "pixels" and mask.count(dims.frames, dims.patches) >= dims.tokens:
             raise errors.UserError(
                 "target='pixels' is scored on hidden patches, and this mask hides none; lower the mask's "
@@ -102,13 +102,11 @@ class MaskedModeling(objective.AbstractObjective):
     ) -> tuple[metrics.Mean, dict[str, metrics.Mean]]:
         """Return the loss, and its values on visible and on masked positions as metrics."""
         del key
-        student = seen[objective.View("video", mask=self.mask)].tokens
-        assert student is not None
+        student = objective.tokens(seen, objective.View("video", mask=self.mask))
         prediction = self.decoder(student)
         visible = masking.visible_grid(student.place, prediction.shape[1]).astype(jnp.float32)
         if self.target == "teacher":
-            teacher = seen[objective.View("video", teacher=True)].tokens
-            assert teacher is not None
+            teacher = objective.tokens(seen, objective.View("video", teacher=True))
             target = losses.whiten(teacher.x, batch.weight) if self.whiten_targets else teacher.x
             error = losses.cosine_distance(prediction, jax.lax.stop_gradient(target))
             counted = jnp.ones_like(error)

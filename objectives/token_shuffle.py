@@ -82,10 +82,8 @@ class TokenShuffle(objective.AbstractObjective):
         self, seen: Mapping[objective.View, types.Encoded], batch: types.Batch, *, key: PRNGKeyArray
     ) -> tuple[metrics.Mean, dict[str, metrics.Mean]]:
         """Return the loss over all positions."""
-        student = seen[objective.View("video", mask=self.mask)].tokens
-        teacher = seen[objective.View("video", teacher=True)].tokens
-        assert student is not None
-        assert teacher is not None
+        student = objective.tokens(seen, objective.View("video", mask=self.mask))
+        teacher = objective.tokens(seen, objective.View("video", teacher=True))
         order = permutations(*teacher.x.shape[:2], key=key, index=batch.index)
         prediction = self.decoder(student, order)
         target = losses.whiten(teacher.x, batch.weight) if self.whiten_targets else teacher.x

@@ -43,6 +43,8 @@ def load(path: filesystem.Place, advice: str = _ADVICE) -> Any:
         _check_seals(value)
     except RecursionError:
         raise errors.UserError(f"{path} cannot be read (nested too deeply); {advice}") from None
+    except errors.UserError:
+        raise
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise errors.UserError(f"{path} cannot be read ({reason}); {advice}") from error
@@ -89,7 +91,7 @@ def parse(kind: Any, value: Any, where: str = "") -> Any:
     Args:
         kind: a dataclass, `tuple[X, ...]`, `tuple[X, Y]`, `Mapping[str, X]`, `X | None`, str, int, float,
             bool, `AnyFloat` or Any. Keys without a field are ignored, or collected in the field whose
-            metadata has "rest". A dataclass may check its fields together and raise ValueError.
+            metadata has "rest". A dataclass may check its fields together and raise UserError.
         value: JSON data.
         where: path of the value in the file, for messages.
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from prismlab.core import errors
 from prismlab.core.nn import layers
 
 
@@ -48,7 +49,8 @@ class PositionTable(eqx.Module):
         """
         if shape is None or shape == self.shape:
             return self.table
-        assert len(shape) == len(self.shape)
+        if len(shape) != len(self.shape):
+            raise errors.UserError(f"a position table of shape {self.shape} cannot give positions {shape}")
         dim = self.table.shape[-1]
         plane = self.table.reshape(*self.shape, dim)
         stretched: Array = jax.image.resize(plane, (*shape, dim), method="bilinear")

@@ -43,11 +43,11 @@ class Layout:
     def __post_init__(self) -> None:
         wrong = [axis for axis in AXES if getattr(self, axis) < 1 and getattr(self, axis) != -1]
         if wrong:
-            raise ValueError(
+            raise errors.UserError(
                 f"mesh.Layout.{wrong[0]} must be at least 1, or -1, got {getattr(self, wrong[0])}"
             )
         if [getattr(self, axis) for axis in AXES].count(-1) > 1:
-            raise ValueError("only one axis of mesh.Layout may be -1 (all remaining devices)")
+            raise errors.UserError("only one axis of mesh.Layout may be -1 (all remaining devices)")
 
     def sizes(self, devices: int) -> tuple[int, int, int]:
         """Return the size of each axis for a number of devices.

@@ -55,7 +55,7 @@ class Rules:
         for pattern, axes, _ in self.table:
             unknown = [axis for axis in axes if axis is not None and axis not in meshes.AXES]
             if unknown:
-                raise ValueError(
+                raise errors.UserError(
                     f"sharding.Rules.table: {pattern!r} uses the axis {unknown[0]!r}; axes are {meshes.AXES}"
                 )
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from prismlab.core import errors
 from prismlab.core.io import atomic, filesystem
 from prismlab.core.train import event_lines
 from prismlab.core.train import tensorboard as tensorboard_module
@@ -123,7 +124,8 @@ class EventLog:
         """
         assert self._descriptor is not None, "the log is closed"
         taken = [name for name in scalars if name in event_lines.OWN_FIELDS]
-        assert not taken, f"{taken} are reserved fields, which the log writes itself"
+        if taken:
+            raise errors.UserError(f"{taken} are fields that the event log writes itself; use another name")
         plain = {name: _plain(name, value) for name, value in scalars.items()}
         now = self._clock()
         event = {"step": int(step), "time": round(now, 3), "kind": kind, **plain}

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from prismlab.core import errors
+
 # The stacks of a tower from input to output, and the parameters before the first of them.
 STACKS = ("spatial", "temporal", "auxiliary", "transformer")
 INPUTS = ("patch_projection", "spatial_positions", "token_table", "class_token")
@@ -20,7 +22,7 @@ _BETWEEN = {"spatial_norm": "spatial", "temporal_positions": "spatial"}
 def check(decay: float) -> None:
     """Raise ValueError if the decay is outside (0, 1]."""
     if not 0.0 < decay <= 1.0:
-        raise ValueError(f"layer_decay must be in (0, 1], got {decay}")
+        raise errors.UserError(f"layer_decay must be in (0, 1], got {decay}")
 
 
 def distances(tree: Any) -> Any:

@@ -72,11 +72,11 @@ class Settings:
     def __post_init__(self) -> None:
         for field in ("checkpoint_every", "log_every"):
             if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+                raise errors.UserError(f"{field} must be at least 1, got {getattr(self, field)}")
         if self.checkpoint_minutes is not None and self.checkpoint_minutes <= 0:
-            raise ValueError(f"checkpoint_minutes must be positive, got {self.checkpoint_minutes}")
+            raise errors.UserError(f"checkpoint_minutes must be positive, got {self.checkpoint_minutes}")
         if self.profile is not None and not 1 <= self.profile[0] <= self.profile[1]:
-            raise ValueError(f"profile must be first and last step from 1, got {self.profile}")
+            raise errors.UserError(f"profile must be first and last step from 1, got {self.profile}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,7 +211,8 @@ def run(
         raise Lost(f"another process of this run died after step {done} ({reason})") from error
     finally:
         traced.close()
-    assert done == steps, f"the loader ended after {done} of {steps} steps"
+    if done != steps:
+        raise errors.UserError(f"the loader ended after {done} of {steps} steps; it needs a batch for each")
     last: step.TrainState = eqx.combine(arrays, static)
     return last
 

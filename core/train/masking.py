@@ -48,7 +48,8 @@ def identity(mask: Mask | None) -> str:
     """
     if mask is None:
         return "None"
-    assert dataclasses.is_dataclass(mask)
+    if not dataclasses.is_dataclass(mask):
+        raise errors.UserError(f"a mask must be a frozen dataclass, got {type(mask).__name__}")
     set_fields = {
         each.name: getattr(mask, each.name)
         for each in dataclasses.fields(mask)

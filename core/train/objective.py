@@ -57,6 +57,25 @@ def pooled(seen: Mapping[View, types.Encoded], view: View) -> Float[Array, "b d"
     return vectors
 
 
+def tokens(seen: Mapping[View, types.Encoded], view: View) -> types.Tokens:
+    """Return the tokens of a view.
+
+    Args:
+        seen: the encodings passed to an objective.
+        view: one of them.
+
+    Raises:
+        UserError: the tower gives no tokens.
+    """
+    found = seen[view].tokens
+    if found is None:
+        whose = "the teacher's tower" if view.teacher else "the tower"
+        raise errors.UserError(
+            f"{whose} {view.tower!r} gives no tokens, which an objective needs; use a tower of clips"
+        )
+    return found
+
+
 class AbstractObjective(eqx.Module):
     """Base class of objectives: a loss over views of a batch, with the parameters only this loss needs.
 

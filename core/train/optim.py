@@ -39,15 +39,19 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if self.decay not in DECAYS:
-            raise ValueError(f"decay must be one of {', '.join(DECAYS)}, got {self.decay!r}")
+            raise errors.UserError(f"decay must be one of {', '.join(DECAYS)}, got {self.decay!r}")
         if not 0 <= self.end <= self.peak or self.peak <= 0:
-            raise ValueError(f"expected 0 <= end <= peak and peak > 0, got end={self.end}, peak={self.peak}")
+            raise errors.UserError(
+                f"expected 0 <= end <= peak and peak > 0, got end={self.end}, peak={self.peak}"
+            )
         if self.warmup_steps < 0:
-            raise ValueError(f"warmup_steps must not be negative, got {self.warmup_steps}")
+            raise errors.UserError(f"warmup_steps must not be negative, got {self.warmup_steps}")
         if not math.isfinite(self.peak):
-            raise ValueError(f"peak must be finite, got {self.peak}")
+            raise errors.UserError(f"peak must be finite, got {self.peak}")
         if self.decay == "constant" and self.end:
-            raise ValueError(f"end={self.end} is never reached with decay='constant'; choose another decay")
+            raise errors.UserError(
+                f"end={self.end} is never reached with decay='constant'; choose another decay"
+            )
 
     def build(self, steps: int) -> optax.Schedule:
         """Return the optax schedule, step -> learning rate.
@@ -124,7 +128,7 @@ class AdamW:
         _check_fractions(b1=self.b1, b2=self.b2)
         _check_update(self.weight_decay, self.clip_norm)
         if not 0 < self.eps < math.inf:
-            raise ValueError(f"eps must be positive, got {self.eps}")
+            raise errors.UserError(f"eps must be positive, got {self.eps}")
 
     def build(self, steps: int) -> optax.GradientTransformation:
         """Return the optax transformation for a stage with this number of steps."""
@@ -172,7 +176,7 @@ class Adafactor:
         _check_fractions(momentum=self.momentum, decay_rate=self.decay_rate)
         _check_update(self.weight_decay, self.clip_norm)
         if not 0 < self.clip_threshold < math.inf:
-            raise ValueError(f"clip_threshold must be positive, got {self.clip_threshold}")
+            raise errors.UserError(f"clip_threshold must be positive, got {self.clip_threshold}")
 
     def build(self, steps: int) -> optax.GradientTransformation:
         """Return the optax transformation for a stage with this number of steps."""
@@ -190,15 +194,15 @@ def _check_fractions(**values: float | None) -> None:
     """Raise ValueError for a decay rate of a moment outside [0, 1)."""
     for name, value in values.items():
         if value is not None and not 0 <= value < 1:
-            raise ValueError(f"{name} must be in [0, 1), got {value}")
+            raise errors.UserError(f"{name} must be in [0, 1), got {value}")
 
 
 def _check_update(weight_decay: float, clip_norm: float | None) -> None:
     """Raise ValueError for settings that turn the update around, or stop it."""
     if not 0 <= weight_decay < math.inf:
-        raise ValueError(f"weight_decay must not be negative, got {weight_decay}")
+        raise errors.UserError(f"weight_decay must not be negative, got {weight_decay}")
     if clip_norm is not None and not 0 < clip_norm < math.inf:
-        raise ValueError(f"clip_norm must be positive, or None for no clipping, got {clip_norm}")
+        raise errors.UserError(f"clip_norm must be positive, or None for no clipping, got {clip_norm}")
 
 
 def _chain(

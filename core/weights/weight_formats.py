@@ -76,7 +76,8 @@ def entries(layout: str, config: release_config.ReleaseConfig, empty: Any) -> di
             name = theirs if layout == RELEASE else bundle_name(kind, ours)
             table[name] = Entry(ours, None, arrangement.SAME, field(empty, ours).shape)
     filled = {entry.field for entry in table.values()}
-    assert len(filled) == len(trees.flatten(empty)), "a field of the model is in no table"
+    if len(filled) != len(trees.flatten(empty)):
+        raise RuntimeError(f"a field of the model is missing in the table of the format {layout!r}")
     return table
 
 

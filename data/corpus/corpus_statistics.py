@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from prismlab.core import errors
 from prismlab.core.io import urls
 from prismlab.data.corpus import clip_encoding
 from prismlab.data.corpus.inputs import media
@@ -74,10 +75,10 @@ class Statistics:
         """Check the values together; they may come from a damaged file."""
         sizes = {name: len(counts) for name, counts in self.histograms.items()}
         if sizes != {name: len(edges) + 1 for name, edges in EDGES.items()}:
-            raise ValueError(f"expected the histograms {', '.join(EDGES)}, got others")
+            raise errors.UserError(f"expected the histograms {', '.join(EDGES)}, got others")
         counts = [getattr(self, name) for name in _SUMS]
         if min(counts) < 0 or min(map(min, self.histograms.values())) < 0:
-            raise ValueError("expected counts of 0 or more, got a negative one")
+            raise errors.UserError("expected counts of 0 or more, got a negative one")
 
     def plain(self) -> dict[str, Any]:
         """Return the statistics as JSON values."""

@@ -241,6 +241,8 @@ def _claim(corpus: Corpus, out: str) -> None:
         mine = corpus.identity
         try:
             found = checked_json.parse(Mapping[str, str], json.loads(urls.read(place, 1 << 20)))
+        except errors.UserError:
+            raise
         except (ValueError, RecursionError) as error:
             raise media.Stop(
                 f"{place}: expected the spec of this folder, got a damaged file ({media.reason(error)}); "

@@ -47,7 +47,7 @@ class Sheet:
     def __post_init__(self) -> None:
         """Check the values together; they may come from a damaged file."""
         if self.statistics.clips != (self.shard.records if self.shard else 0):
-            raise ValueError("expected a shard with the clips of the statistics, got another")
+            raise errors.UserError("expected a shard with the clips of the statistics, got another")
 
     def encoded(self) -> bytes:
         """Return the sheet as JSON, with its checksum."""

@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageEnhance, ImageOps
 
+from prismlab.core import errors
+
 Clip = UInt8[np.ndarray, "t r r 3"]
 
 
@@ -40,7 +42,7 @@ class ColourJitter:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             if not 0 <= getattr(self, field.name) <= 1:
-                raise ValueError(f"{field.name} must be in [0, 1], got {getattr(self, field.name)}")
+                raise errors.UserError(f"{field.name} must be in [0, 1], got {getattr(self, field.name)}")
 
     def __call__(self, video: Clip, rng: np.random.Generator) -> Clip:
         """Return the augmented clip."""
@@ -109,11 +111,11 @@ class RandAugment:
 
     def __post_init__(self) -> None:
         if self.count < 1:
-            raise ValueError(f"count must be at least 1, got {self.count}")
+            raise errors.UserError(f"count must be at least 1, got {self.count}")
         if not 0 <= self.magnitude <= 10:
-            raise ValueError(f"magnitude must be in [0, 10], got {self.magnitude}")
+            raise errors.UserError(f"magnitude must be in [0, 10], got {self.magnitude}")
         if self.deviation < 0 or not 0 <= self.probability <= 1:
-            raise ValueError(
+            raise errors.UserError(
                 f"deviation must be at least 0 and probability in [0, 1], got {self.deviation} and "
                 f"{self.probability}"
             )

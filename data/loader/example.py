@@ -186,7 +186,7 @@ def _put(batch: HostArrays, row: int, example: HostArrays, rows: int) -> None:
         into = batch[name]
         # NumPy would silently broadcast or cast an augmented video of another shape or dtype.
         if (value.shape, value.dtype) != (into.shape[1:], into.dtype):
-            raise ValueError(
+            raise errors.UserError(
                 f"examples of a batch must match: expected {name!r} as {into.dtype} {into.shape[1:]}, "
                 f"got {value.dtype} {value.shape} in example {row}; check loader.Line.augment"
             )
@@ -226,7 +226,8 @@ class _Key(np.random.bit_generator.ISeedSequence):
 
     def generate_state(self, n_words: int, dtype: Any = np.uint32) -> np.ndarray:
         """Return the key."""
-        assert (n_words, np.dtype(dtype)) == (2, np.dtype(np.uint64))
+        if (n_words, np.dtype(dtype)) != (2, np.dtype(np.uint64)):
+            raise RuntimeError(f"expected a request for a key of Philox, got {n_words} words of {dtype}")
         return self._key
 
 

@@ -76,26 +76,28 @@ class Line:
 
     def __post_init__(self) -> None:
         if not self.sources:
-            raise ValueError("loader.Line.sources is empty; give at least one source")
+            raise errors.UserError("loader.Line.sources is empty; give at least one source")
         self.plan()
         for field in ("frames", "resolution", "threads", "prefetch", "num_views"):
             if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+                raise errors.UserError(f"{field} must be at least 1, got {getattr(self, field)}")
         for field in ("workers", "cache_megabytes"):
             if getattr(self, field) < 0:
-                raise ValueError(f"{field} must be at least 0, got {getattr(self, field)}")
+                raise errors.UserError(f"{field} must be at least 0, got {getattr(self, field)}")
         if not 0 <= self.max_bad_share < 1:
-            raise ValueError(f"max_bad_share must be in [0, 1), got {self.max_bad_share}")
+            raise errors.UserError(f"max_bad_share must be in [0, 1), got {self.max_bad_share}")
         strange = sorted(set(self.unique) - {"clips", "captions"})
         if strange:
-            raise ValueError(f"unique accepts 'clips' and 'captions', got {strange}")
+            raise errors.UserError(f"unique accepts 'clips' and 'captions', got {strange}")
         if self.unique and self.num_views > 1:
-            raise ValueError(f"num_views={self.num_views} repeats each clip in a batch; leave unique empty")
+            raise errors.UserError(
+                f"num_views={self.num_views} repeats each clip in a batch; leave unique empty"
+            )
         strange = sorted(set(self.frames_of or {}) - set(self.sources))
         if strange:
-            raise ValueError(f"frames_of names {strange}, expected some of {sorted(self.sources)}")
+            raise errors.UserError(f"frames_of names {strange}, expected some of {sorted(self.sources)}")
         if any(count < 1 for count in (self.frames_of or {}).values()):
-            raise ValueError(f"frames_of must be at least 1, got {self.frames_of}")
+            raise errors.UserError(f"frames_of must be at least 1, got {self.frames_of}")
 
     def plan(self) -> mixture.Plan:
         """Return the mixture weights of every step."""

@@ -61,9 +61,9 @@ class Phase:
 
     def __post_init__(self) -> None:
         if self.start < 1:
-            raise ValueError(f"a phase must start at step 1 or later, got {self.start}")
+            raise errors.UserError(f"a phase must start at step 1 or later, got {self.start}")
         if not self.weights:
-            raise ValueError("a phase must have at least one source")
+            raise errors.UserError("a phase must have at least one source")
 
 
 @dataclasses.dataclass(frozen=True)

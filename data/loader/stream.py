@@ -245,7 +245,8 @@ class Stream:
 
 
 def _place_of(line: LoaderSettings, batch_size: int, host: int, hosts: int) -> example.HostPlace:
-    assert 0 <= host < hosts, (host, hosts)
+    if not 0 <= host < hosts:
+        raise errors.UserError(f"expected a host of 0 to {hosts - 1}, got {host}")
     parts = hosts * line.num_views
     if batch_size < 1 or batch_size % parts:
         below = batch_size // parts * parts

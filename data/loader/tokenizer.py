@@ -53,9 +53,9 @@ class Tokenizer:
 
     def __post_init__(self) -> None:
         if bool(self.sources) == bool(self.model):
-            raise ValueError("set exactly one of Tokenizer.sources and Tokenizer.model")
+            raise errors.UserError("set exactly one of Tokenizer.sources and Tokenizer.model")
         if self.length < 1 or self.vocabulary < 8:
-            raise ValueError(
+            raise errors.UserError(
                 f"expected length >= 1 and vocabulary >= 8, got {self.length} and {self.vocabulary}"
             )
 

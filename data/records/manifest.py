@@ -35,14 +35,14 @@ class Shard:
     def __post_init__(self) -> None:
         """Check the values together; a manifest may come from somewhere else."""
         if not re.fullmatch(r"[^/\\\0]+", self.file) or self.file in (".", ".."):
-            raise ValueError(f"expected the name of a file in this folder, got {self.file[:80]!r}")
+            raise errors.UserError(f"expected the name of a file in this folder, got {self.file[:80]!r}")
         if not 1 <= self.records * _LEAST_RECORD <= self.bytes < 1 << 50:
-            raise ValueError(
+            raise errors.UserError(
                 f"expected 1 or more records in the bytes of {self.file!r}, got {self.records} in "
                 f"{self.bytes}"
             )
         if not re.fullmatch("[0-9a-f]{64}|", self.sha256):
-            raise ValueError(f"expected a sha256 of 64 hex digits, got {self.sha256[:80]!r}")
+            raise errors.UserError(f"expected a sha256 of 64 hex digits, got {self.sha256[:80]!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,11 +68,13 @@ class Manifest:
     def __post_init__(self) -> None:
         """Check the values together."""
         if not self.finished:
-            raise ValueError("expected a finished manifest, got an unfinished one")
+            raise errors.UserError("expected a finished manifest, got an unfinished one")
         if self.records != sum(shard.records for shard in self.shards):
-            raise ValueError("expected consistent counts, got another sum of records than in its shards")
+            raise errors.UserError(
+                "expected consistent counts, got another sum of records than in its shards"
+            )
         if len({shard.file for shard in self.shards}) < len(self.shards):
-            raise ValueError("expected different files, got the same one twice")
+            raise errors.UserError("expected different files, got the same one twice")
 
     def encoded(self) -> bytes:
         """Return the manifest as JSON."""
@@ -106,6 +108,8 @@ def read(directory: str) -> Manifest:
                 "rebuild the shards with this version of the code (`prismlab data prepare`)"
             )
         manifest: Manifest = checked_json.parse(Manifest, found)
+    except errors.UserError:
+        raise
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
         raise errors.UserError(

@@ -213,7 +213,11 @@ def unpack(data: bytes, name: str = "record") -> Record:
     # The checksum matches, so the rest was written by `pack`.
     body = _PREFIX.size + header_length
     fields = json.loads(data[_PREFIX.size : body])
-    assert fields.pop("video_bytes") == len(data) - body
+    expected = fields.pop("video_bytes")
+    if expected != len(data) - body:
+        raise errors.UserError(
+            f"{name}: expected {expected} bytes of video, got {len(data) - body}; {_REMEDY}"
+        )
     # A version 1 record is a version 2 record with default values for the new fields.
     return Record(video=data[body:], **fields | {"sizes": tuple(fields.get("sizes", ()))})
 

@@ -93,7 +93,8 @@ def local(directory: str, shard: manifest.Shard, cache: pathlib.Path | None) -> 
     path = urls.join(directory, shard.file)
     if not urls.is_remote(directory):
         return pathlib.Path(path)
-    assert cache is not None, "reading from a URL requires a cache directory"
+    if cache is None:
+        raise errors.UserError(f"{directory}: reading shards from a URL requires a cache directory; give one")
     if not shard.sha256:
         raise errors.UserError(f"{path}: expected its sha256 in the manifest, got none; rebuild the shards")
     target = cache / "fetched" / f"{shard.sha256}.array_record"

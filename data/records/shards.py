@@ -132,6 +132,8 @@ class ShardReader:
         name = f"{urls.join(self.directory, file)}, record {position}"
         try:
             (data,) = self._reader(shard).read([position])
+        except errors.UserError:
+            raise
         except (RuntimeError, ValueError, IndexError) as error:
             # ArrayRecord's message may include a stack trace; only the first line is useful.
             reason = (str(error).splitlines() or ["no reason given"])[0]

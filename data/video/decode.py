@@ -137,7 +137,8 @@ def each_frame(
     convert, number = pixels.Converter(short_side, label), -1
     wanted = None if indices is None else {int(index) for index in indices}
     last = None if wanted is None else max(wanted)
-    assert wanted is None or min(wanted) >= 0, indices
+    if wanted is not None and min(wanted) < 0:
+        raise errors.UserError(f"{label}: expected frame indices of at least 0, got {min(wanted)}")
     if wanted is not None and count is not None and isinstance(video, bytes):
         found = h264_groups.chosen(video, wanted, count, (start, end), limits)
         if found is not None:

@@ -8,6 +8,8 @@ import numpy as np
 from av.video import reformatter
 from jaxtyping import UInt8
 
+from prismlab.core import errors
+
 
 def encode(
     frames: UInt8[np.ndarray, "t height width 3"],
@@ -29,11 +31,12 @@ def encode(
     Returns:
         The bytes of the MP4 file; equal for equal frames with the same build of x264.
     """
-    assert frames.dtype == np.uint8, frames.dtype
-    assert frames.ndim == 4, frames.shape
-    assert frames.shape[3] == 3, frames.shape
-    assert frames.shape[1] % 2 == 0, frames.shape
-    assert frames.shape[2] % 2 == 0, frames.shape
+    even = frames.ndim == 4 and frames.shape[3] == 3 and not frames.shape[1] % 2 and not frames.shape[2] % 2
+    if frames.dtype != np.uint8 or not even:
+        raise errors.UserError(
+            "expected frames as uint8 [t, height, width, 3] with even height and width, got "
+            f"{frames.dtype} {frames.shape}; crop the odd row or column"
+        )
     buffer = io.BytesIO()
     converter = reformatter.VideoReformatter()
     with av.open(buffer, "w", format="mp4", container_options={"fflags": "+bitexact"}) as container:

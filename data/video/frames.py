@@ -72,7 +72,8 @@ def each(
         errors.UserError: see `decode`; frames yielded before the error are valid.
     """
     label = f"clip {record.key!r}" if name is None else name
-    assert indices is None or len(indices), "expected at least one frame index"
+    if indices is not None and not len(indices):
+        raise errors.UserError("expected at least one frame index, got none")
     if record.kind == "video":
         part = {"start": record.start, "end": record.end}
         yield from decode_module.each_frame(

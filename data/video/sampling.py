@@ -80,7 +80,7 @@ class Dense:
 
     def __post_init__(self) -> None:
         if self.stride < 1:
-            raise ValueError(f"expected stride of 1 or more, got {self.stride}")
+            raise errors.UserError(f"expected stride of 1 or more, got {self.stride}")
 
     def __call__(self, length: int, frames: int, rng: np.random.Generator) -> Int[np.ndarray, " t"]:
         """Return the frame indices of an example.
@@ -114,7 +114,7 @@ class Crop:
 
     def __post_init__(self) -> None:
         if not 0.0 < self.least <= 1.0:
-            raise ValueError(f"expected least in (0, 1], got {self.least}")
+            raise errors.UserError(f"expected least in (0, 1], got {self.least}")
 
     def box(self, height: int, width: int, rng: np.random.Generator) -> Box:
         """Sample the crop box.
@@ -168,9 +168,9 @@ class ResizedCrop:
 
     def __post_init__(self) -> None:
         if not 0 < self.area[0] <= self.area[1] <= 1:
-            raise ValueError(f"expected area as two ascending fractions in (0, 1], got {self.area}")
+            raise errors.UserError(f"expected area as two ascending fractions in (0, 1], got {self.area}")
         if not 0 < self.ratio[0] <= self.ratio[1]:
-            raise ValueError(f"expected ratio as two ascending positive numbers, got {self.ratio}")
+            raise errors.UserError(f"expected ratio as two ascending positive numbers, got {self.ratio}")
 
     def box(self, height: int, width: int, rng: np.random.Generator) -> Box:
         """Sample the crop box; see `Crop.box`."""

@@ -10,8 +10,6 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from prismlab.data.world import truth
-
 Plane = Float[np.ndarray, "t h w"]
 
 # Saturated colours of similar brightness, distinguishable with 4:2:0 chroma at 32 pixels.
@@ -205,7 +203,3 @@ def boxes(sprite: Sprite, poses: Poses) -> Float[np.ndarray, "t 4"]:
     y = poses.y[:, None] + (sin * u + cos * v) * poses.radius[:, None]
     sides = np.stack([x.min(1), y.min(1), x.max(1), y.max(1)], axis=1)
     return np.clip(sides, 0, 1).astype(np.float32)
-
-
-assert set(_DISTANCE) == set(truth.SPECIES)
-assert set(RGB) == set(truth.COLOURS)

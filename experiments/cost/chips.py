@@ -76,6 +76,8 @@ def prices(path: pathlib.Path | None) -> dict[str, float]:
         if source.stat().st_size > PRICE_FILE_BYTES:
             raise errors.UserError(f"--prices {source} is larger than {PRICE_FILE_BYTES} bytes")
         found = json.loads(source.read_text())
+    except errors.UserError:
+        raise
     except (OSError, ValueError) as error:
         raise errors.UserError(f"--prices {source} cannot be read: {error}") from error
     if not isinstance(found, dict):

@@ -5,7 +5,6 @@ import inspect
 import re
 from typing import Any
 
-from prismlab.core import errors
 from prismlab.experiments.gin_strict import binding_table, check_types
 
 Scope = tuple[str, ...]
@@ -59,7 +58,7 @@ class Builder:
             return functools.partial(target.call, **arguments)
         try:
             return target.call(**arguments)
-        except (errors.UserError, ValueError, TypeError, OSError) as error:
+        except (ValueError, TypeError, OSError) as error:
             # If the message names a bound parameter, report it at the line of that binding.
             words = re.findall(r"\w+", str(error))
             where = next((lines[word] for word in words if word in lines), place)

@@ -73,7 +73,8 @@ def load(path: str, bindings: Sequence[str] = (), roots: Sequence[Callable] | No
         unused.unmentioned(read, faults)
     if faults.lines:
         raise errors.UserError(faults.text())
-    assert not resolve.broken(value), "a broken value always records an error"
+    if resolve.broken(value):
+        raise RuntimeError("a value is broken, but no error was recorded")
     where = {entry.shown: entry.place for entry in used}
     return Loaded(value, flat_text.flat(used), dict(sorted(where.items())))
 

@@ -49,7 +49,7 @@ def abstract_stages(experiment: recipe.Experiment) -> dict[str, learner.Learner]
                 check_fit(stage, built[stage.name], {"towers": stage.init_from.abstract()})
             elif stage.init_from in built:
                 check_fit(stage, built[stage.name], built[stage.init_from])
-        except (errors.UserError, ValueError, TypeError) as error:
+        except (ValueError, TypeError) as error:
             faults.append(f"stage {stage.name!r}: {error}")
             break  # later stages depend on this one
     if faults:

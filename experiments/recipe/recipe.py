@@ -60,16 +60,16 @@ class Stage:
     def __post_init__(self) -> None:
         _fit(self)
         if self.steps < 0:
-            raise ValueError(f"steps must be at least 0, got {self.steps}")
+            raise errors.UserError(f"steps must be at least 0, got {self.steps}")
         for field in ("batch_size", "accumulate"):
             if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+                raise errors.UserError(f"{field} must be at least 1, got {getattr(self, field)}")
         if self.steps and not self.objectives:
-            raise ValueError(f"stage {self.name!r} has no objectives")
+            raise errors.UserError(f"stage {self.name!r} has no objectives")
         if not self.name or not set(self.name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-"):
-            raise ValueError(f"a stage name may only contain a-z, 0-9, _ and -, got {self.name!r}")
+            raise errors.UserError(f"a stage name may only contain a-z, 0-9, _ and -, got {self.name!r}")
         if len(self.name) > LONGEST_NAME:
-            raise ValueError(f"a stage name may have {LONGEST_NAME} characters, got {len(self.name)}")
+            raise errors.UserError(f"a stage name may have {LONGEST_NAME} characters, got {len(self.name)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,9 +93,9 @@ class Experiment:
         _fit(self)
         names = [stage.name for stage in self.stages]
         if not names:
-            raise ValueError("an experiment needs at least one stage")
+            raise errors.UserError("an experiment needs at least one stage")
         if len(set(names)) < len(names):
-            raise ValueError(f"stages must have unique names, got {names}")
+            raise errors.UserError(f"stages must have unique names, got {names}")
         for name, task in self.tasks.items():
             usable = dataclasses.is_dataclass(task) and isinstance(task, task_interface.Task)
             if not usable or isinstance(task, type):
@@ -128,12 +128,12 @@ class Ablation:
         object.__setattr__(self, "seeds", tuple(self.seeds))
         _fit(self)
         if not self.rows or not self.seeds:
-            raise ValueError("an ablation needs at least one row and one seed")
+            raise errors.UserError("an ablation needs at least one row and one seed")
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds must be unique, got {self.seeds}")
+            raise errors.UserError(f"seeds must be unique, got {self.seeds}")
         unknown = [label for label in self.compare_with if label not in self.rows]
         if unknown:
-            raise ValueError(f"compare_with has unknown rows {unknown}; the rows are {list(self.rows)}")
+            raise errors.UserError(f"compare_with has unknown rows {unknown}; the rows are {list(self.rows)}")
         self.experiments()  # raise errors in rows here, not in the middle of a run
 
     def experiments(self) -> dict[str, Experiment]:

@@ -36,7 +36,7 @@ class Score:
 
     def __post_init__(self) -> None:
         if self.n < 0:
-            raise ValueError(f"n must be at least 0, got {self.n}")
+            raise errors.UserError(f"n must be at least 0, got {self.n}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Result:
     def __post_init__(self) -> None:
         wrong = [name for name in self.stages if "/" in name or "\0" in name or name in ("", ".", "..")]
         if wrong:
-            raise ValueError(f"expected names of folders as stages, found {wrong[0]!r}")
+            raise errors.UserError(f"expected names of folders as stages, found {wrong[0]!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +84,9 @@ class Cell:
 
     def __post_init__(self) -> None:
         if self.sizes and len(self.sizes) != len(self.values):
-            raise ValueError(f"expected as many sizes as values, found {len(self.sizes)}")
+            raise errors.UserError(f"expected as many sizes as values, found {len(self.sizes)}")
         if self.ci95 is not None and (self.mean is None or not self.ci95[0] <= self.mean <= self.ci95[1]):
-            raise ValueError(f"expected a mean within ci95, found {self.mean}")
+            raise errors.UserError(f"expected a mean within ci95, found {self.mean}")
 
     @property
     def chance(self) -> float | None:
@@ -112,7 +112,7 @@ class Row:
     def __post_init__(self) -> None:
         for name, cell in self.metrics.items():
             if len(cell.values) != len(self.seeds):
-                raise ValueError(
+                raise errors.UserError(
                     f"expected {len(self.seeds)} values of {name!r}, one per seed, found {len(cell.values)}"
                 )
 
@@ -146,7 +146,7 @@ class Comparison:
 
     def __post_init__(self) -> None:
         if self.ci95 is not None and not self.ci95[0] <= self.ci95[1]:
-            raise ValueError(f"expected low and high as ci95, found {list(self.ci95)}")
+            raise errors.UserError(f"expected low and high as ci95, found {list(self.ci95)}")
 
     def plain(self) -> dict[str, Any]:
         """Return the comparison as JSON data."""
@@ -176,7 +176,7 @@ class Log:
 
     def __post_init__(self) -> None:
         if os.path.isabs(self.events) or ".." in self.events.split("/") or "\0" in self.events:
-            raise ValueError(
+            raise errors.UserError(
                 f"expected a path below the folder of the table as events, found {self.events!r}"
             )
 

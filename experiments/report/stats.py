@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
+from prismlab.core import errors
+
 _TAIL = 0.975
 
 
@@ -48,8 +50,8 @@ def wilson(share: float, size: int) -> tuple[float, float]:
 
     Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, 1927.
     """
-    assert 0.0 <= share <= 1.0
-    assert size > 0
+    if not 0.0 <= share <= 1.0 or size <= 0:
+        raise errors.UserError(f"expected a share in [0, 1] of at least one trial, got {share} of {size}")
     z = float(stats.norm.ppf(_TAIL))
     scale = 1.0 + z * z / size
     centre = (share + z * z / (2 * size)) / scale
@@ -74,8 +76,8 @@ def summary(values: Sequence[float], sizes: Sequence[int] | None = None) -> Summ
         Student's t interval over two or more seeds; the Wilson interval over test items for one accuracy;
         otherwise no interval. If a value is not finite, neither mean nor interval.
     """
-    assert values
-    assert sizes is None or len(sizes) == len(values)
+    if not values or (sizes is not None and len(sizes) != len(values)):
+        raise errors.UserError(f"expected values, and one size for each, got {values} and {sizes}")
     if not all(map(math.isfinite, values)):
         return Summary(None, None, "a value is not finite")
     mean = _mean(values)
@@ -100,7 +102,8 @@ def paired(values_a: Sequence[float], values_b: Sequence[float]) -> Paired:
         With fewer than two pairs, the interval and p are None. If all differences are equal and not zero, t
         is undefined: the interval has width 0 and p is None.
     """
-    assert len(values_a) == len(values_b)
+    if len(values_a) != len(values_b):
+        raise errors.UserError(f"expected pairs of values, got {len(values_a)} and {len(values_b)}")
     differences = [a - b for a, b in zip(values_a, values_b)]
     count = len(differences)
     if count == 0 or not all(map(math.isfinite, differences)):

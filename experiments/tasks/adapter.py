@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from prismlab.core import keys
+from prismlab.core import errors, keys
 from prismlab.core.nn import layers
 from prismlab.core.train import learner
 from prismlab.data.loader import source
@@ -93,7 +93,7 @@ class AdapterTuning:
 
     def __post_init__(self) -> None:
         if self.bottleneck < 1:
-            raise ValueError(f"bottleneck must be at least 1, got {self.bottleneck}")
+            raise errors.UserError(f"bottleneck must be at least 1, got {self.bottleneck}")
 
     def __call__(self, towers: learner.Towers, *, seed: int, cache: pathlib.Path) -> dict[str, task.Score]:
         """Return the accuracy as <label>_adapter.

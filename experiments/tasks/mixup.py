@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from prismlab.core import keys
+from prismlab.core import errors, keys
 
 Mixed = tuple[Float[Array, "b t height width 3"], Float[Array, "b c"]]
 
@@ -103,7 +103,7 @@ class Cutmix:
 
 def _above_zero(alpha: float) -> None:
     if not alpha > 0.0:
-        raise ValueError(f"alpha must be above 0, got {alpha}")
+        raise errors.UserError(f"alpha must be above 0, got {alpha}")
 
 
 def _inside(middle: Float[Array, " b"], side: Float[Array, " b"], length: int) -> Array:

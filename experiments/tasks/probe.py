@@ -20,7 +20,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from prismlab.core import keys, types
+from prismlab.core import errors, keys, types
 from prismlab.core.nn import layers, pooling
 from prismlab.core.train import learner
 from prismlab.data.loader import loader, source
@@ -91,9 +91,9 @@ class AttentiveProbe:
     def __post_init__(self) -> None:
         unknown = [label for label in self.labels if label not in CLASSES]
         if unknown:
-            raise ValueError(f"labels must be among {sorted(CLASSES)}, got {unknown}")
+            raise errors.UserError(f"labels must be among {sorted(CLASSES)}, got {unknown}")
         if self.train_clips < 8 or self.test_clips < 1 or self.steps < 1:
-            raise ValueError(
+            raise errors.UserError(
                 "expected train_clips >= 8 (one in eight is held out), test_clips >= 1 and steps >= 1"
             )
 

@@ -61,10 +61,10 @@ class Setup:
         object.__setattr__(self, "mix", tuple(self.mix))
         for name in ("train_clips", "test_clips", "frames", "steps", "batch_size"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+                raise errors.UserError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("dropout", "label_smoothing"):
             if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
+                raise errors.UserError(f"{name} must be in [0, 1), got {getattr(self, name)}")
 
 
 class Classifier(eqx.Module):

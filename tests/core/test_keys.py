@@ -69,5 +69,5 @@ def test_flatten_and_replace_are_inverse_by_path():
     np.testing.assert_array_equal(back["towers"]["b"][0], 7.0)
     assert back["towers"]["b"][1] == "word"
     assert back["towers"]["a"] is tree["towers"]["a"]
-    with pytest.raises(AssertionError, match="towers/c"):
+    with pytest.raises(KeyError, match="towers/c"):
         trees.replace(tree, {"towers/c": jnp.ones(1)})

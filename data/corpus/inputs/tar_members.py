@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from prismlab.core import errors
 from prismlab.core.io import atomic, urls
 from prismlab.data.corpus.inputs import media
 
@@ -172,7 +173,7 @@ def _damage(path: str) -> Iterator[None]:
     """Convert what a damaged tar raises to one line."""
     try:
         yield
-    except media.Stop:
+    except errors.UserError:
         raise
     except _DAMAGE as error:
         if media.is_full(error):

@@ -8,7 +8,7 @@ import pytest
 
 from prismlab.core import errors
 from prismlab.data.video import decode, folder
-from prismlab.data.world import render, world
+from prismlab.data.world import render, sprites, truth, world
 
 WORLD = world.World(clips=5, resolution=16, motion_captions=0.5)
 
@@ -59,3 +59,8 @@ def test_a_folder_of_other_videos_is_refused(tmp_path: pathlib.Path) -> None:
     (tmp_path / "videos" / "mine.mp4").write_bytes(b"x")
     with pytest.raises(errors.UserError, match="other videos"):
         render.render(WORLD, tmp_path, workers=0)
+
+
+def test_every_species_has_a_shape_and_every_colour_a_value():
+    assert set(sprites._DISTANCE) == set(truth.SPECIES)
+    assert set(sprites.RGB) == set(truth.COLOURS)
