@@ -176,6 +176,12 @@ def test_a_tower_without_a_pooler_is_a_users_mistake():
         jax.eval_shape(lambda: tree(tiny.batch(), key=KEY)[0])
 
 
+def test_a_tower_without_tokens_is_a_users_mistake():
+    view = objective.View("video")
+    with pytest.raises(errors.UserError, match=r"the tower 'video' gives no tokens.*use a tower of clips"):
+        objective.tokens({view: types.Encoded(None, jnp.zeros((2, 3)))}, view)
+
+
 def test_sizes_are_read_from_the_towers():
     towers = {name: make(key=KEY) for name, make in BOTH.items()}
     assert learner.dims(towers, None) == types.Dims(2, 16, 12, 8, 8, 8)
