@@ -93,21 +93,30 @@ class EventLog:
         """
         self._home = filesystem.kept(path)
         self._spool: tempfile.TemporaryDirectory[str] | None = None
-        if isinstance(self._home, pathlib.Path):
-            self._path = self._home
-        else:
-            self._spool = tempfile.TemporaryDirectory(prefix="prismlab-")
-            self._path = pathlib.Path(self._spool.name) / self._home.name
-            self._path.write_bytes(atomic.read_if_there(self._home))
         self._tensorboard = tensorboard
         self._flush_seconds = flush_seconds
         self._clock = clock
         self._waiting: list[bytes] = []
         self._flushed_at = clock()
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        if self._path.exists():
-            event_lines.cut(self._path, resume_step, self._home)
-        self._descriptor: int | None = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        self._descriptor: int | None = None
+        if isinstance(self._home, pathlib.Path):
+            self._open(self._home, resume_step)
+            return
+        self._spool = tempfile.TemporaryDirectory(prefix="prismlab-")
+        try:
+            path = pathlib.Path(self._spool.name) / self._home.name
+            path.write_bytes(atomic.read_if_there(self._home))
+            self._open(path, resume_step)
+        except BaseException:
+            self._spool.cleanup()
+            raise
+
+    def _open(self, path: pathlib.Path, resume_step: int | None) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            event_lines.cut(path, resume_step, self._home)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         self._size = os.fstat(self._descriptor).st_size
 
     def write(self, step: int, kind: str, scalars: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Training telemetry: throughput, data wait, memory, MFU, recompilations, stragglers and profiling."""
 
+import contextlib
 import functools
 import pathlib
 import resource
@@ -195,9 +196,11 @@ class Profile:
         """Stop the trace and write it, if one is running."""
         if self._runs:
             self._runs = False
-            jax.profiler.stop_trace()
-            if self._spool is not None:
-                root = pathlib.Path(self._spool.name)
-                for path in filter(pathlib.Path.is_file, root.rglob("*")):
-                    atomic.write_atomic(self._folder / path.relative_to(root).as_posix(), path.read_bytes())
-                self._spool.cleanup()
+            with self._spool or contextlib.nullcontext():
+                jax.profiler.stop_trace()
+                if self._spool is not None:
+                    root = pathlib.Path(self._spool.name)
+                    for path in filter(pathlib.Path.is_file, root.rglob("*")):
+                        atomic.write_atomic(
+                            self._folder / path.relative_to(root).as_posix(), path.read_bytes()
+                        )

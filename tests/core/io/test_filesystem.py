@@ -4,6 +4,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -46,7 +47,7 @@ def test_a_place_stays_what_it_is(tmp_path):
 
 def test_a_missing_gcsfs_is_told_with_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(errors.UserError, match=r"prismlab\[gs\]"):
+    with pytest.raises(errors.UserError, match=r"pip install -e '\.\[gs\]'"):
         filesystem.place("gs://bucket/run")
 
 
@@ -117,6 +118,15 @@ def test_a_log_is_the_same_in_both_and_reaches_as_far_as_the_last_sync(somewhere
         json.dumps({"step": at, "time": 1.0, "kind": "train", "loss": loss}).encode()
         for at, loss in ((1, 0.5), (2, 1.0), (3, 9.0))
     ]
+    log.close()
+
+
+def test_a_log_that_cannot_be_opened_leaves_no_temporary_files(bucket, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    bucket.refuse = True
+    with pytest.raises(errors.UserError, match="Forbidden"):
+        event_log.EventLog("gs://bucket/run/events.jsonl")
+    assert not list(tmp_path.iterdir())
 
 
 def state_at(at):
