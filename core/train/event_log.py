@@ -104,9 +104,9 @@ class EventLog:
             return
         self._spool = tempfile.TemporaryDirectory(prefix="prismlab-")
         try:
-            path = pathlib.Path(self._spool.name) / self._home.name
-            path.write_bytes(atomic.read_if_there(self._home))
-            self._open(path, resume_step)
+            local = pathlib.Path(self._spool.name) / self._home.name
+            local.write_bytes(atomic.read_if_there(self._home))
+            self._open(local, resume_step)
         except BaseException:
             self._spool.cleanup()
             raise
