@@ -13,8 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from prismlab.core import errors, setup
-from prismlab.core.train import allocator
+from prismlab.core import allocator, errors, setup
 from prismlab.experiments import commands, standard_streams
 
 # Order in --help; other commands follow, sorted by name.

@@ -16,7 +16,7 @@ ROOMS = ("core", "objectives", "data", "experiments")
 # What core holds for rooms that must not start jax.
 LIGHT = ("core", "core.io")
 # Room -> the rooms it may import from, besides itself; files directly in a room count as that room.
-CORE = ("core", "core.io", "core.parallel", "core.nn", "core.towers", "core.train")
+CORE = ("core", "core.io", "core.parallel", "core.nn", "core.towers", "core.events", "core.train")
 LOADER = ("data", "data.records", "data.video", "data.world", "data.loader")
 RECIPE = ("experiments", "experiments.released", "experiments.recipe")
 RUN = (*RECIPE, "experiments.gin_strict", "experiments.cost", "experiments.report")
@@ -28,7 +28,8 @@ FLOORS = {
     "core.parallel": ("core", "core.io"),
     "core.nn": CORE[:3],
     "core.towers": CORE[:4],
-    "core.train": CORE[:4],
+    "core.events": LIGHT,
+    "core.train": (*CORE[:4], "core.events"),
     "core.weights": CORE,
     "objectives": CORE,
     "data": LIGHT,
@@ -61,7 +62,7 @@ FLOORS = {
         *BELOW_RUN, *RUN, "data.corpus", "experiments.run", "experiments.plan", "experiments.launch",
         "experiments.tasks",
     ),
-    "experiments": (*LIGHT, "core.train", "experiments.commands"),
+    "experiments": (*LIGHT, "experiments.commands"),
 }  # fmt: skip
 LONGEST = 300
 EXCUSE = re.compile(r"# long because: \w+")

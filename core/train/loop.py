@@ -16,8 +16,9 @@ import numpy as np
 import optax
 
 from prismlab.core import errors
+from prismlab.core.events import event_log, stop_signal, telemetry
 from prismlab.core.parallel import distributed, mesh, sharding
-from prismlab.core.train import checkpoint, event_log, metrics, step, stop_signal, telemetry
+from prismlab.core.train import checkpoint, metrics, step
 
 
 class Interrupted(Exception):

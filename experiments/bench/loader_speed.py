@@ -30,8 +30,8 @@ import numpy as np
 import rich.table
 from PIL import Image
 
-from prismlab.core.train import allocator as allocator
-from prismlab.core.train import event_log
+from prismlab.core import allocator as allocator
+from prismlab.core.events import event_log
 from prismlab.data.loader import loader, source, tokenizer
 from prismlab.data.records import record, shards
 from prismlab.data.video import decode, frames, sampling

@@ -15,8 +15,8 @@ import jax
 import numpy as np
 import rich.table
 
-from prismlab.core import keys
-from prismlab.core.train import allocator, learner, step
+from prismlab.core import allocator, keys
+from prismlab.core.train import learner, step
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import recipe

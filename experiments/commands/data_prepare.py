@@ -31,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the shards, resuming an earlier run if there is one."""
-    from prismlab.core.train import stop_signal
+    from prismlab.core.events import stop_signal
     from prismlab.data.corpus import corpus_statistics, prepare_corpus
     from prismlab.experiments import console
     from prismlab.experiments.gin_strict import strict

@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if options.file is None or options.encoder is None or options.workdir is None:
         raise errors.UserError("eval needs FILE.gin, --encoder and --workdir (or --list)")
-    from prismlab.core.train import stop_signal
+    from prismlab.core.events import stop_signal
     from prismlab.experiments.commands import shared_recipe
     from prismlab.experiments.gin_strict import strict
     from prismlab.experiments.report import evaluation_report

@@ -97,8 +97,9 @@ def together(root: Any, work: Callable[[], int]) -> int:
     Raises:
         UserError: the processes were started with different configurations; errors of `work`.
     """
+    from prismlab.core.events import stop_signal
     from prismlab.core.parallel import distributed, rendezvous
-    from prismlab.core.train import loop, stop_signal
+    from prismlab.core.train import loop
     from prismlab.experiments import console
     from prismlab.experiments.run import compilation_cache, host_agreement, work_directory
 

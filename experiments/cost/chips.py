@@ -5,7 +5,7 @@ import json
 import pathlib
 
 from prismlab.core import errors
-from prismlab.core.train import telemetry
+from prismlab.core.events import telemetry
 
 GIB = 2**30
 # Upper limit on the size of a price file.

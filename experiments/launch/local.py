@@ -6,7 +6,7 @@ import subprocess
 import time
 
 from prismlab.core import errors
-from prismlab.core.train import stop_signal
+from prismlab.core.events import stop_signal
 from prismlab.experiments import exits
 from prismlab.experiments.launch import worker_command
 

@@ -34,8 +34,8 @@ EVALUATING = ("prismlab.core.train.checkpoint", "prismlab.experiments.run.initia
 # Write down and watch what the training loop does, and take no part in it.
 WATCHING = (
     "prismlab.core.parallel.heartbeat",
-    "prismlab.core.train.event_log",
-    "prismlab.core.train.telemetry",
+    "prismlab.core.events.event_log",
+    "prismlab.core.events.telemetry",
 )
 # Settings of JAX that change numbers, by the environment variable that sets them.
 JAX_SETTINGS = ("JAX_ENABLE_X64", "JAX_DEFAULT_PRNG_IMPL", "JAX_DEFAULT_MATMUL_PRECISION",

@@ -4,8 +4,8 @@ import os
 from typing import Any
 
 from prismlab.core import errors
+from prismlab.core.events import event_lines
 from prismlab.core.io import checked_json, filesystem
-from prismlab.core.train import event_lines
 from prismlab.experiments.report import figures, results_table
 
 MOST_POINTS = 4096  # of a curve; even

@@ -19,9 +19,10 @@ import jax
 import rich.console
 
 from prismlab.core import errors, trees, types
+from prismlab.core.events import event_log, tensorboard
 from prismlab.core.io import atomic, checked_json, filesystem
 from prismlab.core.parallel import distributed, mesh
-from prismlab.core.train import accumulate, checkpoint, event_log, learner, loop, stage_folder, tensorboard
+from prismlab.core.train import accumulate, checkpoint, learner, loop, stage_folder
 from prismlab.experiments import console
 from prismlab.experiments.recipe import fingerprints, stages
 from prismlab.experiments.released import released_weights

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
+from prismlab.core.events import event_log
 from prismlab.core.io import filesystem
-from prismlab.core.train import event_log
 from prismlab.data.loader import bad_clips, stream
 
 LEDGER = "bad_clips.jsonl"

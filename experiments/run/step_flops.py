@@ -4,7 +4,8 @@ from typing import Any
 
 import jax
 
-from prismlab.core.train import learner, telemetry
+from prismlab.core.events import telemetry
+from prismlab.core.train import learner
 from prismlab.experiments.cost import estimate
 from prismlab.experiments.recipe import shapes
 

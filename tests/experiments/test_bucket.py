@@ -7,8 +7,8 @@ import time
 import cli
 import pytest
 
+from prismlab.core.events import event_log
 from prismlab.core.io import filesystem
-from prismlab.core.train import event_log
 from prismlab.experiments import main
 
 ABLATION = "smoke.gin"

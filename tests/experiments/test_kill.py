@@ -30,7 +30,7 @@ def saved(workdir: pathlib.Path, stage: str, at: int):
 
 def events(workdir: pathlib.Path) -> list[list[tuple]]:
     """Return step, kind and loss of every line of every log; only training lines have a loss."""
-    from prismlab.core.train import event_log as log
+    from prismlab.core.events import event_log as log
 
     paths = sorted(workdir.glob("stages/*/events.jsonl"))
     return [[(each["step"], each["kind"], each.get("loss")) for each in log.read(path)] for path in paths]

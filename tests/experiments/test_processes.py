@@ -12,8 +12,9 @@ import cli
 import numpy as np
 import pytest
 
+from prismlab.core.events import event_log
 from prismlab.core.io import filesystem
-from prismlab.core.train import checkpoint, event_log
+from prismlab.core.train import checkpoint
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.run import leases, work_directory
 

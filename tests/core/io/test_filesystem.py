@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prismlab.core import errors, trees
+from prismlab.core.events import event_log, telemetry
 from prismlab.core.io import atomic, filesystem
-from prismlab.core.train import checkpoint, event_log, step, telemetry
+from prismlab.core.train import checkpoint, step
 
 
 @pytest.mark.parametrize(

@@ -13,17 +13,8 @@ import pytest
 import tiny
 
 from prismlab.core import errors, trees
-from prismlab.core.train import (
-    checkpoint,
-    event_log,
-    learner,
-    loop,
-    metrics,
-    objective,
-    optim,
-    step,
-    stop_signal,
-)
+from prismlab.core.events import event_log, stop_signal
+from prismlab.core.train import checkpoint, learner, loop, metrics, objective, optim, step
 
 SCHEDULE = optim.Schedule(0.05, 2)
 CLOCKED = ("time", "clips_per_second", "clips_per_second_per_chip", "data_wait", "memory_gib")

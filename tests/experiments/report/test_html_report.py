@@ -7,7 +7,7 @@ import re
 import pytest
 
 from prismlab.core import errors
-from prismlab.core.train import event_log
+from prismlab.core.events import event_log
 from prismlab.experiments.report import curves, figures, html_report, results_table, table_builder
 
 HOSTILE = '<script>alert("1")</script>$\\frac$|`x`\x00\ud800'

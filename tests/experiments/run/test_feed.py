@@ -9,7 +9,7 @@ import subprocess
 import cli
 import pytest
 
-from prismlab.core.train import event_log
+from prismlab.core.events import event_log
 from prismlab.data.loader import source
 from prismlab.data.records import record, shards
 from prismlab.data.world import world

@@ -2,7 +2,7 @@
 
 import cli
 
-from prismlab.core.train import telemetry
+from prismlab.core.events import telemetry
 from prismlab.experiments.cost import abstract_step, estimate, variants
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import stages

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prismlab.core.train import telemetry
+from prismlab.core.events import telemetry
 
 
 @pytest.fixture

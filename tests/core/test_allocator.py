@@ -5,7 +5,7 @@ import sys
 
 FAULTS = """
 import ctypes, resource, sys
-from prismlab.core.train import allocator
+from prismlab.core import allocator
 print(allocator.keep_freed() if sys.argv[1] == "keep" else False)
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]

@@ -5,7 +5,7 @@ import errno
 import pytest
 from tensorboardX import event_file_writer, proto, record_writer
 
-from prismlab.core.train import event_log, tensorboard
+from prismlab.core.events import event_log, tensorboard
 
 
 def events(folder):

@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from prismlab.core import errors
+from prismlab.core.events import event_lines
+from prismlab.core.events import tensorboard as tensorboard_module
 from prismlab.core.io import atomic, filesystem
-from prismlab.core.train import event_lines
-from prismlab.core.train import tensorboard as tensorboard_module
 
 Scalar = float | int | str | bool | None
 

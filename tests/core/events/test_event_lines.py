@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from prismlab.core import errors
-from prismlab.core.train import event_lines
+from prismlab.core.events import event_lines
 
 
 def line(step, kind="train", **values):

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import strategies as st
 
 from prismlab.core import errors
+from prismlab.core.events import event_log
 from prismlab.core.io import atomic
-from prismlab.core.train import event_log
 
 few = hypothesis.settings(max_examples=25, deadline=None)
 scalars = st.dictionaries(
