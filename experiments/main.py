@@ -88,8 +88,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _of_a_bucket(error: Exception) -> bool:
-    filesystem = sys.modules.get("prismlab.core.io.filesystem")  # imported only by commands that use buckets
-    return filesystem is not None and filesystem.is_fault(error)
+    buckets = sys.modules.get("prismlab.core.io.buckets")  # imported only by commands that use buckets
+    return buckets is not None and buckets.is_fault(error)
 
 
 def _in_a_line(error: Exception) -> str:

@@ -162,7 +162,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             mark = b"--" + self.headers["Content-Type"].partition("boundary=")[2].strip('"').encode()
             _, facts, data = body.split(mark)[:3]
             query["name"] = json.loads(_PART.split(facts.strip(), maxsplit=1)[1])["name"]
-            body = re.sub(rb"\r?\n$", b"", _PART.split(data.lstrip(), maxsplit=1)[1])
+            body = re.sub(rb"\r?\n\Z", b"", _PART.split(data.lstrip(), maxsplit=1)[1])
         made = self.bucket.put(query["name"], body, query)
         return self._answer(200, made) if made else self._refuse(412)
 

@@ -60,13 +60,13 @@ def bucket(_served: storage_of_google.Bucket) -> storage_of_google.Bucket:
 
 @pytest.fixture(params=["disk", "bucket"])
 def somewhere(request: pytest.FixtureRequest) -> Any:
-    """Return an empty place for results: once a directory, once a folder of a bucket."""
+    """Return an empty folder: once a directory, once a folder of a bucket."""
     from prismlab.core.io import filesystem
 
     if request.param == "disk":
         return request.getfixturevalue("tmp_path")
     request.getfixturevalue("bucket")
-    return filesystem.place("gs://bucket/run")
+    return filesystem.parse_path("gs://bucket/run")
 
 
 TESTS = pathlib.Path(__file__).parent

@@ -119,7 +119,7 @@ def test_a_user_error_is_a_value_error():
         ("assert fields.pop('x') is not None", asserts),
         ("assert len(a) == len(b)", asserts),
         ("raise ValueError('no')", raised),
-        ("try:\n    urls.read(p)\nexcept (OSError, ValueError):\n    pass", swallowed),
+        ("try:\n    filesystem.read(p)\nexcept (OSError, ValueError):\n    pass", swallowed),
     ],
 )
 def test_the_checks_find_what_they_look_for(code, check):
@@ -131,7 +131,7 @@ def test_the_checks_find_what_they_look_for(code, check):
     [
         ("assert a.b is not None and isinstance(c, int)", asserts),
         (
-            "try:\n    urls.read(p)\nexcept errors.UserError:\n    raise\nexcept ValueError:\n    pass",
+            "try:\n    filesystem.read(p)\nexcept errors.UserError:\n    raise\nexcept ValueError:\n    pass",
             swallowed,
         ),
     ],

@@ -244,3 +244,15 @@ def test_no_file_knows_one_machine():
             if MACHINE_PATH.search(line):
                 found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()[:80]}")
     assert not found, "\n".join(found)
+
+
+# Rules for files: the modules that may call these, by pattern.
+RENAMES = re.compile(r"\bos\.(?:replace|rename)\(|\bmkstemp\(|\bNamedTemporaryFile\(|\bshutil\.move\(")
+RENAMERS = {"core/io/temporary_files.py"}
+
+
+def test_there_is_one_atomic_writer():
+    found = {
+        path.relative_to(ROOT).as_posix() for path in _sources(*ROOMS) if RENAMES.search(path.read_text())
+    }
+    assert found == RENAMERS, "write files with prismlab.core.io.filesystem"

@@ -5,12 +5,11 @@ import json
 import math
 import os
 import pathlib
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import atomic, filesystem
+from prismlab.core.io import file_errors, filesystem
 
 # JSON cannot represent these; they are written as strings and read back as numbers.
 NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -32,7 +31,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     return event if whole and "time" in event else None
 
 
-def _invalid(path: filesystem.Place, where: str) -> errors.UserError:
+def _invalid(path: filesystem.Path, where: str) -> errors.UserError:
     return errors.UserError(
         f"expected one JSON event per line in {path}, but {where} is not one: "
         "repair or remove that line, or start the run in a new folder"
@@ -51,10 +50,10 @@ def events(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     Raises:
         UserError: the file is missing, or a line before the last one is invalid.
     """
-    source = filesystem.kept(path)
+    source = filesystem.as_path(path)
     if not source.is_file():
         raise errors.UserError(f"expected an event log at {source}, found no such file; check the folder")
-    with filesystem.told(source), source.open("rb") as raw, io.BufferedReader(raw) as file:
+    with file_errors.translate_errors(source), source.open("rb") as raw, io.BufferedReader(raw) as file:
         number = 0
         while line := file.readline(_LONGEST):
             number += 1
@@ -86,7 +85,7 @@ def _blocks(path: pathlib.Path) -> Iterator[tuple[int, list[bytes]]]:
                 yield start + begin, [line + b"\n" for line in whole] + ([last] if last else [])
 
 
-def cut(path: pathlib.Path, resume_step: int | None, name: filesystem.Place) -> None:
+def cut(path: pathlib.Path, resume_step: int | None, name: filesystem.Path) -> None:
     """Remove the lines of steps after `resume_step`, and a last line that is not complete.
 
     The file is read from its end, up to a block of lines that all stay: steps ascend, except among
@@ -129,17 +128,7 @@ def _keep(path: pathlib.Path, size: int, tail: bytes) -> None:
     if not tail:
         os.truncate(path, size)
         return
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
-    try:
-        with path.open("rb") as source, os.fdopen(descriptor, "wb") as target:
-            while (left := size - target.tell()) > 0:
-                target.write(source.read(min(left, _BLOCK)))
-            target.write(tail)
-            target.flush()
-            os.fsync(target.fileno())
-        atomic.settle(pathlib.Path(temporary), path)
-    except BaseException as error:
-        pathlib.Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise atomic.disk_error(path, error) from error
-        raise
+    with filesystem.atomic_file(path) as temporary, path.open("rb") as source, temporary.open("wb") as target:
+        while (left := size - target.tell()) > 0:
+            target.write(source.read(min(left, _BLOCK)))
+        target.write(tail)

@@ -18,7 +18,7 @@ from typing import Any
 from prismlab.core import errors
 from prismlab.core.events import event_lines
 from prismlab.core.events import tensorboard as tensorboard_module
-from prismlab.core.io import atomic, filesystem
+from prismlab.core.io import file_errors, filesystem
 
 Scalar = float | int | str | bool | None
 
@@ -91,7 +91,7 @@ class EventLog:
         Raises:
             UserError: a line before the last one is invalid, or the disk is full.
         """
-        self._home = filesystem.kept(path)
+        self._home = filesystem.as_path(path)
         self._spool: tempfile.TemporaryDirectory[str] | None = None
         self._tensorboard = tensorboard
         self._flush_seconds = flush_seconds
@@ -105,7 +105,7 @@ class EventLog:
         self._spool = tempfile.TemporaryDirectory(prefix="prismlab-")
         try:
             local = pathlib.Path(self._spool.name) / self._home.name
-            local.write_bytes(atomic.read_if_there(self._home))
+            local.write_bytes(filesystem.read_if_exists(self._home))
             self._open(local, resume_step)
         except BaseException:
             self._spool.cleanup()
@@ -164,12 +164,12 @@ class EventLog:
         except OSError as error:
             os.ftruncate(self._descriptor, self._size)
             self._waiting.clear()
-            raise atomic.disk_error(self._path, error) from error
+            raise file_errors.as_user_error(self._path, error) from error
         self._size += sum(map(len, self._waiting))
         self._waiting.clear()
         self._flushed_at = self._clock()
         if self._spool is not None and sync:
-            atomic.write_atomic(self._home, self._path.read_bytes())
+            filesystem.write_atomic(self._home, self._path.read_bytes())
         if self._tensorboard is not None and sync:
             self._tensorboard.flush()
 

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from prismlab.core import trees
-from prismlab.core.io import atomic, filesystem
+from prismlab.core.io import filesystem
 
 # Published dense bf16 peak in FLOP/s per chip, by prefix of JAX's device_kind.
 PEAKS = {
@@ -176,7 +176,7 @@ class Profile:
         folder: output folder.
     """
 
-    def __init__(self, steps: tuple[int, int] | None, folder: filesystem.Place):
+    def __init__(self, steps: tuple[int, int] | None, folder: filesystem.Path):
         self._steps, self._folder, self._runs = steps, folder, False
         self._spool: tempfile.TemporaryDirectory[str] | None = None
 
@@ -201,6 +201,6 @@ class Profile:
                 if self._spool is not None:
                     root = pathlib.Path(self._spool.name)
                     for path in filter(pathlib.Path.is_file, root.rglob("*")):
-                        atomic.write_atomic(
+                        filesystem.write_atomic(
                             self._folder / path.relative_to(root).as_posix(), path.read_bytes()
                         )

@@ -26,7 +26,7 @@ class Invalid(ValueError):
     """A value does not have the expected type; the message says where, what was expected and found."""
 
 
-def load(path: filesystem.Place, advice: str = _ADVICE) -> Any:
+def load(path: filesystem.Path, advice: str = _ADVICE) -> Any:
     """Read a JSON file as plain data.
 
     Args:
@@ -36,16 +36,14 @@ def load(path: filesystem.Place, advice: str = _ADVICE) -> Any:
     Raises:
         UserError: the file is missing, is not JSON, or is nested too deeply.
     """
+    data = filesystem.read(path)
     try:
-        with filesystem.told(path):
-            value = json.loads(filesystem.read(path))
+        value = json.loads(data)
         _check_depth(value)
         _check_seals(value)
     except RecursionError:
         raise errors.UserError(f"{path} cannot be read (nested too deeply); {advice}") from None
-    except errors.UserError:
-        raise
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         reason = " ".join(str(error).split())[:200]
         raise errors.UserError(f"{path} cannot be read ({reason}); {advice}") from error
     return value
@@ -67,7 +65,7 @@ def _check_seals(value: Any) -> None:
             raise Invalid(f"its content does not match its {SEAL}: it was damaged or edited")
 
 
-def read(kind: Any, path: filesystem.Place, advice: str = _ADVICE) -> Any:
+def read(kind: Any, path: filesystem.Path, advice: str = _ADVICE) -> Any:
     """Read a JSON file as an instance of a type.
 
     Args:

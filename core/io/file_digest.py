@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import atomic
+from prismlab.core.io import filesystem
 
 # A file that was written this many seconds ago could change again without a new time stamp.
 _SETTLED = 2.0
@@ -38,7 +38,7 @@ def sha256_of(folder: pathlib.Path, names: Iterable[str], cache: pathlib.Path | 
     memory = cache / f"hashes-{known_as}.json" if cache is not None else None
     before = _remembered(memory) if memory is not None else {}
     found: dict[str, str] = {}
-    kept: dict[str, list[Any]] = {}
+    stored: dict[str, list[Any]] = {}
     now = time.time()
     for name in sorted(names):
         path = folder / name
@@ -51,10 +51,10 @@ def sha256_of(folder: pathlib.Path, names: Iterable[str], cache: pathlib.Path | 
         except OSError as error:
             raise errors.UserError(f"{path}: cannot be read: {error.strerror or error}") from error
         if now - max(state.st_mtime, state.st_ctime) > _SETTLED:
-            kept[name] = [*mark, found[name]]
-    if memory is not None and kept != {name: before.get(name) for name in kept}:
+            stored[name] = [*mark, found[name]]
+    if memory is not None and stored != {name: before.get(name) for name in stored}:
         with contextlib.suppress(OSError, errors.UserError):  # read-only or full: read again next time
-            atomic.write_atomic(memory, json.dumps({**before, **kept}).encode())
+            filesystem.write_atomic(memory, json.dumps({**before, **stored}).encode())
     return found
 
 

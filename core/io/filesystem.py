@@ -1,31 +1,31 @@
-"""Paths for work directories: local (or shared) directories and bucket folders (`gs://bucket/run`).
+"""Read and write files by path or URL: `runs/a`, `gs://bucket/run`, `s3://bucket/clip.mp4`.
 
-Both have pathlib's interface (etils' epath for buckets). Bucket objects are written atomically and are
-visible to all readers at once, but there are no locks, no appending and no touch; this module and
-`core/io/atomic.py` provide replacements.
+Local paths use the operating system. Paths with "://" use fsspec; its file system packages (gcsfs, s3fs, ...)
+are installed separately (`core/io/buckets.py`). Work directories are local or in a Google bucket, as path
+objects with pathlib's interface (`Path`, `parse_path`). Object stores have no locks, no appending and no
+touch; the functions here provide replacements. Names of files and listings are in `core/io/file_names.py`.
 """
 
 import contextlib
-import datetime
-import functools
-import importlib.util
-import logging
 import os
 import pathlib
+import posixpath
 import re
-import sys
+import stat
+import tempfile
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from etils import epath
 
 from prismlab.core import errors
+from prismlab.core.io import buckets, file_errors, temporary_files
 
-Place: TypeAlias = pathlib.Path | epath.Path
-PREFIX = "gs://"
+Path: TypeAlias = pathlib.Path | epath.Path
+PathLike: TypeAlias = str | os.PathLike[str]
 
 
-def place(text: str) -> Place:
+def parse_path(text: str) -> Path:
     """Parse a local path or a gs:// URL.
 
     Args:
@@ -36,165 +36,219 @@ def place(text: str) -> Place:
     """
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", text):
         return pathlib.Path(text)
-    if not re.fullmatch(r"gs://[^/*?[\]]+(/[^/*?[\]]+)*/?", text):
-        raise errors.UserError(
-            f"{text!r}: expected a directory or gs://BUCKET/FOLDER; other URL schemes and the characters "
-            "* ? [ ] are not supported"
-        )
-    if importlib.util.find_spec("gcsfs") is None:
-        raise errors.UserError(f"{text} needs gcsfs, which is not installed: {errors.install_extra('gs')}")
-    configure_buckets()
-    return epath.Path(text)
+    return buckets.parse(text)
 
 
-def is_remote(where: str | os.PathLike[str]) -> bool:
-    """Return True if a path is in a bucket."""
-    return os.fspath(where).startswith(PREFIX)
+def as_path(path: PathLike) -> Path:
+    """Convert a string to a path with `parse_path`; return path objects unchanged."""
+    return path if isinstance(path, pathlib.Path | epath.Path) else parse_path(os.fspath(path))
 
 
-def kept(where: str | os.PathLike[str]) -> Place:
-    """Convert a string to a path with `place`; return path objects unchanged."""
-    return where if isinstance(where, pathlib.Path | epath.Path) else place(os.fspath(where))
-
-
-def absolute(where: Place) -> Place:
+def absolute(path: Path) -> Path:
     """Return the absolute path."""
-    return where if isinstance(where, epath.Path) else where.absolute()
+    return path if isinstance(path, epath.Path) else path.absolute()
 
 
-class Unreachable(errors.UserError):
-    """Bucket unavailable or request failed, possibly temporarily; callers may retry."""
+def is_remote(path: PathLike) -> bool:
+    """Return True if a path is a URL, such as gs://bucket/folder or memory://folder."""
+    return "://" in os.fspath(path)
 
 
-def read(path: Place) -> bytes:
-    """Return the content of a file, read in one request.
-
-    Raises:
-        FileNotFoundError: the file does not exist.
-    """
-    return _system().cat_file(os.fspath(path)) if is_remote(path) else path.read_bytes()
-
-
-def create(path: Place, data: bytes) -> None:
-    """Create a new file exclusively; of concurrent callers, exactly one succeeds.
-
-    Args:
-        path: the file.
-        data: its content.
-
-    Raises:
-        FileExistsError: the file already exists.
-    """
-    if is_remote(path):
-        # Conditional write: succeeds only if the object does not exist (generation 0).
-        _system().pipe_file(os.fspath(path), data, mode="create")
-        return
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644), "wb") as file:
-        file.write(data)
-
-
-def renew(path: Place, data: bytes) -> None:
-    """Update the modification time of a file (lease renewal).
-
-    Args:
-        path: the file.
-        data: its unchanged content; a bucket object has to be rewritten.
-    """
-    if is_remote(path):
-        _system().pipe_file(os.fspath(path), data, timeout=20)  # a late lease renewal counts as missed
-    else:
-        os.utime(path)
-
-
-def changed(path: Place) -> float:
-    """Return the modification time of a file, in seconds since 1970 by the clock of the disk or bucket.
-
-    Raises:
-        FileNotFoundError: the file does not exist.
-    """
-    if is_remote(path):
-        changed: datetime.datetime = _system().modified(os.fspath(path))
-        return changed.timestamp()
-    return os.stat(path).st_mtime
-
-
-def reach(where: Place) -> Place:
+def check_reachable(path: Path) -> Path:
     """Check that the bucket of a path is accessible, and return the path.
 
     Raises:
         UserError: the bucket does not exist, or its objects may not be listed.
     """
-    if is_remote(where):
-        bucket = os.fspath(where).removeprefix(PREFIX).partition("/")[0]
-        with told(where):
-            _system().call("GET", "b/{}/o", bucket, maxResults=1)
-    return where
+    if buckets.is_google(path):
+        buckets.check_reachable(path)
+    return path
+
+
+def file_type(path: PathLike) -> str | None:
+    """Return "file", "folder" or None for the type of a path; pipes and devices give None."""
+    if not is_remote(path):
+        try:
+            mode = os.stat(path).st_mode
+        except (OSError, ValueError):
+            return None
+        return "file" if stat.S_ISREG(mode) else "folder" if stat.S_ISDIR(mode) else None
+    system, inner = buckets.connect(path)
+    with file_errors.translate_errors(path):
+        return "file" if system.isfile(inner) else "folder" if system.isdir(inner) else None
+
+
+def size_and_version(path: PathLike) -> tuple[int, Any]:
+    """Return size in bytes and modification time (or etag) of a file, to detect changes.
+
+    Raises:
+        UserError: the file does not exist.
+    """
+    with file_errors.missing_as_user_error(path):
+        if not is_remote(path):
+            status = os.stat(path)
+            return status.st_size, status.st_mtime_ns
+        system, inner = buckets.connect(path)
+        info = system.info(inner)
+        versions = (str(info[key]) for key in ("etag", "ETag", "mtime", "created") if key in info)
+        return int(info["size"]), next(versions, "")
+
+
+def open_binary(path: PathLike) -> Any:
+    """Open a file for reading bytes.
+
+    Raises:
+        UserError: the file does not exist.
+    """
+    with file_errors.missing_as_user_error(path):
+        if not is_remote(path):
+            return open(path, "rb")
+        system, inner = buckets.connect(path)
+        return system.open(inner, "rb")
+
+
+def read(path: PathLike, limit: int | None = None) -> bytes:
+    """Return the whole content of a file.
+
+    Args:
+        path: path or URL.
+        limit: maximum size in bytes, for files of unknown origin.
+
+    Raises:
+        UserError: the file does not exist or is too large.
+    """
+    with file_errors.missing_as_user_error(path):
+        data = _content(path, limit)
+    if limit is not None and len(data) > limit:
+        raise errors.UserError(
+            f"{os.fspath(path)}: expected at most {limit} bytes, got more; split it into smaller files"
+        )
+    return data
+
+
+def read_if_exists(path: PathLike) -> bytes:
+    """Return the content of a file, or b"" if it does not exist.
+
+    Raises:
+        UserError: the file cannot be read or the bucket request fails.
+    """
+    with file_errors.translate_errors(path):
+        try:
+            return _content(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return b""
+
+
+def _content(path: PathLike, limit: int | None = None) -> bytes:
+    """Return the content of a file, up to one byte more than a limit."""
+    most = -1 if limit is None else limit + 1
+    if not is_remote(path):
+        with open(path, "rb") as file:
+            return file.read(most)
+    system, inner = buckets.connect(path)
+    if limit is None:
+        whole: bytes = system.cat_file(inner)  # in one request
+        return whole
+    with system.open(inner, "rb") as file:
+        start: bytes = file.read(most)
+    return start
 
 
 @contextlib.contextmanager
-def told(where: str | os.PathLike[str]) -> Iterator[None]:
-    """Convert bucket errors (missing bucket, no permission, no connection) to a one-line Unreachable.
+def atomic_file(path: PathLike) -> Iterator[pathlib.Path]:
+    """Yield a temporary local file; when the block ends, it replaces the file at a path or URL atomically.
+
+    If the block fails, or deletes the temporary file, the file at the path is left unchanged.
+
+    Args:
+        path: the final path; its folder is created if missing.
 
     Raises:
-        Unreachable: the bucket request failed. Errors of local files and of our code pass through.
+        UserError: the disk is full, the folder cannot be written or the bucket request fails.
     """
-    try:
-        yield
-    except Exception as error:
-        if not is_remote(where) or isinstance(error, FileExistsError) or not is_fault(error):
-            raise
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        reason = f"not found: {reason}" if isinstance(error, FileNotFoundError) else reason
-        raise Unreachable(
-            f"{os.fspath(where)}: bucket request failed ({reason}); correct the name, or get permission to "
-            "read and write objects there (gcloud auth application-default login)"
-        ) from error
+    if is_remote(path):
+        system, inner = buckets.connect(path)
+        with tempfile.TemporaryDirectory(prefix="prismlab-") as folder:
+            temporary = pathlib.Path(folder) / posixpath.basename(inner)
+            with file_errors.full_disk(folder):
+                yield temporary
+            with file_errors.translate_errors(path):
+                if temporary.exists():
+                    _make_parent(system, inner)
+                    system.put_file(str(temporary), inner)
+        return
+    with temporary_files.replacing(pathlib.Path(path)) as temporary:
+        yield temporary
 
 
-def is_fault(error: BaseException) -> bool:
-    """Return True if an error comes from the bucket or the connection to it, not from our code."""
-    if "gcsfs" not in sys.modules:
-        return False
-    import aiohttp
-    import fsspec.exceptions
-    import gcsfs.retry
-    import google.auth.exceptions
-    import requests
-
-    # gcsfs raises refused requests as OSError or ValueError, without an errno.
-    refused = isinstance(error, OSError) and error.errno is None
-    return (
-        refused
-        or str(error).startswith("Bad Request")
-        or isinstance(
-            error,
-            gcsfs.retry.HttpError
-            | aiohttp.ClientError
-            | google.auth.exceptions.GoogleAuthError
-            | requests.RequestException
-            | fsspec.exceptions.FSTimeoutError,
-        )
-    )
+def _make_parent(system: Any, inner: str) -> None:
+    if "gs" not in system.protocol:  # a Google bucket has no folders
+        system.makedirs(posixpath.dirname(inner), exist_ok=True)
 
 
-@functools.cache
-def configure_buckets() -> None:
-    """Configure gcsfs and etils; called before the first use of a bucket, never at import."""
-    # Always use gcsfs with the JSON API. By default gcsfs asks another service for the bucket type, and its
-    # create is unconditional for some types; etils would use TensorFlow.
-    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-    os.environ.setdefault("EPATH_USE_TF", "false")
-    import fsspec
+def write_atomic(path: PathLike, data: bytes) -> None:
+    """Write a file atomically; bucket objects are written directly, since that is atomic.
 
-    # No listing cache: files written by other processes must be visible.
-    for name in ("gs", "gcs"):
-        fsspec.config.conf.setdefault(name, {})["use_listings_cache"] = False
-    # Errors are reported once, by `told`; gcsfs would also log them with a traceback.
-    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
+    Args:
+        path: the file; its folder is created if missing.
+        data: the whole content.
+
+    Raises:
+        UserError: the disk is full or the bucket request fails; an existing file is left unchanged.
+    """
+    if is_remote(path):
+        system, inner = buckets.connect(path)
+        with file_errors.translate_errors(path):
+            _make_parent(system, inner)
+            system.pipe_file(inner, data)
+        return
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(data)
 
 
-def _system() -> Any:
-    import fsspec
+def append(path: PathLike, data: bytes) -> None:
+    """Append to a file and fsync it; in a bucket, rewrite the whole object.
 
-    configure_buckets()
-    return fsspec.filesystem("gs")
+    Args:
+        path: the file; it and its folder are created if missing.
+        data: bytes to append; there must be no concurrent writers.
+
+    Raises:
+        UserError: the disk is full or the bucket request fails.
+    """
+    if is_remote(path):
+        write_atomic(path, read_if_exists(path) + data)
+        return
+    with file_errors.translate_errors(path):
+        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def download(path: PathLike, target: pathlib.Path) -> None:
+    """Copy a remote file to a local path atomically.
+
+    Args:
+        path: path or URL.
+        target: local file; its folder is created if missing.
+
+    Raises:
+        UserError: the file does not exist, or reading or writing failed.
+    """
+    system, inner = buckets.connect(path)
+    with atomic_file(target) as temporary, file_errors.missing_as_user_error(path):
+        system.get_file(inner, str(temporary))
+
+
+@contextlib.contextmanager
+def local_copy(path: PathLike) -> Iterator[str]:
+    """Yield a local path to a file; a remote file is downloaded to a temporary folder."""
+    if not is_remote(path):
+        yield os.fspath(path)
+        return
+    with tempfile.TemporaryDirectory(prefix="prismlab-") as folder:
+        target = pathlib.Path(folder) / posixpath.basename(os.fspath(path))
+        download(path, target)
+        yield str(target)

@@ -16,7 +16,7 @@ from flax import traverse_util
 from jax.sharding import Mesh, NamedSharding
 
 from prismlab.core import errors, trees
-from prismlab.core.io import filesystem
+from prismlab.core.io import buckets, filesystem
 from prismlab.core.parallel import sharding
 from prismlab.core.train import checksums, step
 
@@ -52,7 +52,7 @@ class Checkpoints:
         keep: number of latest checkpoints to keep.
     """
 
-    def __init__(self, directory: filesystem.Place, keep: int = 2):
+    def __init__(self, directory: filesystem.Path, keep: int = 2):
         self.directory = filesystem.absolute(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, enable_async_checkpointing=True)
@@ -103,7 +103,7 @@ class Checkpoints:
     def _failed(self, error: Exception) -> errors.UserError:
         reason = " ".join(str(error).split())[:300]
         if filesystem.is_remote(self.directory):
-            return filesystem.Unreachable(
+            return buckets.Unreachable(
                 f"cannot save a checkpoint under {self.directory}: {reason}; when the bucket is "
                 "writable again, run the same command to continue from the last complete one"
             )
@@ -173,11 +173,11 @@ class Checkpoints:
         self._manager.close()
 
 
-def unreadable(path: filesystem.Place, error: Exception) -> errors.UserError:
+def unreadable(path: filesystem.Path, error: Exception) -> errors.UserError:
     """Return the UserError for a checkpoint that is damaged or has other shapes."""
     reason = " ".join(str(error).split())[:300]
     if filesystem.is_remote(path):
-        return filesystem.Unreachable(
+        return buckets.Unreachable(
             f"checkpoint {path} cannot be read ({reason}); try again; if that fails, it is damaged or "
             "was written for other shapes"
         )
@@ -187,7 +187,7 @@ def unreadable(path: filesystem.Place, error: Exception) -> errors.UserError:
     )
 
 
-def newest(directory: filesystem.Place) -> int | None:
+def newest(directory: filesystem.Path) -> int | None:
     """Return the step of the newest complete checkpoint in a directory, or None, without opening it."""
     steps = [int(p.name) for p in directory.glob("*") if p.name.isdigit()]
     finished = [
@@ -196,7 +196,7 @@ def newest(directory: filesystem.Place) -> int | None:
     return max(finished, default=None)
 
 
-def read_learner(directory: filesystem.Place) -> tuple[int, dict[str, np.ndarray]]:
+def read_learner(directory: filesystem.Path) -> tuple[int, dict[str, np.ndarray]]:
     """Read the learner arrays of the newest complete checkpoint as numpy arrays.
 
     Args:

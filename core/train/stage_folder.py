@@ -30,7 +30,7 @@ class Finished:
     digest: str
 
 
-def left_of(folder: filesystem.Place) -> str | None:
+def left_of(folder: filesystem.Path) -> str | None:
     """Return what is left to do of a stage.
 
     Args:
@@ -50,7 +50,7 @@ def left_of(folder: filesystem.Place) -> str | None:
     return f"{DONE} says step {ended.step}, but that checkpoint is missing; {rest}"
 
 
-def read(folder: filesystem.Place) -> tuple[int, dict[str, np.ndarray]]:
+def read(folder: filesystem.Path) -> tuple[int, dict[str, np.ndarray]]:
     """Read the learner of a stage's newest checkpoint; if the stage is finished, check its step and digest.
 
     Args:
@@ -79,24 +79,20 @@ def read(folder: filesystem.Place) -> tuple[int, dict[str, np.ndarray]]:
     return at, arrays
 
 
-def json_if_sound(path: filesystem.Place) -> Any:
+def json_if_sound(path: filesystem.Path) -> Any:
     """Return the content of a JSON file; None if the file is missing or damaged.
 
     Raises:
         UserError: the bucket request fails.
     """
-    with filesystem.told(path):
-        try:
-            data = filesystem.read(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+    data = filesystem.read_if_exists(path)
     try:
         return json.loads(data)
     except ValueError:
         return None
 
 
-def _ended(folder: filesystem.Place) -> Finished | None:
+def _ended(folder: filesystem.Path) -> Finished | None:
     """Return the content of done.json; None (not finished) if it is missing or damaged."""
     found = json_if_sound(folder / DONE)
     if not isinstance(found, dict) or not {"step", "digest"} <= set(found):

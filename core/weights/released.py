@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from prismlab.core import errors
-from prismlab.core.io import atomic
+from prismlab.core.io import filesystem
 from prismlab.core.weights import (
     hf_names,
     matching,
@@ -119,7 +119,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
             )
         metadata = {"format": "pt"}  # required by transformers
         weight_files.write(path, layout, weight_formats.arrays(layout, config, model), metadata)
-        atomic.write_atomic(beside, text.encode())
+        filesystem.write_atomic(beside, text.encode())
         return
     if layout == weight_formats.BUNDLE:
         metadata = {"config": json.dumps(config.plain(), sort_keys=True)}

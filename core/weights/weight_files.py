@@ -10,7 +10,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -19,7 +18,7 @@ import safetensors
 import safetensors.numpy
 
 from prismlab.core import errors
-from prismlab.core.io import atomic, filesystem, npz_files
+from prismlab.core.io import filesystem, npz_files
 from prismlab.core.train import stage_folder
 from prismlab.core.weights import weight_formats
 
@@ -40,7 +39,7 @@ class Contents:
         step: the step of a checkpoint, or None.
     """
 
-    path: filesystem.Place
+    path: filesystem.Path
     layout: str
     shapes: Mapping[str, tuple[int, ...]]
     types: Mapping[str, str]
@@ -58,7 +57,7 @@ def open_file(path: str | os.PathLike[str]) -> Contents:
     Raises:
         UserError: the file is missing, truncated, of another kind, or contains anything but arrays.
     """
-    path = filesystem.kept(path)
+    path = filesystem.as_path(path)
     if filesystem.is_remote(path) and not (path / "checkpoints").is_dir():
         raise errors.UserError(
             f"released weights: {path} is not a stage of a work directory, and only stages can be read from "
@@ -125,7 +124,7 @@ def _safetensors(path: pathlib.Path, layout: str) -> Contents:
     return Contents(path, layout, shapes, types, read, config, step)
 
 
-def _stage(path: filesystem.Place) -> Contents:
+def _stage(path: filesystem.Path) -> Contents:
     at, arrays = stage_folder.read(path)
     shapes = {name: value.shape for name, value in arrays.items()}
     types = {name: value.dtype.name for name, value in arrays.items()}
@@ -150,21 +149,12 @@ def write(path: pathlib.Path, layout: str, arrays: Arrays, metadata: Mapping[str
     Raises:
         UserError: if the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
-    os.close(descriptor)
-    try:
+    with filesystem.atomic_file(path) as temporary:
         if layout == weight_formats.RELEASE:
-            with open(temporary, "wb") as file:
+            with temporary.open("wb") as file:
                 np.savez(file, **arrays)  # type: ignore[arg-type]
         else:
             safetensors.numpy.save_file(arrays, temporary, metadata=dict(metadata or {}))
-        atomic.settle(pathlib.Path(temporary), path)
-    except BaseException as error:
-        pathlib.Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise atomic.disk_error(path, error) from error
-        raise
 
 
 # safetensors dtype -> numpy dtype name.

@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from prismlab.core import errors
-from prismlab.core.io import urls
+from prismlab.core.io import filesystem
 from prismlab.data.corpus import cutting
 from prismlab.data.corpus.inputs import media
 from prismlab.data.records import record
@@ -198,7 +198,7 @@ def _labels(cut: media.Cut) -> dict[str, Any]:
 def _bytes(medium: media.Medium, limits: container.Limits) -> list[bytes]:
     if medium.read is not None:
         return medium.read()
-    return [urls.read(medium.path, limits.max_bytes)]
+    return [filesystem.read(medium.path, limits.max_bytes)]
 
 
 def _pixels(

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import urls
+from prismlab.core.io import file_names
 from prismlab.data.corpus import clip_encoding
 from prismlab.data.corpus.inputs import media
 
@@ -117,7 +117,7 @@ def of_passed_over(items: Iterable[media.PassedOver]) -> Statistics:
     """Return the statistics of files that no clip is made of; the first of each kind is the example."""
     found: dict[str, Kind] = {}
     for item in items:
-        known = found.get(item.why, Kind(0, urls.readable(item.name)))
+        known = found.get(item.why, Kind(0, file_names.readable(item.name)))
         found[item.why] = Kind(known.files + 1, known.example)
     return Statistics(passed_over=found)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from prismlab.core import errors
-from prismlab.core.io import urls
+from prismlab.core.io import filesystem
 from prismlab.data.corpus import clip_report, corpus_statistics, prepare_corpus
 from prismlab.data.corpus.inputs import media
 from prismlab.data.records import record, shards
@@ -84,7 +84,7 @@ def passed_over(homes: Mapping[str, str | prepare_corpus.Corpus]) -> dict[str, A
 
 def _record(medium: media.Medium) -> record.Record:
     if medium.read is None:
-        return record.Record(medium.name, urls.read(medium.path, _LIMITS.max_bytes), "unread")
+        return record.Record(medium.name, filesystem.read(medium.path, _LIMITS.max_bytes), "unread")
     data = medium.read()
     if medium.kind == "frames":
         return record.of_frames(medium.name, data, "unread", fps=medium.fps)

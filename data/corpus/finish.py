@@ -6,7 +6,7 @@ import json
 import av
 import PIL
 
-from prismlab.core.io import urls
+from prismlab.core.io import file_names, filesystem
 from prismlab.data.corpus import corpus_statistics, unit_sheet
 from prismlab.data.records import manifest, record
 
@@ -21,7 +21,10 @@ _TITLES = {
 
 def complete(out: str, total: int) -> bool:
     """Return True if every unit has a sheet."""
-    return all(urls.what(urls.join(out, unit_sheet.name(number))) == "file" for number in range(total))
+    return all(
+        filesystem.file_type(file_names.join(out, unit_sheet.name(number))) == "file"
+        for number in range(total)
+    )
 
 
 def write(
@@ -48,7 +51,7 @@ def write(
         for sheet in sheets
         for each in sheet.rejected
     ]
-    urls.write(urls.join(out, REJECTED), "".join(rejected).encode())
+    filesystem.write_atomic(file_names.join(out, REJECTED), "".join(rejected).encode())
     found = manifest.Manifest(
         schema_version=record.SCHEMA_VERSION,
         finished=True,
@@ -58,8 +61,8 @@ def write(
         statistics=statistics.plain(),
     )
     card = _card(statistics, len(found.shards), about, text)
-    urls.write(urls.join(out, CARD), card.encode())
-    urls.write(urls.join(out, manifest.NAME), found.encoded())
+    filesystem.write_atomic(file_names.join(out, CARD), card.encode())
+    filesystem.write_atomic(file_names.join(out, manifest.NAME), found.encoded())
     return found
 
 

@@ -12,12 +12,11 @@ import hashlib
 import json
 import logging
 import pathlib
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import checked_json, locks, urls
+from prismlab.core.io import checked_json, file_errors, file_names, filesystem, locks
 from prismlab.data import process_pool
 from prismlab.data.corpus import clip_encoding as encoding_module
 from prismlab.data.corpus import corpus_statistics, finish, unit_sheet
@@ -134,24 +133,23 @@ def write_unit(corpus: Corpus, out: str, unit: media.Unit) -> unit_sheet.Sheet:
     Returns:
         The sheet.
     """
-    place = urls.join(out, unit_sheet.name(unit.number))
+    path = file_names.join(out, unit_sheet.name(unit.number))
     sheet = unit_sheet.read(out, unit.number)
     if sheet is not None:
         if sheet.unit != unit.identity:
             raise media.Stop(
-                f"{place}: expected a sheet of the same clips, got another: the input has changed since this "
+                f"{path}: expected a sheet of the same clips, got another: the input has changed since this "
                 "shard was written; choose another directory or delete this one"
             )
         if unit_sheet.intact(out, sheet, whole=True):
             return sheet
-    if urls.what(place) is not None:
-        _LOG.warning("%s: the sheet or its shard is damaged; this shard is written again", place)
+    if filesystem.file_type(path) is not None:
+        _LOG.warning("%s: the sheet or its shard is damaged; this shard is written again", path)
     parts, rejected = list[corpus_statistics.Statistics](), list[unit_sheet.Rejected]()
     passed_over, shard = list[media.PassedOver](), None
     name = f"shard-{unit.number:06d}.array_record"
-    with _workspace(out) as folder:
-        local = folder / f"{name}.tmp"
-        with shard_file.Writer(local) as writer:
+    with filesystem.atomic_file(file_names.join(out, name)) as temporary:
+        with shard_file.Writer(temporary) as writer:
             for found in _clips(corpus, unit):
                 if isinstance(found, media.PassedOver):
                     passed_over.append(found)
@@ -166,14 +164,13 @@ def write_unit(corpus: Corpus, out: str, unit: media.Unit) -> unit_sheet.Sheet:
                 else:
                     parts.append(corpus_statistics.of(made))
         if parts:
-            shard = manifest.Shard(name, len(parts), **shard_file.measure(local))
-            urls.upload(local, urls.join(out, name))
+            shard = manifest.Shard(name, len(parts), **shard_file.measure(temporary))
         else:
-            local.unlink()
+            temporary.unlink()  # no shard is written
     own = corpus_statistics.Statistics(rejected=len(rejected))
     tally = corpus_statistics.merged([*parts, own, corpus_statistics.of_passed_over(passed_over)])
     sheet = unit_sheet.Sheet(unit.identity, unit.number, shard, tally, tuple(rejected))
-    urls.write(place, sheet.encoded())
+    filesystem.write_atomic(path, sheet.encoded())
     return sheet
 
 
@@ -183,19 +180,19 @@ def _clips(corpus: Corpus, unit: media.Unit) -> Iterator[encoding_module.Outcome
             yield medium
             continue
         path = medium.path
-        before = urls.state(path) if path and urls.what(path) == "file" else None
+        before = filesystem.size_and_version(path) if path and filesystem.file_type(path) == "file" else None
         with contextlib.ExitStack() as stack:
-            if before is not None and urls.is_remote(path):
-                medium = dataclasses.replace(medium, path=stack.enter_context(urls.local(path)))
+            if before is not None and filesystem.is_remote(path):
+                medium = dataclasses.replace(medium, path=stack.enter_context(filesystem.local_copy(path)))
             try:
                 outcomes = list(corpus.encoding(medium, corpus.limits))
             except media.WRONG as error:
-                if isinstance(error, media.Stop) or media.is_full(error):
+                if isinstance(error, media.Stop) or file_errors.is_full(error):
                     raise
                 known = isinstance(error, errors.UserError)
                 fault = errors.UserError(error if known else f"{medium.name}: {media.reason(error)}")
                 outcomes = [(cut, fault) for cut in medium.cuts]
-        if before is not None and urls.state(path) != before:
+        if before is not None and filesystem.size_and_version(path) != before:
             raise media.Stop(
                 f"{path}: changed while it was read; run again when no other process writes to it"
             )
@@ -236,16 +233,16 @@ def _judge(
 
 def _claim(corpus: Corpus, out: str) -> None:
     """Write the corpus identity into the output folder; raise if it belongs to another corpus."""
-    place = urls.join(out, "prepare.json")
-    if urls.what(place) == "file":
+    path = file_names.join(out, "prepare.json")
+    if filesystem.file_type(path) == "file":
         mine = corpus.identity
         try:
-            found = checked_json.parse(Mapping[str, str], json.loads(urls.read(place, 1 << 20)))
+            found = checked_json.parse(Mapping[str, str], json.loads(filesystem.read(path, 1 << 20)))
         except errors.UserError:
             raise
         except (ValueError, RecursionError) as error:
             raise media.Stop(
-                f"{place}: expected the spec of this folder, got a damaged file ({media.reason(error)}); "
+                f"{path}: expected the spec of this folder, got a damaged file ({media.reason(error)}); "
                 "choose another directory or delete this one"
             ) from error
         differ = sorted(name for name in mine | found if mine.get(name) != found.get(name))
@@ -254,26 +251,16 @@ def _claim(corpus: Corpus, out: str) -> None:
                 f"{out}: expected an empty folder or one of the same spec, got one that differs in "
                 f"{', '.join(differ)}; choose another directory or delete this one"
             )
-    elif urls.what(urls.join(out, manifest.NAME)) == "file":
+    elif filesystem.file_type(file_names.join(out, manifest.NAME)) == "file":
         raise media.Stop(f"{out}: expected an empty folder, got other shards; choose another directory")
     else:
-        urls.write(place, json.dumps(corpus.identity, indent=1, sort_keys=True).encode())
-
-
-@contextlib.contextmanager
-def _workspace(out: str) -> Iterator[pathlib.Path]:
-    """Yield a local folder to write a shard in: `out` itself, or a temporary folder to upload from."""
-    if not urls.is_remote(out):
-        yield pathlib.Path(out)
-        return
-    with tempfile.TemporaryDirectory(prefix="prismlab-") as folder:
-        yield pathlib.Path(folder)
+        filesystem.write_atomic(path, json.dumps(corpus.identity, indent=1, sort_keys=True).encode())
 
 
 @contextlib.contextmanager
 def _alone(out: str, part: tuple[int, int]) -> Iterator[None]:
     """Lock this part; raise if another run on this machine is writing it."""
-    if urls.is_remote(out):
+    if filesystem.is_remote(out):
         yield
         return
     busy = f"{out}: another run writes this part; wait for it or stop it"

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import checked_json, urls
+from prismlab.core.io import checked_json, file_names, filesystem
 from prismlab.data.corpus import corpus_statistics
 from prismlab.data.records import manifest
 
@@ -63,11 +63,11 @@ def name(number: int) -> str:
 
 def read(out: str, number: int) -> Sheet | None:
     """Return the sheet of a finished unit, or None if there is none or it is damaged."""
-    path = urls.join(out, name(number))
-    if urls.what(path) != "file":
+    path = file_names.join(out, name(number))
+    if filesystem.file_type(path) != "file":
         return None
     try:
-        found = json.loads(urls.read(path, _MOST_BYTES))
+        found = json.loads(filesystem.read(path, _MOST_BYTES))
         digest = found.pop("digest", "") if isinstance(found, dict) else ""
         if hashlib.sha256(_canonical(found)).hexdigest() != digest:
             return None
@@ -87,13 +87,13 @@ def intact(out: str, sheet: Sheet, *, whole: bool) -> bool:
     """
     if sheet.shard is None:
         return True
-    path = urls.join(out, sheet.shard.file)
-    if urls.what(path) != "file" or urls.state(path)[0] != sheet.shard.bytes:
+    path = file_names.join(out, sheet.shard.file)
+    if filesystem.file_type(path) != "file" or filesystem.size_and_version(path)[0] != sheet.shard.bytes:
         return False
     if not whole:
         return True
     try:
-        with urls.open_binary(path) as file:
+        with filesystem.open_binary(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == sheet.shard.sha256
     except OSError:
         return False

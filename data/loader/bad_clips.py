@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from prismlab.core import errors
-from prismlab.core.io import atomic, filesystem
+from prismlab.core.io import filesystem
 
 
 class Ledger:
@@ -26,7 +26,7 @@ class Ledger:
         Raises:
             UserError: a line before the last one is corrupt.
         """
-        self._path, self._clips, self._share = filesystem.kept(path), dict(clips), max_bad_share
+        self._path, self._clips, self._share = filesystem.as_path(path), dict(clips), max_bad_share
         self._known: set[tuple[str, int]] = set()
         self._read()
 
@@ -60,7 +60,7 @@ class Ledger:
             json.dumps({"source": home, "clip": clip, "step": step, "reason": reason}, ensure_ascii=False)
             for clip, reason in fresh.items()
         ]
-        atomic.append(self._path, "".join(line + "\n" for line in lines).encode())
+        filesystem.append(self._path, "".join(line + "\n" for line in lines).encode())
         self._known |= {(home, clip) for clip in fresh}
         bad, total = self.counts()[home], self._clips[home]
         if bad > self._share * total:
@@ -71,7 +71,7 @@ class Ledger:
             )
 
     def _read(self) -> None:
-        *lines, torn = atomic.read_if_there(self._path).split(b"\n")
+        *lines, torn = filesystem.read_if_exists(self._path).split(b"\n")
         for number, line in enumerate(lines, 1):
             try:
                 entry = json.loads(line)
@@ -82,4 +82,4 @@ class Ledger:
                     "remove the line"
                 ) from error
         if torn:  # an interrupted write; the clip is read again and logged then
-            atomic.write_atomic(self._path, b"".join(line + b"\n" for line in lines))
+            filesystem.write_atomic(self._path, b"".join(line + b"\n" for line in lines))

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from prismlab.core import code_fingerprint, errors
-from prismlab.core.io import file_digest, locks, urls
+from prismlab.core.io import file_digest, file_names, filesystem, locks
 from prismlab.data.records import record, shards
 from prismlab.data.video import folder
 from prismlab.data.world import render, world
@@ -202,9 +202,9 @@ class Shards:
         listed = shards.ShardReader(self._where()).manifest.shards
         known = {each.file: each.sha256 for each in listed if each.sha256}
         unknown = [each.file for each in listed if each.file not in known]
-        if urls.is_remote(self.path):
+        if filesystem.is_remote(self.path):
             for name in unknown:
-                with urls.local(urls.join(self.path, name)) as path:
+                with filesystem.local_copy(file_names.join(self.path, name)) as path:
                     known[name] = file_digest.sha256(pathlib.Path(path))
         elif unknown:
             known |= file_digest.sha256_of(pathlib.Path(self._where()), unknown, cache)
@@ -212,4 +212,4 @@ class Shards:
         return hashlib.sha256(repr(content).encode()).hexdigest()
 
     def _where(self) -> str | pathlib.Path:
-        return self.path if urls.is_remote(self.path) else pathlib.Path(self.path).expanduser()
+        return self.path if filesystem.is_remote(self.path) else pathlib.Path(self.path).expanduser()

@@ -18,7 +18,7 @@ import sentencepiece
 from jaxtyping import Float, Int
 
 from prismlab.core import code_fingerprint, errors
-from prismlab.core.io import atomic
+from prismlab.core.io import filesystem
 from prismlab.data.loader import source
 
 _PUNCTUATION = str.maketrans(string.punctuation, " " * len(string.punctuation))
@@ -78,7 +78,7 @@ class Tokenizer:
             path = cache / f"tokenizer-{known}.model"
             if not path.is_file():
                 captions = {canonicalise(each[i].caption) for each in opened for i in range(len(each))}
-                atomic.write_atomic(path, _train(sorted(captions), self.vocabulary))
+                filesystem.write_atomic(path, _train(sorted(captions), self.vocabulary))
         if not path.is_file():
             raise errors.UserError(f"tokenizer model {path} does not exist; set tokenizer.Tokenizer.model")
         encoder = Encoder(path.read_bytes(), self.length, str(path))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import checked_json, urls
+from prismlab.core.io import checked_json, file_names, filesystem
 from prismlab.data.records import record as record_module
 
 NAME = "manifest.json"
@@ -93,14 +93,14 @@ def read(directory: str) -> Manifest:
     Raises:
         UserError: the manifest is missing, of another kind or version, or its values are impossible.
     """
-    path = urls.join(directory, NAME)
-    if urls.what(path) != "file":
+    path = file_names.join(directory, NAME)
+    if filesystem.file_type(path) != "file":
         raise errors.UserError(
             f"{path}: expected the manifest of finished shards, found none; "
             "correct the path, or rebuild the shards if writing was interrupted"
         )
     try:
-        found = json.loads(urls.read(path, _MOST_BYTES))
+        found = json.loads(filesystem.read(path, _MOST_BYTES))
         version = found.get("schema_version") if isinstance(found, dict) else None
         if isinstance(version, int) and version not in record_module.READABLE:
             raise errors.UserError(

@@ -15,7 +15,7 @@ from typing import Any
 from array_record.python import array_record_module
 
 from prismlab.core import errors
-from prismlab.core.io import urls
+from prismlab.core.io import file_names, filesystem
 from prismlab.data.records import manifest
 from prismlab.data.records import record as record_module
 
@@ -90,8 +90,8 @@ def local(directory: str, shard: manifest.Shard, cache: pathlib.Path | None) -> 
     Raises:
         UserError: if the sha256 differs from the manifest, or the disk is full.
     """
-    path = urls.join(directory, shard.file)
-    if not urls.is_remote(directory):
+    path = file_names.join(directory, shard.file)
+    if not filesystem.is_remote(directory):
         return pathlib.Path(path)
     if cache is None:
         raise errors.UserError(f"{directory}: reading shards from a URL requires a cache directory; give one")
@@ -99,7 +99,7 @@ def local(directory: str, shard: manifest.Shard, cache: pathlib.Path | None) -> 
         raise errors.UserError(f"{path}: expected its sha256 in the manifest, got none; rebuild the shards")
     target = cache / "fetched" / f"{shard.sha256}.array_record"
     if not target.is_file():
-        urls.download(path, target)
+        filesystem.download(path, target)
         if sha256(target) != shard.sha256:
             target.unlink()
             raise errors.UserError(

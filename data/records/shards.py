@@ -12,7 +12,7 @@ from typing import Any
 from array_record.python import array_record_module
 
 from prismlab.core import errors
-from prismlab.core.io import urls
+from prismlab.core.io import file_names, filesystem, temporary_files
 from prismlab.data.records import manifest as manifest_module
 from prismlab.data.records import record as record_module
 from prismlab.data.records import shard_file
@@ -54,6 +54,7 @@ def write_shards(
             "choose another directory or delete this one"
         )
     directory.mkdir(parents=True, exist_ok=True)
+    temporary_files.remove_unfinished(directory)
     for left in directory.glob("shard-*"):
         left.unlink()
     shards = [
@@ -68,18 +69,13 @@ def write_shards(
     manifest = manifest_module.Manifest(
         record_module.SCHEMA_VERSION, True, count, tuple(shards), source=source
     )
-    unfinished = directory / (MANIFEST + ".tmp")
-    with unfinished.open("wb") as file:
-        file.write(manifest.encoded())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, directory / MANIFEST)
+    filesystem.write_atomic(directory / MANIFEST, manifest.encoded())
     return count
 
 
 def finished(directory: str | os.PathLike[str]) -> bool:
     """Return True if `write_shards` has completed in a directory (the manifest is written last)."""
-    return urls.what(urls.join(os.fspath(directory), MANIFEST)) == "file"
+    return filesystem.file_type(file_names.join(os.fspath(directory), MANIFEST)) == "file"
 
 
 class ShardReader:
@@ -129,7 +125,7 @@ class ShardReader:
             raise IndexError(f"record {index} of {len(self)} in {self.directory}")
         shard = bisect.bisect_right(self._starts, index) - 1
         file, position = self.manifest.shards[shard].file, index - self._starts[shard]
-        name = f"{urls.join(self.directory, file)}, record {position}"
+        name = f"{file_names.join(self.directory, file)}, record {position}"
         try:
             (data,) = self._reader(shard).read([position])
         except errors.UserError:
@@ -150,8 +146,8 @@ class ShardReader:
         """
         faults = []
         for shard in self.manifest.shards:
-            path = urls.join(self.directory, shard.file)
-            with urls.local(path) as local:
+            path = file_names.join(self.directory, shard.file)
+            with filesystem.local_copy(path) as local:
                 same = shard_file.sha256(pathlib.Path(local)) == shard.sha256
             if not same:
                 faults.append(f"{path}: expected the sha256 of {MANIFEST}, got a different one; {_REMEDY}")
@@ -196,23 +192,21 @@ def _write_shard(
     directory: pathlib.Path, number: int, records: Iterator[record_module.Record]
 ) -> manifest_module.Shard:
     file = f"shard-{number:05d}.array_record"
-    path, unfinished = directory / file, directory / (file + ".tmp")
-    count = 0
-    with shard_file.Writer(unfinished) as writer:
+    path, count = directory / file, 0
+    with filesystem.atomic_file(path) as temporary, shard_file.Writer(temporary) as writer:
         for record in records:
             writer.write(record)
             count += 1
-    os.replace(unfinished, path)
     return manifest_module.Shard(file, count, **shard_file.measure(path))
 
 
 def _check_sizes(directory: str, manifest: manifest_module.Manifest) -> None:
     faults = []
     for shard in manifest.shards:
-        path = urls.join(directory, shard.file)
-        if urls.what(path) != "file":
+        path = file_names.join(directory, shard.file)
+        if filesystem.file_type(path) != "file":
             faults.append(f"{path}: expected a shard of {shard.bytes} bytes, found none; {_REMEDY}")
-        elif (size := urls.state(path)[0]) != shard.bytes:
+        elif (size := filesystem.size_and_version(path)[0]) != shard.bytes:
             faults.append(f"{path}: expected {shard.bytes} bytes, got {size}; {_REMEDY}")
     if faults:
         raise errors.UserError("\n".join(faults))

@@ -1,6 +1,7 @@
 """Render a synthetic world to a folder of MP4 files with captions, in the format read by `folder`."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import json
 import multiprocessing
@@ -9,6 +10,7 @@ import pathlib
 from collections.abc import Callable, Iterator
 
 from prismlab.core import errors
+from prismlab.core.io import filesystem, temporary_files
 from prismlab.data import process_pool as workers_module
 from prismlab.data.video import encode
 from prismlab.data.video import folder as folder_module
@@ -43,15 +45,19 @@ def render(
     directory = pathlib.Path(directory)
     (directory / folder_module.VIDEOS).mkdir(parents=True, exist_ok=True)
     _claim(world, directory)
+    for folder in (directory, directory / folder_module.VIDEOS):
+        temporary_files.remove_unfinished(folder)
     tasks = [
         range(start, min(start + _CLIPS_A_TASK, len(world))) for start in range(0, len(world), _CLIPS_A_TASK)
     ]
     names = (folder_module.CAPTIONS, folder_module.TRUTH)
-    captions, truths = (directory / (name + ".tmp") for name in names)
-    with (
-        captions.open("w", encoding="utf-8") as caption_file,
-        truths.open("w", encoding="utf-8") as truth_file,
-    ):
+    with contextlib.ExitStack() as stack:
+        caption_file, truth_file = (
+            stack.enter_context(
+                stack.enter_context(filesystem.atomic_file(directory / name)).open("w", encoding="utf-8")
+            )
+            for name in names
+        )
         done = 0
         for rows in _results(world, directory, tasks, workers):
             for caption_row, truth_row in rows:
@@ -60,8 +66,6 @@ def render(
             done += len(rows)
             if progress is not None:
                 progress(done, len(world))
-    os.replace(truths, directory / folder_module.TRUTH)
-    os.replace(captions, directory / folder_module.CAPTIONS)
 
 
 def _results(
@@ -91,9 +95,7 @@ def _render_some(world: world_module.World, directory: pathlib.Path, indices: ra
         name = f"{folder_module.VIDEOS}/{index:06d}.mp4"
         path = directory / name
         if not path.exists():
-            unfinished = path.with_suffix(".tmp")
-            unfinished.write_bytes(encode.encode(world.video(index), world.fps))
-            os.replace(unfinished, path)
+            filesystem.write_atomic(path, encode.encode(world.video(index), world.fps))
         truth, seconds = world.truth(index), world.frames * world.segments / world.fps
         caption = {"path": name, "caption": world.caption(index), "start": 0.0, "end": seconds}
         rows.append((json.dumps(caption), json.dumps({"path": name, **truth.labels()})))
@@ -117,6 +119,4 @@ def _claim(world: world_module.World, directory: pathlib.Path) -> None:
         raise errors.UserError(
             f"{directory}: expected an empty folder, got other videos; choose another folder"
         )
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(fields, indent=2), encoding="utf-8")
-    os.replace(unfinished, path)
+    filesystem.write_atomic(path, json.dumps(fields, indent=2).encode())

@@ -11,7 +11,7 @@ HELP = "convert weights between .npz (release), .safetensors (Hugging Face) and 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add source, destination and model."""
     parser.add_argument(
-        "source", type=path_arguments.place, metavar="SRC", help="weight file, or a stage's folder"
+        "source", type=path_arguments.path, metavar="SRC", help="weight file, or a stage's folder"
     )
     parser.add_argument(
         "destination",

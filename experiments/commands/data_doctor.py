@@ -38,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check the clips, print a summary, write page and file."""
-    from prismlab.core.io import atomic, urls
+    from prismlab.core.io import file_names, filesystem
     from prismlab.data.corpus import corpus_statistics, doctor, prepare_corpus
     from prismlab.experiments import console, html_page
     from prismlab.experiments.gin_strict import strict
@@ -52,7 +52,10 @@ def run(options: argparse.Namespace) -> int:
         home = strict.load(home, options.bindings, (prepare_corpus.Corpus,)).root
     elif options.bindings:
         raise errors.UserError("bindings need a SPEC.gin; a folder of shards takes none")
-    homes = {urls.readable(options.home): home, **{urls.readable(each): each for each in options.against}}
+    homes = {
+        file_names.readable(options.home): home,
+        **{file_names.readable(each): each for each in options.against},
+    }
     findings = doctor.examine(homes, options.sample, sampled=options.frames, resolution=options.resolution)
     if not findings:
         raise errors.UserError(f"{options.home}: expected at least one clip, found none")
@@ -65,11 +68,11 @@ def run(options: argparse.Namespace) -> int:
     for line in lines:
         console.say(out, line)
     if options.json:
-        atomic.write_atomic(options.json, json.dumps(found, indent=2, ensure_ascii=False).encode())
+        filesystem.write_atomic(options.json, json.dumps(found, indent=2, ensure_ascii=False).encode())
     if options.html:
         details = json.dumps(found, indent=2, ensure_ascii=False)
         page = html_page.render("doctor.html", lines=lines, details=details)
-        atomic.write_atomic(options.html, page.encode())
+        filesystem.write_atomic(options.html, page.encode())
     return 0
 
 

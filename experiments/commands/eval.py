@@ -21,9 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="WORKDIR/STAGE of a run, a preset from `prismlab models`, or a .json file",
     )
     parser.add_argument("--weights", metavar="FILE", help="weight file of a released model")
-    parser.add_argument(
-        "--workdir", type=path_arguments.place, help="work directory for scores and the table"
-    )
+    parser.add_argument("--workdir", type=path_arguments.path, help="work directory for scores and the table")
     parser.add_argument("--list", action="store_true", help="list the 33 benchmarks and exit")
 
 

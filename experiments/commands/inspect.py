@@ -14,7 +14,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the file argument."""
     parser.add_argument(
         "file",
-        type=path_arguments.place,
+        type=path_arguments.path,
         metavar="FILE",
         help=".npz, .safetensors, .bundle, or folder of a stage",
     )

@@ -17,8 +17,8 @@ def local(text: str) -> pathlib.Path:
     return pathlib.Path(text)
 
 
-def place(text: str) -> Any:
+def path(text: str) -> Any:
     """Return the local directory or bucket folder; checks that the bucket is reachable."""
     from prismlab.core.io import filesystem  # here because it is slow to import
 
-    return filesystem.reach(filesystem.place(text))
+    return filesystem.check_reachable(filesystem.parse_path(text))

@@ -12,7 +12,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument(
         "directory",
-        type=path_arguments.place,
+        type=path_arguments.path,
         metavar="DIR",
         help="work directory: a folder or gs://bucket/folder",
     )

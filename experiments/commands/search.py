@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the ranking and write the page."""
     import numpy as np
 
-    from prismlab.core.io import atomic
+    from prismlab.core.io import filesystem
     from prismlab.data.loader import tokenizer
     from prismlab.experiments import console
     from prismlab.experiments.released import embedding, embedding_archive, search_html
@@ -68,6 +68,6 @@ def run(options: argparse.Namespace) -> int:
             f"{len(set(found.path))} videos in {len(found.path)} windows, model {found.model}; "
             "cosine similarity of the best window of each video."
         )
-        atomic.write_atomic(options.html, search_html.page(found, ranked, note).encode())
+        filesystem.write_atomic(options.html, search_html.page(found, ranked, note).encode())
         console.say(out, f"written: {options.html}")
     return 0

@@ -30,13 +30,13 @@ def workdir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workdir",
         required=True,
-        type=path_arguments.place,
+        type=path_arguments.path,
         help="work directory for results: a directory or gs://bucket/folder",
     )
 
 
 def execute(
-    workdir: "filesystem.Place",
+    workdir: "filesystem.Path",
     root: Any,
     text: str,
     rows: Mapping[str, Any],

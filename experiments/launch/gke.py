@@ -11,7 +11,7 @@ import re
 import shlex
 
 from prismlab.core import errors
-from prismlab.core.io import atomic, filesystem
+from prismlab.core.io import filesystem
 from prismlab.experiments import console, exits
 from prismlab.experiments.launch import worker_command
 from prismlab.experiments.plan import topology
@@ -36,7 +36,7 @@ _DISK = """\
 def run(order: worker_command.Order) -> int:
     """Write the manifest to the work directory and print how to start the workers."""
     path = order.workdir / "jobset.yaml"
-    atomic.write_atomic(path, preview(order).encode())
+    filesystem.write_atomic(path, preview(order).encode())
     name = shlex.quote(str(path))
     start = f"gcloud storage cat {name} | kubectl apply -f -"
     if not filesystem.is_remote(path):

@@ -83,7 +83,7 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
         return platform.run(order)
 
 
-def described(todo: list[units.Unit], workdir: filesystem.Place) -> list[str]:
+def described(todo: list[units.Unit], workdir: filesystem.Path) -> list[str]:
     """Return one line for each unit: done, leased by a running worker, failed, or to do."""
     busy, failed = leases.living(workdir), leases.failures(workdir)
     lines = []

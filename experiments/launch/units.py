@@ -81,7 +81,7 @@ def _in_order(training: dict[str, Unit]) -> list[Unit]:
     return ordered
 
 
-def is_done(unit: Unit, workdir: filesystem.Place) -> bool:
+def is_done(unit: Unit, workdir: filesystem.Path) -> bool:
     """Return whether the work directory contains a unit's result.
 
     Args:

@@ -12,7 +12,7 @@ import jax
 import rich.console
 
 from prismlab.core import errors
-from prismlab.core.io import filesystem
+from prismlab.core.io import buckets, filesystem
 from prismlab.core.parallel import distributed
 from prismlab.core.train import loop, stage_folder
 from prismlab.experiments import console
@@ -24,7 +24,7 @@ PREPARED = "prepared.json"  # `facts` of the command that prepared the work dire
 POLL = 5.0  # seconds between two polls of the work directory
 
 
-def check_directory(workdir: filesystem.Place, root: recipe.Ablation, known: list[units.Unit]) -> None:
+def check_directory(workdir: filesystem.Path, root: recipe.Ablation, known: list[units.Unit]) -> None:
     """Check that a work directory was prepared for this ablation, with the same code and data.
 
     Args:
@@ -75,7 +75,7 @@ class Desk:
         beat, stale: see `leases.claim`.
     """
 
-    def __init__(self, workdir: filesystem.Place, known: list[units.Unit], beat: float, stale: float):
+    def __init__(self, workdir: filesystem.Path, known: list[units.Unit], beat: float, stale: float):
         self.workdir, self.beat, self.stale = workdir, beat, stale
         self.units = {unit.name: unit for unit in known}
         self._held: leases.Claim | None = None
@@ -116,7 +116,7 @@ class Desk:
 
 
 def work(
-    workdir: filesystem.Place,
+    workdir: filesystem.Path,
     cache: pathlib.Path,
     root: recipe.Ablation,
     out: rich.console.Console,
@@ -140,7 +140,7 @@ def work(
 
     Raises:
         loop.Interrupted: a signal was received; the training state was saved.
-        filesystem.Unreachable: the bucket is unavailable.
+        buckets.Unreachable: the bucket is unavailable.
         loop.Lost: another process of this worker was lost.
         UserError: a unit failed in a worker of several processes. The error may exist in this process only,
             while the others wait for it in a step. It is recorded, and a restarted worker skips the unit.
@@ -165,7 +165,7 @@ def work(
                 distributed.decide(functools.partial(runner.score, unit.planned, unit.evaluations))
             else:
                 runner.train(unit.planned)
-        except filesystem.Unreachable:
+        except buckets.Unreachable:
             raise  # not an error of the unit: this worker, restarted, or another can run it
         except (errors.UserError, loop.Diverged) as error:
             why = str(error)

@@ -21,7 +21,7 @@ class Order:
 
     file: str
     bindings: tuple[str, ...]
-    workdir: filesystem.Place
+    workdir: filesystem.Path
     jobs: int
     settings: dict[str, str]
 

@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import atomic
+from prismlab.core.io import filesystem
 from prismlab.experiments.plan import hlo
 
 
@@ -103,7 +103,7 @@ def run(request: Request, limit: float, cache: pathlib.Path | None = None) -> An
     answer = understood(told)
     if kept is not None and (answer.fits or "needed" in answer.told):
         kept.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write_atomic(kept, json.dumps(told).encode())
+        filesystem.write_atomic(kept, json.dumps(told).encode())
     return answer
 
 

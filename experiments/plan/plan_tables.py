@@ -8,7 +8,7 @@ from typing import Any
 
 import rich.console
 
-from prismlab.core.io import atomic
+from prismlab.core.io import filesystem
 from prismlab.experiments import console, html_page
 from prismlab.experiments.plan import stage_plan
 
@@ -117,7 +117,7 @@ def write_json(entries: Sequence[stage_plan.Entry], faults: Sequence[str], path:
         bounds = {"seconds": roof.seconds, "mfu": roof.mfu, "limit": roof.limit}
         plain.append({**dataclasses.asdict(entry), "bound": bounds})
     text = json.dumps({"entries": plain, "faults": list(faults), "note": NOTE}, indent=1)
-    atomic.write_atomic(path, (text + "\n").encode())
+    filesystem.write_atomic(path, (text + "\n").encode())
 
 
 def write_html(
@@ -126,4 +126,4 @@ def write_html(
     """Write the plan as a self-contained HTML page."""
     lines = [*totals(entries), *problems(entries), *faults, NOTE]
     page = html_page.render("plan.html", title=title, lines=lines, tables=tables(entries))
-    atomic.write_atomic(path, page.encode())
+    filesystem.write_atomic(path, page.encode())

@@ -11,7 +11,7 @@ from prismlab.experiments.recipe import describe, fingerprints, recipe, task_int
 from prismlab.experiments.released import released_weights
 
 # Initial weights or teacher of a stage: a stage planned here, a stage's folder, or released weights.
-Parent: TypeAlias = "Planned | filesystem.Place | released_weights.Released | None"
+Parent: TypeAlias = "Planned | filesystem.Path | released_weights.Released | None"
 PARENTS = ("init_from", "teacher")
 
 
@@ -186,7 +186,7 @@ def _parent(
         return name
     if name in planned:
         return planned[name]
-    folder = filesystem.reach(filesystem.place(name)).expanduser()
+    folder = filesystem.check_reachable(filesystem.parse_path(name)).expanduser()
     if checkpoint.newest(folder / "checkpoints") is None:
         raise errors.UserError(
             f"{where}={name!r} is neither an earlier stage of this experiment {list(planned)} nor a folder "

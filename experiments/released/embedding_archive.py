@@ -15,7 +15,6 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -24,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from prismlab.core import errors
-from prismlab.core.io import atomic, npz_files, urls
+from prismlab.core.io import file_names, filesystem, npz_files
 from prismlab.data.video import windows
 
 THUMBNAIL = 96
@@ -97,7 +96,7 @@ class Writer:
         small = middle.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
         self._rows.append(
             {
-                "vectors": np.asarray(vector, np.float32), "path": urls.readable(os.fspath(path)),
+                "vectors": np.asarray(vector, np.float32), "path": file_names.readable(os.fspath(path)),
                 "start": window.start, "end": window.end, "frames": window.frames,
                 "frame_times": window.times, "thumbnails": np.asarray(small),
             }
@@ -105,7 +104,7 @@ class Writer:
 
     def fail(self, path: str | pathlib.Path, reason: str) -> None:
         """Record a file that could not be embedded."""
-        self._failed.append((urls.readable(os.fspath(path)), reason))
+        self._failed.append((file_names.readable(os.fspath(path)), reason))
 
     def finish(self, **about: str) -> None:
         """Write all arrays except the token features, and the text entries in `about`."""
@@ -133,20 +132,12 @@ def writing(path: pathlib.Path) -> Iterator[Writer]:
     Raises:
         UserError: the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file, zipfile.ZipFile(file, "w") as archive:
-            yield Writer(archive)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except BaseException as error:
-        pathlib.Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise atomic.disk_error(path, error) from error
-        raise
+    with (
+        filesystem.atomic_file(path) as temporary,
+        temporary.open("wb") as file,
+        zipfile.ZipFile(file, "w") as archive,
+    ):
+        yield Writer(archive)
 
 
 def read(path: pathlib.Path) -> Embeddings:

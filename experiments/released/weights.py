@@ -9,7 +9,7 @@ from prismlab.core.io import filesystem
 from prismlab.core.weights import matching, release_config, weight_files
 
 
-def configuration(source: filesystem.Place, model: str | None) -> release_config.ReleaseConfig:
+def configuration(source: filesystem.Path, model: str | None) -> release_config.ReleaseConfig:
     """Return the configuration of the model that a weight file belongs to.
 
     Args:

@@ -26,7 +26,7 @@ def read_curves(directory: str | os.PathLike, table: results_table.Table) -> lis
     Raises:
         UserError: a listed log is missing or damaged.
     """
-    base = filesystem.kept(directory)
+    base = filesystem.as_path(directory)
     found = table.logs
     if found is None:
         # epath cannot search a bucket recursively; use the paths that the engine writes to.
@@ -40,9 +40,9 @@ def read_curves(directory: str | os.PathLike, table: results_table.Table) -> lis
         labels = shared.setdefault((_normal(base, log.events), log.stage, log.seed), [])
         labels.extend([log.label] if log.label not in labels else [])
     curves = []
-    for (place, stage, seed), labels in shared.items():
+    for (path, stage, seed), labels in shared.items():
         label = labels[0] if len(labels) == 1 else f"{labels[0]} (shared by {len(labels)} rows)"
-        for name, points in _read(place).items():
+        for name, points in _read(path).items():
             curves.append(figures.Curve(label, stage, seed, name, *points.means()))
     return curves
 
@@ -78,9 +78,9 @@ class _Points:
         return tuple(self._steps), tuple(self._values)
 
 
-def _read(place: str) -> dict[str, _Points]:
+def _read(path: str) -> dict[str, _Points]:
     points: dict[str, _Points] = {}
-    for event in event_lines.events(place):
+    for event in event_lines.events(path):
         if event["kind"] != "train":
             continue
         for name, value in event.items():
@@ -88,12 +88,12 @@ def _read(place: str) -> dict[str, _Points]:
                 points.setdefault(name, _Points()).add(event["step"], value)
         if len(points) > _MOST_TERMS:
             raise errors.UserError(
-                f"expected at most {_MOST_TERMS} losses in {place}, found more; pass the log of a stage"
+                f"expected at most {_MOST_TERMS} losses in {path}, found more; pass the log of a stage"
             )
     return points
 
 
-def _normal(base: filesystem.Place, name: str) -> str:
+def _normal(base: filesystem.Path, name: str) -> str:
     """Return the normalised path of a log."""
     return str(base / name) if filesystem.is_remote(base) else os.path.normpath(base / name)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import rich.console
 
-from prismlab.core.io import atomic, filesystem
+from prismlab.core.io import filesystem
 from prismlab.experiments import console, html_page
 
 HEADS = ("task", "metric", "score", "95% over items", "chance", "n", "missing", "paper (B)")
@@ -62,7 +62,7 @@ def protocols(lines: Sequence[Shown]) -> list[tuple[str, str]]:
     return list({line.task: str(line.protocol.get("protocol", "")) for line in lines}.items())
 
 
-def write(lines: Sequence[Shown], title: str, encoder: str, folder: filesystem.Place) -> None:
+def write(lines: Sequence[Shown], title: str, encoder: str, folder: filesystem.Path) -> None:
     """Write evaluation.json, evaluation.md and evaluation.html.
 
     Args:
@@ -72,21 +72,21 @@ def write(lines: Sequence[Shown], title: str, encoder: str, folder: filesystem.P
         folder: the work directory.
     """
     plain = {"title": title, "encoder": encoder, "lines": [dataclasses.asdict(line) for line in lines]}
-    atomic.write_atomic(
+    filesystem.write_atomic(
         folder / "evaluation.json", (json.dumps(plain, indent=1, allow_nan=True) + "\n").encode()
     )
     rows = ["| " + " | ".join(HEADS) + " |", "|" + "---|" * 2 + "---:|" * (len(HEADS) - 2)]
     rows += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells(line)) + " |" for line in lines]
     notes = [f"- {task}: {text}" for task, text in protocols(lines)]
     text = [f"# {title}", "", f"Encoder: {encoder}", "", *rows, "", *notes, ""]
-    atomic.write_atomic(folder / "evaluation.md", "\n".join(map(console.escaped, text)).encode())
+    filesystem.write_atomic(folder / "evaluation.md", "\n".join(map(console.escaped, text)).encode())
     bars = [(f"{line.task}: {line.metric}", *_bar(line)) for line in lines if 0 <= line.value <= 1]
     facts = [(f"{line.task}: {line.metric}", _facts(line.protocol)) for line in lines]
     page = html_page.render(
         "evaluation.html", title=title, encoder=encoder, heads=HEADS, lines=[cells(line) for line in lines],
         bars=bars, facts=facts,
     )  # fmt: skip
-    atomic.write_atomic(folder / "evaluation.html", page.encode())
+    filesystem.write_atomic(folder / "evaluation.html", page.encode())
 
 
 def _bar(line: Shown) -> tuple[float, float, float, float | None, float | None, str]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import atomic, filesystem
+from prismlab.core.io import filesystem
 from prismlab.experiments import console, html_page
 from prismlab.experiments.report import cells, curves, figures, results_table
 
@@ -44,7 +44,7 @@ def write_markdown(table: results_table.Table, path: str | os.PathLike) -> None:
         text += ["", "## Paired differences, same seeds (row minus reference)", ""]
         compared = [cells.comparison_cells(entry) for entry in table.paired]
         text += _markdown_table(cells.COMPARISON_HEADS, compared, words=3)
-    atomic.write_atomic(path, ("\n".join(text) + "\n").encode())
+    filesystem.write_atomic(path, ("\n".join(text) + "\n").encode())
 
 
 def write_html(table: results_table.Table, drawn: Sequence[figures.Curve], path: str | os.PathLike) -> None:
@@ -82,7 +82,7 @@ def write_html(table: results_table.Table, drawn: Sequence[figures.Curve], path:
         curves=[(stage, _picture(figures.curves_svg(each))) for stage, each in stages.items()],
         extra=[(name, _pretty(value)) for name, value in table.extra.items()],
     )
-    atomic.write_atomic(path, page.encode())
+    filesystem.write_atomic(path, page.encode())
 
 
 def _picture(svg: str) -> str:
@@ -105,7 +105,7 @@ def rebuild(directory: str | os.PathLike) -> results_table.Table:
     Raises:
         UserError: the table or a log is missing or damaged, or the disk is full.
     """
-    base = filesystem.kept(directory)
+    base = filesystem.as_path(directory)
     if not base.is_dir():
         raise errors.UserError(
             f"expected the folder of an ablation, got {base}; pass the folder that it wrote"

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import atomic, checked_json, filesystem
+from prismlab.core.io import checked_json, filesystem
 
 _ADVICE = "run the ablation again to rewrite it"
 
@@ -237,7 +237,7 @@ def write_table(table: Table, path: str | os.PathLike) -> None:
         UserError: the disk is full.
     """
     text = json.dumps(table.plain(), indent=1, ensure_ascii=False, allow_nan=False)
-    atomic.write_atomic(path, text.encode("utf-8", errors="backslashreplace") + b"\n")
+    filesystem.write_atomic(path, text.encode("utf-8", errors="backslashreplace") + b"\n")
 
 
 def read_table(path: str | os.PathLike) -> Table:
@@ -246,7 +246,7 @@ def read_table(path: str | os.PathLike) -> Table:
     Raises:
         UserError: the file is missing or is not a valid table.
     """
-    source = filesystem.kept(path)
+    source = filesystem.as_path(path)
     if not source.is_file():
         raise errors.UserError(
             f"expected the results at {source}, but there is no such file; "
@@ -255,7 +255,7 @@ def read_table(path: str | os.PathLike) -> Table:
     return checked_json.read(Table, source, _ADVICE)
 
 
-def read_results(path: filesystem.Place) -> tuple[Result, ...]:
+def read_results(path: filesystem.Path) -> tuple[Result, ...]:
     """Read a results.json.
 
     Raises:
@@ -269,7 +269,7 @@ class _Evaluated:
     metrics: Mapping[str, Score]
 
 
-def read_scores(path: filesystem.Place) -> Mapping[str, Score]:
+def read_scores(path: filesystem.Path) -> Mapping[str, Score]:
     """Read the scores in a file of `scores/`: metric name -> score.
 
     Raises:

@@ -20,7 +20,7 @@ import rich.console
 
 from prismlab.core import errors, trees, types
 from prismlab.core.events import event_log, tensorboard
-from prismlab.core.io import atomic, checked_json, filesystem
+from prismlab.core.io import checked_json, filesystem
 from prismlab.core.parallel import distributed, mesh
 from prismlab.core.train import accumulate, checkpoint, learner, loop, stage_folder
 from prismlab.experiments import console
@@ -48,14 +48,14 @@ class Engine:
     """
 
     def __init__(
-        self, workdir: filesystem.Place, cache: pathlib.Path, out: rich.console.Console,
+        self, workdir: filesystem.Path, cache: pathlib.Path, out: rich.console.Console,
         prints: fingerprints.Fingerprints | None = None,
     ):  # fmt: skip
         self.workdir, self.cache, self.out = workdir, cache, out
         self.prints = prints or fingerprints.Fingerprints(cache)
 
-    def _folder(self, which: stages.Planned | filesystem.Place) -> filesystem.Place:
-        return which if isinstance(which, filesystem.Place) else self.workdir / "stages" / which.folder
+    def _folder(self, which: stages.Planned | filesystem.Path) -> filesystem.Path:
+        return which if isinstance(which, filesystem.Path) else self.workdir / "stages" / which.folder
 
     def towers(self, planned: stages.Planned) -> learner.Towers:
         """Return the trained towers of a stage from its last checkpoint."""
@@ -72,7 +72,7 @@ class Engine:
         return self._towers(planned, planned.teacher, f"teacher {planned.teacher}")
 
     def _towers(
-        self, like: stages.Planned, which: stages.Planned | filesystem.Place, what: str
+        self, like: stages.Planned, which: stages.Planned | filesystem.Path, what: str
     ) -> learner.Towers:
         """Build the towers of a stage and load the last checkpoint of a stage or folder into them."""
         _, arrays = stage_folder.read(self._folder(which))
@@ -188,7 +188,7 @@ class Engine:
                     "metrics": {metric: dataclasses.asdict(score) for metric, score in found.items()},
                     "versions": installed.versions(), "inputs": dict(each.inputs),
                 }  # fmt: skip
-                atomic.write_atomic(path, work_directory.json_bytes(checked_json.sealed(written)))
+                filesystem.write_atomic(path, work_directory.json_bytes(checked_json.sealed(written)))
             read = {metric: _plain(score) for metric, score in results_table.read_scores(path).items()}
             # Tasks may share a metric name (two probes, for example); prefix the later one with its task.
             scores |= {
@@ -232,7 +232,7 @@ def check_vocabulary(built: learner.Learner, vocabulary: int) -> None:
         )
 
 
-def _log(folder: filesystem.Place, at: int) -> event_log.EventLog | event_log.Silent:
+def _log(folder: filesystem.Path, at: int) -> event_log.EventLog | event_log.Silent:
     """Open the event log of a stage, truncated to a step; only process 0 writes one."""
     if not distributed.is_main():
         return event_log.Silent()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from prismlab.core.io import atomic, checked_json, filesystem
+from prismlab.core.io import checked_json, filesystem
 from prismlab.experiments.recipe import describe, fingerprints
 from prismlab.experiments.report import results_table
 from prismlab.experiments.run import frozen_encoder, installed, work_directory
@@ -42,7 +42,7 @@ class Line:
 def run(
     root: evaluation.Evaluation,
     encoder: frozen_encoder.FrozenEncoder,
-    workdir: filesystem.Place,
+    workdir: filesystem.Path,
     cache: pathlib.Path,
     *,
     progress: Callable[[int, int, str], None] = lambda done, total, what: None,
@@ -84,7 +84,7 @@ def run(
                 "name": name, "stage": encoder.name, "seed": seed, "metrics": metrics,
                 "versions": installed.versions(), "inputs": inputs,
             }  # fmt: skip
-            atomic.write_atomic(path, work_directory.json_bytes(checked_json.sealed(written)))
+            filesystem.write_atomic(path, work_directory.json_bytes(checked_json.sealed(written)))
         for metric, score in results_table.read_scores(path).items():
             found.setdefault((name, metric), []).append(score)
     progress(len(units), len(units), "done")

@@ -4,7 +4,7 @@ import collections
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from prismlab.core.io import filesystem
+from prismlab.core.io import file_errors, filesystem
 from prismlab.core.train import checkpoint, stage_folder
 from prismlab.experiments.recipe import describe, stages
 from prismlab.experiments.run import work_directory
@@ -13,7 +13,7 @@ _FIRST = "new for this stage"
 MOST = 3  # reasons of one line
 
 
-def text(lines: Sequence[stages.Line], workdir: filesystem.Place, unstated: Iterable[str] = ()) -> list[str]:
+def text(lines: Sequence[stages.Line], workdir: filesystem.Path, unstated: Iterable[str] = ()) -> list[str]:
     """Return what will run and why, as short lines; seeds and rows that run alike share one.
 
     Args:
@@ -24,7 +24,7 @@ def text(lines: Sequence[stages.Line], workdir: filesystem.Place, unstated: Iter
     Raises:
         UserError: the bucket request fails.
     """
-    with filesystem.told(workdir):
+    with file_errors.translate_errors(workdir):
         found = _text(lines, workdir)
     return found + [
         f"{name} has no content_digest: a change of its files is not noticed (see data/loader/source.py)"
@@ -32,7 +32,7 @@ def text(lines: Sequence[stages.Line], workdir: filesystem.Place, unstated: Iter
     ]
 
 
-def _text(lines: Sequence[stages.Line], workdir: filesystem.Place) -> list[str]:
+def _text(lines: Sequence[stages.Line], workdir: filesystem.Path) -> list[str]:
     planned = {each.folder: each for line in lines for each in line.stages}
     rows = {name: _rows(lines, lambda line: [each.folder for each in line.stages], name) for name in planned}
     left = {name: stage_folder.left_of(workdir / "stages" / name) for name in planned}
@@ -67,7 +67,7 @@ def _text(lines: Sequence[stages.Line], workdir: filesystem.Place) -> list[str]:
 class _Earlier:
     """Inputs of the stages and evaluations in a work directory, read when asked for."""
 
-    def __init__(self, workdir: filesystem.Place):
+    def __init__(self, workdir: filesystem.Path):
         self.workdir = workdir
         self._stages: dict[str, list[Mapping[str, Any]]] = {}
         self._scores: dict[str, list[Mapping[str, Any]]] | None = None
@@ -92,7 +92,7 @@ class _Earlier:
 
 
 def _why(
-    planned: stages.Planned, workdir: filesystem.Place, left: str, earlier: _Earlier, run: set[str]
+    planned: stages.Planned, workdir: filesystem.Path, left: str, earlier: _Earlier, run: set[str]
 ) -> str:
     if left:
         return f"runs; {left}"

@@ -12,7 +12,7 @@ LEDGER = "bad_clips.jsonl"
 def batches(
     opened: stream.Stream,
     start: int,
-    folder: filesystem.Place,
+    folder: filesystem.Path,
     log: event_log.EventLog | event_log.Silent,
     *,
     max_bad_share: float,

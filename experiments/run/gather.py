@@ -17,7 +17,7 @@ class _Config:
     compare_with: tuple[str, ...] = ()
 
 
-def tables(workdir: filesystem.Place, *, title: str, reference: tuple[str, ...]) -> results_table.Table:
+def tables(workdir: filesystem.Path, *, title: str, reference: tuple[str, ...]) -> results_table.Table:
     """Write table.json, report.md and report.html from the results in a work directory.
 
     Args:
@@ -50,7 +50,7 @@ def tables(workdir: filesystem.Place, *, title: str, reference: tuple[str, ...])
     return html_report.rebuild(workdir)
 
 
-def again(workdir: filesystem.Place) -> results_table.Table:
+def again(workdir: filesystem.Path) -> results_table.Table:
     """Rebuild the table and the reports of an existing work directory.
 
     Args:

@@ -19,7 +19,7 @@ import time
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import atomic, filesystem
+from prismlab.core.io import file_errors, filesystem, locks
 from prismlab.experiments import console, exits
 
 BEAT, STALE = 10.0, 90.0  # seconds between lease renewals; seconds after the last one until a lease expires
@@ -38,7 +38,7 @@ class Claim:
         stale: seconds after the last renewal until the lease expires.
     """
 
-    def __init__(self, path: filesystem.Place, unit: str, owner: bytes, beat: float, stale: float):
+    def __init__(self, path: filesystem.Path, unit: str, owner: bytes, beat: float, stale: float):
         self.path, self.unit, self._owner, self._stale = path, unit, owner, stale
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._live, args=(beat,), daemon=True)
@@ -54,7 +54,7 @@ class Claim:
         while not self._ended.wait(beat):
             try:
                 before = time.monotonic()
-                filesystem.renew(self.path, self._owner)
+                locks.touch(self.path, self._owner)
                 seen = before
                 lost = self.lost  # this process slept for too long
             except Exception:
@@ -70,10 +70,10 @@ class Claim:
         self._thread.join()
         # If this write fails, the lease expires by itself; do not mask the outcome of the job.
         with contextlib.suppress(OSError, errors.UserError):
-            atomic.write_atomic(self.path.with_name(self.path.name + ".free"), b"")
+            filesystem.write_atomic(self.path.with_name(self.path.name + ".free"), b"")
 
 
-def claim(workdir: filesystem.Place, unit: str, *, beat: float = BEAT, stale: float = STALE) -> Claim | None:
+def claim(workdir: filesystem.Path, unit: str, *, beat: float = BEAT, stale: float = STALE) -> Claim | None:
     """Acquire the lease on a job, or return None if another worker holds it.
 
     Args:
@@ -90,26 +90,22 @@ def claim(workdir: filesystem.Place, unit: str, *, beat: float = BEAT, stale: fl
     owner = json.dumps(who).encode()
     path = None
     try:
-        with filesystem.told(folder):
+        with file_errors.translate_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             there = _names(folder)
             last = _last(there, unit)
             if last is not None and not _is_free(folder, f"{unit}.{last}", there, stale):
                 return None
             path = folder / f"{unit}.{0 if last is None else last + 1}"
-            filesystem.create(path, owner)
+            locks.create(path, owner)
     except FileExistsError:
         # If a bucket's response was lost, gcsfs retried and found our own lease file.
-        if path is None or atomic.read_if_there(path) != owner:
+        if path is None or filesystem.read_if_exists(path) != owner:
             return None
-    except OSError as error:
-        raise errors.UserError(f"{folder} cannot be written: {error.strerror}") from error
     return Claim(path, unit, owner, beat, stale)
 
 
-def outlast(
-    workdir: filesystem.Place, unit: str, *, beat: float = BEAT, stale: float = STALE
-) -> Claim | None:
+def outlast(workdir: filesystem.Path, unit: str, *, beat: float = BEAT, stale: float = STALE) -> Claim | None:
     """Acquire the lease on a job; if it is held, wait until it is renewed or expires.
 
     Args:
@@ -122,7 +118,7 @@ def outlast(
     while (held := claim(workdir, unit, beat=beat, stale=stale)) is None:
         folder = workdir / "claims"
         last = _last(_names(folder), unit)
-        sign = (last, filesystem.changed(folder / f"{unit}.{last}"))
+        sign = (last, locks.modified_time(folder / f"{unit}.{last}"))
         if seen is None:
             console.tell(f"{workdir} is in use; waiting {stale:.0f} s for a lease renewal")
         elif sign != seen:
@@ -132,7 +128,7 @@ def outlast(
     return held
 
 
-def living(workdir: filesystem.Place, *, stale: float = STALE) -> dict[str, Any]:
+def living(workdir: filesystem.Path, *, stale: float = STALE) -> dict[str, Any]:
     """Return job -> owner of every active lease."""
     folder = workdir / "claims"
     there = _names(folder)
@@ -147,25 +143,25 @@ def living(workdir: filesystem.Place, *, stale: float = STALE) -> dict[str, Any]
     return found
 
 
-def fail(workdir: filesystem.Place, unit: str, why: str) -> None:
+def fail(workdir: filesystem.Path, unit: str, why: str) -> None:
     """Record that a job failed."""
-    atomic.write_atomic(workdir / "claims" / f"{unit}.failed", why.encode())
+    filesystem.write_atomic(workdir / "claims" / f"{unit}.failed", why.encode())
 
 
-def failures(workdir: filesystem.Place) -> dict[str, str]:
+def failures(workdir: filesystem.Path) -> dict[str, str]:
     """Return job -> reason of its failure."""
     folder = workdir / "claims"
     names = sorted(name for name in _names(folder) if name.endswith(".failed"))
     return {name.removesuffix(".failed"): (folder / name).read_text() for name in names}
 
 
-def forgive(workdir: filesystem.Place) -> None:
+def forgive(workdir: filesystem.Path) -> None:
     """Clear recorded failures, so that a restarted command retries the jobs."""
     for unit in failures(workdir):
         (workdir / "claims" / f"{unit}.failed").unlink(missing_ok=True)
 
 
-def _names(folder: filesystem.Place) -> set[str]:
+def _names(folder: filesystem.Path) -> set[str]:
     """Return the names of all files in a folder, with one listing."""
     try:
         return {path.name for path in folder.iterdir()}
@@ -173,7 +169,7 @@ def _names(folder: filesystem.Place) -> set[str]:
         return set()
 
 
-def _number(path: filesystem.Place) -> int:
+def _number(path: filesystem.Path) -> int:
     return int(path.name.rpartition(".")[2])
 
 
@@ -182,22 +178,22 @@ def _last(there: set[str], unit: str) -> int | None:
     return max((int(end) for end in ends if end.isdigit()), default=None)
 
 
-def _is_free(folder: filesystem.Place, name: str, there: set[str], stale: float) -> bool:
+def _is_free(folder: filesystem.Path, name: str, there: set[str], stale: float) -> bool:
     if f"{name}.free" in there:
         return True
     try:
-        return _now(folder) - filesystem.changed(folder / name) > stale
+        return _now(folder) - locks.modified_time(folder / name) > stale
     except FileNotFoundError:
         return False
 
 
-def _now(folder: filesystem.Place) -> float:
+def _now(folder: filesystem.Path) -> float:
     """Return the time of the clock that sets file times in a folder; it may differ from the local clock."""
     probe = folder / f".clock-{os.getpid()}-{secrets.token_hex(4)}"
     try:
         with contextlib.suppress(FileExistsError):  # as in `claim`
-            filesystem.create(probe, b"")
-        return filesystem.changed(probe)
+            locks.create(probe, b"")
+        return locks.modified_time(probe)
     except OSError:
         return time.time()
     finally:

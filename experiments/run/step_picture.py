@@ -13,7 +13,7 @@ from jaxtyping import Bool, UInt8
 from PIL import Image, ImageDraw
 
 from prismlab.core import errors, keys
-from prismlab.core.io import atomic
+from prismlab.core.io import filesystem
 from prismlab.core.train import learner, masking, objective
 from prismlab.data.loader import loader
 from prismlab.experiments.recipe import recipe
@@ -107,7 +107,7 @@ def show(
         "patches": tower.patches,
         "examples": examples,
     }
-    atomic.write_atomic(out / f"step-{step}.json", work_directory.json_bytes(summary))
+    filesystem.write_atomic(out / f"step-{step}.json", work_directory.json_bytes(summary))
     picture = draw(batch["video"], masks, tower.patch, [_title(each) for each in examples])
     target = out / f"step-{step}.png"
     picture.save(target)

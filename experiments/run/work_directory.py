@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from prismlab.core import errors, trees
-from prismlab.core.io import atomic, checked_json, filesystem
+from prismlab.core.io import checked_json, file_errors, filesystem
 from prismlab.core.parallel import distributed
 from prismlab.core.train import checkpoint, stage_folder
 from prismlab.experiments.recipe import describe
@@ -34,7 +34,7 @@ def default_cache() -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def claimed(workdir: filesystem.Place, root: Any, text: str) -> Iterator[None]:
+def claimed(workdir: filesystem.Path, root: Any, text: str) -> Iterator[None]:
     """Lock a work directory for one process, and write the configuration into it.
 
     A work directory is a store of stages and evaluations by address: any configuration may use it, and reuses
@@ -49,16 +49,16 @@ def claimed(workdir: filesystem.Place, root: Any, text: str) -> Iterator[None]:
         UserError: it is a file, was written by a version whose addresses differ, or another process is
             running in it.
     """
-    with filesystem.told(workdir):
+    with file_errors.translate_errors(workdir):
         check_usable(workdir)
     with _alone_in_bucket(workdir) if filesystem.is_remote(workdir) else _alone(workdir):
-        atomic.write_atomic(workdir / "config.json", json_bytes(describe.describe(root)))
-        atomic.write_atomic(workdir / "config.gin", text.encode())
+        filesystem.write_atomic(workdir / "config.json", json_bytes(describe.describe(root)))
+        filesystem.write_atomic(workdir / "config.gin", text.encode())
         yield
 
 
 @contextlib.contextmanager
-def _alone(workdir: filesystem.Place) -> Iterator[None]:
+def _alone(workdir: filesystem.Path) -> Iterator[None]:
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         lock = open(workdir / ".lock", "w")  # noqa: SIM115
@@ -73,7 +73,7 @@ def _alone(workdir: filesystem.Place) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _alone_in_bucket(workdir: filesystem.Place) -> Iterator[None]:
+def _alone_in_bucket(workdir: filesystem.Path) -> Iterator[None]:
     held = leases.outlast(workdir / "running", "command")
     if held is None:
         raise errors.UserError(BUSY.format(workdir))
@@ -83,7 +83,7 @@ def _alone_in_bucket(workdir: filesystem.Place) -> Iterator[None]:
         held.release()
 
 
-def check_usable(workdir: filesystem.Place) -> None:
+def check_usable(workdir: filesystem.Path) -> None:
     """Check that a work directory can hold results of this version.
 
     Args:
@@ -104,15 +104,15 @@ def check_usable(workdir: filesystem.Place) -> None:
         )
 
 
-def score_path(workdir: filesystem.Place, address: str) -> filesystem.Place:
+def score_path(workdir: filesystem.Path, address: str) -> filesystem.Path:
     """Return the file of an evaluation's scores."""
     return workdir / "scores" / f"{address}.json"
 
 
-def record(path: filesystem.Place, value: Any) -> None:
+def record(path: filesystem.Path, value: Any) -> None:
     """Write plain data as a JSON file, in process 0 only."""
     if distributed.is_main():
-        atomic.write_atomic(path, json_bytes(value))
+        filesystem.write_atomic(path, json_bytes(value))
 
 
 def json_bytes(value: Any) -> bytes:
@@ -120,7 +120,7 @@ def json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def read_json(path: filesystem.Place) -> Any:
+def read_json(path: filesystem.Path) -> Any:
     """Read a JSON file of the work directory.
 
     Raises:
@@ -129,7 +129,7 @@ def read_json(path: filesystem.Place) -> Any:
     return checked_json.load(path)
 
 
-def digests(workdir: filesystem.Place) -> list[tuple[str, int, str]]:
+def digests(workdir: filesystem.Path) -> list[tuple[str, int, str]]:
     """Return (folder name, step, sha256 of parameters) of each stage with a checkpoint in a work directory.
 
     Raises:

@@ -14,14 +14,14 @@ from prismlab.experiments import main
 ABLATION = "smoke.gin"
 
 
-def losses(workdir: filesystem.Place) -> list[list[tuple]]:
+def losses(workdir: filesystem.Path) -> list[list[tuple]]:
     paths = sorted(workdir.glob("stages/*/events.jsonl"), key=str)
     return [
         [(each["step"], each["kind"], each.get("loss")) for each in event_log.read(path)] for path in paths
     ]
 
 
-def trained(workdir: filesystem.Place) -> list[list[tuple]]:
+def trained(workdir: filesystem.Path) -> list[list[tuple]]:
     return [[line for line in log if line[1] == "train"] for log in losses(workdir)]
 
 
@@ -34,7 +34,7 @@ def wait_for(process, seen, seconds: float = 300) -> None:
 
 
 def test_a_run_in_a_bucket_is_that_of_a_disk(whole, bucket):
-    remote = filesystem.place("gs://bucket/run")
+    remote = filesystem.parse_path("gs://bucket/run")
     done = cli.train(remote, "STEPS=8", "loop.Settings.checkpoint_every=4")  # how often changes no bit
     assert done.returncode == 0, done.stderr
     assert cli.digest(remote) == cli.digest(whole)
@@ -62,12 +62,12 @@ def test_what_else_is_done_with_a_directory_in_a_bucket(whole, bucket, capsys, t
     assert main.main(["convert", str(tmp_path / "x"), "gs://bucket/x.bundle"]) == 2
     assert "expected a local path" in capsys.readouterr().err
     with monkeypatch.context() as later:  # the right is lost after the first question
-        later.setattr(filesystem, "reach", lambda place: place)
+        later.setattr(filesystem, "check_reachable", lambda path: path)
         bucket.refuse = True
         assert main.main(["ablate", "smoke.gin", "--dry-run", *where]) == 2
         assert "bucket unavailable" in capsys.readouterr().err
         bucket.refuse = False
-    stage = next(filesystem.place("gs://bucket/run/stages").glob("stage1-*"))
+    stage = next(filesystem.parse_path("gs://bucket/run/stages").glob("stage1-*"))
     assert main.main(["inspect", str(stage)]) == 0
     assert main.main(["inspect", "gs://bucket/run/table.json"]) == 2
     assert "is not a stage of a work directory" in capsys.readouterr().err
@@ -86,7 +86,7 @@ def test_a_cache_in_a_bucket_is_refused(monkeypatch, capsys, tmp_path):
 def test_kills_at_bad_moments_change_nothing(tmp_path, bucket):
     """Killed within two saves, and once stopped; a killed one's claim must first grow stale."""
     words = ("train", cli.TINY, *cli.LONG, "--workdir")
-    disk, remote = tmp_path / "run", filesystem.place("gs://bucket/run")
+    disk, remote = tmp_path / "run", filesystem.parse_path("gs://bucket/run")
     assert cli.run(*words, disk).returncode == 0
 
     def there(*parts: str):
@@ -121,7 +121,7 @@ def test_a_second_command_is_refused_while_one_runs(bucket):
 
 @pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_the_table_is_the_same(tmp_path, bucket):
-    disk, remote = tmp_path / "run", filesystem.place("gs://bucket/run")
+    disk, remote = tmp_path / "run", filesystem.parse_path("gs://bucket/run")
     assert cli.run("ablate", ABLATION, "--workdir", disk).returncode == 0
     for name in ("config.json", "config.gin"):
         (remote / name).write_bytes((disk / name).read_bytes())

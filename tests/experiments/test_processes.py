@@ -108,7 +108,7 @@ def test_two_processes_train_as_one_does(alone, pair):
 
 def test_two_processes_train_in_a_bucket_as_one_does_on_a_disk(alone, bucket):
     """The second is killed; both start again when the claim of the first has grown stale."""
-    workdir = filesystem.place("gs://bucket/run")
+    workdir = filesystem.parse_path("gs://bucket/run")
     first, second = started(workdir, 2, 2)
     wait_for_a_checkpoint(workdir, first, second)
     second.send_signal(signal.SIGKILL)

@@ -5,7 +5,7 @@ import posixpath
 import re
 
 from prismlab.core import errors
-from prismlab.core.io import urls
+from prismlab.core.io import file_names, filesystem
 from prismlab.data.corpus.inputs import media
 from prismlab.data.video import listing, pictures
 
@@ -39,7 +39,7 @@ def medium(
 
     Args:
         root: folder or URL.
-        name: path below the root, not trusted; see `urls.inside`.
+        name: path below the root, not trusted; see `file_names.inside`.
         cuts: clips to cut from it.
         fps: frames per second, for a folder of frames.
         where: origin of the name, for the error message.
@@ -48,14 +48,14 @@ def medium(
     Raises:
         UserError: the name leads out of the root.
     """
-    path = urls.inside(root, name, where or root)
-    label = urls.readable(name)
-    kind = urls.what(path)
+    path = file_names.inside(root, name, where or root)
+    label = file_names.readable(name)
+    kind = filesystem.file_type(path)
     if kind == "file" and (picture or is_picture(path)):
         reason = pictures.refusal(path)
         if reason:
             cuts = tuple(dataclasses.replace(each, fault=each.fault or reason) for each in cuts)
-        return media.Medium(label, "image", cuts, read=lambda: [urls.read(path, _MOST_PICTURE_BYTES)])
+        return media.Medium(label, "image", cuts, read=lambda: [filesystem.read(path, _MOST_PICTURE_BYTES)])
     if kind == "folder":
         return media.Medium(label, "frames", cuts, read=lambda: frames_of(root, name), fps=fps)
     return media.Medium(label, "video", cuts, path=path)
@@ -72,8 +72,8 @@ def frames_of(root: str, name: str) -> list[bytes]:
         UserError: the folder has no images, one that is not read, or images of several formats, such as 1.jpg
             and 1.png, whose order as frames is unknown.
     """
-    folder = urls.inside(root, name, root)
-    _, files = next(urls.folders(folder))
+    folder = file_names.inside(root, name, root)
+    _, files = next(file_names.walk(folder))
     names = sorted((each for each in files if suffix(each) in PICTURES), key=natural)
     if not names:
         raise errors.UserError(
@@ -81,7 +81,7 @@ def frames_of(root: str, name: str) -> list[bytes]:
         )
     for each in names:
         if reason := pictures.refusal(each):
-            raise errors.UserError(f"{urls.join(folder, each)}: {reason}")
+            raise errors.UserError(f"{file_names.join(folder, each)}: {reason}")
     first = {pictures.READ[suffix(each)]: each for each in reversed(names)}
     stems = {posixpath.splitext(each)[0] for each in names}
     if len(first) > 1 or len(stems) < len(names):
@@ -90,8 +90,8 @@ def frames_of(root: str, name: str) -> list[bytes]:
             f"{folder}: expected one image file for each frame, all of one format, got {examples}; move the "
             "others away"
         )
-    paths = [urls.inside(root, urls.join(name, each), root) for each in names]
-    return [urls.read(path, _MOST_PICTURE_BYTES) for path in paths]
+    paths = [file_names.inside(root, file_names.join(name, each), root) for each in names]
+    return [filesystem.read(path, _MOST_PICTURE_BYTES) for path in paths]
 
 
 def natural(name: str) -> tuple:

@@ -5,7 +5,7 @@ import posixpath
 from collections.abc import Iterator
 
 from prismlab.core import errors
-from prismlab.core.io import urls
+from prismlab.core.io import file_names, filesystem
 from prismlab.data.corpus.inputs import file_kinds, labels, media
 from prismlab.data.video import pictures
 
@@ -37,15 +37,15 @@ class Images:
         return media.grouped(_some(self.root, self._names()), self.images_per_shard)
 
     def _names(self) -> Iterator[str]:
-        return filter(_is_picture, urls.listing(self.root))
+        return filter(_is_picture, file_names.list_files(self.root))
 
     def passed_over(self) -> Iterator[media.PassedOver]:
         """Yield the files that are neither images nor captions of images."""
-        for folder, names in urls.folders(self.root):
+        for folder, names in file_names.walk(self.root):
             stems = {posixpath.splitext(name)[0] for name in names if _is_picture(name)}
             captions = {stem + ending for stem in stems for ending in labels.ENDINGS}
             left = [name for name in names if name not in captions and not _is_picture(name)]
-            yield from media.by_ending(urls.join(folder, name) for name in left)
+            yield from media.by_ending(file_names.join(folder, name) for name in left)
 
     def read(self, unit: media.Unit) -> Iterator[media.Medium]:
         """Yield each image with its caption."""
@@ -89,24 +89,24 @@ class FrameFolders:
         return media.grouped(_some(self.root, self._folders()), self.clips_per_shard)
 
     def _folders(self) -> Iterator[str]:
-        for folder, names in urls.folders(self.root):
+        for folder, names in file_names.walk(self.root):
             if folder and any(map(_is_picture, names)):
                 yield folder
 
     def passed_over(self) -> Iterator[media.PassedOver]:
         """Yield the files that are neither frames in a folder nor its caption."""
         captions = {"caption" + ending for ending in labels.ENDINGS}
-        for folder, names in urls.folders(self.root):
+        for folder, names in file_names.walk(self.root):
             used = folder and any(map(_is_picture, names))
             left = [name for name in names if not used or not (_is_picture(name) or name in captions)]
-            yield from media.by_ending(urls.join(folder, name) for name in left)
+            yield from media.by_ending(file_names.join(folder, name) for name in left)
 
     def read(self, unit: media.Unit) -> Iterator[media.Medium]:
         """Yield each folder with its caption."""
         return media.isolated(unit.entries, lambda name: [name], self._medium)
 
     def _medium(self, name: str) -> media.Medium:
-        cut = caption_beside(self.root, urls.join(name, "caption"), name)
+        cut = caption_beside(self.root, file_names.join(name, "caption"), name)
         return file_kinds.medium(self.root, name, (cut,), self.fps)
 
 
@@ -121,9 +121,9 @@ def caption_beside(root: str, stem: str, key: str) -> media.Cut:
     files = {}
     try:
         for ending in labels.ENDINGS:
-            path = urls.inside(root, stem + ending, root)
-            if urls.what(path) == "file":
-                files[ending] = urls.read(path, labels.MOST_TEXT_BYTES)
+            path = file_names.inside(root, stem + ending, root)
+            if filesystem.file_type(path) == "file":
+                files[ending] = filesystem.read(path, labels.MOST_TEXT_BYTES)
         caption, found = labels.beside(files, ("caption", "text"))
     except media.WRONG as error:
         return media.Cut(key, "", fault=media.reason(error))

@@ -1,16 +1,15 @@
 """Types shared by all input readers: units of work, and media with the clips to cut from them."""
 
 import dataclasses
-import errno
 import hashlib
 import itertools
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol, TypeGuard, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from prismlab.core import errors
-from prismlab.core.io import urls
+from prismlab.core.io import file_errors, file_names
 
 # What reading a hostile or damaged file can raise.
 WRONG = (
@@ -65,7 +64,7 @@ class Cut:
 
     def __post_init__(self) -> None:
         # The record and the report must hold the name, even if it is not UTF-8.
-        object.__setattr__(self, "key", urls.readable(self.key))
+        object.__setattr__(self, "key", file_names.readable(self.key))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +148,7 @@ def isolated(
         try:
             medium = make(entry)
         except WRONG as error:
-            if isinstance(error, Stop) or is_full(error):
+            if isinstance(error, Stop) or file_errors.is_full(error):
                 raise
             names = keys(entry)
             cuts = tuple(Cut(name, "", fault=reason(error)) for name in names)
@@ -167,12 +166,7 @@ def reason(error: BaseException) -> str:
         text = f"expected a readable file, got {type(error).__name__}: {text}"
     if len(text) > _LONGEST_REASON:  # a long name stands at the start, what is wrong with it at the end
         text = text[:100] + "..." + text[100 - _LONGEST_REASON :]
-    return urls.readable(text)
-
-
-def is_full(error: BaseException) -> TypeGuard[OSError]:
-    """Return whether an error says that the disk is full, which is no fault of a clip."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return file_names.readable(text)
 
 
 def by_ending(names: Iterable[str]) -> Iterator[PassedOver]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import urls
+from prismlab.core.io import filesystem
 from prismlab.data.corpus.inputs import file_kinds, labels, media
 
 _MOST_SIGNS = 1 << 22  # maximum characters per field, bytes per line
@@ -28,7 +28,7 @@ def read(path: str, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict[str, An
     ending = file_kinds.suffix(path)
     if ending not in FORMATS:
         raise media.Stop(f"{path}: expected a table that ends in {', '.join(FORMATS)}; rename or convert it")
-    if urls.what(path) != "file":
+    if filesystem.file_type(path) != "file":
         raise media.Stop(f"{path}: expected a table, found no such file; correct the path")
     found = {".jsonl": _json, ".parquet": _parquet}.get(ending, _separated)(path, wanted)
     for number, row in enumerate(found, 1):
@@ -41,7 +41,7 @@ def read(path: str, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict[str, An
 
 def _separated(path: str, wanted: tuple[str, ...]) -> Iterator[dict[str, Any] | str]:
     csv.field_size_limit(_MOST_SIGNS)
-    with io.TextIOWrapper(urls.open_binary(path), "utf-8-sig", newline="") as text:
+    with io.TextIOWrapper(filesystem.open_binary(path), "utf-8-sig", newline="") as text:
         reader = csv.reader(text, delimiter="\t" if path.lower().endswith(".tsv") else ",", strict=True)
         line = 1
         try:
@@ -66,7 +66,7 @@ def _separated(path: str, wanted: tuple[str, ...]) -> Iterator[dict[str, Any] | 
 
 
 def _json(path: str, wanted: tuple[str, ...]) -> Iterator[dict[str, Any] | str]:
-    with urls.open_binary(path) as file:
+    with filesystem.open_binary(path) as file:
         number = 0
         while line := file.readline(_MOST_SIGNS):
             number += 1
@@ -95,7 +95,7 @@ def _parquet(path: str, wanted: tuple[str, ...]) -> Iterator[dict[str, Any] | st
         raise media.Stop(
             f"{path}: reading Parquet requires pyarrow: {errors.install_extra('parquet')}, or convert to .csv"
         ) from error
-    with urls.open_binary(path) as file:
+    with filesystem.open_binary(path) as file:
         try:
             table = pyarrow.parquet.ParquetFile(file)
             _columns(path, table.schema_arrow.names, wanted)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import urls
+from prismlab.core.io import filesystem
 from prismlab.data.corpus.inputs import file_kinds, labels, media, rows, timestamps
 
 # A row number and the row, or what is wrong with it.
@@ -73,7 +73,7 @@ class Table:
             UserError: a path outside of the root.
         """
         root = posixpath.dirname(self.path) or "." if self.root is None else self.root
-        if urls.what(root) != "folder":
+        if filesystem.file_type(root) != "folder":
             raise media.Stop(
                 f"{root}: expected the root folder of the table's paths, found none; set Table.root"
             )

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import atomic, urls
+from prismlab.core.io import file_errors, filesystem
 from prismlab.data.corpus.inputs import media
 
 _PIECE = 1 << 20  # bytes read at once
@@ -136,7 +136,7 @@ def opened(path: str) -> Iterator[Tar]:
         Stop: the tar cannot be read.
     """
     with _damage(path):
-        raw = urls.open_binary(path)
+        raw = filesystem.open_binary(path)
     with raw, contextlib.ExitStack() as stack:
         with _damage(path):
             head = raw.read(2)
@@ -176,6 +176,6 @@ def _damage(path: str) -> Iterator[None]:
     except errors.UserError:
         raise
     except _DAMAGE as error:
-        if media.is_full(error):
-            raise atomic.disk_error(pathlib.Path(tempfile.gettempdir()), error) from error
+        if file_errors.is_full(error):
+            raise file_errors.as_user_error(pathlib.Path(tempfile.gettempdir()), error) from error
         raise media.Stop(f"{path}: expected a valid tar, got '{error}'; copy it again") from error

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import urls
+from prismlab.core.io import file_names, filesystem
 from prismlab.data.corpus.inputs import file_kinds, labels, media, tar_members
 from prismlab.data.video import pictures
 
@@ -43,12 +43,12 @@ class Tars:
         Raises:
             UserError: no file matches the pattern.
         """
-        found = urls.glob(self.pattern)
+        found = file_names.glob(self.pattern)
         if not found:
             raise media.Stop(f"{self.pattern}: expected tars, found no such file; correct Tars.pattern")
         for number, path in enumerate(found):
             # Size and modification time identify the content, to detect a changed tar on resume.
-            yield media.Unit(number, (path, urls.state(path)[0]))
+            yield media.Unit(number, (path, filesystem.size_and_version(path)[0]))
 
     def passed_over(self) -> Iterator[media.PassedOver]:
         """Yield nothing: the pattern names what is used."""
@@ -119,7 +119,7 @@ class Tars:
             fault = media.reason(error)
         kind = "image" if file_kinds.is_picture(pixels[0]) else "video"
         cut = media.Cut(key, caption, labels=found, fault=fault)
-        return media.Medium(urls.readable(key), kind, (cut,), read=lambda: [data.get(pixels[0], b"")])
+        return media.Medium(file_names.readable(key), kind, (cut,), read=lambda: [data.get(pixels[0], b"")])
 
 
 def _is_medium(ending: str) -> bool:

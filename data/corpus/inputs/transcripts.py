@@ -9,7 +9,7 @@ import posixpath
 from collections.abc import Iterator, Sequence
 
 from prismlab.core import errors
-from prismlab.core.io import urls
+from prismlab.core.io import file_names, filesystem
 from prismlab.data.corpus.inputs import file_kinds, media, pairing, subtitles
 
 _MOST_BYTES = 64 << 20
@@ -69,7 +69,7 @@ class Transcripts:
 
     def _pairs(self) -> Iterator[tuple[str, str | tuple[str, ...]]]:
         found = False
-        for folder, names in urls.folders(self.root):
+        for folder, names in file_names.walk(self.root):
             for video, texts in pairing.pairs(names, self.language):
                 found |= bool(texts)
                 texts = tuple(posixpath.join(folder, text) for text in texts)
@@ -82,9 +82,9 @@ class Transcripts:
 
     def passed_over(self) -> Iterator[media.PassedOver]:
         """Yield the files that are neither videos nor their transcripts."""
-        for folder, names in urls.folders(self.root):
+        for folder, names in file_names.walk(self.root):
             used = {name for pair in pairing.pairs(names, self.language) for name in (pair[0], *pair[1])}
-            yield from media.by_ending(urls.join(folder, name) for name in names if name not in used)
+            yield from media.by_ending(file_names.join(folder, name) for name in names if name not in used)
 
     def read(self, unit: media.Unit) -> Iterator[media.Medium | media.PassedOver]:
         """Yield each video with the clips of its transcript, and the cues that are left out."""
@@ -114,8 +114,8 @@ class Transcripts:
                 f"expected a transcript next to the video, one of {', '.join(pairing.ENDINGS)}"
                 + (f", in {self.language!r} (Transcripts.language)" if self.language else "")
             )
-        data = urls.read(urls.inside(self.root, transcript, self.root), _MOST_BYTES)
-        found = subtitles.read(data, urls.readable(transcript), self.max_bad_cues)
+        data = filesystem.read(file_names.inside(self.root, transcript, self.root), _MOST_BYTES)
+        found = subtitles.read(data, file_names.readable(transcript), self.max_bad_cues)
         left += [f"{transcript}: {fault}" for fault in found.faults]
         return [
             media.Cut(f"{video}#{number}", text, start, end)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import urls
+from prismlab.core.io import file_names, filesystem
 from prismlab.data.corpus.inputs import rows
 from prismlab.data.records import record
 from prismlab.data.video import listing, opening
@@ -28,7 +28,7 @@ def load(item: items.Item) -> record.Record:
         UserError: the file is missing or larger than a record may be.
     """
     limit = opening.Limits().max_bytes
-    data = urls.read(item.path, limit)
+    data = filesystem.read(item.path, limit)
     return record.Record(item.key, data, item.key, start=item.start, end=item.end)
 
 
@@ -97,7 +97,7 @@ class LabelledTable:
         if split not in items.SPLITS:
             raise errors.UserError(f"{where}: split must be one of {', '.join(items.SPLITS)}, got {split!r}")
         key = path if start is None and end is None else f"{path} {start}-{end}"
-        item = items.Item(key, urls.inside(root, path, where), start, end, group=path)
+        item = items.Item(key, file_names.inside(root, path, where), start, end, group=path)
         return item, tuple(labels), split
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from prismlab.core import errors
 from prismlab.core.events import event_log
-from prismlab.core.io import atomic
+from prismlab.core.io import filesystem
 
 few = hypothesis.settings(max_examples=25, deadline=None)
 scalars = st.dictionaries(
@@ -135,21 +135,21 @@ def test_a_full_disk_leaves_whole_lines_and_says_so(tmp_path, monkeypatch):
 
 def test_an_atomic_write_that_fails_keeps_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "table.json"
-    atomic.write_atomic(path, b"old")
+    filesystem.write_atomic(path, b"old")
 
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(errors.UserError, match="free some space"):
-        atomic.write_atomic(path, b"new")
+        filesystem.write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_file_is_never_seen_half_written(tmp_path, monkeypatch):
     path = tmp_path / "deep" / "table.json"
-    atomic.write_atomic(path, b"old")
+    filesystem.write_atomic(path, b"old")
     seen = []
     replace = os.replace
 
@@ -158,6 +158,6 @@ def test_a_file_is_never_seen_half_written(tmp_path, monkeypatch):
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", watched)
-    atomic.write_atomic(path, b"new")
+    filesystem.write_atomic(path, b"new")
     assert seen == [b"old"]
     assert path.read_bytes() == b"new"

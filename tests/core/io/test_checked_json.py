@@ -81,7 +81,7 @@ def test_a_file_that_is_not_plain_json_is_refused(tmp_path, content):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(errors.UserError, match=r"nowhere\.json cannot be read"):
+    with pytest.raises(errors.UserError, match=r"nowhere\.json: expected a file, found none"):
         checked_json.load(tmp_path / "nowhere.json")
 
 

@@ -1,4 +1,4 @@
-"""A place for results: what is done otherwise in a bucket has the same effect as on a disk."""
+"""Work directories: what is done differently in a bucket has the same effect as on a disk."""
 
 import json
 import pathlib
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from prismlab.core import errors, trees
 from prismlab.core.events import event_log, telemetry
-from prismlab.core.io import atomic, filesystem
+from prismlab.core.io import buckets, file_errors, filesystem, locks
 from prismlab.core.train import checkpoint, step
 
 
@@ -27,29 +27,29 @@ from prismlab.core.train import checkpoint, step
 )
 def test_another_url_is_refused_with_what_is_known(text):
     with pytest.raises(errors.UserError, match="gs://BUCKET/FOLDER"):
-        filesystem.place(text)
+        filesystem.parse_path(text)
 
 
 @given(st.text("ab:/.~ ", min_size=1, max_size=8))
 def test_what_is_no_url_is_a_path(text):
     if ":/" not in text:
-        assert filesystem.place(text) == pathlib.Path(text)
-        assert not filesystem.is_remote(filesystem.place(text))
+        assert filesystem.parse_path(text) == pathlib.Path(text)
+        assert not filesystem.is_remote(filesystem.parse_path(text))
 
 
-def test_a_place_stays_what_it_is(tmp_path):
-    remote = filesystem.place("gs://bucket/run/")
-    assert str(filesystem.absolute(filesystem.kept(str(remote / "stages")))) == "gs://bucket/run/stages"
-    assert filesystem.kept(remote) is remote
+def test_a_path_stays_what_it_is(tmp_path):
+    remote = filesystem.parse_path("gs://bucket/run/")
+    assert str(filesystem.absolute(filesystem.as_path(str(remote / "stages")))) == "gs://bucket/run/stages"
+    assert filesystem.as_path(remote) is remote
     assert filesystem.is_remote(remote)
     assert filesystem.absolute(pathlib.Path("run")).is_absolute()
-    assert filesystem.kept(tmp_path) is tmp_path
+    assert filesystem.as_path(tmp_path) is tmp_path
 
 
-def test_a_missing_gcsfs_is_told_with_what_to_install(monkeypatch):
+def test_a_missing_gcsfs_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(errors.UserError, match=r"pip install -e '\.\[gs\]'"):
-        filesystem.place("gs://bucket/run")
+        filesystem.parse_path("gs://bucket/run")
 
 
 def test_of_many_who_create_a_file_one_succeeds(somewhere):
@@ -59,7 +59,7 @@ def test_of_many_who_create_a_file_one_succeeds(somewhere):
     def one(number):
         gate.wait()
         try:
-            filesystem.create(somewhere / "claim", str(number).encode())
+            locks.create(somewhere / "claim", str(number).encode())
             won.append(str(number))
         except FileExistsError:
             pass
@@ -74,33 +74,33 @@ def test_of_many_who_create_a_file_one_succeeds(somewhere):
 
 def test_a_renewed_file_is_younger_and_says_the_same(somewhere):
     somewhere.mkdir(parents=True, exist_ok=True)
-    filesystem.create(somewhere / "claim", b"owner")
-    before = filesystem.changed(somewhere / "claim")
+    locks.create(somewhere / "claim", b"owner")
+    before = locks.modified_time(somewhere / "claim")
     assert abs(before - time.time()) < 60
     time.sleep(0.05)
-    filesystem.renew(somewhere / "claim", b"owner")
-    assert before < filesystem.changed(somewhere / "claim") < before + 60
+    locks.touch(somewhere / "claim", b"owner")
+    assert before < locks.modified_time(somewhere / "claim") < before + 60
     assert (somewhere / "claim").read_bytes() == b"owner"
     with pytest.raises(FileNotFoundError):
-        filesystem.changed(somewhere / "none")
+        locks.modified_time(somewhere / "none")
 
 
 def test_files_are_written_whole_and_lengthened(somewhere):
-    assert atomic.read_if_there(somewhere / "a/log") == b""
-    atomic.append(somewhere / "a/log", b"one\n")
-    atomic.append(somewhere / "a/log", b"two\n")
-    assert atomic.read_if_there(somewhere / "a/log") == b"one\ntwo\n"
-    atomic.write_atomic(somewhere / "a/log", b"three\n")
+    assert filesystem.read_if_exists(somewhere / "a/log") == b""
+    filesystem.append(somewhere / "a/log", b"one\n")
+    filesystem.append(somewhere / "a/log", b"two\n")
+    assert filesystem.read_if_exists(somewhere / "a/log") == b"one\ntwo\n"
+    filesystem.write_atomic(somewhere / "a/log", b"three\n")
     assert (somewhere / "a/log").read_text() == "three\n"
     assert [path.name for path in (somewhere / "a").iterdir()] == ["log"]
 
 
 def test_what_others_wrote_is_seen_at_once(bucket):
-    folder = filesystem.place("gs://bucket/run")
-    atomic.write_atomic(folder / "one", b"")
+    folder = filesystem.parse_path("gs://bucket/run")
+    filesystem.write_atomic(folder / "one", b"")
     assert len(list(folder.iterdir())) == 1
-    told = "from prismlab.core.io import atomic; atomic.write_atomic('gs://bucket/run/two', b'x')"
-    subprocess.run([sys.executable, "-c", told], check=True, cwd=pathlib.Path(__file__).parents[3])
+    script = "from prismlab.core.io import filesystem; filesystem.write_atomic('gs://bucket/run/two', b'x')"
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=pathlib.Path(__file__).parents[3])
     assert sorted(path.name for path in folder.iterdir()) == ["one", "two"]
     assert (folder / "two").read_bytes() == b"x"
 
@@ -151,7 +151,7 @@ def test_a_checkpoint_in_a_bucket_is_that_of_a_disk(somewhere):
 
 
 def test_a_checkpoint_that_was_cut_off_does_not_count(bucket):
-    folder = filesystem.place("gs://bucket/run/checkpoints")
+    folder = filesystem.parse_path("gs://bucket/run/checkpoints")
     store = checkpoint.Checkpoints(folder)
     for at in (1, 2):
         store.save(state_at(at), {})
@@ -165,7 +165,7 @@ def test_a_checkpoint_that_was_cut_off_does_not_count(bucket):
 
 
 def test_a_profile_is_brought_to_the_bucket(bucket):
-    profile = telemetry.Profile((1, 1), filesystem.place("gs://bucket/run/profile"))
+    profile = telemetry.Profile((1, 1), filesystem.parse_path("gs://bucket/run/profile"))
     profile.at(1)
     jnp.zeros(3).block_until_ready()
     profile.at(2)
@@ -175,40 +175,43 @@ def test_a_profile_is_brought_to_the_bucket(bucket):
 
 def test_what_a_bucket_refuses_is_one_line(bucket):
     with pytest.raises(errors.UserError, match="gs://elsewhere/run: bucket request failed"):
-        filesystem.reach(filesystem.place("gs://elsewhere/run"))
-    filesystem.reach(filesystem.place("gs://bucket/run"))  # empty as it is
+        filesystem.check_reachable(filesystem.parse_path("gs://elsewhere/run"))
+    filesystem.check_reachable(filesystem.parse_path("gs://bucket/run"))  # empty as it is
     bucket.refuse = True
     for ask in (
-        lambda: filesystem.reach(filesystem.place("gs://bucket/run")),
-        lambda: atomic.write_atomic("gs://bucket/run/x", b"x"),
-        lambda: atomic.read_if_there(filesystem.place("gs://bucket/run/x")),
+        lambda: filesystem.check_reachable(filesystem.parse_path("gs://bucket/run")),
+        lambda: filesystem.write_atomic("gs://bucket/run/x", b"x"),
+        lambda: filesystem.read_if_exists(filesystem.parse_path("gs://bucket/run/x")),
     ):
-        with pytest.raises(errors.UserError, match="Forbidden") as told:
+        with pytest.raises(errors.UserError, match="Forbidden") as raised:
             ask()
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(raised.value)
 
 
 def test_errors_of_a_disk_go_through(tmp_path):
-    with pytest.raises(ZeroDivisionError), filesystem.told(tmp_path):
+    with pytest.raises(ZeroDivisionError), file_errors.translate_errors(tmp_path):
         raise ZeroDivisionError
-    with pytest.raises(FileExistsError), filesystem.told("gs://bucket/x"):
+    with pytest.raises(FileExistsError), file_errors.translate_errors("gs://bucket/x"):
         raise FileExistsError
-    with pytest.raises(KeyError), filesystem.told("gs://bucket/x"):  # a fault of ours is not the bucket's
+    with (
+        pytest.raises(KeyError),
+        file_errors.translate_errors("gs://bucket/x"),
+    ):  # an error of our code
         raise KeyError
 
 
 def test_a_checkpoint_that_a_bucket_keeps_back_is_not_called_damaged(bucket):
-    folder = filesystem.place("gs://bucket/run/checkpoints")
+    folder = filesystem.parse_path("gs://bucket/run/checkpoints")
     store = checkpoint.Checkpoints(folder)
     store.save(state_at(1), {})
     store.wait()
     store.close()
     del bucket.objects["run/checkpoints/1/learner/manifest.ocdbt"]
-    with pytest.raises(filesystem.Unreachable, match="try again"):
+    with pytest.raises(buckets.Unreachable, match="try again"):
         checkpoint.read_learner(folder)
 
 
 def test_a_damaged_log_in_a_bucket_is_named_by_its_own_name(bucket):
-    atomic.write_atomic("gs://bucket/run/events.jsonl", b"no event\n{}\n")
+    filesystem.write_atomic("gs://bucket/run/events.jsonl", b"no event\n{}\n")
     with pytest.raises(errors.UserError, match=r"gs://bucket/run/events\.jsonl"):
         event_log.EventLog("gs://bucket/run/events.jsonl")

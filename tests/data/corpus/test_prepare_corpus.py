@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prismlab.core import errors
-from prismlab.core.io import urls
+from prismlab.core.io import filesystem, temporary_files
 from prismlab.data.corpus import clip_encoding, finish, prepare_corpus
 from prismlab.data.corpus.inputs import media, table
 from prismlab.data.loader import source
@@ -116,8 +116,8 @@ def test_killed_anywhere_and_resumed_gives_the_same_files(corpus, whole, tmp_pat
     with pytest.MonkeyPatch.context() as patch:
         # Before and after every write there is a moment to be killed in.
         for home, name in (
-            (urls, "write"),
-            (urls, "upload"),
+            (filesystem, "write_atomic"),
+            (temporary_files, "_settle"),
             (shard_file.Writer, "write"),
             (shard_file, "measure"),
             (finish, "complete"),

@@ -8,7 +8,7 @@ import fsspec
 import pytest
 
 from prismlab.core import errors
-from prismlab.core.io import urls
+from prismlab.core.io import filesystem
 from prismlab.data.loader import source
 from prismlab.data.records import manifest, record, shards
 
@@ -97,5 +97,5 @@ def test_a_remote_manifest_names_no_file_outside_the_cache(tmp_path) -> None:
     with pytest.raises(errors.UserError, match="expected its sha256 in the manifest, got none"):
         source.Shards("memory://manifests/a").open(tmp_path / "cache")[0]
     assert not list(tmp_path.rglob("*escaped*"))
-    assert urls.what("memory://manifests/a/manifest.json") == "file"
+    assert filesystem.file_type("memory://manifests/a/manifest.json") == "file"
     system.rm("/manifests", recursive=True)

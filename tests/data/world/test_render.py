@@ -42,7 +42,7 @@ def test_processes_and_continuation_give_the_same_folder(
     kept = tmp_path / "two" / "videos" / "000001.mp4"
     written = kept.stat().st_mtime_ns
     (tmp_path / "two" / "captions.jsonl").unlink()
-    (tmp_path / "two" / "videos" / "000003.mp4").rename(tmp_path / "two" / "videos" / "000003.tmp")
+    (tmp_path / "two" / "videos" / "000003.mp4").rename(tmp_path / "two" / "videos" / ".000003.mp4.x.tmp")
     render.render(WORLD, tmp_path / "two", workers=0)
     assert kept.stat().st_mtime_ns == written
     assert _content(tmp_path / "one") == _content(tmp_path / "two")

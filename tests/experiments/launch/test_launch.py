@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from prismlab.core import errors
-from prismlab.core.io import filesystem
+from prismlab.core.io import buckets, filesystem, locks
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.launch import gke, launch, local, slurm, units, worker, worker_command
@@ -21,7 +21,7 @@ from prismlab.experiments.run import engine, leases, work_directory
 
 ABLATION = "smoke.gin"
 FAST = {"beat": 0.05, "stale": 0.5}
-RUN = filesystem.place("gs://bucket/run")
+RUN = filesystem.parse_path("gs://bucket/run")
 
 
 def test_a_unit_is_claimed_once_by_many_at_the_same_time(somewhere):
@@ -64,16 +64,16 @@ def test_a_claim_without_a_sign_of_life_is_void_and_a_living_one_is_not(somewher
 
 def test_a_claim_whose_answer_was_lost_is_ours(bucket, monkeypatch):
     """gcsfs asks again where no answer came, and then meets what it wrote itself."""
-    create = filesystem.create
+    create = locks.create
 
     def without_answer(path, data):
         create(path, data)
         raise FileExistsError(path)
 
-    monkeypatch.setattr(filesystem, "create", without_answer)
+    monkeypatch.setattr(locks, "create", without_answer)
     held = leases.claim(RUN, "unit")
     assert held is not None
-    monkeypatch.setattr(filesystem, "create", create)
+    monkeypatch.setattr(locks, "create", create)
     assert leases.claim(RUN, "unit") is None
     held.release()
 
@@ -86,7 +86,7 @@ def test_who_cannot_show_life_ends_before_others_take_over(somewhere, monkeypatc
         held._ended.set()
 
     monkeypatch.setattr(os, "_exit", leave)
-    monkeypatch.setattr(filesystem, "renew", lambda path, data: 1 // 0)
+    monkeypatch.setattr(locks, "touch", lambda path, data: 1 // 0)
     held = leases.claim(somewhere, "unit", beat=0.05, stale=0.3)
     assert held is not None
     assert not ended.wait(0.2)
@@ -97,10 +97,10 @@ def test_a_bucket_that_is_away_fails_no_unit(ablation, tmp_path, monkeypatch):
     work_directory.record(tmp_path / "config.json", describe.describe(ablation))
 
     def away(self, planned):
-        raise filesystem.Unreachable("away")
+        raise buckets.Unreachable("away")
 
     monkeypatch.setattr(engine.Engine, "train", away)
-    with pytest.raises(filesystem.Unreachable):
+    with pytest.raises(buckets.Unreachable):
         worker.work(tmp_path, tmp_path / "cache", ablation, console.silent())
     assert not leases.failures(tmp_path)
     assert not leases.living(tmp_path)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from prismlab.core import errors
-from prismlab.core.io import urls
+from prismlab.core.io import filesystem
 from prismlab.data.corpus import clip_encoding, doctor, prepare_corpus
 from prismlab.data.corpus.inputs import images, media, table, tars, transcripts
 from prismlab.data.records import shards
@@ -156,7 +156,7 @@ def test_whatever_an_encoding_raises_costs_one_medium(tmp_path, monkeypatch, err
     for name in "abc":
         write(tmp_path / f"in/{name}.jpg", JPEG)
         write(tmp_path / f"in/{name}.txt")
-    monkeypatch.setattr(images.file_kinds.urls, "read", _failing(urls.read, "b.jpg", error))
+    monkeypatch.setattr(filesystem, "read", _failing(filesystem.read, "b.jpg", error))
     manifest, records = prepared(images.Images(str(tmp_path / "in")), tmp_path / "out", 0.5)
     assert [each.key for each in records] == ["a.jpg", "c.jpg"]
     assert manifest.statistics["rejected"] == 1
@@ -175,8 +175,8 @@ def test_a_full_disk_is_no_fault_of_a_clip(tmp_path, monkeypatch) -> None:
     write(tmp_path / "in/a.jpg", JPEG)
     write(tmp_path / "in/a.txt")
     full = lambda text: OSError(errno.ENOSPC, "no space left")
-    monkeypatch.setattr(images.file_kinds.urls, "read", _failing(urls.read, "a.jpg", full))
-    with pytest.raises(OSError, match="no space left"):
+    monkeypatch.setattr(filesystem, "read", _failing(filesystem.read, "a.jpg", full))
+    with pytest.raises(errors.UserError, match="the disk or the quota is full"):
         prepared(images.Images(str(tmp_path / "in")), tmp_path / "out", 0.99)
 
 

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from prismlab.core import errors
-from prismlab.core.io import urls
+from prismlab.core.io import file_names
 from prismlab.data.corpus.inputs import images, media, table, transcripts
 
 # What the files contain does not matter: nothing is decoded here.
@@ -88,7 +88,7 @@ def test_absolute_paths_inside_the_root_are_read(tmp_path) -> None:
     write(root / "t.jsonl", "\n".join(map(json.dumps, rows)))
     (medium,) = media_of(table.Table(str(root / "t.jsonl")))
     assert (medium.read(), medium.cuts[0].fault) == ([JPEG], "")
-    assert urls.inside("memory://a/b", "memory://a/b/c.mp4", "t") == "memory://a/b/c.mp4"
+    assert file_names.inside("memory://a/b", "memory://a/b/c.mp4", "t") == "memory://a/b/c.mp4"
     for name in ("memory://a/bc.mp4", "memory://x/c.mp4", "/a/b/c.mp4", "memory://a/b/../c.mp4"):
         with pytest.raises(errors.UserError, match="expected a path below"):
-            urls.inside("memory://a/b", name, "t")
+            file_names.inside("memory://a/b", name, "t")

@@ -9,7 +9,7 @@ import fsspec
 import pytest
 
 from prismlab.core import errors
-from prismlab.core.io import urls
+from prismlab.core.io import filesystem, temporary_files
 from prismlab.data.corpus import clip_encoding, prepare_corpus
 from prismlab.data.corpus.inputs import table
 from prismlab.data.loader import source
@@ -33,7 +33,7 @@ def bucket(tmp_path: pathlib.Path) -> str:
 
 
 def test_a_corpus_behind_a_url_is_that_of_local_files(bucket, tmp_path) -> None:
-    (tmp_path / "raw/clips.csv").write_bytes(urls.read(f"{bucket}/raw/clips.csv", 1 << 20))
+    (tmp_path / "raw/clips.csv").write_bytes(filesystem.read(f"{bucket}/raw/clips.csv", 1 << 20))
     manifests = [
         prepare_corpus.prepare(
             prepare_corpus.Corpus(
@@ -58,40 +58,38 @@ def test_a_shard_that_changed_behind_its_url_is_refused(bucket, tmp_path) -> Non
     prepare_corpus.prepare(spec, f"{bucket}/out")
     records = source.Shards(f"{bucket}/out").open(tmp_path)
     name = f"{bucket}/out/shard-000000.array_record"
-    whole = urls.read(name, 1 << 24)
-    urls.write(name, whole[:-1] + b"x")
+    whole = filesystem.read(name, 1 << 24)
+    filesystem.write_atomic(name, whole[:-1] + b"x")
     with pytest.raises(errors.UserError, match="expected the sha256 of the manifest"):
         records[0]
-    urls.write(name, whole[:-1])
+    filesystem.write_atomic(name, whole[:-1])
     with pytest.raises(errors.UserError, match=f"expected {len(whole)} bytes"):
         source.Shards(f"{bucket}/out").open(tmp_path)
 
 
 def test_an_unknown_file_system_and_a_missing_file(bucket) -> None:
     with pytest.raises(errors.UserError, match="that fsspec supports"):
-        urls.what("nowhere://bucket/a")
+        filesystem.file_type("nowhere://bucket/a")
     with pytest.raises(errors.UserError, match="expected a file, found none"):
-        urls.read(f"{bucket}/none", 10)
+        filesystem.read(f"{bucket}/none", 10)
     with pytest.raises(errors.UserError, match="at most 3 bytes"):
-        urls.read(f"{bucket}/raw/clips.csv", 3)
+        filesystem.read(f"{bucket}/raw/clips.csv", 3)
 
 
 def test_a_full_disk_is_one_line_and_finished_shards_stay(bucket, tmp_path, monkeypatch) -> None:
     render.render(WORLD, tmp_path / "raw", workers=0)
-    (tmp_path / "raw/clips.csv").write_bytes(urls.read(f"{bucket}/raw/clips.csv", 1 << 20))
+    (tmp_path / "raw/clips.csv").write_bytes(filesystem.read(f"{bucket}/raw/clips.csv", 1 << 20))
     spec = prepare_corpus.Corpus(
         table.Table(str(tmp_path / "raw/clips.csv"), rows_per_shard=2), clip_encoding.H264(16)
     )
-    real, calls = urls.upload, []
+    settle = temporary_files._settle
 
-    def full(local: pathlib.Path, path: str) -> None:
-        calls.append(path)
-        if len(calls) > 1:
-            with urls._told(path):
-                raise OSError(errno.ENOSPC, "No space left on device")
-        real(local, path)
+    def full(temporary: pathlib.Path, target: pathlib.Path) -> None:
+        if target.name == "shard-000001.array_record":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        settle(temporary, target)
 
-    monkeypatch.setattr(urls, "upload", full)
+    monkeypatch.setattr(temporary_files, "_settle", full)
     with pytest.raises(errors.UserError, match="the disk or the quota is full: free some space"):
         prepare_corpus.prepare(spec, str(tmp_path / "out"))
     assert (tmp_path / "out/shard-000000.array_record").is_file()
