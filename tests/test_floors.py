@@ -246,13 +246,17 @@ def test_no_file_knows_one_machine():
     assert not found, "\n".join(found)
 
 
-# Rules for files: the modules that may call these, by pattern.
-RENAMES = re.compile(r"\bos\.(?:replace|rename)\(|\bmkstemp\(|\bNamedTemporaryFile\(|\bshutil\.move\(")
-RENAMERS = {"core/io/temporary_files.py"}
+# What opens or renames files in a way that has one home, and that home.
+FILE_CALLS = {
+    r"\bos\.(?:replace|rename)\(|\bmkstemp\(|\bNamedTemporaryFile\(|\bshutil\.move\(": "temporary_files.py",
+    r"\bO_APPEND\b|\bos\.truncate\(": "in_place.py",
+    r"\bflock\(": "locks.py temporary_files.py",
+    r"\bopen\((?:[^()\n]*, )?[\"'](?:a|r\+|ab|r\+b)[\"']": "",
+}
 
 
-def test_there_is_one_atomic_writer():
-    found = {
-        path.relative_to(ROOT).as_posix() for path in _sources(*ROOMS) if RENAMES.search(path.read_text())
-    }
-    assert found == RENAMERS, "write files with prismlab.core.io.filesystem"
+@pytest.mark.parametrize("calls", FILE_CALLS)
+def test_files_are_written_by_the_file_system_layer(calls):
+    found = {path.relative_to(ROOT) for path in _sources(*ROOMS) if re.search(calls, path.read_text())}
+    homes = {pathlib.Path("core/io", name) for name in FILE_CALLS[calls].split()}
+    assert found == homes, "use prismlab.core.io.filesystem, in_place or locks"

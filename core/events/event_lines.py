@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import file_errors, filesystem
+from prismlab.core.io import file_errors, filesystem, in_place
 
 # JSON cannot represent these; they are written as strings and read back as numbers.
 NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -126,7 +126,8 @@ def cut(path: pathlib.Path, resume_step: int | None, name: filesystem.Path) -> N
 def _keep(path: pathlib.Path, size: int, tail: bytes) -> None:
     """Replace a file atomically with its first `size` bytes and a tail."""
     if not tail:
-        os.truncate(path, size)
+        with os.fdopen(in_place.open_in_place(path), "ab") as file:
+            file.truncate(size)
         return
     with filesystem.atomic_file(path) as temporary, path.open("rb") as source, temporary.open("wb") as target:
         while (left := size - target.tell()) > 0:

@@ -18,7 +18,7 @@ from typing import Any
 from prismlab.core import errors
 from prismlab.core.events import event_lines
 from prismlab.core.events import tensorboard as tensorboard_module
-from prismlab.core.io import file_errors, filesystem
+from prismlab.core.io import file_errors, filesystem, in_place
 
 Scalar = float | int | str | bool | None
 
@@ -89,7 +89,7 @@ class EventLog:
             clock: returns the time in seconds since 1970; replaceable for tests.
 
         Raises:
-            UserError: a line before the last one is invalid, or the disk is full.
+            UserError: a line before the last one is invalid, the path is a link, or the disk is full.
         """
         self._home = filesystem.as_path(path)
         self._spool: tempfile.TemporaryDirectory[str] | None = None
@@ -116,7 +116,7 @@ class EventLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             event_lines.cut(path, resume_step, self._home)
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        self._descriptor = in_place.open_in_place(path)
         self._size = os.fstat(self._descriptor).st_size
 
     def write(self, step: int, kind: str, scalars: Mapping[str, Any]) -> None:

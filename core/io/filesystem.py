@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 from etils import epath
 
 from prismlab.core import errors
-from prismlab.core.io import buckets, file_errors, temporary_files
+from prismlab.core.io import buckets, file_errors, in_place, temporary_files
 
 Path: TypeAlias = pathlib.Path | epath.Path
 PathLike: TypeAlias = str | os.PathLike[str]
@@ -214,14 +214,14 @@ def append(path: PathLike, data: bytes) -> None:
         data: bytes to append; there must be no concurrent writers.
 
     Raises:
-        UserError: the disk is full or the bucket request fails.
+        UserError: the path is a link, the disk is full or the bucket request fails.
     """
     if is_remote(path):
         write_atomic(path, read_if_exists(path) + data)
         return
     with file_errors.translate_errors(path):
         pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "ab") as file:
+        with os.fdopen(in_place.open_in_place(path), "ab") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

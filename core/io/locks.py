@@ -2,14 +2,13 @@
 
 import contextlib
 import datetime
-import errno
 import fcntl
 import os
 import pathlib
 from collections.abc import Iterator
 
 from prismlab.core import errors
-from prismlab.core.io import buckets, filesystem
+from prismlab.core.io import buckets, file_errors, filesystem, in_place
 
 
 @contextlib.contextmanager
@@ -21,17 +20,11 @@ def held(path: pathlib.Path, busy: str | None = None) -> Iterator[None]:
         busy: message if another process holds the lock; None waits for it.
 
     Raises:
-        UserError: the path is a link, or another process holds the lock.
+        UserError: the path is a link or cannot be written, or another process holds the lock.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise errors.UserError(
-                f"{path}: expected a lock file, found a link; find out who made it, then delete it"
-            ) from error
-        raise
+    with file_errors.translate_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = in_place.open_in_place(path)
     with os.fdopen(descriptor):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if busy is None else fcntl.LOCK_NB))

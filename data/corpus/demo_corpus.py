@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from prismlab.core.io import filesystem
 from prismlab.data.corpus import clip_encoding
 from prismlab.data.video import encode
 from prismlab.data.world import render
@@ -47,14 +48,14 @@ def render_raw(
             cues.append(f"{' --> '.join(times)}\n{spoken.caption(index)}.")
         name = directory / "talks" / f"{talk:05d}"
         frames = np.concatenate([spoken.video(index) for index in indices])
-        name.with_suffix(".mp4").write_bytes(encode.encode(frames, spoken.fps))
-        name.with_suffix(".vtt").write_text("\n\n".join(cues) + "\n", "utf-8")
+        filesystem.write_atomic(name.with_suffix(".mp4"), encode.encode(frames, spoken.fps))
+        filesystem.write_atomic(name.with_suffix(".vtt"), ("\n\n".join(cues) + "\n").encode())
         report(count["clean"] + indices[-1] + 1, clips)
     shown = world_module.World(clips=count["images"], seed=2)
     (directory / "images").mkdir(exist_ok=True)
     for index in range(count["images"]):
         name = directory / "images" / f"{index:05d}"
-        name.with_suffix(".jpg").write_bytes(clip_encoding.jpeg(shown.video(index)[0], 95))
-        name.with_suffix(".txt").write_text(shown.caption(index) + "\n", "utf-8")
+        filesystem.write_atomic(name.with_suffix(".jpg"), clip_encoding.jpeg(shown.video(index)[0], 95))
+        filesystem.write_atomic(name.with_suffix(".txt"), (shown.caption(index) + "\n").encode())
     report(clips, clips)
     return count

@@ -1,7 +1,6 @@
 """Work directories and the cache: locking, what is finished, reading and writing of files."""
 
 import contextlib
-import fcntl
 import json
 import os
 import pathlib
@@ -9,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from prismlab.core import errors, trees
-from prismlab.core.io import checked_json, file_errors, filesystem
+from prismlab.core.io import checked_json, file_errors, filesystem, locks
 from prismlab.core.parallel import distributed
 from prismlab.core.train import checkpoint, stage_folder
 from prismlab.experiments.recipe import describe
@@ -51,24 +50,10 @@ def claimed(workdir: filesystem.Path, root: Any, text: str) -> Iterator[None]:
     """
     with file_errors.translate_errors(workdir):
         check_usable(workdir)
-    with _alone_in_bucket(workdir) if filesystem.is_remote(workdir) else _alone(workdir):
+    busy = BUSY.format(workdir)
+    with _alone_in_bucket(workdir) if filesystem.is_remote(workdir) else locks.held(workdir / ".lock", busy):
         filesystem.write_atomic(workdir / "config.json", json_bytes(describe.describe(root)))
         filesystem.write_atomic(workdir / "config.gin", text.encode())
-        yield
-
-
-@contextlib.contextmanager
-def _alone(workdir: filesystem.Path) -> Iterator[None]:
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        lock = open(workdir / ".lock", "w")  # noqa: SIM115
-    except OSError as error:
-        raise errors.UserError(f"--workdir {workdir} cannot be written: {error.strerror}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise errors.UserError(BUSY.format(workdir)) from error
         yield
 
 

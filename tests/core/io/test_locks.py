@@ -25,7 +25,7 @@ def test_a_planted_link_is_not_followed(tmp_path) -> None:
     (tmp_path / "victim").write_text("precious")
     (tmp_path / ".lock").symlink_to(tmp_path / "victim")
     with (
-        pytest.raises(errors.UserError, match="expected a lock file, found a link"),
+        pytest.raises(errors.UserError, match="expected a regular file, found a link"),
         locks.held(tmp_path / ".lock"),
     ):
         pass
