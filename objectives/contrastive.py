@@ -6,8 +6,10 @@ Source: VideoPrism 2.3.1, C.1 (symmetric cross-entropy; tube token dropping 0.5)
 temperature, which the paper does not specify.
 """
 
+import math
 from collections.abc import Mapping
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
@@ -16,6 +18,9 @@ from prismlab.core import errors, types
 from prismlab.core.nn import losses
 from prismlab.core.parallel import mesh
 from prismlab.core.train import masking, metrics, objective
+
+# Similarities are multiplied by at most 100, as in CLIP, for numerical stability.
+LEAST_TEMPERATURE = 0.01
 
 
 def symmetric_cross_entropy(
@@ -99,7 +104,8 @@ class Contrastive(objective.AbstractObjective):
 
     Args:
         weight: weight of this loss in the sum.
-        temperature: initial value of the learnable temperature; logits are similarities / temperature.
+        temperature: initial value of the learnable temperature, at least 0.01; logits are similarities /
+            temperature. After each update it is clamped to 0.01 or more, as in CLIP.
         drop: mask applied to the clip's tokens during training (the paper: Tube(0.5)); None keeps all.
         ignore_same_caption: exclude off-diagonal pairs with equal captions, which would be false
             negatives; off in the paper, useful if captions repeat.
@@ -128,8 +134,10 @@ class Contrastive(objective.AbstractObjective):
         key: PRNGKeyArray,
     ):
         del key
-        if temperature <= 0:
-            raise errors.UserError(f"temperature must be positive, got {temperature}")
+        if not LEAST_TEMPERATURE <= temperature < math.inf:
+            raise errors.UserError(
+                f"temperature must be at least {LEAST_TEMPERATURE} and finite, got {temperature}"
+            )
         if dims.text_dim is not None and dims.text_dim != dims.video_dim:
             raise errors.UserError(
                 f"video width {dims.video_dim} and text width {dims.text_dim} must be equal"
@@ -139,6 +147,13 @@ class Contrastive(objective.AbstractObjective):
         self.weight, self.drop, self.ignore_same_caption = weight, drop, ignore_same_caption
         self.chunk = chunk
         self.log_scale = -jnp.log(jnp.float32(temperature))
+
+    def projected(self) -> "Contrastive":
+        """Return the objective with a temperature of at least 0.01."""
+        highest = jnp.float32(-math.log(LEAST_TEMPERATURE))
+        clamped = jnp.minimum(self.log_scale, highest)
+        inside: Contrastive = eqx.tree_at(lambda own: own.log_scale, self, clamped)
+        return inside
 
     def check_batch(self, batch_size: int) -> None:
         """Raise UserError for a batch without negatives, or one that `chunk` does not divide."""
@@ -173,8 +188,7 @@ class Contrastive(objective.AbstractObjective):
         """Return the loss, and in-batch accuracy in both directions and the temperature as metrics."""
         del key
         clips, captions = objective.pooled(seen, self._clip), objective.pooled(seen, self._caption)
-        # Clip the scale to 100, as in CLIP, for numerical stability.
-        scale = jnp.exp(jnp.minimum(self.log_scale, jnp.log(100.0)))
+        scale = jnp.exp(self.log_scale)
         temperature = metrics.Mean(1.0 / scale, jnp.float32(1.0))
         # Each device compares its rows with all others; the gathered vectors are small next to activations.
         video, words = losses.normalise(mesh.held(clips)), losses.normalise(mesh.held(captions))

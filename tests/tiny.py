@@ -106,10 +106,15 @@ class Bowl(objective.AbstractObjective):
     """An objective that compiles at once: the noisy squared length of the pooled vector."""
 
     weight: float
+    bound: float
     shift: Array
 
-    def __init__(self, weight: float = 1.0):
-        self.weight, self.shift = weight, jnp.ones(4)
+    def __init__(self, weight: float = 1.0, bound: float = float("inf")):
+        self.weight, self.bound, self.shift = weight, bound, jnp.ones(4)
+
+    def projected(self) -> "Bowl":
+        """Return the objective with a point inside the bound."""
+        return eqx.tree_at(lambda own: own.shift, self, jnp.clip(self.shift, -self.bound, self.bound))
 
     def views(self) -> frozenset[objective.View]:
         """Return the clip."""

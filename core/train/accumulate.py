@@ -15,6 +15,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from prismlab.core import errors, types
@@ -75,8 +76,8 @@ def gradients(
     size = host.weight.shape[0]
 
     # Part k holds rows k, k + parts, ..., so the sharded axis stays first and every device has rows of it.
-    def dealt(x: Array) -> Array:
-        return x.reshape(size // parts, parts, *x.shape[1:]).swapaxes(0, 1)
+    def dealt(x: Array | np.ndarray) -> Array:
+        return jnp.asarray(x).reshape(size // parts, parts, *x.shape[1:]).swapaxes(0, 1)
 
     def collected(x: Array) -> Array:
         return x.swapaxes(0, 1).reshape(size, *x.shape[2:])

@@ -83,6 +83,10 @@ class Learner(eqx.Module):
         seen = {view: self.encode(view, batch, teacher, key=key) for view in self.views()}
         return self.losses(seen, batch, key=key)
 
+    def projected(self) -> "Learner":
+        """Return the learner with the parameters of all objectives inside their range."""
+        return Learner(self.towers, {name: each.projected() for name, each in self.objectives.items()})
+
     def losses(
         self, seen: Mapping[objective.View, types.Encoded], batch: types.Batch, *, key: PRNGKeyArray
     ) -> tuple[Float[Array, ""], dict[str, metrics.Mean]]:

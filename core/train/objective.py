@@ -96,6 +96,14 @@ class AbstractObjective(eqx.Module):
     def check_batch(self, batch_size: int) -> None:
         """Raise UserError if the loss cannot learn from batches of this size (clips of the global batch)."""
 
+    def projected(self) -> "AbstractObjective":
+        """Return the objective with its parameters inside their range; applied after every update.
+
+        A parameter with bounds is clamped here and not in the loss, where its gradient would be 0 outside the
+        bounds, so that it could never come back.
+        """
+        return self
+
     @abc.abstractmethod
     def __call__(
         self, seen: Mapping[View, types.Encoded], batch: types.Batch, *, key: PRNGKeyArray

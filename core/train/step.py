@@ -129,7 +129,8 @@ def train_step(
         "gradient_norm": metrics.Mean(optax.tree.norm(gradients), one),
         **named,
     }
-    return TrainState(state.step + 1, eqx.combine(moved, still), opt_state, state.key), named
+    updated: learner.Learner = eqx.combine(moved, still)
+    return TrainState(state.step + 1, updated.projected(), opt_state, state.key), named
 
 
 def compile_step(

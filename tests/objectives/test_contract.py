@@ -168,6 +168,14 @@ def test_only_placeholders_give_zero_and_no_gradient(case):
         np.testing.assert_array_equal(gradient, 0.0, err_msg=name)
 
 
+def test_projecting_twice_is_projecting_once(case):
+    own = case.tree.objectives["it"]
+    once = own.projected()
+    assert type(once) is case.kind
+    assert eqx.tree_equal(once.projected(), once)
+    assert eqx.tree_equal(once, own)  # initial values are in range
+
+
 def test_same_key_same_value(case):
     one, two = (_values(case.score((case.tree, case.teacher), case.batch)) for _ in range(2))
     for name, value in one.items():

@@ -2,6 +2,7 @@
 
 import functools
 
+import equinox as eqx
 import jax
 import jax.extend
 import jax.numpy as jnp
@@ -92,14 +93,26 @@ def test_accuracy_counts_an_equal_caption_and_skips_placeholders():
     assert float(named["video_to_text"].value) == 1.0
 
 
-def test_the_scale_stops_at_100():
-    _, named = _call(*_draw(0, 3), np.ones(3), temperature=1e-4)
-    assert float(named["temperature"].value) == pytest.approx(0.01, rel=1e-5)
+def test_the_scale_stops_at_100_and_comes_back():
+    clips, captions = np.eye(3, 6), np.roll(np.eye(3, 6), 1, axis=0)  # every match is wrong
+    batch = types.Batch(
+        jnp.zeros((3, 1, 1, 1, 3)), jnp.arange(3, dtype=jnp.int32)[:, None], jnp.zeros((3, 1)), jnp.ones(3)
+    )
+    built = contrastive.Contrastive(temperature=0.01, dims=DIMS, key=jax.random.key(0))
+    seen = {
+        objective.View("video"): types.Encoded(None, jnp.asarray(clips, jnp.float32)),
+        objective.View("text"): types.Encoded(None, jnp.asarray(captions, jnp.float32)),
+    }
+    above = eqx.tree_at(lambda own: own.log_scale, built, jnp.float32(7.0)).projected()
+    assert float(jnp.exp(above.log_scale)) == pytest.approx(100.0, rel=1e-5)
+    assert above.projected().log_scale == above.log_scale
+    slope = eqx.filter_grad(lambda own: own(seen, batch, key=jax.random.key(0))[0].value)(above)
+    assert float(slope.log_scale) > 1.0  # descent lowers the scale, although it is at its bound
 
 
-@pytest.mark.parametrize("temperature", [0.0, -1.0])
-def test_a_temperature_that_is_not_positive_is_refused(temperature):
-    with pytest.raises(ValueError, match="temperature must be positive"):
+@pytest.mark.parametrize("temperature", [0.0, -1.0, 0.0099, float("inf"), float("nan")])
+def test_a_temperature_outside_its_range_is_refused(temperature):
+    with pytest.raises(errors.UserError, match=r"temperature must be at least 0\.01 and finite"):
         contrastive.Contrastive(temperature=temperature, dims=DIMS, key=jax.random.key(0))
 
 

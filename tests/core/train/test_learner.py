@@ -159,7 +159,7 @@ def test_what_is_missing_is_named(towers, objectives, teacher, message):
 
 def test_a_wrong_hyperparameter_names_its_objective():
     wrong = {"mine": functools.partial(contrastive.Contrastive, temperature=-1.0)}
-    with pytest.raises(errors.UserError, match=r"objective 'mine': temperature must be positive, got -1.0"):
+    with pytest.raises(errors.UserError, match=r"objective 'mine': temperature must be .*, got -1.0"):
         learner.build(BOTH, wrong, None, key=KEY)
 
 

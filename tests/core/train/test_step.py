@@ -123,6 +123,18 @@ def test_a_frozen_path_freezes_whole_names_only():
             moving(wrong)
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+def test_parameters_stay_in_their_range_after_each_update(parts):
+    tree = learner.Learner(tiny.line_learner().towers, {"bowl": tiny.Bowl(bound=1.0)})
+    optimizer = optax.sgd(-50.0)  # away from the minimum
+    state = step.init(tree, optimizer, (), key=jax.random.key(0))
+    batch = step.HostBatch(**tiny.host_batch())
+    for _ in range(2):
+        state, _ = step.train_step(state, batch, None, optimizer, (), parts)
+        shift = state.learner.objectives["bowl"].shift
+        assert float(jnp.max(jnp.abs(shift))) == 1.0
+
+
 def test_pixels_are_scaled_once():
     host = tiny.host_batch()
     batch = step.to_device_units(step.HostBatch(**jax.tree.map(jnp.asarray, host)))
