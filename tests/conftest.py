@@ -30,6 +30,7 @@ import pytest
 
 # Every jaxtyping annotation of these rooms is checked at each call and each construction.
 jaxtyping.install_import_hook(["prismlab.core", "prismlab.objectives"], "beartype.beartype")
+jaxtyping.install_import_hook("prismlab.data", "type_checks.numbers")
 
 # Not switched on: jax_numpy_dtype_promotion="strict", because optax multiplies its int32 counts with
 # floats (the objectives' contract switches it on for its own calls), and

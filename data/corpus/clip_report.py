@@ -133,7 +133,7 @@ def _sample(
     found: Finding, example: record.Record, sampled: int, resolution: int, limits: container.Limits
 ) -> None:
     """Decode, crop and resize the frames that training would, and hash three of them."""
-    wanted = np.linspace(0, found.frames - 1, sampled).astype(int)
+    wanted = [int(number) for number in np.linspace(0, found.frames - 1, sampled)]
     quarters = [found.frames * quarter // 4 for quarter in (1, 2, 3)]
     looks = dict[int, int | None]()
     for number, pixels in frames.each(example, [*wanted, *quarters], limits=limits, name=example.key):

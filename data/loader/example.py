@@ -14,7 +14,7 @@ import numpy as np
 
 from prismlab.core import errors
 from prismlab.data.loader import clip_cache, tokenizer
-from prismlab.data.records import record
+from prismlab.data.records import record, shards
 from prismlab.data.video import sampling
 
 HostArrays = dict[str, np.ndarray]
@@ -51,7 +51,7 @@ class Named:
         strict: raise if a record cannot be read; otherwise return an Item with a fault.
     """
 
-    def __init__(self, name: str, records: Sequence[record.Record], strict: bool):
+    def __init__(self, name: str, records: shards.Records, strict: bool):
         self._name, self._records, self._strict = name, records, strict
 
     def __len__(self) -> int:

@@ -1,6 +1,6 @@
 """Training data sources: rendered synthetic world, folder of videos, or prepared shards.
 
-To add a source, write a frozen dataclass with `open(cache) -> Sequence[Record]`; the contract tests find it
+To add a source, write a frozen dataclass with `open(cache) -> Records`; the contract tests find it
 in this module. Its repr is its identity in the cache, so every field must be a plain value.
 
 A source that reads files should also have `content_digest(cache) -> str` (see `Stated`): it is part of the
@@ -12,12 +12,12 @@ import contextlib
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 from prismlab.core import code_fingerprint, errors
 from prismlab.core.io import file_digest, file_names, filesystem, locks
-from prismlab.data.records import record, shards
+from prismlab.data.records import shards
 from prismlab.data.video import folder
 from prismlab.data.world import render, world
 
@@ -28,7 +28,7 @@ FORMAT = 3  # increment when the files that a source writes into the cache chang
 class Source(Protocol):
     """Protocol of training data sources; opening one may first write shards into the cache."""
 
-    def open(self, cache: pathlib.Path) -> Sequence[record.Record]:
+    def open(self, cache: pathlib.Path) -> shards.Records:
         """Return the records, read lazily."""
         ...
 
@@ -55,7 +55,7 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(f"{FORMAT} {code} {value!r}".encode()).hexdigest()[:16]
 
 
-def contents(records: Sequence[record.Record]) -> str:
+def contents(records: shards.Records) -> str:
     """Return a string that identifies the contents: shard checksums, or all fields but the videos."""
     if isinstance(records, shards.ShardReader):
         listed = [shard.sha256 for shard in records.manifest.shards]

@@ -9,7 +9,6 @@ Version 1 supported videos only and can still be read. Version 2 added kind, siz
 
 import dataclasses
 import json
-import math
 import struct
 import zlib
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ KINDS = ("video", "frames", "image")
 MAX_HEADER_BYTES = 4 << 20
 MAX_VIDEO_BYTES = 1 << 30
 _MAGIC = b"PRSM"
+_LATEST = 1e15  # seconds
 _PREFIX = struct.Struct("<4sHII")
 _REMEDY = "rebuild the shards from their source (`prismlab data prepare`)"
 
@@ -93,25 +93,38 @@ def check(record: Record) -> None:
     Raises:
         errors.UserError: if any field is invalid; lists every problem found.
     """
-    faults = []
-    if not isinstance(record.key, str) or not record.key:
-        faults.append(f"a non-empty key, got {record.key!r}")
-    if not isinstance(record.caption, str) or not record.caption.strip():
-        faults.append(f"a non-empty caption, got {record.caption!r}")
+    faults = text_faults(record.key, record.caption, record.start, record.end)
     if not record.video:
         faults.append("a non-empty video, got 0 bytes")
     if len(record.video) > MAX_VIDEO_BYTES:
         faults.append(f"a video of at most {MAX_VIDEO_BYTES} bytes, got {len(record.video)}; split it")
-    for name in ("start", "end"):
-        if not _is_time(getattr(record, name)):
-            faults.append(f"{name} as seconds from 0, or null, got {getattr(record, name)!r}")
-    if not faults and record.end is not None and record.end <= (record.start or 0.0):
-        faults.append(f"end after start, got {record.start} to {record.end}")
     faults += _kind_faults(record)
     if record.schema_version != SCHEMA_VERSION:
         faults.append(f"schema version {SCHEMA_VERSION}, got {record.schema_version}")
     if faults:
         raise errors.UserError("\n".join(f"record {record.key!r}: expected {fault}" for fault in faults))
+
+
+def text_faults(key: object, caption: object, start: object, end: object) -> list[str]:
+    """Return what was expected of values that are to become fields of a Record, and what they are.
+
+    Args:
+        key: see Record.
+        caption: see Record.
+        start: see Record.
+        end: see Record.
+    """
+    faults = []
+    if not isinstance(key, str) or not key:
+        faults.append(f"a non-empty key, got {key!r}")
+    if not isinstance(caption, str) or not caption.strip():
+        faults.append(f"a non-empty caption, got {caption!r}")
+    wrong = [f"{name} as seconds from 0, or null, got {value!r}"
+             for name, value in (("start", start), ("end", end)) if not _is_time(value)]  # fmt: skip
+    if not wrong and isinstance(end, int | float):
+        first = start if isinstance(start, int | float) else 0.0
+        wrong += [f"end after start, got {start} to {end}"] if end <= first else []
+    return faults + wrong
 
 
 def _kind_faults(record: Record) -> list[str]:
@@ -169,7 +182,7 @@ def pack(record: Record) -> bytes:
         raise errors.UserError(
             f"record {record.key!r}: expected text that UTF-8 can encode, got {error}; correct the caption"
         ) from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise errors.UserError(
             f"record {record.key!r}: expected labels that JSON can encode (no NaN or infinity), got {error}"
         ) from error
@@ -210,21 +223,24 @@ def unpack(data: bytes, name: str = "record") -> Record:
         raise errors.UserError(
             f"{name}: expected bytes that match their checksum, got corrupt or truncated data; {_REMEDY}"
         )
-    # The checksum matches, so the rest was written by `pack`.
+    # The checksum matches, so `pack` wrote the rest, or a forger did.
     body = _PREFIX.size + header_length
-    fields = json.loads(data[_PREFIX.size : body])
-    expected = fields.pop("video_bytes")
-    if expected != len(data) - body:
-        raise errors.UserError(
-            f"{name}: expected {expected} bytes of video, got {len(data) - body}; {_REMEDY}"
-        )
-    # A version 1 record is a version 2 record with default values for the new fields.
-    return Record(video=data[body:], **fields | {"sizes": tuple(fields.get("sizes", ()))})
+    try:
+        fields = json.loads(data[_PREFIX.size : body])
+        expected = fields.pop("video_bytes")
+        if expected != len(data) - body:
+            raise ValueError(f"{expected} bytes of video in {len(data) - body} bytes")
+        # A version 1 record is a version 2 record with default values for the new fields.
+        record = Record(video=data[body:], **fields | {"sizes": tuple(fields.get("sizes", ()))})
+        check(record)
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise errors.UserError(f"{name}: expected a sound header, got '{reason}'; {_REMEDY}") from error
+    return record
 
 
 def _is_time(value: object) -> bool:
     if value is None:
         return True
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
-    )
+    # An int may be too large for a float, which isfinite would convert it to.
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LATEST

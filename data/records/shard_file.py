@@ -35,7 +35,7 @@ class Writer:
 
     def __enter__(self) -> "Writer":
         with self._system_errors():
-            self._writer = array_record_module.ArrayRecordWriter(str(self._path), _WRITER_OPTIONS)
+            self._writer = array_record_module.ArrayRecordWriter(in_utf8(self._path), _WRITER_OPTIONS)
         return self
 
     def write(self, record: record_module.Record) -> None:
@@ -66,6 +66,22 @@ class Writer:
             message = str(error).splitlines()[0]
             number = errno.ENOSPC if os.strerror(errno.ENOSPC) in str(error) else errno.EIO
             raise OSError(number, message, str(self._path)) from error
+
+
+def in_utf8(path: pathlib.Path) -> str:
+    """Return a path as text for ArrayRecord, which takes UTF-8 only.
+
+    Raises:
+        errors.UserError: if the path is not UTF-8.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise errors.UserError(
+            f"{file_names.readable(str(path))}: expected a folder of shards whose path is UTF-8, got other bytes; "
+            "rename it or choose another"
+        ) from error
+    return str(path)
 
 
 def measure(path: pathlib.Path) -> dict[str, Any]:

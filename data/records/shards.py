@@ -7,7 +7,7 @@ import bisect
 import os
 import pathlib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from array_record.python import array_record_module
 
@@ -19,6 +19,19 @@ from prismlab.data.records import shard_file
 
 MANIFEST = manifest_module.NAME
 _READER_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
+
+
+@runtime_checkable
+class Records(Protocol):
+    """Protocol of stored clips with random access: a list, or the shards of a dataset."""
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        ...
+
+    def __getitem__(self, index: int, /) -> record_module.Record:
+        """Return one record."""
+        ...
 
 
 def write_shards(
@@ -166,7 +179,9 @@ class ShardReader:
         key = os.getpid(), shard
         if key not in self._open:
             path = shard_file.local(self.directory, self.manifest.shards[shard], self.cache)
-            self._open.setdefault(key, array_record_module.ArrayRecordReader(str(path), _READER_OPTIONS))
+            self._open.setdefault(
+                key, array_record_module.ArrayRecordReader(shard_file.in_utf8(path), _READER_OPTIONS)
+            )
         return self._open[key]
 
 

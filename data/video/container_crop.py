@@ -3,7 +3,6 @@
 import io
 import struct
 from collections.abc import Iterator
-from typing import BinaryIO
 
 from av.container import InputContainer
 from av.stream import Disposition
@@ -19,7 +18,7 @@ _SEGMENT, _TRACKS, _CLUSTER, _ENTRY, _TYPE, _VIDEO = 0x18538067, 0x1654AE6B, 0x1
 _CROPS = (0x54CC, 0x54DD, 0x54BB, 0x54AA)  # left, right, top, bottom
 
 
-def margins(file: BinaryIO, opened: InputContainer, stream: VideoStream) -> geometry.Margins:
+def margins(file: io.BufferedIOBase, opened: InputContainer, stream: VideoStream) -> geometry.Margins:
     """Return the cropping of a stream by its container; none if it is absent or leaves no pixels.
 
     Args:
@@ -41,7 +40,7 @@ def margins(file: BinaryIO, opened: InputContainer, stream: VideoStream) -> geom
 
 
 def _found(
-    file: BinaryIO, size: int, kind: str, opened: InputContainer, stream: VideoStream
+    file: io.BufferedIOBase, size: int, kind: str, opened: InputContainer, stream: VideoStream
 ) -> geometry.Margins:
     try:
         if "mp4" in kind:
@@ -70,7 +69,7 @@ def _inside(data: memoryview, *path: bytes) -> Iterator[memoryview]:
             yield from _inside(content, *path[1:]) if path[1:] else (content,)
 
 
-def _movie(file: BinaryIO, size: int) -> memoryview | None:
+def _movie(file: io.BufferedIOBase, size: int) -> memoryview | None:
     at = 0
     for _ in range(_MOST_ELEMENTS):
         if at + 8 > size:
@@ -90,7 +89,7 @@ def _movie(file: BinaryIO, size: int) -> memoryview | None:
     return None
 
 
-def _clean_aperture(file: BinaryIO, size: int, stream: VideoStream) -> geometry.Margins:
+def _clean_aperture(file: io.BufferedIOBase, size: int, stream: VideoStream) -> geometry.Margins:
     movie = _movie(file, size)
     for track in _inside(movie, b"trak") if movie is not None else ():
         head = next(_inside(track, b"tkhd"), None)
@@ -134,7 +133,7 @@ def _number(data: memoryview, at: int, keep_marker: bool = False) -> tuple[int, 
     return value, at + length
 
 
-def _pixel_crop(file: BinaryIO, size: int, place: int) -> geometry.Margins:
+def _pixel_crop(file: io.BufferedIOBase, size: int, place: int) -> geometry.Margins:
     at = 0
     for _ in range(_MOST_ELEMENTS):
         if at >= size:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from prismlab.core import errors
+from prismlab.core.io import file_names
 from prismlab.data.records import record as record_module
 from prismlab.data.video import container, decode
 
@@ -97,7 +98,7 @@ def _lines(path: pathlib.Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 continue
             try:
                 row = json.loads(line.decode("utf-8"))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise errors.UserError(
                     f"{path}, line {number}: expected one JSON object in UTF-8, got '{error}'; correct it"
                 ) from error
@@ -134,18 +135,20 @@ def _fault(directory: pathlib.Path, row: dict[str, Any]) -> str | None:
     if unknown:
         return f"expected only {sorted(_FIELDS)}, got {unknown}; move other values to {TRUTH}"
     path = row["path"]
-    if "\0" in path or not (directory / path).resolve().is_relative_to(directory.resolve()):
-        return f"expected a path inside the folder, got {path!r}; move the video into the folder"
-    if not (directory / path).is_file():
-        return f"expected the video {path!r}, found none; add it or remove the line"
-    # b"video" is a dummy: everything except the content of the video is checked here.
+    shown = repr(path[:200])
     try:
-        record_module.check(
-            record_module.Record(path, b"video", row.get("caption", ""), row.get("start"), row.get("end"))
-        )
-        row["caption"].encode()
-    except (errors.UserError, UnicodeEncodeError) as error:
-        return f"{error}; correct the line".replace("\n", " and ")
+        file_names.inside(str(directory), path, CAPTIONS)
+        if not (directory / path).is_file():
+            return f"expected the video {shown}, found none; add it or remove the line"
+    except (errors.UserError, OSError, ValueError):  # also names that are too long or no text for the system
+        return f"expected a path inside the folder, got {shown}; move the video into the folder"
+    found = record_module.text_faults(path, row.get("caption", ""), row.get("start"), row.get("end"))
+    try:
+        row.get("caption", "").encode()
+    except (AttributeError, UnicodeEncodeError) as error:
+        found = found or [f"a caption that UTF-8 can encode, got {error}"]
+    if found:
+        return " and ".join(f"record {path!r}: expected {each}" for each in found) + "; correct the line"
     return None
 
 

@@ -7,7 +7,7 @@ missing, shows it whatever its streams hold. Only sizes are read, not contents.
 import dataclasses
 import struct
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 # Elements of Matroska (RFC 9559): the file's header, its body, the clusters of frames, all of the body.
 _HEADER, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
@@ -16,6 +16,7 @@ _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _MEDIA_BOXES = (b"mdat", b"moov", b"moof", b"ftyp", b"styp", b"sidx", b"free", b"skip", b"wide", b"uuid")
 
 
+@runtime_checkable
 class Readable(Protocol):
     """File object that can be read from any position."""
 

@@ -6,8 +6,9 @@ packet per frame, and every GOP starts with an IDR picture, which resets the dec
 writes such clips; all others are decoded from the beginning.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from fractions import Fraction
+from typing import TypeVar
 
 import av
 import numpy as np
@@ -67,7 +68,10 @@ def chosen(
     return found if len(found) == len(wanted) else None
 
 
-def _needed(packets: list[Packet], starts: list[int], wanted: Collection[int]) -> Iterator[Packet]:
+_Item = TypeVar("_Item")
+
+
+def _needed(packets: Sequence[_Item], starts: list[int], wanted: Collection[int]) -> Iterator[_Item]:
     # From each GOP, only the packets up to its last requested frame.
     for start, end in zip(starts, [*starts[1:], len(packets)]):
         last = max((number for number in wanted if start <= number < end), default=None)

@@ -13,7 +13,7 @@ import os
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -97,7 +97,7 @@ class Guarded:
         label: name of the video in error messages.
     """
 
-    def __init__(self, file: BinaryIO, limits: Limits, label: str):
+    def __init__(self, file: io.BufferedIOBase, limits: Limits, label: str):
         self.file, self._limits, self._label = file, limits, label
         self._deadline = time.monotonic() + limits.seconds
         self._late = False
@@ -186,7 +186,7 @@ def opened(video: Video, limits: Limits, label: str) -> Iterator[tuple[InputCont
 
 
 @contextlib.contextmanager
-def file_of(video: Video, limits: Limits, label: str) -> Iterator[BinaryIO]:
+def file_of(video: Video, limits: Limits, label: str) -> Iterator[io.BufferedIOBase]:
     """Open the bytes of a video, without FFmpeg.
 
     Args:
@@ -234,7 +234,7 @@ def _refuser(label: str) -> Callable[[str, int, Mapping[str, str]], None]:
     return refuse
 
 
-def _explain(file: BinaryIO, label: str, error: av.error.FFmpegError) -> None:
+def _explain(file: io.BufferedIOBase, label: str, error: av.error.FFmpegError) -> None:
     """Raise an error that names what the file is, if its first bytes show it."""
     file.seek(0)
     head = file.read(_HEAD)

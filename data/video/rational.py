@@ -5,9 +5,10 @@ arithmetic rounds to 32 bits, and 0 or a zero denominator for an unset value.
 """
 
 from fractions import Fraction
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Rational(Protocol):
     """A number with a numerator and a denominator."""
 

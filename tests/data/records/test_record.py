@@ -1,5 +1,6 @@
 """Records survive their bytes, and damaged bytes are refused by name."""
 
+import copy
 import dataclasses
 import json
 import struct
@@ -27,16 +28,17 @@ RECORD = record.Record("clip", b"\x00\x01video", "a red disc", 0.0, 1.0, {"speci
 
 
 @st.composite
-def _records(draw: st.DrawFn) -> record.Record:
+def _fields(draw: st.DrawFn) -> tuple:
     start = draw(st.none() | st.floats(0, 100))
     end = draw(st.none() | st.floats(101, 200))
     labels = draw(st.dictionaries(st.text(max_size=5), JSON, max_size=3))
-    return record.Record(draw(TEXT), draw(st.binary(min_size=1)), draw(TEXT), start, end, labels)
+    return draw(TEXT), draw(st.binary(min_size=1)), draw(TEXT), start, end, labels
 
 
 @FEW
-@given(made=_records())
-def test_round_trip(made: record.Record) -> None:
+@given(fields=_fields())
+def test_round_trip(fields: tuple) -> None:
+    made = record.Record(*fields)
     packed = record.pack(made)
     assert record.unpack(packed) == made
     assert record.pack(record.unpack(packed)) == packed
@@ -127,5 +129,28 @@ def test_kinds_that_do_not_agree_are_refused(change: dict, word: str) -> None:
     ],
 )
 def test_unusable_records_are_refused(change: dict, word: str) -> None:
+    wrong = copy.copy(RECORD)
+    for name, value in change.items():
+        object.__setattr__(wrong, name, value)  # past the check of types
     with pytest.raises(errors.UserError, match=word):
-        record.pack(dataclasses.replace(RECORD, **change))
+        record.pack(wrong)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"", b"\xff", b"7", b"null", b"[]", b"{}", b"[" * 100_000,
+        b'{"video_bytes": 5}', b'{"video_bytes": "5", "key": "k", "caption": "c"}',
+        b'{"video_bytes": 5, "key": 7, "caption": "c"}',
+        b'{"video_bytes": 5, "key": "k", "caption": "c", "x": 1}',
+        b'{"video_bytes": 5, "key": "k", "caption": "c", "kind": "frames", "sizes": [9, -4]}',
+        b'{"video_bytes": 5, "key": "k", "caption": "c", "sizes": 3}',
+        b'{"video_bytes": 5, "key": "k", "caption": "c", "start": 1e999}',
+    ],
+)  # fmt: skip
+def test_a_forged_header_is_one_line(header: bytes) -> None:
+    body = header + b"video"
+    packed = struct.pack("<4sHII", b"PRSM", 2, len(header), zlib.crc32(body)) + body
+    with pytest.raises(errors.UserError, match="record 7: expected a sound header") as caught:
+        record.unpack(packed, "record 7")
+    assert "\n" not in str(caught.value)

@@ -1,9 +1,11 @@
 """Films for tests: every frame carries its number as eight grey fields, and sound may lie beside them."""
 
+import functools
 import io
 import pathlib
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -21,6 +23,18 @@ def picture(number: int, side: int = 128) -> np.ndarray:
         bit = number >> (7 - place) & 1
         pixels[side * 3 // 8 : side * 5 // 8, place * step : (place + 1) * step] = 235 if bit else 16
     return pixels
+
+
+def like(kind: type, **values: object) -> Any:
+    """Return a stand-in for an object of PyAV, which Python cannot create: an instance with these fields."""
+    made = _stand_in(kind)()
+    made.__dict__.update(values)
+    return made
+
+
+@functools.cache
+def _stand_in(kind: type) -> type:
+    return type(f"Like{kind.__name__}", (), {"__class__": property(lambda self: kind)})
 
 
 def numbers(video: np.ndarray) -> list[int]:

