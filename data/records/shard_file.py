@@ -78,8 +78,8 @@ def in_utf8(path: pathlib.Path) -> str:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise errors.UserError(
-            f"{file_names.readable(str(path))}: expected a folder of shards whose path is UTF-8, got other bytes; "
-            "rename it or choose another"
+            f"{file_names.readable(str(path))}: expected a folder of shards whose path is UTF-8, got other "
+            "bytes; rename it or choose another"
         ) from error
     return str(path)
 

@@ -3,11 +3,10 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Sequence
 
 from prismlab.core import errors
 from prismlab.data.loader import source
-from prismlab.data.records import record
+from prismlab.data.records import record, shards
 from prismlab.data.world import truth
 from prismlab.experiments.tasks.interface import items
 
@@ -69,5 +68,5 @@ class RenderedWorld:
         return items.ItemSet(name, tuple(found), classes, load, multi_label=len(self.labels) > 1)
 
 
-def _load(records: Sequence[record.Record], item: items.Item) -> record.Record:
+def _load(records: shards.Records, item: items.Item) -> record.Record:
     return records[item.extra["index"]]
