@@ -11,15 +11,18 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-# One folder for all workers of a test run and for every command they start: what one has compiled,
-# no other does again. The process that starts the workers makes it and removes it.
+import xla_flags
+
+# One folder for all workers of a test run and for every command they start. The process that starts the
+# workers makes it and removes it.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["PRISMLAB_TESTS"] = tempfile.mkdtemp(prefix="prismlab-tests-")
     atexit.register(shutil.rmtree, os.environ["PRISMLAB_TESTS"], ignore_errors=True)
-os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(os.environ["PRISMLAB_TESTS"], "compiled")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+os.environ["XLA_FLAGS"] = " ".join(
+    [os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=2", xla_flags.FAST]
+)
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import bucket as storage_of_google
@@ -28,9 +31,19 @@ import jax
 import jaxtyping
 import pytest
 
+from prismlab.experiments.run import compilation_cache
+
 # Every jaxtyping annotation of these rooms is checked at each call and each construction.
 jaxtyping.install_import_hook(["prismlab.core", "prismlab.objectives"], "beartype.beartype")
 jaxtyping.install_import_hook("prismlab.data", "type_checks.numbers")
+
+# Compiled programs are shared by all workers, by the commands that tests start and, with PRISMLAB_CACHE
+# (`make test` sets it), by later runs.
+_home = pathlib.Path(os.environ.get("PRISMLAB_CACHE") or os.environ["PRISMLAB_TESTS"]) / "compiled-tests"
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    compilation_cache.prune(_home, 1 << 30)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_home / compilation_cache.machine())
+jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
 
 # Not switched on: jax_numpy_dtype_promotion="strict", because optax multiplies its int32 counts with
 # floats (the objectives' contract switches it on for its own calls), and

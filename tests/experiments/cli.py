@@ -5,6 +5,10 @@ import pathlib
 import subprocess
 import sys
 
+import xla_flags
+
+# What jax_disable_most_optimizations sets in the process of the tests.
+UNOPTIMIZED = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 REPOSITORY = pathlib.Path(__file__).parents[2]
 TINY = str(pathlib.Path(__file__).with_name("tiny.gin"))
 _SHARED = pathlib.Path(os.environ["PRISMLAB_TESTS"])  # of all workers, see conftest.py
@@ -26,7 +30,7 @@ def environment(devices: int = 1, **more: str) -> dict[str, str]:
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         "PYTHONPATH": str(REPOSITORY),
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {UNOPTIMIZED} {xla_flags.FAST}",
         **more,
     }
 
