@@ -15,6 +15,7 @@ from typing import Any
 
 from prismlab.core import allocator, errors, setup
 from prismlab.experiments import commands, standard_streams
+from prismlab.experiments.commands import path_arguments
 
 # Order in --help; other commands follow, sorted by name.
 FIRST = ("check", "train", "ablate", "report", "digest", "world", "embed", "search")
@@ -40,7 +41,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     try:
         options = _parse(arguments)
         return options.run(options)
-    except errors.UserError as error:
+    except (errors.UserError, path_arguments.RefusedArgument) as error:
         _tell(error)
         return 2
     except OSError as error:

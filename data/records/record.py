@@ -229,7 +229,7 @@ def unpack(data: bytes, name: str = "record") -> Record:
         fields = json.loads(data[_PREFIX.size : body])
         expected = fields.pop("video_bytes")
         if expected != len(data) - body:
-            raise ValueError(f"{expected} bytes of video in {len(data) - body} bytes")
+            raise errors.UserError(f"{expected} bytes of video in {len(data) - body} bytes")
         # A version 1 record is a version 2 record with default values for the new fields.
         record = Record(video=data[body:], **fields | {"sizes": tuple(fields.get("sizes", ()))})
         check(record)

@@ -1,11 +1,41 @@
-"""Path arguments of the command line: local files, or directories that may be in a bucket."""
+"""Path arguments of the command line: local files, or directories that may be in a bucket.
 
+They are `type=` functions of argparse, which replaces the message of a ValueError, and so of a UserError, by
+"invalid value" and prints the usage; `explained` lets it through to `main` as one line.
+"""
+
+import functools
 import pathlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from prismlab.core import errors
 
+T = TypeVar("T")
 
+
+class RefusedArgument(Exception):
+    """A UserError about an argument, on its way through argparse; not a ValueError."""
+
+
+def explained(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Return a function for `type=` of argparse that keeps the message of a UserError.
+
+    Args:
+        parse: text -> value; may raise UserError.
+    """
+
+    @functools.wraps(parse)
+    def wrapped(text: str) -> T:
+        try:
+            return parse(text)
+        except errors.UserError as error:
+            raise RefusedArgument(str(error)) from error
+
+    return wrapped
+
+
+@explained
 def local(text: str) -> pathlib.Path:
     """Return a local path.
 
@@ -17,6 +47,7 @@ def local(text: str) -> pathlib.Path:
     return pathlib.Path(text)
 
 
+@explained
 def path(text: str) -> Any:
     """Return the local directory or bucket folder; checks that the bucket is reachable."""
     from prismlab.core.io import filesystem  # here because it is slow to import

@@ -208,6 +208,13 @@ def test_a_loss_that_is_not_finite_ends_with_4_and_keeps_the_last_good_checkpoin
     assert "the last good checkpoint was kept" in line
 
 
+def test_the_reason_why_a_path_is_refused_is_one_line(capsys):
+    assert main.main(["embed", "a.mp4", "--model", "m", "--random-weights", "--out", "gs://b/x.npz"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("prismlab: gs://b/x.npz: expected a local path, got a URL")
+    assert len(told.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -13,7 +13,7 @@ from PIL import Image
 from prismlab.core import errors
 from prismlab.data.corpus import clip_encoding, clip_report
 from prismlab.data.corpus.inputs import media
-from prismlab.data.loader import clip_cache, loader, source
+from prismlab.data.loader import clip_cache, loader, source, tokenizer
 from prismlab.data.records import record
 from prismlab.data.video import container, decode, encode, frames, geometry, sampling, windows
 from prismlab.experiments.tasks.features import views
@@ -62,12 +62,22 @@ CASES = {
 }
 
 
+class NoWords(tokenizer.Encoder):
+    """Encoder of captions that has no words: only pixels are compared."""
+
+    def __call__(self, text):
+        """Return ids and paddings of an empty caption."""
+        return np.zeros(8, np.int32), np.zeros(8, np.float32)
+
+
 def batch_of(example: record.Record, folder: pathlib.Path, **settings) -> tuple[np.ndarray, np.ndarray]:
     """Return the frames [t, r, r, 3] of one training example, and their numbers."""
-    line = loader.Line({"one": source.Shards(str(folder))}, None, frames=T, resolution=SIDE, threads=1)
+    home = source.Shards(str(folder))
+    words = tokenizer.Tokenizer((home,))  # not opened: captions are replaced below
+    line = loader.Line({"one": home}, words, frames=T, resolution=SIDE, threads=1)
     line = dataclasses.replace(line, **settings)
     prepare = loader.stream.example.Prepare(
-        line, lambda text: (np.zeros(8, np.int32), np.zeros(8, np.float32)), 0,
+        line, NoWords(b"", 8, "no words"), 0,
         loader.stream.example.HostPlace(1),
     )  # fmt: skip
     item = loader.stream.example.Item("one", 0, example)

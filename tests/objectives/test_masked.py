@@ -10,7 +10,7 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prismlab.core import types
+from prismlab.core import errors, types
 from prismlab.core.towers import video
 from prismlab.core.train import masking, objective
 from prismlab.objectives import masked
@@ -87,9 +87,9 @@ def test_pixels_of_visible_places_are_no_question():
     np.testing.assert_array_equal(by_patch > 0, _hidden(seen) == 1)
 
 
-def test_nothing_hidden_means_no_pixel_loss():
-    built, _, seen, batch = _setting("pixels", visible=1.0)
-    assert float(built(seen, batch, key=KEY)[0].value) == 0.0
+def test_a_pixel_target_with_nothing_hidden_is_refused():
+    with pytest.raises(errors.UserError, match="this mask hides none"):
+        _setting("pixels", visible=1.0)
 
 
 @given(st.integers(0, 99), st.floats(0.1, 10.0), st.floats(-5.0, 5.0))
