@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from prismlab.core import errors, keys
+from prismlab.core import errors, keys, weight_decay
 from prismlab.core.nn import attention, packing
 
 ACTIVATIONS = ("gelu", "relu")
@@ -74,7 +74,7 @@ class Linear(eqx.Module):
     """Linear layer (affine map) over the last axis."""
 
     kernel: Float[Array, "i o"]
-    bias: Float[Array, " o"]
+    bias: Float[Array, " o"] = eqx.field(metadata=weight_decay.UNDECAYED)
 
     def __init__(self, inputs: int, outputs: int, *, scale: float = 1.0, key: PRNGKeyArray):
         """Initialize the kernel with LeCun normal times scale, and the bias with zeros."""
@@ -89,8 +89,8 @@ class Linear(eqx.Module):
 class LayerNorm(eqx.Module):
     """Layer normalization with a zero-centred scale, applied as 1 + scale."""
 
-    scale: Float[Array, " d"]
-    bias: Float[Array, " d"]
+    scale: Float[Array, " d"] = eqx.field(metadata=weight_decay.UNDECAYED)
+    bias: Float[Array, " d"] = eqx.field(metadata=weight_decay.UNDECAYED)
 
     def __init__(self, dim: int):
         """Initialize scale and bias with zeros, which is plain normalization."""
@@ -110,7 +110,7 @@ class HeadsIn(eqx.Module):
     """Linear projection with bias from tokens to attention heads."""
 
     w: Float[Array, "d h k"]
-    b: Float[Array, "h k"]
+    b: Float[Array, "h k"] = eqx.field(metadata=weight_decay.UNDECAYED)
 
     def __init__(self, dim: int, heads: int, head_dim: int, *, key: PRNGKeyArray):
         """Initialize w with LeCun normal, fan-in dim."""
@@ -127,7 +127,7 @@ class HeadsOut(eqx.Module):
     """Linear projection with bias from attention heads back to tokens; w is stored as [d, h, k]."""
 
     w: Float[Array, "d h k"]
-    b: Float[Array, " d"]
+    b: Float[Array, " d"] = eqx.field(metadata=weight_decay.UNDECAYED)
 
     def __init__(self, dim: int, heads: int, head_dim: int, *, scale: float = 1.0, key: PRNGKeyArray):
         """Initialize w with LeCun normal times scale, fan-in heads * head_dim."""
@@ -147,7 +147,7 @@ class Attention(eqx.Module):
     key: HeadsIn
     value: HeadsIn
     post: HeadsOut
-    dimension_scale: Float[Array, " k"] | None
+    dimension_scale: Float[Array, " k"] | None = eqx.field(metadata=weight_decay.UNDECAYED)
     logit_cap: float = eqx.field(static=True)
 
     def __init__(

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from prismlab.core import keys
+from prismlab.core import keys, weight_decay
 from prismlab.core.nn import layers, transformer_stack
 
 
@@ -17,7 +17,7 @@ class AttentionPooler(eqx.Module):
     Source: VideoPrism section 2.3.1 and appendix C.1 (MAP head); public release, layers.py.
     """
 
-    query: Float[Array, "1 d"]
+    query: Float[Array, "1 d"] = eqx.field(metadata=weight_decay.UNDECAYED)
     attention: layers.Attention
     norm: layers.LayerNorm
 

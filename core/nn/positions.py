@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from prismlab.core import errors
+from prismlab.core import errors, weight_decay
 from prismlab.core.nn import layers
 
 
@@ -19,7 +19,7 @@ class PositionTable(eqx.Module):
     Source: VideoPrism appendix B (learnable, decoupled in space and time, interpolated to other lengths).
     """
 
-    table: Float[Array, "places d"]
+    table: Float[Array, "positions d"] = eqx.field(metadata=weight_decay.UNDECAYED)
     shape: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(self, shape: tuple[int, ...], dim: int, *, std: float | None = None, key: PRNGKeyArray):
@@ -31,11 +31,11 @@ class PositionTable(eqx.Module):
             std: standard deviation of the initial values; None means LeCun normal, 1 / sqrt(positions).
             key: a typed JAX key.
         """
-        places = math.prod(shape)
+        count = math.prod(shape)
         if std is None:
-            self.table = layers.lecun_normal(key, (places, dim), places)
+            self.table = layers.lecun_normal(key, (count, dim), count)
         else:
-            self.table = std * jax.random.normal(key, (places, dim))
+            self.table = std * jax.random.normal(key, (count, dim))
         self.shape = shape
 
     def __call__(self, shape: tuple[int, ...] | None = None) -> Float[Array, "positions d"]:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from prismlab.core import keys, types
+from prismlab.core import keys, types, weight_decay
 from prismlab.core.nn import layers, transformer_stack
 
 # The Transformer of the paper's decoders (C.2, Table 11: 4 layers, width 512, MLP 2048; heads are not given).
@@ -36,8 +36,8 @@ class TokenDecoder(eqx.Module):
     """
 
     project: layers.Linear
-    mask_token: Float[Array, " w"]
-    position: Float[Array, "s w"]
+    mask_token: Float[Array, " w"] = eqx.field(metadata=weight_decay.UNDECAYED)
+    position: Float[Array, "s w"] = eqx.field(metadata=weight_decay.UNDECAYED)
     transformer: transformer_stack.Stack
     norm: layers.LayerNorm
     head: layers.Linear

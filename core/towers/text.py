@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from prismlab.core import errors, keys, types
+from prismlab.core import errors, keys, types, weight_decay
 from prismlab.core.nn import layers, positions, transformer_stack
 from prismlab.core.parallel import mesh
 from prismlab.core.towers import presets
@@ -24,8 +24,8 @@ class TextTower(eqx.Module):
 
     inputs: ClassVar[tuple[str, ...]] = ("text_ids", "text_paddings")  # fields of Batch that this tower reads
 
-    token_table: Float[Array, "vocabulary d"]
-    class_token: Float[Array, "1 1 d"]
+    token_table: Float[Array, "vocabulary d"] = eqx.field(metadata=weight_decay.UNDECAYED)
+    class_token: Float[Array, "1 1 d"] = eqx.field(metadata=weight_decay.UNDECAYED)
     transformer: transformer_stack.Stack
     norm: layers.LayerNorm
     causal: bool = eqx.field(static=True)

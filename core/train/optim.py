@@ -7,26 +7,26 @@ import dataclasses
 import math
 from typing import Any, Protocol, runtime_checkable
 
-import jax
 import optax
 
-from prismlab.core import errors
+from prismlab.core import errors, weight_decay
 from prismlab.core.train import layer_decay
 
 DECAYS = ("cosine", "linear", "constant")
-# Weight decay applies to matrices, not to biases, norms, positions, queries and temperatures
-# (VideoGLUE appendix D).
-DECAYED_NAMES = ("kernel", "w")
 
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """Learning rate schedule: linear warm-up from 0 to the peak, then decay to the end value.
+    """Learning rate schedule: linear warm-up to the peak, then decay to the end value.
+
+    With W warm-up steps of N, step k (from 1) has the rate peak * k / W up to k = W, and then decays so that
+    step N has exactly `end`; with `end` 0, the last step changes nothing. Without warm-up the first step has
+    the peak, also if it is the only one.
 
     Args:
-        peak: learning rate after the warm-up, > 0.
-        warmup_steps: steps of the warm-up; must be fewer than the stage's steps.
-        end: learning rate at the last step, in [0, peak].
+        peak: learning rate at the end of the warm-up, > 0.
+        warmup_steps: steps of the warm-up, W; must be fewer than the stage's steps.
+        end: learning rate of the last step, in [0, peak].
         decay: "cosine", "linear" or "constant".
 
     Source: VideoPrism Table 10 (stage 1: linear; stage 2: cosine to 1e-5).
@@ -54,7 +54,7 @@ class Schedule:
             )
 
     def build(self, steps: int) -> optax.Schedule:
-        """Return the optax schedule, step -> learning rate.
+        """Return the optax schedule: number of steps taken before -> learning rate of the next step.
 
         Args:
             steps: total steps of the stage.
@@ -66,15 +66,18 @@ class Schedule:
             raise errors.UserError(
                 f"warmup_steps must be fewer than the stage's steps, got {self.warmup_steps} of {steps}"
             )
-        rest = max(1, steps - self.warmup_steps)
+        peak_at = max(0, self.warmup_steps - 1)
+        rest = max(1, steps - 1 - peak_at)
         if self.decay == "cosine":
             after = optax.cosine_decay_schedule(self.peak, rest, alpha=self.end / self.peak)
         elif self.decay == "linear":
             after = optax.linear_schedule(self.peak, self.end, rest)
         else:
             after = optax.constant_schedule(self.peak)
-        warmup = optax.linear_schedule(0.0, self.peak, max(1, self.warmup_steps))
-        return optax.join_schedules([warmup, after], [self.warmup_steps]) if self.warmup_steps else after
+        if not peak_at:
+            return after
+        warmup = optax.linear_schedule(self.peak / self.warmup_steps, self.peak, peak_at)
+        return optax.join_schedules([warmup, after], [peak_at])
 
 
 @runtime_checkable
@@ -91,15 +94,6 @@ class Optimizer(Protocol):
         ...
 
 
-def decay_mask(params: Any) -> Any:
-    """Return a tree of booleans: True where weight decay applies, by the last component of the path."""
-
-    def decays(path: tuple[Any, ...], leaf: Any) -> bool:
-        return jax.tree_util.keystr(path[-1:], simple=True) in DECAYED_NAMES
-
-    return jax.tree_util.tree_map_with_path(decays, params)
-
-
 @dataclasses.dataclass(frozen=True)
 class AdamW:
     """AdamW, with decoupled weight decay of matrices.
@@ -107,7 +101,7 @@ class AdamW:
     Args:
         schedule: the learning rate.
         b1, b2, eps: decay rates of the moments, and epsilon.
-        weight_decay: decay per step as a fraction of the learning rate.
+        weight_decay: decay per step as a fraction of the learning rate, of the arrays in `weight_decay.mask`.
         clip_norm: upper bound on the global gradient norm, or None.
         layer_decay: learning rate factor per layer of distance from the output, in (0, 1]; see
             `layer_decay.distances`. 1 disables it.
@@ -197,10 +191,10 @@ def _check_fractions(**values: float | None) -> None:
             raise errors.UserError(f"{name} must be in [0, 1), got {value}")
 
 
-def _check_update(weight_decay: float, clip_norm: float | None) -> None:
+def _check_update(decay: float, clip_norm: float | None) -> None:
     """Raise ValueError for settings that turn the update around, or stop it."""
-    if not 0 <= weight_decay < math.inf:
-        raise errors.UserError(f"weight_decay must not be negative, got {weight_decay}")
+    if not 0 <= decay < math.inf:
+        raise errors.UserError(f"weight_decay must not be negative, got {decay}")
     if clip_norm is not None and not 0 < clip_norm < math.inf:
         raise errors.UserError(f"clip_norm must be positive, or None for no clipping, got {clip_norm}")
 
@@ -218,7 +212,7 @@ def _chain(
     return optax.chain(
         *clip,
         scale,
-        optax.add_decayed_weights(decay, mask=decay_mask),
+        optax.add_decayed_weights(decay, mask=weight_decay.mask),
         optax.scale_by_learning_rate(rate),
         *layers,
     )

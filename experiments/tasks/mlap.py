@@ -14,7 +14,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from prismlab.core import errors, keys
+from prismlab.core import errors, keys, weight_decay
 from prismlab.core.nn import layers
 from prismlab.core.train import learner
 from prismlab.data.loader import source
@@ -47,7 +47,7 @@ class ChainLayer(eqx.Module):
 class ChainPooler(eqx.Module):
     """Learned query, updated by one `ChainLayer` per encoder layer, followed by a layer norm."""
 
-    query: Float[Array, "1 1 d"]
+    query: Float[Array, "1 1 d"] = eqx.field(metadata=weight_decay.UNDECAYED)
     links: list[ChainLayer]
     norm: layers.LayerNorm
 

@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Float32, Int64
 
-from prismlab.core import errors, keys
+from prismlab.core import errors, keys, weight_decay
 from prismlab.core.train import optim
 from prismlab.experiments.tasks.features import feature_set
 
@@ -172,12 +172,10 @@ def fit(
         lambda x: jnp.tile(x, (len(points), *[1] * (x.ndim - 1))) if eqx.is_array(x) else x, one_seed
     )
     single = eqx.filter_eval_shape(lambda: make(key=key))
-    mask = optim.decay_mask(eqx.filter(single, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct)))
+    mask = weight_decay.mask(eqx.filter(single, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct)))
     repeat = lambda index: jnp.repeat(jnp.asarray([point[index] for point in points]), grid.seeds)
     rates, decays = repeat(0), repeat(1)
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0 if grid.warmup_steps else 1.0, 1.0, grid.warmup_steps, grid.steps
-    )
+    schedule = optim.Schedule(1.0, grid.warmup_steps).build(grid.steps)
     optimizer = optax.scale_by_adam()
 
     def loss_of(heads: Any, x: Array, y: Array, key: Any) -> Array:
