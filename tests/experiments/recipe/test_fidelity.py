@@ -63,14 +63,13 @@ def test_rates_and_decay_are_those_of_table_10(name):
     first, second = stages(name)["stage1"], stages(name)["stage2"]
     assert (first.steps, first.batch_size, first.optimizer.weight_decay) == (200_000, 4096, 1e-4)
     assert (second.steps, second.batch_size, second.optimizer.weight_decay) == (300_000, 4096, 0.05)
-    rates = first.optimizer.schedule.build(first.steps)
-    half = 20_000 + 90_000  # halfway down a linear decay
-    np.testing.assert_allclose([rates(10_000), rates(20_000), rates(half)], [2.5e-4, 5e-4, 2.5e-4], rtol=1e-5)
-    rates = second.optimizer.schedule.build(second.steps)
+    at = lambda stage, *steps: [stage.optimizer.schedule.build(stage.steps)(step - 1) for step in steps]
+    half = 20_000 + 90_000  # halfway down a linear decay to 0
+    found = at(first, 10_000, 20_000, half, 200_000)
+    np.testing.assert_allclose(found, [2.5e-4, 5e-4, 2.5e-4, 0.0], rtol=1e-4, atol=1e-12)
     half = 25_000 + 137_500  # halfway down a cosine: the mean of peak and end
-    expected = [2.5e-4, 5e-4, (5e-4 + 1e-5) / 2]
-    np.testing.assert_allclose([rates(12_500), rates(25_000), rates(half)], expected, rtol=1e-5)
-    np.testing.assert_allclose(rates(300_000), 1e-5, rtol=1e-5)
+    found = at(second, 12_500, 25_000, half, 300_000)
+    np.testing.assert_allclose(found, [2.5e-4, 5e-4, (5e-4 + 1e-5) / 2, 1e-5], rtol=1e-4)
 
 
 def test_masks_keep_the_paper_s_share_of_the_tokens():
