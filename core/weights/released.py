@@ -9,8 +9,10 @@ import os
 import pathlib
 from typing import Any
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from prismlab.core import errors
 from prismlab.core.io import filesystem
@@ -30,6 +32,8 @@ CONFIGS = release_config.CONFIGS
 Model = release_models.Model
 VideoText = release_models.VideoText
 VideoClassifier = release_models.VideoClassifier
+# Clips: floats in [0, 1], or uint8; other dtypes are refused by name (`_pixels`).
+Clips = Shaped[Array | np.ndarray, "b t height width 3"]
 
 
 def build(name_or_config: release_config.NameOrConfig, key: PRNGKeyArray, *, dtype: str = "float32") -> Model:
@@ -136,23 +140,45 @@ def _unit(x: Float[Array, "*rows d"]) -> Float[Array, "*rows d"]:
     return x / jnp.sqrt(jnp.sum(jnp.square(x), axis=-1, keepdims=True) + 1e-12)
 
 
+def _pixels(video: Clips) -> Float[Array, "b t height width 3"]:
+    """Return clips as floats in [0, 1]: uint8 is divided by 255, other ranges are refused.
+
+    Raises:
+        UserError: integers that are not uint8, or floats outside [0, 1] (not checked while tracing).
+    """
+    if video.dtype == np.uint8:
+        return jnp.asarray(video, jnp.float32) / 255.0
+    if not jnp.issubdtype(video.dtype, jnp.floating):
+        raise errors.UserError(f"video: expected floats in [0, 1] or uint8 in [0, 255], got {video.dtype}")
+    video = jnp.asarray(video)
+    if not isinstance(video, jax.core.Tracer) and video.size:
+        low, high = float(video.min()), float(video.max())
+        # Resizing filters overshoot a little; pixels in [0, 255] or [-1, 1] are far outside.
+        if not -0.25 <= low <= high <= 1.25:
+            raise errors.UserError(
+                f"video: expected floats in [0, 1], got {low:.4g} to {high:.4g}; divide by 255, or pass uint8"
+            )
+    return video
+
+
 def encode_video(
-    model: Model, video: Float[Array, "b t height width 3"], frame_paddings: Float[Array, "b t"] | None = None
+    model: Model, video: Clips, frame_paddings: Float[Array, "b t"] | None = None
 ) -> tuple[Float[Array, "b s d"], Float[Array, "b s d"]]:
     """Encode clips with the video encoder; return the tokens and the spatial features.
 
     Args:
         model: any public model.
-        video: float [b, t, height, width, 3] in [0, 1].
+        video: float [b, t, height, width, 3] in [0, 1], or uint8 in [0, 255].
         frame_paddings: 1.0 where a frame is padding.
     """
-    tokens, spatial = release_models.encoder_of(model).features(video, None, frame_paddings)
+    encoder = release_models.encoder_of(model)
+    tokens, spatial = encoder.features(_pixels(video), None, frame_paddings)
     return tokens.x, spatial
 
 
 def embed(
     model: VideoText,
-    video: Float[Array, "b t height width 3"] | None = None,
+    video: Clips | None = None,
     text_token_ids: Int[Array, "c l"] | None = None,
     text_paddings: Float[Array, "c l"] | None = None,
     normalize: bool = True,
@@ -161,7 +187,7 @@ def embed(
 
     Args:
         model: a video-text model.
-        video: float [b, t, height, width, 3] in [0, 1].
+        video: float [b, t, height, width, 3] in [0, 1], or uint8 in [0, 255].
         text_token_ids: int32 [c, l].
         text_paddings: float [c, l], 1.0 where padded; required with text_token_ids.
         normalize: scale to unit length, in float32.
@@ -171,7 +197,7 @@ def embed(
     """
     seen = read = None
     if video is not None:
-        seen = model.video(video).pooled
+        seen = model.video(_pixels(video)).pooled
     if text_token_ids is not None:
         if text_paddings is None:
             raise errors.UserError("embed: got text_token_ids without text_paddings; pass both.")
@@ -181,12 +207,10 @@ def embed(
     return seen, read
 
 
-def frame_embeddings(
-    model: VideoText, video: Float[Array, "b t height width 3"], normalize: bool = True
-) -> Float[Array, "b t d"]:
+def frame_embeddings(model: VideoText, video: Clips, normalize: bool = True) -> Float[Array, "b t d"]:
     """Return one embedding per frame: the contrastive pooler applied to each frame's tokens."""
     assert model.video.pooler is not None
-    tokens = model.video.encoder(video).x
+    tokens = model.video.encoder(_pixels(video)).x
     if model.video.auxiliary is not None:
         tokens = model.video.auxiliary(tokens)
     b, t = video.shape[:2]
@@ -194,8 +218,8 @@ def frame_embeddings(
     return _unit(pooled) if normalize else pooled
 
 
-def classify(model: VideoClassifier, video: Float[Array, "b t height width 3"]) -> Float[Array, "b classes"]:
+def classify(model: VideoClassifier, video: Clips) -> Float[Array, "b classes"]:
     """Return the class logits of clips."""
-    pooled = model.video(video).pooled
+    pooled = model.video(_pixels(video)).pooled
     assert pooled is not None
     return model.projection(pooled)

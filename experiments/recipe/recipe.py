@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from prismlab.core import errors, types
+from prismlab.core import errors, keys, types
 from prismlab.core.train import loop, objective, optim
 from prismlab.data.loader import loader
 from prismlab.experiments.gin_strict import check_types
@@ -91,6 +91,7 @@ class Experiment:
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))
         _fit(self)
+        keys.check_seed(self.seed)
         names = [stage.name for stage in self.stages]
         if not names:
             raise errors.UserError("an experiment needs at least one stage")
@@ -129,6 +130,8 @@ class Ablation:
         _fit(self)
         if not self.rows or not self.seeds:
             raise errors.UserError("an ablation needs at least one row and one seed")
+        for seed in self.seeds:
+            keys.check_seed(seed)
         if len(set(self.seeds)) < len(self.seeds):
             raise errors.UserError(f"seeds must be unique, got {self.seeds}")
         unknown = [label for label in self.compare_with if label not in self.rows]

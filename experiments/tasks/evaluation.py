@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from prismlab.core import errors
+from prismlab.core import errors, keys
 from prismlab.experiments.tasks import task
 
 
@@ -24,3 +24,5 @@ class Evaluation:
     def __post_init__(self) -> None:
         if not self.tasks or not self.seeds:
             raise errors.UserError("evaluation.Evaluation: give at least one task and one seed")
+        for seed in self.seeds:
+            keys.check_seed(seed)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prismlab.core import errors
+from prismlab.core import errors, keys
 from prismlab.core.train import loop, optim
 from prismlab.data.loader import loader, source, tokenizer
 from prismlab.data.world import world
@@ -219,3 +219,13 @@ def test_an_ablation_gives_one_experiment_a_row():
     assert list(found) == ["one", "both"]
     assert found["both"] == BASE
     assert ablation.seeds == (0, 1)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 10**20])
+def test_a_seed_that_jax_would_wrap_is_refused(seed):
+    with pytest.raises(errors.UserError, match="seed must be an integer from 0 to 4294967295"):
+        keys.seeded(seed)
+    with pytest.raises(errors.UserError, match="seed must be"):
+        dataclasses.replace(BASE, seed=seed)
+    with pytest.raises(errors.UserError, match="seed must be"):
+        recipe.Ablation("a", BASE, {"row": {}}, seeds=(0, seed))
