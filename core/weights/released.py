@@ -150,15 +150,15 @@ def _pixels(video: Clips) -> Float[Array, "b t height width 3"]:
         return jnp.asarray(video, jnp.float32) / 255.0
     if not jnp.issubdtype(video.dtype, jnp.floating):
         raise errors.UserError(f"video: expected floats in [0, 1] or uint8 in [0, 255], got {video.dtype}")
-    video = jnp.asarray(video)
     if not isinstance(video, jax.core.Tracer) and video.size:
-        low, high = float(video.min()), float(video.max())
+        seen = np.asarray(video)  # outside JAX: a closed-over clip is checked while its function is traced
+        low, high = float(seen.min()), float(seen.max())
         # Resizing filters overshoot a little; pixels in [0, 255] or [-1, 1] are far outside.
         if not -0.25 <= low <= high <= 1.25:
             raise errors.UserError(
                 f"video: expected floats in [0, 1], got {low:.4g} to {high:.4g}; divide by 255, or pass uint8"
             )
-    return video
+    return jnp.asarray(video)
 
 
 def encode_video(

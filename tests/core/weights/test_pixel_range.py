@@ -1,4 +1,4 @@
-"""Released models take clips as floats in [0, 1] or uint8, and refuse other ranges instead of giving nonsense."""
+"""Released models take clips as floats in [0, 1] or uint8, and refuse other ranges."""
 
 import jax
 import jax.numpy as jnp
