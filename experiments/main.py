@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from prismlab.core import allocator, errors, setup
-from prismlab.experiments import commands, standard_streams
+from prismlab.experiments import commands, standard_streams, utf8_mode
 from prismlab.experiments.commands import path_arguments
 
 # Order in --help; other commands follow, sorted by name.
@@ -30,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    if arguments is None:
+        utf8_mode.enter()
     with standard_streams.tolerant():
         return _main(arguments)
 

@@ -31,7 +31,7 @@ ALLOWED: set[tuple[str, str]] = set()
 
 def prose(path: pathlib.Path) -> list[tuple[int, str]]:
     """Return (line, text) of each docstring, comment and message of a Python file, or each line of others."""
-    source = path.read_text()
+    source = path.read_text(encoding="utf-8")
     if path.suffix != ".py":
         return list(enumerate(source.splitlines(), start=1))
     found = [

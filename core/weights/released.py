@@ -117,7 +117,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     if layout == weight_formats.HUGGING_FACE:
         beside, text = path.parent / "config.json", _pretty(hf_names.config_json(config))
         others = [each for each in path.parent.glob("*.safetensors") if each.name != path.name]
-        if others and beside.is_file() and beside.read_text() != text:
+        if others and beside.is_file() and beside.read_text(encoding="utf-8") != text:
             raise errors.UserError(
                 f"save: {beside} belongs to {others[0].name}, a different model; choose another folder."
             )

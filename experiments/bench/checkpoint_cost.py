@@ -32,7 +32,7 @@ MIB = 2**20
 
 def resident() -> float:
     """Return the resident memory of this process in MiB."""
-    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+    pages = int(pathlib.Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     return pages * 4096 / MIB
 
 

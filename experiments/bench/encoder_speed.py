@@ -55,6 +55,7 @@ class Contestant:
             stderr=subprocess.DEVNULL if not job["loud"] else None,
             text=True,
             env=environment,
+            encoding="utf-8",
         )
         self._tell(json.dumps(job))
 

@@ -21,7 +21,7 @@ def room_of(path: pathlib.Path) -> str:
 def imports(path: pathlib.Path) -> set[str]:
     """Return the rooms that a file imports from, except its own."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("prismlab."):
             module = str(node.module).removeprefix("prismlab.").replace(".", "/")
             for alias in node.names:

@@ -164,7 +164,9 @@ def peer(options: argparse.Namespace, whole: shards.ShardReader, cache: pathlib.
             next(stream)  # start both timings after the first batch, to exclude worker startup
             start = time.perf_counter()
             ours = sum(len(each["weight"]) for each in stream) / (time.perf_counter() - start)
-            done = subprocess.run([*command, str(workers)], capture_output=True, text=True, check=True)
+            done = subprocess.run(
+                [*command, str(workers)], capture_output=True, text=True, check=True, encoding="utf-8"
+            )
             pairs.append((ours, float(done.stdout)))
         ratio = statistics.median(one / other for one, other in pairs)
         ours, theirs = (statistics.median(values) for values in zip(*pairs))
@@ -181,7 +183,7 @@ def memory(options: argparse.Namespace, cache: pathlib.Path) -> None:
     page = os.sysconf("SC_PAGE_SIZE")
     for number, _ in enumerate(stream.read(0), 1):
         if number % max(1, options.memory // 10) == 0:
-            pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+            pages = int(pathlib.Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
             print(f"batch {number}: {pages * page / 2**20:.1f} MiB", flush=True)
 
 

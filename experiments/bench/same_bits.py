@@ -54,7 +54,7 @@ def main() -> None:
             # Remove addresses, which depend on module paths.
             lines = run(command, "digest", workdir).splitlines()
             digests = sorted(re.sub(r"(-s\d+)-[0-9a-f]{16}", r"\1", line) for line in lines)
-            results = json.loads((pathlib.Path(workdir) / "results.json").read_text())
+            results = json.loads((pathlib.Path(workdir) / "results.json").read_text(encoding="utf-8"))
             scores = {f"{each['label']} s{each['seed']}": each["metrics"] for each in results}
             checksums = {}
             for stage in STAGES[name]:
@@ -65,12 +65,14 @@ def main() -> None:
                     )  # fmt: skip
                     checksums[f"{stage} step {step}"] = re.findall(r"checksum (\w+)", shown)[0]
         found[name] = {"digests": digests, "checksums": checksums, "scores": scores}
-    out.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    out.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def run(command: list[str], *arguments: str) -> str:
     """Return the stdout of a command; exit if it fails."""
-    done = subprocess.run([*command, *arguments], stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        [*command, *arguments], stdout=subprocess.PIPE, text=True, check=False, encoding="utf-8"
+    )
     if done.returncode:
         sys.exit(f"{' '.join(arguments)} exited with code {done.returncode}")
     return done.stdout

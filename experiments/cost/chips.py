@@ -75,7 +75,7 @@ def prices(path: pathlib.Path | None) -> dict[str, float]:
     try:
         if source.stat().st_size > PRICE_FILE_BYTES:
             raise errors.UserError(f"--prices {source} is larger than {PRICE_FILE_BYTES} bytes")
-        found = json.loads(source.read_text())
+        found = json.loads(source.read_text(encoding="utf-8"))
     except errors.UserError:
         raise
     except (OSError, ValueError) as error:

@@ -97,7 +97,7 @@ def run(request: Request, limit: float, cache: pathlib.Path | None = None) -> An
     asked = json.dumps(dataclasses.asdict(request), sort_keys=True)
     kept = None if cache is None else cache / "plan" / f"{_address(asked)}.json"
     if kept is not None and kept.exists():
-        return understood(json.loads(kept.read_text()))
+        return understood(json.loads(kept.read_text(encoding="utf-8")))
     with tempfile.TemporaryDirectory() as folder:
         told = _told(json.loads(asked) | {"dump": folder}, limit, pathlib.Path(folder))
     answer = understood(told)
@@ -110,9 +110,11 @@ def run(request: Request, limit: float, cache: pathlib.Path | None = None) -> An
 def _told(asked: dict[str, Any], limit: float, folder: pathlib.Path) -> dict[str, Any]:
     """Run the worker until it exits, has written all that is needed, or reaches the time limit."""
     answer, notes = folder / "answer.json", folder / "notes.txt"
-    with answer.open("w") as out, notes.open("w") as err:
+    with answer.open("w", encoding="utf-8") as out, notes.open("w", encoding="utf-8") as err:
         command = [sys.executable, "-m", "prismlab.experiments.plan.compile_worker"]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=err, text=True)
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=out, stderr=err, text=True, encoding="utf-8"
+        )
         assert process.stdin is not None
         with process:
             with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # its stderr has the reason
@@ -126,10 +128,11 @@ def _told(asked: dict[str, Any], limit: float, folder: pathlib.Path) -> dict[str
             process.kill()
     told: dict[str, Any] = {}
     try:
-        told = json.loads(answer.read_text())
+        told = json.loads(answer.read_text(encoding="utf-8"))
     except ValueError:
         if ended:
-            last = (notes.read_text(errors="replace").strip().splitlines() or ["nothing"])[-1]
+            lines = notes.read_text(errors="replace", encoding="utf-8").split("\n")
+            last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
             return {"error": f"the compiler exited with code {process.returncode}: {last}"}
     assigned = _assigned(folder)
     if "error" in told:
@@ -147,7 +150,11 @@ def _told(asked: dict[str, Any], limit: float, folder: pathlib.Path) -> dict[str
         "collectives": traffic.collectives,
         "rematerialised": [
             *traffic.rematerialised,
-            *(line for line in notes.read_text(errors="replace").splitlines() if hlo.INVOLUNTARY in line),
+            *(
+                line
+                for line in notes.read_text(errors="replace", encoding="utf-8").splitlines()
+                if hlo.INVOLUNTARY in line
+            ),
         ][:5],
     }
 
@@ -159,8 +166,11 @@ def _assigned(folder: pathlib.Path) -> tuple[float, str] | None:
     later = list(folder.glob("*jit_step*.after_optimizations.txt"))
     if not reports or not later:
         return None
-    total = re.search(r"Memory Space: default.*\nTotal bytes: (\d+)", reports[0].read_text(errors="replace"))
-    module = later[0].read_text(errors="replace")
+    total = re.search(
+        r"Memory Space: default.*\nTotal bytes: (\d+)",
+        reports[0].read_text(errors="replace", encoding="utf-8"),
+    )
+    module = later[0].read_text(errors="replace", encoding="utf-8")
     return (float(total[1]), module) if total and module.rstrip().endswith("}") else None
 
 

@@ -31,7 +31,7 @@ def configuration(model: str) -> str | dict[str, Any]:
     if not model.endswith(".json"):
         return model
     try:
-        read = json.loads(pathlib.Path(model).expanduser().read_text())
+        read = json.loads(pathlib.Path(model).expanduser().read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise errors.UserError(f"released model {model}: expected JSON, got '{error}'") from error
     if not isinstance(read, dict):

@@ -39,7 +39,7 @@ def configuration(source: filesystem.Path, model: str | None) -> release_config.
 
 def _mapping(path: pathlib.Path) -> dict[str, Any]:
     try:
-        read = json.loads(path.read_text())
+        read = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise errors.UserError(f"--model {path} cannot be read as JSON ({error})") from error
     if not isinstance(read, dict):

@@ -42,7 +42,7 @@ def machine() -> str:
     """
     processor = platform.processor() + platform.machine()
     with contextlib.suppress(OSError):
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         wanted = ("model name", "flags", "Features", "CPU implementer", "CPU part")
         processor += "".join(sorted({line for line in lines if line.startswith(wanted)}))
     versions = [importlib.metadata.version(name) for name in ("jax", "jaxlib")]

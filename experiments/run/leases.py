@@ -137,7 +137,7 @@ def living(workdir: filesystem.Path, *, stale: float = STALE) -> dict[str, Any]:
         last = f"{unit}.{_last(there, unit)}"
         if not _is_free(folder, last, there, stale):
             try:
-                found[unit] = json.loads((folder / last).read_text())
+                found[unit] = json.loads((folder / last).read_text(encoding="utf-8"))
             except (OSError, ValueError):
                 found[unit] = {"host": "unknown", "process": 0}
     return found
@@ -152,7 +152,7 @@ def failures(workdir: filesystem.Path) -> dict[str, str]:
     """Return job -> reason of its failure."""
     folder = workdir / "claims"
     names = sorted(name for name in _names(folder) if name.endswith(".failed"))
-    return {name.removesuffix(".failed"): (folder / name).read_text() for name in names}
+    return {name.removesuffix(".failed"): (folder / name).read_text(encoding="utf-8") for name in names}
 
 
 def forgive(workdir: filesystem.Path) -> None:

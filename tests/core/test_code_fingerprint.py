@@ -64,9 +64,9 @@ def test_the_closure_is_what_is_imported(lab):
 
 
 def edit(path: pathlib.Path, old: str, new: str) -> None:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert old in text
-    path.write_text(text.replace(old, new))
+    path.write_text(text.replace(old, new), encoding="utf-8")
 
 
 @pytest.mark.parametrize(

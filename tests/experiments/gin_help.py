@@ -15,7 +15,7 @@ ROOTS = (parts.Ablation, parts.Experiment)
 
 def write(text: str, name: str = "a.gin", head: str = HEAD) -> str:
     pathlib.Path(name).parent.mkdir(parents=True, exist_ok=True)
-    pathlib.Path(name).write_text(head + text)
+    pathlib.Path(name).write_text(head + text, encoding="utf-8")
     return name
 
 

@@ -39,7 +39,7 @@ def packed(rendered, tmp_path) -> pathlib.Path:
 
 def file_for(place: pathlib.Path, kind: str, *more: str) -> str:
     """Write an experiment of one stage that reads a folder or shards; return the file."""
-    text = pathlib.Path(cli.TINY).read_text()
+    text = pathlib.Path(cli.TINY).read_text(encoding="utf-8")
     start, end = text.index("SOURCE = "), text.index("TOKENIZER = ")
     text = text[:start] + f"SOURCE = @source.{kind}()\nsource.{kind}.path = '{place}'\n" + text[end:]
     path = place.parent / "mine.gin"

@@ -33,13 +33,13 @@ def test_a_closed_pipe_is_one_line_and_the_exit_code_stays():
 def test_a_full_device_is_no_reason_to_stop():
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full")
-    with open("/dev/full", "w") as full:
+    with open("/dev/full", "w", encoding="utf-8") as full:
         done = subprocess.run([sys.executable, "-c", CODE], stdout=full, stderr=full)
     assert done.returncode == 75
 
 
 def test_a_stream_that_works_is_passed_through(tmp_path):
-    with open(tmp_path / "out", "w") as file:
+    with open(tmp_path / "out", "w", encoding="utf-8") as file:
         stream = standard_streams.Tolerant(file)
         assert stream.write("a line") == 6
         assert stream.encoding == file.encoding

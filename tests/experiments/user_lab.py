@@ -52,14 +52,14 @@ ROWS = """
 
 
 def edit(path: pathlib.Path, old: str, new: str) -> None:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert old in text
-    path.write_text(text.replace(old, new))
+    path.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def ablation(lab: pathlib.Path, rows: str = ROWS, *bindings: str) -> recipe.Ablation:
     file = lab.parent / "ablation.gin"
-    file.write_text(pathlib.Path(cli.TINY).read_text() + ABLATION.replace("ROWS", rows))
+    file.write_text(pathlib.Path(cli.TINY).read_text(encoding="utf-8") + ABLATION.replace("ROWS", rows))
     return strict.load(str(file), bindings).root
 
 

@@ -55,7 +55,7 @@ def main():
         model = _made(words[0]).eval()
         model.save_pretrained(words[1])
     else:
-        with open(f"{words[0]}/config.json") as file:
+        with open(f"{words[0]}/config.json", encoding="utf-8") as file:
             name = json.load(file)["architectures"][0]
         model, told = getattr(transformers, name).from_pretrained(
             words[0], attn_implementation="eager", output_loading_info=True

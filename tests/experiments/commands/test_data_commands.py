@@ -55,8 +55,8 @@ def test_three_kinds_of_files_become_shards(tmp_path, monkeypatch, capsys) -> No
     ]
     assert command("data", "doctor", "runs/shards/talks", "--need", 1000, "--resolution", 32,
                    "--html", "page.html", "--json", "found.json") == 0  # fmt: skip
-    assert json.loads(pathlib.Path("found.json").read_text())["clips"] == 10
-    assert "10 clips checked" in pathlib.Path("page.html").read_text()
+    assert json.loads(pathlib.Path("found.json").read_text(encoding="utf-8"))["clips"] == 10
+    assert "10 clips checked" in pathlib.Path("page.html").read_text(encoding="utf-8")
     # The second part of a finished corpus of one shard has nothing to do, and says that all is there.
     assert command(*prepared("talks", pathlib.Path("runs/shards"), "--shard", "2/2", "--workers", 0)) == 0
 

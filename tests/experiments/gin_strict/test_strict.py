@@ -113,7 +113,7 @@ def test_flat_text_says_the_same():
         "parts.Stage.objective = @parts.Objective\n"
     )
     first = gin_help.load(text, "a/parts.Stage.steps=8")
-    pathlib.Path("flat.gin").write_text(first.text)
+    pathlib.Path("flat.gin").write_text(first.text, encoding="utf-8")
     second = strict.load("flat.gin", roots=gin_help.ROOTS)
     assert second.text == first.text
     assert describe.describe(second.root) == describe.describe(first.root)
@@ -147,12 +147,13 @@ def test_a_later_layer_may_swap_what_a_macro_builds():
 
 def test_command_line_may_use_names_of_included_files():
     gin_help.write(gin_help.GOOD + "parts.Stage.steps = 1\n", "base.gin")
-    pathlib.Path("top.gin").write_text('include "base.gin"\n')
+    pathlib.Path("top.gin").write_text('include "base.gin"\n', encoding="utf-8")
     assert strict.load("top.gin", ["parts.Stage.steps=2"], roots=gin_help.ROOTS).root.stages[0].steps == 2
     pathlib.Path("other.gin").write_text(
-        "from __gin__ import dynamic_registration\nfrom prismlab.core import errors as parts\n"
+        "from __gin__ import dynamic_registration\nfrom prismlab.core import errors as parts\n",
+        encoding="utf-8",
     )
-    pathlib.Path("top.gin").write_text('include "base.gin"\ninclude "other.gin"\n')
+    pathlib.Path("top.gin").write_text('include "base.gin"\ninclude "other.gin"\n', encoding="utf-8")
     with pytest.raises(errors.UserError, match="'parts' refers to two modules"):
         strict.load("top.gin", ["parts.Stage.steps=2"], roots=gin_help.ROOTS)
 
