@@ -66,7 +66,7 @@ def _folder(order: worker_command.Order) -> pathlib.Path:
 def _submitit() -> Any:
     try:
         import submitit
-        import submitit.slurm.slurm
+        import submitit.slurm.slurm  # noqa: F401, makes the submodule an attribute
     except ImportError as error:
         raise errors.UserError(
             f"--launcher slurm needs submitit, which is not installed: {errors.install_extra('slurm')}"

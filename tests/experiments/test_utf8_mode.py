@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import types
 
 import cli
 import pytest
@@ -10,7 +11,7 @@ CODE = """
 import locale, sys
 from prismlab.experiments import utf8_mode
 utf8_mode.enter()
-open(sys.argv[1], "w").write("größe 中")
+open(sys.argv[1], "w").write("gr\\u00f6\\u00dfe \\u4e2d")
 print(sys.argv[1].isprintable(), sys.stdout.encoding)
 """
 
@@ -42,7 +43,11 @@ def test_an_iso_locale_starts_again_and_streams_keep_their_encoding(monkeypatch)
     monkeypatch.delenv("PYTHONIOENCODING", raising=False)
     monkeypatch.setattr(utf8_mode.os, "execve", lambda *arguments: started.append(arguments))
     monkeypatch.setattr(utf8_mode.locale, "getpreferredencoding", lambda _: "ISO-8859-1")
-    monkeypatch.setattr(utf8_mode.sys, "flags", type("Flags", (), {"utf8_mode": 0}))
+    fake = types.SimpleNamespace(
+        flags=types.SimpleNamespace(utf8_mode=0), getfilesystemencoding=sys.getfilesystemencoding,
+        stdout=sys.stdout, executable=sys.executable, orig_argv=sys.orig_argv,
+    )  # fmt: skip
+    monkeypatch.setattr(utf8_mode, "sys", fake)
     utf8_mode.enter()
     ((program, words, environment),) = started
     assert (program, words[1:]) == (sys.executable, sys.orig_argv[1:])

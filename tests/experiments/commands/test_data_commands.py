@@ -155,7 +155,8 @@ def test_names_that_are_not_utf8_reach_every_report(tmp_path, monkeypatch, capsy
         "from __gin__ import dynamic_registration\ninclude 'corpus/images.gin'\n"
         "from prismlab.data.corpus import prepare_corpus\n"
         "from prismlab.data.corpus.inputs import images\nprepare_corpus.Corpus.max_rejected = 0.5\n"
-        "images.Images.root = 'near'\n"
+        "images.Images.root = 'near'\n",
+        encoding="utf-8",
     )
     pathlib.Path("near").symlink_to(raw)
     assert command("data", "prepare", "spec.gin", "--out", "out", "--workers", 0) == 0
