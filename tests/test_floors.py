@@ -251,6 +251,7 @@ FILE_CALLS = {
     r"\bos\.(?:replace|rename)\(|\bmkstemp\(|\bNamedTemporaryFile\(|\bshutil\.move\(": "temporary_files.py",
     r"\bO_APPEND\b|\bos\.truncate\(": "in_place.py",
     r"\bflock\(": "locks.py temporary_files.py",
+    r"\bexpanduser\(": "user_paths.py",
     r"\bopen\((?:[^()\n]*, )?[\"'](?:a|r\+|ab|r\+b)[\"']": "",
 }
 

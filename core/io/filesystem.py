@@ -19,23 +19,24 @@ from typing import Any, TypeAlias
 from etils import epath
 
 from prismlab.core import errors
-from prismlab.core.io import buckets, file_errors, in_place, temporary_files
+from prismlab.core.io import buckets, file_errors, in_place, temporary_files, user_paths
 
 Path: TypeAlias = pathlib.Path | epath.Path
 PathLike: TypeAlias = str | os.PathLike[str]
 
 
 def parse_path(text: str) -> Path:
-    """Parse a local path or a gs:// URL.
+    """Parse a local path, where "~" means the home directory, or a gs:// URL.
 
     Args:
         text: a path, or gs://bucket/folder.
 
     Raises:
-        UserError: unsupported URL scheme, missing bucket, glob characters, or gcsfs is not installed.
+        UserError: empty text, unsupported URL scheme, missing bucket, glob characters, or gcsfs is not
+            installed.
     """
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", text):
-        return pathlib.Path(text)
+        return pathlib.Path(user_paths.expand(text))
     return buckets.parse(text)
 
 

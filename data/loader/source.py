@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 from prismlab.core import code_fingerprint, errors
-from prismlab.core.io import file_digest, file_names, filesystem, locks
+from prismlab.core.io import file_digest, file_names, filesystem, locks, user_paths
 from prismlab.data.records import shards
 from prismlab.data.video import folder
 from prismlab.data.world import render, world
@@ -171,7 +171,7 @@ class Folder:
         return hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()
 
     def _directory(self) -> pathlib.Path:
-        return pathlib.Path(self.path).expanduser()
+        return user_paths.local(self.path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,4 +212,4 @@ class Shards:
         return hashlib.sha256(repr(content).encode()).hexdigest()
 
     def _where(self) -> str | pathlib.Path:
-        return self.path if filesystem.is_remote(self.path) else pathlib.Path(self.path).expanduser()
+        return self.path if filesystem.is_remote(self.path) else user_paths.local(self.path)

@@ -18,7 +18,7 @@ import sentencepiece
 from jaxtyping import Float, Int
 
 from prismlab.core import code_fingerprint, errors
-from prismlab.core.io import filesystem
+from prismlab.core.io import filesystem, user_paths
 from prismlab.data.loader import source
 
 _PUNCTUATION = str.maketrans(string.punctuation, " " * len(string.punctuation))
@@ -69,7 +69,7 @@ class Tokenizer:
             UserError: the model file is missing or is not a SentencePiece model.
         """
         if self.model is not None:
-            path = pathlib.Path(self.model)
+            path = user_paths.local(self.model)
         else:
             opened = [each.open(cache) for each in self.sources]
             # Key the cache by the contents of the sources, not their paths: a folder's files may change.

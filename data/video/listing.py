@@ -5,6 +5,8 @@ import os
 import pathlib
 from collections.abc import Sequence
 
+from prismlab.core.io import user_paths
+
 # File name extensions of videos, for folders and for corpus preparation.
 SUFFIXES = (
     *(
@@ -58,7 +60,7 @@ def _meant(word: str) -> tuple[list[pathlib.Path], str]:
 
 
 def _found(word: str) -> tuple[list[pathlib.Path], str]:
-    path = pathlib.Path(word).expanduser()
+    path = pathlib.Path(user_paths.expand(word))
     if path.is_dir():
         inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
         return inside, "" if inside else f"the folder contains no video ({' '.join(SUFFIXES)})"

@@ -13,12 +13,18 @@ HELP = "check shards or raw files: codecs, damage, duplicates, captions, and loa
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("home", metavar="DIR|SPEC.gin", help="folder of shards, or a spec of `data prepare`")
+    parser.add_argument(
+        "home",
+        type=path_arguments.any_place,
+        metavar="DIR|SPEC.gin",
+        help="folder of shards, or a spec of `data prepare`",
+    )
     parser.add_argument("bindings", nargs="*", metavar="BINDING", help="gin binding for SPEC.gin")
     parser.add_argument(
         "--against",
         action="append",
         default=[],
+        type=path_arguments.any_place,
         metavar="DIR",
         help="shards of an evaluation set, to find duplicates; may be repeated",
     )

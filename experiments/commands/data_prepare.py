@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.experiments.commands import shared_recipe
+from prismlab.experiments.commands import path_arguments, shared_recipe
 
 NAME = "data prepare"
 HELP = (
@@ -20,7 +20,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "bindings", nargs="*", metavar="BINDING", help="gin binding, such as table.Table.path=\"'clips.csv'\""
     )
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder or URL to write the shards to")
+    parser.add_argument(
+        "--out",
+        required=True,
+        type=path_arguments.any_place,
+        metavar="DIR",
+        help="folder or URL to write the shards to",
+    )
     parser.add_argument(
         "--shard", default="1/1", metavar="i/n", help="write part i of n, for n hosts (default: %(default)s)"
     )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from prismlab.core import errors
+from prismlab.core.io import user_paths
 
 T = TypeVar("T")
 
@@ -40,11 +41,19 @@ def local(text: str) -> pathlib.Path:
     """Return a local path.
 
     Raises:
-        UserError: the text is a URL, which pathlib would read as a folder name.
+        UserError: the text is empty or a URL.
     """
-    if "://" in text:
-        raise errors.UserError(f"{text}: expected a local path, got a URL; choose a local file or folder")
-    return pathlib.Path(text)
+    return user_paths.local(text)
+
+
+@explained
+def any_place(text: str) -> str:
+    """Return the text of a path, URL, glob pattern or name; "~" becomes the home directory.
+
+    Raises:
+        UserError: the text is empty.
+    """
+    return user_paths.expand(text)
 
 
 @explained

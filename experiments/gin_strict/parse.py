@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from gin import config_parser
 
+from prismlab.core import errors
+from prismlab.core.io import user_paths
 from prismlab.experiments.gin_strict import binding_table, duplicate_keys, imports, old_names
 
 SHIPPED = pathlib.Path(__file__).parents[1] / "gin"
@@ -240,7 +242,11 @@ def find(name: str, folder: pathlib.Path) -> pathlib.Path | str:
     Returns:
         The path, or an error message.
     """
-    for path in (folder / name, SHIPPED / name):
+    try:
+        own = folder / user_paths.expand(name)
+    except errors.UserError as error:
+        return str(error)
+    for path in (own, SHIPPED / name):
         if path.is_dir():
             return f"expected a gin file, but {name} is a folder"
         if path.exists():

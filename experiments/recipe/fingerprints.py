@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from prismlab.core import code_fingerprint, errors
-from prismlab.core.io import file_digest
+from prismlab.core.io import file_digest, user_paths
 from prismlab.data.loader import loader, source
 from prismlab.experiments.recipe import describe
 
@@ -113,7 +113,7 @@ class Fingerprints:
         key = value if isinstance(value, str) else describe.address(describe.describe(value))
         if key not in self._contents:
             if isinstance(value, str):
-                path = pathlib.Path(value).expanduser().absolute()
+                path = user_paths.local(value).absolute()
                 self._contents[key] = file_digest.sha256_of(path.parent, [path.name], self.cache)[path.name]
             elif self.cache is None:
                 self._contents[key] = ""
@@ -174,6 +174,6 @@ def _is_file(text: str) -> bool:
     if "\0" in text or not os.path.splitext(text)[1] or "://" in text:
         return False
     try:
-        return pathlib.Path(text).expanduser().is_file()
-    except (OSError, RuntimeError):
+        return user_paths.local(text).is_file()
+    except (OSError, errors.UserError):
         return False

@@ -186,7 +186,7 @@ def _parent(
         return name
     if name in planned:
         return planned[name]
-    folder = filesystem.check_reachable(filesystem.parse_path(name)).expanduser()
+    folder = filesystem.check_reachable(filesystem.parse_path(name))
     if checkpoint.newest(folder / "checkpoints") is None:
         raise errors.UserError(
             f"{where}={name!r} is neither an earlier stage of this experiment {list(planned)} nor a folder "

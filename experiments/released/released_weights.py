@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from prismlab.core import errors, keys, trees, types
+from prismlab.core.io import user_paths
 from prismlab.core.towers import video, video_encoder
 from prismlab.core.weights import released
 
@@ -31,7 +32,7 @@ def configuration(model: str) -> str | dict[str, Any]:
     if not model.endswith(".json"):
         return model
     try:
-        read = json.loads(pathlib.Path(model).expanduser().read_text(encoding="utf-8"))
+        read = json.loads(user_paths.local(model).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise errors.UserError(f"released model {model}: expected JSON, got '{error}'") from error
     if not isinstance(read, dict):
@@ -52,7 +53,7 @@ def load(model: str, weights: str | None) -> released.Model:
     config = configuration(model)
     if weights is None:
         return released.build(config, key=keys.seeded(0, "random weights"))
-    return released.load(config, pathlib.Path(weights).expanduser())
+    return released.load(config, user_paths.local(weights))
 
 
 def tower_of(model: released.Model) -> video.VideoTower:
@@ -135,7 +136,7 @@ class Released:
         Raises:
             UserError: the file is missing, damaged or belongs to another model.
         """
-        path = pathlib.Path(self.weights).expanduser()
+        path = user_paths.local(self.weights)
         changed = path.stat().st_mtime_ns if path.exists() else 0
         return _digest(self, changed)
 

@@ -5,7 +5,7 @@ import pathlib
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import filesystem
+from prismlab.core.io import filesystem, user_paths
 from prismlab.core.weights import matching, release_config, weight_files
 
 
@@ -23,7 +23,7 @@ def configuration(source: filesystem.Path, model: str | None) -> release_config.
         UserError: the source cannot be read, or its model cannot be inferred.
     """
     if model is not None:
-        return release_config.checked(_mapping(pathlib.Path(model)) if model.endswith(".json") else model)
+        return release_config.checked(_mapping(user_paths.local(model)) if model.endswith(".json") else model)
     contents = weight_files.open_file(source)
     if contents.config is not None:
         return release_config.checked(contents.config)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prismlab.core import errors, trees
+from prismlab.core.io import user_paths
 from prismlab.core.train import stage_folder
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import describe, recipe
@@ -41,7 +42,7 @@ def load(encoder: str, weights: str | None) -> FrozenEncoder:
     """
     folder = _stage(encoder)
     if folder is None:
-        if pathlib.Path(encoder).expanduser().is_dir():
+        if user_paths.local(encoder).is_dir():
             raise errors.UserError(
                 f"--encoder {encoder} is no stage's folder; give WORKDIR/stages/NAME of a work directory"
             )
@@ -60,7 +61,7 @@ def load(encoder: str, weights: str | None) -> FrozenEncoder:
 
 
 def _stage(encoder: str) -> pathlib.Path | None:
-    path = pathlib.Path(encoder).expanduser()
+    path = user_paths.local(encoder)
     if (path / "stage.json").exists():
         return path
     found = sorted((path.parent / "stages").glob(f"{path.name}-s*-*")) if path.name else []

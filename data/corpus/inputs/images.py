@@ -5,7 +5,7 @@ import posixpath
 from collections.abc import Iterator
 
 from prismlab.core import errors
-from prismlab.core.io import file_names, filesystem
+from prismlab.core.io import file_names, filesystem, user_paths
 from prismlab.data.corpus.inputs import file_kinds, labels, media
 from prismlab.data.video import pictures
 
@@ -28,20 +28,24 @@ class Images:
                 f"expected Images.images_per_shard of 1 or more, got {self.images_per_shard}"
             )
 
+    @property
+    def _root(self) -> str:
+        return user_paths.expand(self.root)
+
     def units(self) -> Iterator[media.Unit]:
         """Yield groups of image names.
 
         Raises:
             UserError: the folder does not exist or has no images.
         """
-        return media.grouped(_some(self.root, self._names()), self.images_per_shard)
+        return media.grouped(_some(self._root, self._names()), self.images_per_shard)
 
     def _names(self) -> Iterator[str]:
-        return filter(_is_picture, file_names.list_files(self.root))
+        return filter(_is_picture, file_names.list_files(self._root))
 
     def passed_over(self) -> Iterator[media.PassedOver]:
         """Yield the files that are neither images nor captions of images."""
-        for folder, names in file_names.walk(self.root):
+        for folder, names in file_names.walk(self._root):
             stems = {posixpath.splitext(name)[0] for name in names if _is_picture(name)}
             captions = {stem + ending for stem in stems for ending in labels.ENDINGS}
             left = [name for name in names if name not in captions and not _is_picture(name)]
@@ -52,8 +56,8 @@ class Images:
         return media.isolated(unit.entries, lambda name: [name], self._medium)
 
     def _medium(self, name: str) -> media.Medium:
-        cut = caption_beside(self.root, posixpath.splitext(name)[0], name)
-        return file_kinds.medium(self.root, name, (cut,), picture=True)
+        cut = caption_beside(self._root, posixpath.splitext(name)[0], name)
+        return file_kinds.medium(self._root, name, (cut,), picture=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,23 +84,27 @@ class FrameFolders:
         if self.fps is not None and not self.fps > 0:
             raise errors.UserError(f"expected FrameFolders.fps > 0, got {self.fps}")
 
+    @property
+    def _root(self) -> str:
+        return user_paths.expand(self.root)
+
     def units(self) -> Iterator[media.Unit]:
         """Yield groups of folders.
 
         Raises:
             UserError: the folder does not exist or has no folders of frames.
         """
-        return media.grouped(_some(self.root, self._folders()), self.clips_per_shard)
+        return media.grouped(_some(self._root, self._folders()), self.clips_per_shard)
 
     def _folders(self) -> Iterator[str]:
-        for folder, names in file_names.walk(self.root):
+        for folder, names in file_names.walk(self._root):
             if folder and any(map(_is_picture, names)):
                 yield folder
 
     def passed_over(self) -> Iterator[media.PassedOver]:
         """Yield the files that are neither frames in a folder nor its caption."""
         captions = {"caption" + ending for ending in labels.ENDINGS}
-        for folder, names in file_names.walk(self.root):
+        for folder, names in file_names.walk(self._root):
             used = folder and any(map(_is_picture, names))
             left = [name for name in names if not used or not (_is_picture(name) or name in captions)]
             yield from media.by_ending(file_names.join(folder, name) for name in left)
@@ -106,8 +114,8 @@ class FrameFolders:
         return media.isolated(unit.entries, lambda name: [name], self._medium)
 
     def _medium(self, name: str) -> media.Medium:
-        cut = caption_beside(self.root, file_names.join(name, "caption"), name)
-        return file_kinds.medium(self.root, name, (cut,), self.fps)
+        cut = caption_beside(self._root, file_names.join(name, "caption"), name)
+        return file_kinds.medium(self._root, name, (cut,), self.fps)
 
 
 def caption_beside(root: str, stem: str, key: str) -> media.Cut:

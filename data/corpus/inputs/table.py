@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import filesystem
+from prismlab.core.io import filesystem, user_paths
 from prismlab.data.corpus.inputs import file_kinds, labels, media, rows, timestamps
 
 # A row number and the row, or what is wrong with it.
@@ -61,7 +61,7 @@ class Table:
 
     def _entries(self) -> Iterator[_Entry]:
         number = 0
-        for number, row in rows.read(self.path, (self.path_column, self.text_column)):
+        for number, row in rows.read(user_paths.expand(self.path), (self.path_column, self.text_column)):
             yield number, row
         if not number:
             raise media.Stop(f"{self.path}: expected at least one row, got an empty table; add clips")
@@ -72,7 +72,8 @@ class Table:
         Raises:
             UserError: a path outside of the root.
         """
-        root = posixpath.dirname(self.path) or "." if self.root is None else self.root
+        root = self.root if self.root is not None else posixpath.dirname(self.path) or "."
+        root = user_paths.expand(root)
         if filesystem.file_type(root) != "folder":
             raise media.Stop(
                 f"{root}: expected the root folder of the table's paths, found none; set Table.root"

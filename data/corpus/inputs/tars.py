@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import file_names, filesystem
+from prismlab.core.io import file_names, filesystem, user_paths
 from prismlab.data.corpus.inputs import file_kinds, labels, media, tar_members
 from prismlab.data.video import pictures
 
@@ -43,7 +43,7 @@ class Tars:
         Raises:
             UserError: no file matches the pattern.
         """
-        found = file_names.glob(self.pattern)
+        found = file_names.glob(user_paths.expand(self.pattern))
         if not found:
             raise media.Stop(f"{self.pattern}: expected tars, found no such file; correct Tars.pattern")
         for number, path in enumerate(found):
@@ -91,7 +91,9 @@ class Tars:
 
     def _prefix(self, path: str) -> str:
         """Return the path of a tar below the fixed part of the pattern, the start of its keys."""
-        whole, pattern = (each.partition("://")[2].lstrip("/") or each for each in (path, self.pattern))
+        whole, pattern = (
+            each.partition("://")[2].lstrip("/") or each for each in (path, user_paths.expand(self.pattern))
+        )
         fixed = re.split(r"[*?\[]", pattern)[0].rpartition("/")[0] + "/"
         return whole.removeprefix(fixed) if whole.startswith(fixed) else posixpath.basename(path)
 

@@ -9,7 +9,7 @@ import posixpath
 from collections.abc import Iterator, Sequence
 
 from prismlab.core import errors
-from prismlab.core.io import file_names, filesystem
+from prismlab.core.io import file_names, filesystem, user_paths
 from prismlab.data.corpus.inputs import file_kinds, media, pairing, subtitles
 
 _MOST_BYTES = 64 << 20
@@ -59,6 +59,10 @@ class Transcripts:
                 f"expected Transcripts.videos_per_shard of 1 or more, got {self.videos_per_shard}"
             )
 
+    @property
+    def _root(self) -> str:
+        return user_paths.expand(self.root)
+
     def units(self) -> Iterator[media.Unit]:
         """Yield groups of (video, transcript).
 
@@ -69,20 +73,20 @@ class Transcripts:
 
     def _pairs(self) -> Iterator[tuple[str, str | tuple[str, ...]]]:
         found = False
-        for folder, names in file_names.walk(self.root):
+        for folder, names in file_names.walk(self._root):
             for video, texts in pairing.pairs(names, self.language):
                 found |= bool(texts)
                 texts = tuple(posixpath.join(folder, text) for text in texts)
                 yield posixpath.join(folder, video), texts if len(texts) > 1 else "".join(texts)
         if not found:
             raise media.Stop(
-                f"{self.root}: expected videos with transcripts next to them ({', '.join(pairing.ENDINGS)}, "
+                f"{self._root}: expected videos with transcripts next to them ({', '.join(pairing.ENDINGS)}, "
                 "of the same name), found none"
             )
 
     def passed_over(self) -> Iterator[media.PassedOver]:
         """Yield the files that are neither videos nor their transcripts."""
-        for folder, names in file_names.walk(self.root):
+        for folder, names in file_names.walk(self._root):
             used = {name for pair in pairing.pairs(names, self.language) for name in (pair[0], *pair[1])}
             yield from media.by_ending(file_names.join(folder, name) for name in names if name not in used)
 
@@ -101,7 +105,7 @@ class Transcripts:
             cuts = self._cuts(video, transcript, left)
         except media.WRONG as error:
             cuts = [media.Cut(f"{video}#all", "", fault=media.reason(error))]
-        return file_kinds.medium(self.root, video, tuple(cuts))
+        return file_kinds.medium(self._root, video, tuple(cuts))
 
     def _cuts(self, video: str, transcript: str | tuple[str, ...], left: list[str]) -> list[media.Cut]:
         if not isinstance(transcript, str):
@@ -114,7 +118,7 @@ class Transcripts:
                 f"expected a transcript next to the video, one of {', '.join(pairing.ENDINGS)}"
                 + (f", in {self.language!r} (Transcripts.language)" if self.language else "")
             )
-        data = filesystem.read(file_names.inside(self.root, transcript, self.root), _MOST_BYTES)
+        data = filesystem.read(file_names.inside(self._root, transcript, self._root), _MOST_BYTES)
         found = subtitles.read(data, file_names.readable(transcript), self.max_bad_cues)
         left += [f"{transcript}: {fault}" for fault in found.faults]
         return [

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import file_names, filesystem
+from prismlab.core.io import file_names, filesystem, user_paths
 from prismlab.data.corpus.inputs import rows
 from prismlab.data.records import record
 from prismlab.data.video import listing, opening
@@ -54,9 +54,9 @@ class LabelledTable:
     def read(self, split: str, cache: pathlib.Path) -> items.ItemSet:
         """Return the clips of a split; classes are the sorted labels of the whole table."""
         del cache
-        root = self.root or os.path.dirname(os.path.expanduser(self.table)) or "."
+        root = user_paths.expand(self.root or os.path.dirname(self.table) or ".")
         found, classes, bad = [], set(), {}
-        for number, row in rows.read(os.path.expanduser(self.table), ("path", "label")):
+        for number, row in rows.read(user_paths.expand(self.table), ("path", "label")):
             where = f"{self.table}, row {number}"
             try:
                 if isinstance(row, str):
@@ -119,7 +119,7 @@ class LabelledFolder:
     def read(self, split: str, cache: pathlib.Path) -> items.ItemSet:
         """Return the clips of a split; classes are the sorted names of the folders of all splits."""
         del cache
-        root = pathlib.Path(self.path).expanduser()
+        root = user_paths.local(self.path)
         found = list(self._videos(root))
         names = tuple(sorted({name for _, name, _ in found}))
         chosen = [
