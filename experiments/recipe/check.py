@@ -1,5 +1,6 @@
 """Static checks of a configuration (`prismlab check`): shapes, batch size, mesh, without a device or data."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -11,7 +12,7 @@ from prismlab.core import errors, keys, trees, types
 from prismlab.core.parallel import mesh, sharding
 from prismlab.core.train import accumulate, learner
 from prismlab.experiments import console
-from prismlab.experiments.recipe import recipe, shapes, stages
+from prismlab.experiments.recipe import initial_weights, recipe, shapes, stages
 from prismlab.experiments.released import released_weights
 
 # Dtypes of activations; float16 overflows without loss scaling, which is not implemented.
@@ -45,10 +46,7 @@ def abstract_stages(experiment: recipe.Experiment) -> dict[str, learner.Learner]
             check_learns(stage, built[stage.name])
             if stage.data.frames_of:
                 check_lengths(stage, built[stage.name], shapes.abstract_teacher(stage, built))
-            if isinstance(stage.init_from, released_weights.Released):
-                check_fit(stage, built[stage.name], {"towers": stage.init_from.abstract()})
-            elif stage.init_from in built:
-                check_fit(stage, built[stage.name], built[stage.init_from])
+            check_initial(stage, built)
         except (ValueError, TypeError) as error:
             faults.append(f"stage {stage.name!r}: {error}")
             break  # later stages depend on this one
@@ -137,18 +135,51 @@ def check_lengths(stage: recipe.Stage, built: learner.Learner, teacher: Any) -> 
             ) from error
 
 
-def check_fit(stage: recipe.Stage, own: learner.Learner, source: Any) -> None:
+def check_initial(stage: recipe.Stage, built: Mapping[str, learner.Learner]) -> None:
+    """Check that init_from has what the stage takes from it, in the same shapes.
+
+    Weights in folders are not read here; the engine checks them before training.
+
+    Args:
+        stage: the configuration.
+        built: learners by shape of the stage and of those before it.
+
+    Raises:
+        UserError: a parent lacks a parameter, shapes differ, or no tower is shared.
+    """
+    mine = trees.flatten(built[stage.name])
+    if not isinstance(stage.init_from, Mapping):
+        theirs = _by_shape(stage.init_from, built)
+    else:
+        read = {path: _by_shape(parent, built) for path, parent in stage.init_from.items()}
+        known = {path: each for path, each in read.items() if each is not None}
+        parts = {path: known.get(path, {}) for path in read}
+        theirs = initial_weights.merged(parts)
+        initial_weights.check(stage.init_from, mine, theirs, known)
+        if len(known) < len(read):
+            theirs |= {name: leaf for name, leaf in mine.items() if name not in theirs}  # not known yet
+    if theirs is not None:
+        check_fit(stage, mine, theirs)
+
+
+def _by_shape(parent: Any, built: Mapping[str, learner.Learner]) -> dict[str, Any] | None:
+    """Return parameter -> shape of a parent, or None for a folder and for no parent."""
+    if isinstance(parent, released_weights.Released):
+        return trees.flatten({"towers": parent.abstract()})
+    return trees.flatten(built[parent]) if parent in built else None
+
+
+def check_fit(stage: recipe.Stage, mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
     """Check that arrays of init_from have the same shapes as those of the same name in the stage.
 
     Args:
         stage: the configuration.
-        own: its learner by shape.
-        source: the initial weights: a learner by shape, or {"towers": towers by shape}.
+        mine: parameter -> shape of the stage.
+        theirs: parameter -> shape of the initial weights.
 
     Raises:
         UserError: shapes differ, or no tower is shared; names up to four arrays.
     """
-    mine, theirs = trees.flatten(own), trees.flatten(source)
     wrong = [name for name in mine.keys() & theirs.keys() if mine[name].shape != theirs[name].shape]
     if wrong:
         listed = ", ".join(f"{n} {theirs[n].shape} -> {mine[n].shape}" for n in sorted(wrong)[:4])
@@ -182,7 +213,8 @@ def show(root: recipe.Experiment | recipe.Ablation, out: rich.console.Console) -
             lines.append([
                 label, stage.name + shared, ", ".join(sorted(stage.objectives)),
                 f"{trees.count(built[stage.name]):,}", f"{stage.steps:,}", f"{stage.batch_size:,}",
-                ", ".join(sorted(stage.data.sources)), str(stage.init_from or "-"), str(stage.teacher or "-"),
+                ", ".join(sorted(stage.data.sources)), initial_weights.text(stage.init_from),
+                str(stage.teacher or "-"),
             ])  # fmt: skip
             label = ""
     console.table(out, heads, lines, numbers=("parameters", "steps", "batch"))

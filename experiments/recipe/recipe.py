@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 import functools
 import inspect
+import types as types_module
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -36,8 +37,10 @@ class Stage:
         steps: optimizer steps; 0 gives the initial weights (the untrained baseline).
         batch_size: global batch size in clips.
         init_from: initial weights: name of an earlier stage, a stage's folder, or
+            released_weights.Released; or a map of paths of this stage's parameters to one of these, such as
+            {'towers/video/encoder': 'stage2', 'towers/text': 'stage1'} (`initial_weights`).
+        teacher: frozen teacher towers: the name of an earlier stage, a stage's folder, or
             released_weights.Released.
-        teacher: frozen teacher towers, given in the same three ways.
         frozen: path prefixes of parameters that are not trained, such as "towers/video/encoder".
         run: checkpointing, logging, mesh and other runtime settings; they do not affect the result.
         accumulate: number of parts in which each batch is encoded sequentially; the same loss with less
@@ -51,7 +54,7 @@ class Stage:
     optimizer: optim.Optimizer
     steps: int
     batch_size: int
-    init_from: str | released_weights.Released | None = None
+    init_from: str | released_weights.Released | Mapping[str, str | released_weights.Released] | None = None
     teacher: str | released_weights.Released | None = None
     frozen: tuple[str, ...] = ()
     accumulate: int = 1
@@ -64,6 +67,8 @@ class Stage:
         for field in ("batch_size", "accumulate"):
             if getattr(self, field) < 1:
                 raise errors.UserError(f"{field} must be at least 1, got {getattr(self, field)}")
+        if isinstance(self.init_from, Mapping) and not self.init_from:
+            raise errors.UserError("init_from is an empty map; name a parent for a path, or use None")
         if self.steps and not self.objectives:
             raise errors.UserError(f"stage {self.name!r} has no objectives")
         if not self.name or not set(self.name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-"):
@@ -204,8 +209,7 @@ def _replace(value: Any, path: list[str], new: Any, where: str, hint: Any) -> An
     if isinstance(value, Mapping):
         if rest and name not in value:
             raise errors.UserError(f"{where}: no entry is named {name!r}; the entries are {sorted(value)}")
-        inner = (*typing.get_args(hint), Any, Any)[1]
-        return {**value, name: _replace(value.get(name), rest, new, where, inner)}
+        return {**value, name: _replace(value.get(name), rest, new, where, _of_items(hint))}
     if isinstance(value, functools.partial):
         known = _parameters(value.func)
         if known is not None and name not in known:
@@ -226,6 +230,15 @@ def _replace(value: Any, path: list[str], new: Any, where: str, hint: Any) -> An
         except (ValueError, TypeError) as error:
             raise type(error)(error if where in str(error) else f"{where}: {error}") from None
     raise errors.UserError(f"{where}: {name!r} cannot be set on {value!r}")
+
+
+def _of_items(hint: Any) -> Any:
+    """Return the annotation of a mapping's values, also where the mapping is one of several types."""
+    several = typing.get_origin(hint) in (typing.Union, types_module.UnionType)
+    for member in typing.get_args(hint) if several else (hint,):
+        if typing.get_origin(member) in (dict, Mapping):
+            return typing.get_args(member)[1]
+    return Any
 
 
 def _parameters(function: Callable) -> list[str] | None:

@@ -7,11 +7,13 @@ from typing import Any, TypeAlias
 from prismlab.core import errors, trees
 from prismlab.core.io import filesystem
 from prismlab.core.train import checkpoint, stage_folder
-from prismlab.experiments.recipe import describe, fingerprints, recipe, task_interface
+from prismlab.experiments.recipe import describe, fingerprints, initial_weights, recipe, task_interface
 from prismlab.experiments.released import released_weights
 
 # Initial weights or teacher of a stage: a stage planned here, a stage's folder, or released weights.
 Parent: TypeAlias = "Planned | filesystem.Path | released_weights.Released | None"
+# One of them, or one for each path of the stage's parameters (`initial_weights`).
+Parents: TypeAlias = "Parent | Mapping[str, Parent]"
 PARENTS = ("init_from", "teacher")
 
 
@@ -23,7 +25,7 @@ class Planned:
         stage: the configuration.
         seed: the experiment's seed.
         address: 16 hex digits that identify the result: the hash of `inputs`.
-        init_from: source of the initial weights.
+        init_from: source of the initial weights, or path -> source.
         teacher: source of the teacher towers.
         inputs: plain data that decides the result: "configuration", "seed", "parents", "code" (module ->
             hash), "data" (path -> digest of its content) and "settings" of JAX.
@@ -32,7 +34,7 @@ class Planned:
     stage: recipe.Stage
     seed: int
     address: str
-    init_from: Parent
+    init_from: Parents
     teacher: Parent
     inputs: Mapping[str, Any]
 
@@ -44,7 +46,9 @@ class Planned:
     @property
     def parents(self) -> list["Planned"]:
         """Stages planned here that must be done first."""
-        return [each for each in (self.init_from, self.teacher) if isinstance(each, Planned)]
+        given = [*initial_weights.parents(self.init_from), self.teacher]
+        found = {each.address: each for each in given if isinstance(each, Planned)}
+        return list(found.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,12 +84,11 @@ def plan(
     prints = prints or fingerprints.Fingerprints(None)
     planned: dict[str, Planned] = {}
     for stage in experiment.stages:
-        parents = {
-            field: _parent(getattr(stage, field), f"stage {stage.name!r}: {field}", planned)
-            for field in PARENTS
-        }
+        init_from = _parents(stage.init_from, f"stage {stage.name!r}: init_from", planned)
+        teacher = _parent(stage.teacher, f"stage {stage.name!r}: teacher", planned)
+        parents = {**initial_weights.labelled("init_from", init_from), "teacher": teacher}
         inputs = _inputs(stage, seed, parents, prints)
-        planned[stage.name] = Planned(stage, seed, describe.address(inputs), **parents, inputs=inputs)
+        planned[stage.name] = Planned(stage, seed, describe.address(inputs), init_from, teacher, inputs)
     return list(planned.values())
 
 
@@ -177,6 +180,12 @@ def _inputs(
         "data": prints.data(configured),
         "settings": fingerprints.settings(),
     }
+
+
+def _parents(given: Any, where: str, planned: Mapping[str, Planned]) -> Parents:
+    if isinstance(given, Mapping):
+        return {path: _parent(name, f"{where}[{path!r}]", planned) for path, name in given.items()}
+    return _parent(given, where, planned)
 
 
 def _parent(

@@ -12,7 +12,7 @@ with equal addresses share one training run, and a stage whose address is in the
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -24,7 +24,7 @@ from prismlab.core.io import checked_json, filesystem
 from prismlab.core.parallel import distributed, mesh
 from prismlab.core.train import accumulate, checkpoint, learner, loop, stage_folder
 from prismlab.experiments import console
-from prismlab.experiments.recipe import fingerprints, stages
+from prismlab.experiments.recipe import fingerprints, initial_weights, stages
 from prismlab.experiments.released import released_weights
 from prismlab.experiments.report import results_table
 from prismlab.experiments.run import (
@@ -80,11 +80,21 @@ class Engine:
 
     def _first_weights(self, planned: stages.Planned) -> Any:
         """Return path -> array of `init_from`, or None."""
-        if planned.init_from is None:
-            return None
-        if isinstance(planned.init_from, released_weights.Released):
-            return planned.init_from.arrays()
-        return stage_folder.read(self._folder(planned.init_from))[1]
+        if not isinstance(planned.init_from, Mapping):
+            return None if planned.init_from is None else self._arrays(planned.init_from)
+        read: dict[str, Any] = {}  # each parent once
+        parts = {}
+        for path, parent in planned.init_from.items():
+            name = str(parent if isinstance(parent, released_weights.Released) else self._folder(parent))
+            if name not in read:
+                read[name] = self._arrays(parent)
+            parts[path] = read[name]
+        return initial_weights.merged(parts)
+
+    def _arrays(self, parent: Any) -> Any:
+        if isinstance(parent, released_weights.Released):
+            return parent.arrays()
+        return stage_folder.read(self._folder(parent))[1]
 
     def train(self, planned: stages.Planned) -> None:
         """Train a stage to its last step, resuming from its last checkpoint if there is one.
@@ -112,11 +122,14 @@ class Engine:
         optimizer = stage.optimizer.build(stage.steps)
         with host_memory.on_host():
             teacher = learner.in_compute_dtype(self._teacher(planned))
-            built, taken = initial_state.build(stage, planned.seed, teacher, self._first_weights(planned))
+            first = self._first_weights(planned)
+            built, taken = initial_state.build(stage, planned.seed, teacher, first)
+            initial_weights.check(stage.init_from, trees.flatten(built), first or ())
             state = initial_state.state(stage, planned.seed, built, optimizer)
         accumulate.check(built, stage.batch_size, stage.accumulate)
         check_vocabulary(built, stream.vocabulary)
-        origin = f"initialised {taken} of {len(trees.flatten(built))} arrays from {stage.init_from}"
+        whence = initial_weights.text(stage.init_from)
+        origin = f"initialised {taken} of {len(trees.flatten(built))} arrays from {whence}"
         training = loop.Training(
             teacher, optimizer, stage.optimizer.schedule.build(stage.steps), stage.steps, stage.frozen,
             stage.accumulate, step_flops.of_step(planned), local=True,

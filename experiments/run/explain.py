@@ -124,8 +124,8 @@ def _reasons(a: Mapping[str, Any], b: Mapping[str, Any], name: str, parent: Any)
     found += [f"{key}: {a['settings'][key]} -> {b['settings'][key]}" for key in _changed(a, b, "settings")]
     if a.get("seed") != b.get("seed"):
         found.append("new seed")
-    given = a.get("parents", {})
-    changed = {key: value for key, value in b["parents"].items() if given.get(key) != value}
+    given, now = a.get("parents", {}), b["parents"]
+    changed = {key: now.get(key) for key in {**now, **given} if given.get(key) != now.get(key)}
     follows = [parent(value) or f"other {key}" for key, value in changed.items()]
     # What runs because of something else follows its parents anyway.
     if not found or any(each.startswith("other ") for each in follows):

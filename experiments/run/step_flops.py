@@ -32,7 +32,6 @@ def learners(planned: Any) -> dict[str, learner.Learner]:
         planned: a `stages.Planned`.
     """
     built: dict[str, learner.Learner] = {}
-    for parent in (planned.init_from, planned.teacher):
-        if hasattr(parent, "stage"):  # also planned; folders and released weights have their own shapes
-            built |= learners(parent)
+    for parent in planned.parents:  # folders and released weights have their own shapes
+        built |= learners(parent)
     return {**built, planned.stage.name: shapes.abstract_learner(planned.stage, built)}

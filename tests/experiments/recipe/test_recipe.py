@@ -66,6 +66,14 @@ def test_paths_reach_into_dictionaries_dataclasses_and_partials():
     assert set(STAGE2.objectives) == {"a"}
 
 
+def test_paths_reach_into_a_dictionary_that_may_be_none():
+    weighted = dataclasses.replace(STAGE1, data=dataclasses.replace(LINE, weights={"clean": 1.0}))
+    base = recipe.Experiment("base", (weighted,))
+    assert recipe.row(base, "row", {"stage1.data.weights.clean": 2}).stages[0].data.weights == {"clean": 2.0}
+    with pytest.raises(errors.UserError, match="expected float, got 'much'"):
+        recipe.row(base, "row", {"stage1.data.weights.clean": "much"})
+
+
 def test_stages_are_chosen_in_the_order_asked_for():
     assert [stage.name for stage in row(stages=("stage1",)).stages] == ["stage1"]
     assert [stage.name for stage in row(stages=("stage2", "stage1")).stages] == ["stage2", "stage1"]
