@@ -75,6 +75,12 @@ def full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
         raise as_user_error(path, error) from error
 
 
+def is_refused(error: BaseException) -> bool:
+    """Return True for the error, or its UserError, of a missing permission or a read-only disk."""
+    cause = error.__cause__ if isinstance(error, errors.UserError) else error
+    return isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
 def is_full(error: BaseException) -> TypeGuard[OSError]:
     """Return True for the error of a full disk or an exceeded quota."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

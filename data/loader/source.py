@@ -69,6 +69,15 @@ def _alone(packed: pathlib.Path) -> contextlib.AbstractContextManager[None]:
     return locks.held(packed.with_name(f".{packed.name}.lock"))
 
 
+def _finished(packed: pathlib.Path, write: Callable[[], None]) -> shards.ShardReader:
+    """Return the shards of a cache entry, written first if missing; a finished cache may be read-only."""
+    if not shards.finished(packed):
+        with _alone(packed):
+            if not shards.finished(packed):
+                write()
+    return shards.ShardReader(packed)
+
+
 @dataclasses.dataclass(frozen=True)
 class Rendered:
     """Synthetic rendered world, encoded as MP4 files and packed into shards on first use.
@@ -90,11 +99,12 @@ class Rendered:
             cache: directory shared by runs; `world-*` holds the MP4 files, `shards-*` the shards.
         """
         packed = self._shards(cache)
-        with _alone(packed):
-            if not shards.finished(packed):
-                self.render(cache)
-                shards.write_shards(folder.read_folder(self._videos(cache)), packed, self.records_per_shard)
-        return shards.ShardReader(packed)
+
+        def write() -> None:
+            self.render(cache)
+            shards.write_shards(folder.read_folder(self._videos(cache)), packed, self.records_per_shard)
+
+        return _finished(packed, write)
 
     def content_digest(self, cache: pathlib.Path) -> str:
         """Return "": the world's parameters and the renderer's code decide the clips."""
@@ -149,11 +159,12 @@ class Folder:
         """
         content = self.content_digest(cache)  # a folder with a changed file is packed again
         packed = cache / f"shards-{fingerprint((self.min_frames, self.records_per_shard, content))}"
-        with _alone(packed):
-            if not shards.finished(packed):
-                found = folder.read_folder(self._directory(), min_frames=self.min_frames)
-                shards.write_shards(found, packed, self.records_per_shard)
-        return shards.ShardReader(packed)
+
+        def write() -> None:
+            found = folder.read_folder(self._directory(), min_frames=self.min_frames)
+            shards.write_shards(found, packed, self.records_per_shard)
+
+        return _finished(packed, write)
 
     def content_digest(self, cache: pathlib.Path) -> str:
         """Return a digest of the names and contents of all files in the folder.

@@ -16,15 +16,32 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="work directory: a folder or gs://bucket/folder",
     )
+    parser.add_argument(
+        "--out",
+        type=path_arguments.path,
+        metavar="FOLDER",
+        help="folder for the three files (default: DIR), for the run of somebody else",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Rewrite the three files and print the table."""
+    """Rewrite the three files and print the table; a read-only directory is left as it is."""
+    from prismlab.core import errors
+    from prismlab.core.io import file_errors
     from prismlab.experiments import console
     from prismlab.experiments.report import terminal_table
     from prismlab.experiments.run import gather
 
     out = console.make_console()
-    terminal_table.print_table(gather.again(options.directory), out)
-    console.say(out, f"written: {options.directory / 'table.json'}, report.md, report.html")
+    table = gather.again(options.directory)
+    terminal_table.print_table(table, out)
+    folder = options.out or options.directory
+    try:
+        gather.write(table, options.directory, folder)
+    except errors.UserError as error:
+        if options.out or not file_errors.is_refused(error):
+            raise
+        console.tell(f"{folder} may not be written, so nothing is; --out FOLDER writes the files elsewhere")
+    else:
+        console.say(out, f"written: {folder / 'table.json'}, report.md, report.html")
     return 0

@@ -111,7 +111,21 @@ def rebuild(directory: str | os.PathLike) -> results_table.Table:
             f"expected the folder of an ablation, got {base}; pass the folder that it wrote"
         )
     table = results_table.read_table(base / "table.json")
-    drawn = curves.read_curves(base, table)
-    write_markdown(table, base / "report.md")
-    write_html(table, drawn, base / "report.html")
+    write_pages(table, base, base)
     return table
+
+
+def write_pages(table: results_table.Table, directory: filesystem.Path, out: filesystem.Path) -> None:
+    """Write report.md and report.html.
+
+    Args:
+        table: see `write_html`.
+        directory: folder that the table's event logs are relative to.
+        out: folder to write to, created if missing.
+
+    Raises:
+        UserError: a log is missing or damaged, or the folder cannot be written.
+    """
+    drawn = curves.read_curves(directory, table)
+    write_markdown(table, out / "report.md")
+    write_html(table, drawn, out / "report.html")

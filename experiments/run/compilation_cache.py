@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import importlib.metadata
+import math
 import os
 import pathlib
 import platform
@@ -16,21 +17,27 @@ MIN_SECONDS = 0.5  # programs that compile faster are not stored
 def enable(cache: pathlib.Path) -> pathlib.Path | None:
     """Enable the compilation cache in a subdirectory of `cache`; call before the first compilation.
 
-    Does nothing if the user set JAX_COMPILATION_CACHE_DIR or JAX_ENABLE_COMPILATION_CACHE=false.
+    Does nothing if the user set JAX_COMPILATION_CACHE_DIR or JAX_ENABLE_COMPILATION_CACHE=false. A cache
+    that is read-only for this user is read and not written.
 
     Args:
         cache: `work_directory.default_cache()`.
 
     Returns:
-        The directory, or None if one of these environment variables is set.
+        The directory, or None if one of these environment variables is set or a read-only cache has none.
     """
     off = os.environ.get("JAX_ENABLE_COMPILATION_CACHE", "true").lower() in ("0", "false", "no", "off")
     if off or "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return None
     directory = cache / "compiled" / machine()
     prune(cache / "compiled", MAX_BYTES)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    writable = os.access(directory, os.W_OK)
     jax.config.update("jax_compilation_cache_dir", str(directory))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", MIN_SECONDS)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", MIN_SECONDS if writable else math.inf)
     return directory
 
 

@@ -21,6 +21,37 @@ def tables(workdir: filesystem.Path, *, title: str, reference: tuple[str, ...]) 
     """Write table.json, report.md and report.html from the results in a work directory.
 
     Args:
+        workdir, title, reference: see `build`.
+
+    Raises:
+        UserError: results.json or an event log is missing or damaged, or the directory cannot be written.
+    """
+    table = build(workdir, title=title, reference=reference)
+    write(table, workdir, workdir)
+    return table
+
+
+def write(table: results_table.Table, workdir: filesystem.Path, out: filesystem.Path) -> None:
+    """Write table.json, report.md and report.html.
+
+    Args:
+        table: from `build` or `again`.
+        workdir: the work directory of its event logs.
+        out: folder to write to, created if missing; `workdir`, or elsewhere if that is read-only.
+
+    Raises:
+        UserError: an event log is missing or damaged, or the folder cannot be written.
+    """
+    # A table names only logs below its folder; the page holds their curves.
+    written = table if out == workdir else dataclasses.replace(table, logs=())
+    results_table.write_table(written, out / "table.json")
+    html_report.write_pages(table, workdir, out)
+
+
+def build(workdir: filesystem.Path, *, title: str, reference: tuple[str, ...]) -> results_table.Table:
+    """Return the table of the results in a work directory.
+
+    Args:
         workdir: a directory with results.json.
         title: name of the experiment.
         reference: labels of rows that the others are compared with; unfinished rows are skipped.
@@ -38,7 +69,7 @@ def tables(workdir: filesystem.Path, *, title: str, reference: tuple[str, ...]) 
         for folder in entry.stages
         if (workdir / "stages" / folder / "events.jsonl").exists()
     ]
-    table = table_builder.build_table(
+    return table_builder.build_table(
         results,
         reference=[label for label in reference if label in finished],
         title=title,
@@ -46,12 +77,10 @@ def tables(workdir: filesystem.Path, *, title: str, reference: tuple[str, ...]) 
         config=filesystem.read(workdir / "config.gin").decode("utf-8", "backslashreplace"),
         address=describe.address(checked_json.read(Any, workdir / "config.json")),
     )
-    results_table.write_table(table, workdir / "table.json")
-    return html_report.rebuild(workdir)
 
 
 def again(workdir: filesystem.Path) -> results_table.Table:
-    """Rebuild the table and the reports of an existing work directory.
+    """Rebuild the table of an existing work directory; nothing is written.
 
     Args:
         workdir: the --workdir of train or ablate.
@@ -65,4 +94,4 @@ def again(workdir: filesystem.Path) -> results_table.Table:
                 f"{workdir} has no {name}; pass the --workdir of a train or ablate run with a finished row"
             )
     config = checked_json.read(_Config, workdir / "config.json")
-    return tables(workdir, title=config.name, reference=config.compare_with)
+    return build(workdir, title=config.name, reference=config.compare_with)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from prismlab.core import errors, trees
-from prismlab.core.io import checked_json, file_errors, filesystem, locks
+from prismlab.core.io import checked_json, file_errors, filesystem, locks, user_paths
 from prismlab.core.parallel import distributed
 from prismlab.core.train import checkpoint, stage_folder
 from prismlab.experiments.recipe import describe
@@ -21,15 +21,18 @@ def default_cache() -> pathlib.Path:
     """Return the directory for rendered worlds, shards, tokenizers: $PRISMLAB_CACHE or the user's cache.
 
     Raises:
-        UserError: $PRISMLAB_CACHE is a URL.
+        UserError: $PRISMLAB_CACHE is a URL, or it is unset and the user has no home directory.
     """
-    if "://" in os.environ.get("PRISMLAB_CACHE", ""):
+    own = os.environ.get("PRISMLAB_CACHE")
+    try:
+        if own:
+            return user_paths.local(own).absolute()
+        home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        return (user_paths.local(home) / "prismlab").absolute()
+    except errors.UserError as error:
         raise errors.UserError(
-            f"PRISMLAB_CACHE={os.environ['PRISMLAB_CACHE']}: the cache must be a local or mounted "
-            "directory; unset it to use the user's cache on each machine"
-        )
-    home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(os.environ.get("PRISMLAB_CACHE") or pathlib.Path(home) / "prismlab").absolute()
+            f"no directory for the cache ({error}); set PRISMLAB_CACHE to a local or mounted directory"
+        ) from error
 
 
 @contextlib.contextmanager

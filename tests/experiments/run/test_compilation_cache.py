@@ -1,5 +1,6 @@
 """The compilation cache is bounded, and no other machine, version or flag reads it."""
 
+import math
 import os
 import pathlib
 import subprocess
@@ -38,6 +39,22 @@ def test_the_oldest_files_are_deleted_first(tmp_path):
 def test_what_the_user_set_stays(tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
     assert compilation_cache.enable(tmp_path / "cache") is None
+
+
+def test_a_read_only_cache_is_read_and_not_written(tmp_path, monkeypatch):
+    for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    set_to = {}
+    monkeypatch.setattr(jax.config, "update", set_to.__setitem__)
+    assert compilation_cache.enable(tmp_path) is not None
+    assert set_to["jax_persistent_cache_min_compile_time_secs"] == compilation_cache.MIN_SECONDS
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert compilation_cache.enable(tmp_path) is not None
+    assert set_to["jax_persistent_cache_min_compile_time_secs"] == math.inf
+    set_to.clear()
+    (tmp_path / "file").touch()
+    assert compilation_cache.enable(tmp_path / "file") is None
+    assert not set_to
 
 
 @pytest.mark.parametrize("again", [False, True])

@@ -1,0 +1,50 @@
+"""The cache of a user without a home directory, and one that is read-only."""
+
+import os
+import pathlib
+
+import pytest
+
+from prismlab.core import errors
+from prismlab.core.io import locks
+from prismlab.data.loader import source
+from prismlab.data.world import world
+from prismlab.experiments.run import work_directory
+
+
+def test_a_user_without_home_is_told_of_the_cache(tmp_path, monkeypatch) -> None:
+    for name in ("PRISMLAB_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert work_directory.default_cache() == tmp_path / ".cache/prismlab"
+    monkeypatch.setenv("XDG_CACHE_HOME", "~/cache")
+    assert work_directory.default_cache() == tmp_path / "cache/prismlab"
+    monkeypatch.setenv("PRISMLAB_CACHE", "~/own")
+    assert work_directory.default_cache() == tmp_path / "own"
+    monkeypatch.setattr(os.path, "expanduser", lambda text: text)  # neither HOME nor a line of passwd
+    for name in ("PRISMLAB_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(errors.UserError, match="set PRISMLAB_CACHE to a local or mounted directory"):
+        work_directory.default_cache()
+    monkeypatch.setenv("PRISMLAB_CACHE", "gs://bucket/cache")
+    with pytest.raises(errors.UserError, match=r"got a URL.*set PRISMLAB_CACHE"):
+        work_directory.default_cache()
+
+
+def test_a_finished_cache_is_read_without_its_lock_file(tmp_path: pathlib.Path, monkeypatch) -> None:
+    rendered = source.Rendered(world.World(clips=1, seed=3), workers=0)
+    assert len(rendered.open(tmp_path)) == 1
+    own = tmp_path / "own"
+    own.mkdir()
+    videos = next(tmp_path.glob("world-*"))
+    folder = source.Folder(str(videos))
+    assert len(folder.open(tmp_path)) == 1
+
+    def refused(path: pathlib.Path, busy: str | None = None) -> None:
+        raise errors.UserError(f"{path}: read-only")
+
+    monkeypatch.setattr(locks, "held", refused)
+    assert len(rendered.open(tmp_path)) == len(folder.open(tmp_path)) == 1
+    with pytest.raises(errors.UserError, match="read-only"):
+        rendered.open(own)
