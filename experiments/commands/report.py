@@ -20,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=path_arguments.path,
         metavar="FOLDER",
-        help="folder for the three files (default: DIR), for the run of somebody else",
+        help="folder for the three files (default: DIR), for a directory that may not be written",
     )
 
 
