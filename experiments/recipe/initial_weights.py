@@ -29,12 +29,12 @@ def labelled(field: str, given: Any) -> dict[str, Any]:
 
 
 def text(init_from: Any) -> str:
-    """Return the parents in a few words: "stage1", or "stage2 (towers/video/encoder), stage1 (...)"."""
+    """Return the parents in a few words: "stage1", or "stage2 (encoder), stage1 (pooler, text)"."""
     if not isinstance(init_from, Mapping):
         return str(init_from or "-")
     paths: dict[str, list[str]] = {}
     for path, parent in init_from.items():
-        paths.setdefault(str(parent), []).append(path)
+        paths.setdefault(str(parent), []).append(path.split("/")[-1])
     return ", ".join(f"{parent} ({', '.join(found)})" for parent, found in paths.items())
 
 

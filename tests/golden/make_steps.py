@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import tempfile
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 if __name__ == "__main__":
@@ -22,7 +23,7 @@ import numpy as np
 from prismlab.core import trees
 from prismlab.core.train import learner, step
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import stages
+from prismlab.experiments.recipe import initial_weights, stages
 from prismlab.experiments.run import initial_state
 
 # Address of a stage -> its learner after the last step, and what its steps gave.
@@ -52,6 +53,7 @@ SHORT = (
     f"STAGE1_STEPS={STEPS}",
     f"STAGE2_STEPS={STEPS}",
     f"CONTINUED_STEPS={STEPS}",
+    f"LIT_STEPS={STEPS}",
     "stage1/optim.Schedule.warmup_steps=1",
     "stage2/optim.Schedule.warmup_steps=1",
 )
@@ -99,8 +101,11 @@ def _train(
     teacher = arrays = None
     if isinstance(planned.teacher, stages.Planned):
         teacher = trained[planned.teacher.address][0].towers
-    if isinstance(planned.init_from, stages.Planned):
-        arrays = jax.tree.map(np.asarray, trees.flatten(trained[planned.init_from.address][0]))
+    of = lambda parent: jax.tree.map(np.asarray, trees.flatten(trained[parent.address][0]))
+    if isinstance(planned.init_from, Mapping):
+        arrays = initial_weights.merged({path: of(each) for path, each in planned.init_from.items()})
+    elif planned.init_from is not None:
+        arrays = of(planned.init_from)
     optimizer = stage.optimizer.build(stage.steps)
     built, _ = initial_state.build(stage, seed, teacher, arrays)
     state = initial_state.state(stage, seed, built, optimizer)

@@ -4,6 +4,7 @@ Each expected value is a fact of the paper or the release, or follows from one b
 the paper leaves open are stated in the gin files and docstrings instead.
 """
 
+import dataclasses
 import functools
 
 import jax
@@ -14,7 +15,7 @@ from prismlab.core import trees
 from prismlab.core.train import learner, masking
 from prismlab.data.video import sampling
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import recipe, shapes
+from prismlab.experiments.recipe import describe, recipe, shapes
 
 
 @functools.cache
@@ -99,3 +100,20 @@ def test_the_corpus_has_the_sizes_of_table_1():
 def test_the_student_has_no_pooler_that_no_loss_reads():
     assert learners("base")["stage2"].towers["video"].pooler is None
     assert learners("base")["stage1"].towers["video"].pooler is not None
+
+
+@pytest.mark.parametrize("name", ["base", "giant"])
+def test_lit_is_stage_1_again_on_the_frozen_encoder_of_stage_2(name):
+    first, lit = stages(name)["stage1"], stages(name)["lit"]
+    described = lambda stage, field: describe.describe(getattr(stage, field))
+    same = ("towers", "objectives", "optimizer", "steps", "batch_size", "teacher")
+    assert [described(lit, field) for field in same] == [described(first, field) for field in same]
+    assert lit.frozen == ("towers/video/encoder",)
+    assert lit.init_from["towers/video/encoder"] == "stage2"
+    assert {lit.init_from[path] for path in ("towers/video/pooler", "towers/text")} == {"stage1"}
+    # The last epoch: Anonymous-Corpus #3 alone, of 71.5M clips.
+    weights = dataclasses.replace(lit.data, phases=())
+    assert weights == first.data
+    (last,) = lit.data.phases
+    assert list(last.weights) == ["anonymous_3"]
+    assert (lit.steps - last.start) * lit.batch_size == pytest.approx(71.5e6, rel=1e-4)

@@ -60,10 +60,7 @@ def test_a_row_may_change_one_path():
 
 
 def test_the_parents_are_named_in_few_words():
-    assert (
-        initial_weights.text(LIT)
-        == "stage2 (towers/video/encoder), stage1 (towers/video/pooler, towers/text)"
-    )
+    assert initial_weights.text(LIT) == "stage2 (encoder), stage1 (pooler, text)"
     assert [initial_weights.text(each) for each in ("stage1", None)] == ["stage1", "-"]
 
 
