@@ -41,7 +41,6 @@ def run(options: argparse.Namespace) -> int:
     from prismlab.experiments.gin_strict import strict
     from prismlab.experiments.launch import launch
     from prismlab.experiments.recipe import recipe
-    from prismlab.experiments.run import leases
 
     loaded = strict.load(options.file, options.bindings)
     root = loaded.root
@@ -53,13 +52,6 @@ def run(options: argparse.Namespace) -> int:
         code = launch.run(options, root, loaded.text)
         if options.dry_run or code or options.launcher != "local":
             return code
-    busy = leases.living(options.workdir)
-    if busy:
-        unit, owner = next(iter(busy.items()))
-        raise errors.UserError(
-            f"workers are busy in {options.workdir} ({unit} on {owner['host']}, process {owner['process']}; "
-            f"{len(busy)} in total); wait for them, then run this command again for the table"
-        )
     return shared_recipe.execute(
         options.workdir, root, loaded.text, root.experiments(), root.seeds, root.compare_with
     )

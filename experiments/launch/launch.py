@@ -72,9 +72,6 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
         console.write(preview)
         return 0
     with work_directory.claimed(options.workdir, root, text):
-        busy = leases.living(options.workdir)
-        if busy and options.launcher == "local":
-            raise errors.UserError(f"workers are busy in {options.workdir} ({len(busy)}); wait for them")
         leases.forgive(options.workdir)
         console.write("\n".join(explain.text(lines, options.workdir, prints.unstated)))
         sys.stdout.flush()  # before the lines of the workers
@@ -84,7 +81,7 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
 
 
 def described(todo: list[units.Unit], workdir: filesystem.Path) -> list[str]:
-    """Return one line for each unit: done, leased by a running worker, failed, or to do."""
+    """Return one line for each unit: done, leased by a process that may be running, failed, or to do."""
     busy, failed = leases.living(workdir), leases.failures(workdir)
     lines = []
     for unit in todo:

@@ -79,6 +79,7 @@ class Desk:
         self.workdir, self.beat, self.stale = workdir, beat, stale
         self.units = {unit.name: unit for unit in known}
         self._held: leases.Claim | None = None
+        self._watch = leases.Watch()
 
     def _is_done(self, unit: units.Unit) -> bool:
         return units.is_done(unit, self.workdir)
@@ -99,7 +100,7 @@ class Desk:
         for unit in left:
             if undone & set(unit.needs):
                 continue
-            self._held = leases.claim(self.workdir, unit.name, beat=self.beat, stale=self.stale)
+            self._held = leases.claim(self.workdir, unit.name, self._watch, beat=self.beat, stale=self.stale)
             if self._held is not None and self._is_done(unit):  # another worker finished it in the meantime
                 self.give_back()
             elif self._held is not None:

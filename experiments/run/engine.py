@@ -9,6 +9,7 @@ with equal addresses share one training run, and a stage whose address is in the
     workdir/results.json                     label, seed and scores of each finished row of the last run
 """
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
@@ -32,6 +33,7 @@ from prismlab.experiments.run import (
     host_memory,
     initial_state,
     installed,
+    leases,
     step_flops,
     work_directory,
 )
@@ -96,8 +98,16 @@ class Engine:
             return parent.arrays()
         return stage_folder.read(self._folder(parent))[1]
 
+    def _turn(self, planned: stages.Planned) -> contextlib.AbstractContextManager[None]:
+        """Return the lease on a stage that is not finished."""
+        if stage_folder.left_of(self._folder(planned)) is None:
+            return contextlib.nullcontext()
+        return leases.in_turn(self.workdir, planned.folder)
+
     def train(self, planned: stages.Planned) -> None:
         """Train a stage to its last step, resuming from its last checkpoint if there is one.
+
+        The caller holds the lease on the stage (`leases`), so that no other process trains it.
 
         Raises:
             UserError: an input is missing or does not match the configuration.
@@ -221,7 +231,9 @@ class Engine:
         results: list[dict[str, Any]] = []
         for each in lines:
             for planned in each.stages:
-                self.train(planned)
+                with contextlib.ExitStack() as held:  # process 0 holds the lease, as in a worker
+                    distributed.decide(functools.partial(held.enter_context, self._turn(planned)))
+                    self.train(planned)
             # Evaluations are cheap compared with training: process 0 runs them on its first device.
             judge = functools.partial(self.score, each.stages[-1], each.evaluations)
             entry = {"label": each.label, "seed": each.seed, "metrics": distributed.decide(judge)}

@@ -7,22 +7,51 @@
 A job is free if its last lease was released or has expired. Acquiring a lease means creating the file with
 the next number, which succeeds in exactly one process: exclusive creation is atomic on local disks, on NFS
 and in buckets. Lease files are never renamed or removed, so no lease is lost to a race.
+
+A lease expires when a reader has seen it unchanged for some time, by the reader's own clock: time stamps may
+be wrong or copied. On the machine of its owner it also expires when that process has ended.
 """
 
 import contextlib
 import json
 import os
 import secrets
-import socket
 import threading
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import file_errors, filesystem, locks
+from prismlab.core.io import file_errors, filesystem, locks, process_identity
 from prismlab.experiments import console, exits
 
-BEAT, STALE = 10.0, 90.0  # seconds between lease renewals; seconds after the last one until a lease expires
+BEAT, STALE = 10.0, 90.0  # seconds between lease renewals; seconds without one until a lease expires
+_UNKNOWN = {"host": "unknown", "process": 0}
+
+
+class Watch:
+    """What this process has seen of lease files: for how long each has not been renewed.
+
+    Args:
+        clock: seconds of a clock that never steps.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self._seen: dict[str, tuple[float, float]] = {}  # path -> (modification time, seen first at)
+
+    def unchanged(self, path: filesystem.Path) -> float:
+        """Return for how many seconds this process has seen a file with its present modification time.
+
+        Raises:
+            FileNotFoundError: the file does not exist.
+        """
+        sign = locks.modified_time(path)
+        before, since = self._seen.get(str(path), (None, 0.0))
+        if before == sign:
+            return self._clock() - since
+        self._seen[str(path)] = (sign, self._clock())
+        return 0.0
 
 
 class Claim:
@@ -35,13 +64,14 @@ class Claim:
         unit: name of the job.
         owner: content of the file.
         beat: seconds between lease renewals.
-        stale: seconds after the last renewal until the lease expires.
+        stale: seconds without a renewal until the lease expires.
     """
 
     def __init__(self, path: filesystem.Path, unit: str, owner: bytes, beat: float, stale: float):
         self.path, self.unit, self._owner, self._stale = path, unit, owner, stale
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._live, args=(beat,), daemon=True)
+        self._beat = beat
+        self._thread = threading.Thread(target=self._live, daemon=True)
         self._thread.start()
 
     @property
@@ -49,17 +79,18 @@ class Claim:
         """True if our lease expired and another worker took the job."""
         return (_last(_names(self.path.parent), self.unit) or 0) > _number(self.path)
 
-    def _live(self, beat: float) -> None:
+    def _live(self) -> None:
         seen = time.monotonic()
-        while not self._ended.wait(beat):
+        while not self._ended.wait(self._beat):
             try:
                 before = time.monotonic()
                 locks.touch(self.path, self._owner)
                 seen = before
                 lost = self.lost  # this process slept for too long
             except Exception:
-                # A shared disk or a bucket may be unavailable for less than `stale` seconds.
-                lost = time.monotonic() - seen > self._stale
+                # A shared disk or a bucket may be unavailable for less than `stale` seconds; this process
+                # ends one renewal before others may take over.
+                lost = time.monotonic() - seen > self._stale - self._beat
             if lost:  # another worker may be writing the same files
                 os.write(2, f"prismlab: {self.unit} was, or may be, taken over by another worker\n".encode())
                 os._exit(exits.INTERRUPTED)
@@ -73,28 +104,40 @@ class Claim:
             filesystem.write_atomic(self.path.with_name(self.path.name + ".free"), b"")
 
 
-def claim(workdir: filesystem.Path, unit: str, *, beat: float = BEAT, stale: float = STALE) -> Claim | None:
-    """Acquire the lease on a job, or return None if another worker holds it.
+def claim(
+    workdir: filesystem.Path,
+    unit: str,
+    watch: Watch | None = None,
+    *,
+    beat: float = BEAT,
+    stale: float = STALE,
+) -> Claim | None:
+    """Acquire the lease on a job, or return None if another process holds it.
 
     Args:
         workdir: the shared work directory.
         unit: name of the job, valid as a file name.
+        watch: what earlier calls have seen; without it only released leases and those of ended processes of
+            this machine are free.
         beat: seconds between lease renewals.
-        stale: seconds after the last renewal until a lease expires.
+        stale: seconds without a renewal until a lease expires.
 
     Raises:
         UserError: the directory cannot be written.
     """
     folder = workdir / "claims"
-    who = {"host": socket.gethostname(), "process": os.getpid(), "token": secrets.token_hex(8)}
-    owner = json.dumps(who).encode()
+    owner = json.dumps(process_identity.this_process() | {"token": secrets.token_hex(8)}).encode()
+    watch = watch or Watch()
     path = None
     try:
         with file_errors.translate_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             there = _names(folder)
             last = _last(there, unit)
-            if last is not None and not _is_free(folder, f"{unit}.{last}", there, stale):
+            if last is not None and not (
+                _is_free(folder, f"{unit}.{last}", there)
+                or watch.unchanged(folder / f"{unit}.{last}") > stale
+            ):
                 return None
             path = folder / f"{unit}.{0 if last is None else last + 1}"
             locks.create(path, owner)
@@ -114,8 +157,8 @@ def outlast(workdir: filesystem.Path, unit: str, *, beat: float = BEAT, stale: f
     Returns:
         The lease, or None if its owner renewed it.
     """
-    seen: Any = None
-    while (held := claim(workdir, unit, beat=beat, stale=stale)) is None:
+    seen, watch = None, Watch()
+    while (held := claim(workdir, unit, watch, beat=beat, stale=stale)) is None:
         folder = workdir / "claims"
         last = _last(_names(folder), unit)
         sign = (last, locks.modified_time(folder / f"{unit}.{last}"))
@@ -128,18 +171,37 @@ def outlast(workdir: filesystem.Path, unit: str, *, beat: float = BEAT, stale: f
     return held
 
 
-def living(workdir: filesystem.Path, *, stale: float = STALE) -> dict[str, Any]:
-    """Return job -> owner of every active lease."""
+@contextlib.contextmanager
+def in_turn(
+    workdir: filesystem.Path, unit: str, *, beat: float = BEAT, stale: float = STALE
+) -> Iterator[None]:
+    """Hold the lease on a job; while another process holds it, wait until that is done or its lease expires.
+
+    Args:
+        workdir, unit, beat, stale: see `claim`.
+    """
+    watch, told = Watch(), False
+    while (held := claim(workdir, unit, watch, beat=beat, stale=stale)) is None:
+        if not told:
+            owner = living(workdir).get(unit, _UNKNOWN)
+            console.tell(f"{unit}: waiting for process {owner['process']} on {owner['host']}, which runs it")
+        told = True
+        time.sleep(beat)
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def living(workdir: filesystem.Path) -> dict[str, Any]:
+    """Return job -> owner of every lease that is not released and whose process may still run."""
     folder = workdir / "claims"
     there = _names(folder)
     found: dict[str, Any] = {}
     for unit in sorted(name.removesuffix(".0") for name in there if name.endswith(".0")):
         last = f"{unit}.{_last(there, unit)}"
-        if not _is_free(folder, last, there, stale):
-            try:
-                found[unit] = json.loads((folder / last).read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                found[unit] = {"host": "unknown", "process": 0}
+        if not _is_free(folder, last, there):
+            found[unit] = _UNKNOWN | _owner(folder / last)
     return found
 
 
@@ -178,23 +240,14 @@ def _last(there: set[str], unit: str) -> int | None:
     return max((int(end) for end in ends if end.isdigit()), default=None)
 
 
-def _is_free(folder: filesystem.Path, name: str, there: set[str], stale: float) -> bool:
-    if f"{name}.free" in there:
-        return True
-    try:
-        return _now(folder) - locks.modified_time(folder / name) > stale
-    except FileNotFoundError:
-        return False
+def _is_free(folder: filesystem.Path, name: str, there: set[str]) -> bool:
+    return f"{name}.free" in there or process_identity.has_ended(_owner(folder / name))
 
 
-def _now(folder: filesystem.Path) -> float:
-    """Return the time of the clock that sets file times in a folder; it may differ from the local clock."""
-    probe = folder / f".clock-{os.getpid()}-{secrets.token_hex(4)}"
+def _owner(path: filesystem.Path) -> dict[str, Any]:
+    """Return the owner in a lease file; {} if it is damaged, or being written."""
     try:
-        with contextlib.suppress(FileExistsError):  # as in `claim`
-            locks.create(probe, b"")
-        return locks.modified_time(probe)
-    except OSError:
-        return time.time()
-    finally:
-        probe.unlink(missing_ok=True)
+        found = json.loads(filesystem.read_if_exists(path))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

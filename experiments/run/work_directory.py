@@ -24,14 +24,13 @@ def default_cache() -> pathlib.Path:
         UserError: $PRISMLAB_CACHE is a URL, or it is unset and the user has no home directory.
     """
     own = os.environ.get("PRISMLAB_CACHE")
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     try:
-        if own:
-            return user_paths.local(own).absolute()
-        home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        return (user_paths.local(home) / "prismlab").absolute()
+        return user_paths.local(own or f"{home}/prismlab").absolute()
     except errors.UserError as error:
+        source = f"PRISMLAB_CACHE={own}" if own else f"the cache of the user in {home}"
         raise errors.UserError(
-            f"no directory for the cache ({error}); set PRISMLAB_CACHE to a local or mounted directory"
+            f"{source}: {error}; set PRISMLAB_CACHE to a local or mounted directory"
         ) from error
 
 

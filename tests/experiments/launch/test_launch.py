@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from prismlab.core import errors
-from prismlab.core.io import buckets, filesystem, locks
+from prismlab.core.io import buckets, filesystem, locks, process_identity
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.launch import gke, launch, local, slurm, units, worker, worker_command
-from prismlab.experiments.recipe import describe, fingerprints
+from prismlab.experiments.recipe import describe, fingerprints, stages
 from prismlab.experiments.run import engine, leases, work_directory
 
 ABLATION = "smoke.gin"
@@ -50,7 +50,7 @@ def test_a_unit_is_claimed_once_by_many_at_the_same_time(somewhere):
 
 def test_a_claim_without_a_sign_of_life_is_void_and_a_living_one_is_not(somewhere):
     held = leases.claim(somewhere, "unit", **FAST)
-    time.sleep(1.0)
+    time.sleep(0.6)
     assert leases.claim(somewhere, "unit", **FAST) is None
     assert leases.outlast(somewhere, "unit", **FAST) is None
     held._ended.set()  # as if its process were gone
@@ -60,6 +60,74 @@ def test_a_claim_without_a_sign_of_life_is_void_and_a_living_one_is_not(somewher
     assert held.lost
     assert not taken.lost
     taken.release()
+
+
+def dead_claim(workdir, when):
+    """Leave the lease of a process on another machine, with a time stamp."""
+    path = workdir / "claims/unit.0"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"host": "elsewhere", "process": 1}))
+    os.utime(path, (when, when))
+    return path
+
+
+@pytest.mark.parametrize("when", [0, 2**33], ids=["long ago", "in the future"])
+def test_a_lease_expires_by_what_is_seen_and_not_by_its_time_stamp(tmp_path, when):
+    path, now = dead_claim(tmp_path, when), [1000.0]
+    watch = leases.Watch(lambda: now[0])
+    assert leases.claim(tmp_path, "unit", watch) is None
+    now[0] += leases.STALE
+    assert leases.claim(tmp_path, "unit", watch) is None
+    os.utime(path, (when + 1, when + 1))  # renewed by a wrong clock
+    now[0] += 1
+    assert leases.claim(tmp_path, "unit", watch) is None
+    now[0] += leases.STALE + 1
+    held = leases.claim(tmp_path, "unit", watch)
+    assert held is not None
+    assert held.path.name == "unit.1"
+    held.release()
+
+
+def test_the_lease_of_a_process_that_ended_on_this_machine_is_free_at_once(tmp_path):
+    path = dead_claim(tmp_path, 2**33)
+    own = process_identity.this_process()
+    path.write_text(json.dumps(own))
+    assert list(leases.living(tmp_path)) == ["unit"]
+    assert leases.claim(tmp_path, "unit") is None
+    path.write_text(json.dumps(own | {"started": 1}))
+    assert not leases.living(tmp_path)
+    held = leases.claim(tmp_path, "unit")
+    assert held is not None
+    held.release()
+
+
+def test_one_process_waits_for_another_that_runs_the_same_unit(tmp_path, capsys):
+    held = leases.claim(tmp_path, "unit")
+    threading.Timer(0.1, held.release).start()
+    with leases.in_turn(tmp_path, "unit", beat=0.02):
+        assert (tmp_path / "claims/unit.0.free").exists()
+        assert leases.claim(tmp_path, "unit") is None
+    assert f"unit: waiting for process {os.getpid()} on" in capsys.readouterr().err
+    assert not leases.living(tmp_path)
+
+
+def test_ablate_holds_the_same_lease_on_a_stage_as_a_worker(ablation, tmp_path, monkeypatch):
+    desk = worker.Desk(tmp_path, units.units(ablation), leases.BEAT, leases.STALE)
+    taken = []
+
+    def train(self, planned):
+        taken.append(planned.folder)
+        assert desk.take() != {"unit": planned.folder}
+        desk.give_back()
+        assert planned.folder in leases.living(tmp_path)
+        assert leases.claim(tmp_path, planned.folder) is None
+
+    monkeypatch.setattr(engine.Engine, "train", train)
+    monkeypatch.setattr(engine.Engine, "score", lambda self, planned, evaluations: {})
+    lines = stages.lines(ablation.experiments(), ablation.seeds)[:1]
+    engine.Engine(tmp_path, tmp_path / "cache", console.silent()).run(lines)
+    assert taken
+    assert not leases.living(tmp_path)
 
 
 def test_a_claim_whose_answer_was_lost_is_ours(bucket, monkeypatch):
