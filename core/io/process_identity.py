@@ -1,4 +1,4 @@
-"""Which process wrote a file, so that others on the same machine can tell whether it has ended."""
+"""Which process wrote a file, and whether that process has ended if it ran on this machine."""
 
 import os
 import pathlib
