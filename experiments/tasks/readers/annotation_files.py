@@ -147,6 +147,8 @@ def number(value: Any) -> float | None:
     """Return a finite number from 0 to 1e9 from text or a number; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
+    if isinstance(value, str) and "_" in value:  # Python reads "9_0" as 90
+        return None
     try:
         found = float(value)
     except (ValueError, OverflowError):

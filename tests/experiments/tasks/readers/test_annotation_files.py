@@ -70,7 +70,9 @@ def test_text_that_is_not_utf8_and_files_that_are_missing(tmp_path):
         annotation_files.content(str(tmp_path / "b.csv"))
 
 
-@pytest.mark.parametrize("value", ["", "x", "nan", "inf", "-1", "1e10", True, None, "9" * 400, 10**400])
+@pytest.mark.parametrize(
+    "value", ["", "x", "nan", "inf", "-1", "1e10", "9_0", True, None, "9" * 400, 10**400]
+)
 def test_numbers_are_finite_and_not_negative(value):
     assert annotation_files.number(value) is None
     assert annotation_files.whole(value) is None
