@@ -19,6 +19,7 @@ from prismlab.experiments.plan import topology
 ACCELERATOR = {"v5e": "tpu-v5-lite-podslice", "v5p": "tpu-v5p-slice", "v6e": "tpu-v6e-slice"}
 CHIPS_PER_HOST = 4  # in multi-host slices; up to 8 chips of v5e or v6e share one host
 NEEDED, OPTIONAL = ("image", "topology"), ("name", "namespace", "restarts", "service_account")
+_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 DISK = ("claim", "mount")  # settings of a shared disk; unused with a bucket
 
 
@@ -76,18 +77,17 @@ def preview(order: worker_command.Order) -> str:
 
 def _worker(order: worker_command.Order, number: int) -> str:
     where, hosts = slice_of(order)
-    # JSON is valid YAML: quoting every value as JSON prevents injection into the manifest.
-    text = {name: json.dumps(value) for name, value in order.settings.items()}
+    text = {name: _quoted(value) for name, value in order.settings.items()}
     disk = account = ""
     if not filesystem.is_remote(order.workdir):
-        disk = _DISK.format(mount=text.get("mount", json.dumps("/work")), claim=text["claim"])
+        disk = _DISK.format(mount=text.get("mount", _quoted("/work")), claim=text["claim"])
     if "service_account" in text:
         account = f"            serviceAccountName: {text['service_account']}\n"
     return f"""\
 apiVersion: jobset.x-k8s.io/v1alpha2
 kind: JobSet
 metadata:
-  name: {json.dumps(f"{order.settings.get('name', 'prismlab')}-{number}")}
+  name: {_quoted(f"{order.settings.get('name', 'prismlab')}-{number}")}
   namespace: {text.get("namespace", '"default"')}
   annotations:
     alpha.jobset.sigs.k8s.io/exclusive-topology: cloud.google.com/gke-nodepool
@@ -124,7 +124,7 @@ spec:
             containers:
             - name: prismlab
               image: {text["image"]}
-              command: {json.dumps(order.words(("prismlab",)))}
+              command: {_command(order)}
               ports:
               - containerPort: 8471
               - containerPort: 8080
@@ -132,6 +132,22 @@ spec:
                 limits:
                   google.com/tpu: {where.count // hosts}
 {disk}"""
+
+
+def _quoted(value: str) -> str:
+    """Return a string for the manifest: quoted as JSON, which is valid YAML, it stays one value.
+
+    Only characters that YAML does not allow are escaped. JSON escapes one beyond U+FFFF as two, which YAML does
+    not join.
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _command(order: worker_command.Order) -> str:
+    """Return the command of the container; Kubernetes expands $(NAME) in it, and reads $$ as $."""
+    words = (_quoted(word.replace("$", "$$")) for word in order.words(("prismlab",)))
+    return f"[{', '.join(words)}]"
 
 
 def slice_of(order: worker_command.Order) -> tuple[topology.Topology, int]:

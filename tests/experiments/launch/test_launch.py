@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import signal
 import time
 
@@ -113,6 +114,19 @@ def test_a_setting_cannot_break_out_of_the_manifest(tmp_path):
     read, *_ = yaml.safe_load_all(text)
     pod = read["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
     assert pod["containers"][0]["image"] == evil
+
+
+def test_the_command_arrives_as_it_was_given(tmp_path):
+    """Kubernetes expands $(NAME) and reads $$ as $; YAML does not join the two halves of a JSON escape."""
+    given = ("a/\U0001f3ac clip.gin", "x='$(HOME) $$ $$(A) $(($'", '\u2028\x85\x7f\ufeff\u00e9\t\n"\\')
+    asked = {"image": "\U0001f3ac", "topology": "v5e:2x2", "claim": "results"}
+    (read,) = yaml.safe_load_all(gke.preview(worker_command.Order(given[0], given[1:], tmp_path, 1, asked)))
+    container = read["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]["containers"][0]
+    assert container["image"] == "\U0001f3ac"
+    expand = lambda word: re.sub(
+        r"\$(\$|\([^)]*\))", lambda found: "$" if found[1] == "$" else "expanded", word
+    )
+    assert tuple(map(expand, container["command"][2:5])) == given
 
 
 def test_slurm_shows_the_script_and_refuses_unknown_settings(tmp_path):
