@@ -19,8 +19,8 @@ from prismlab.experiments.plan import topology
 ACCELERATOR = {"v5e": "tpu-v5-lite-podslice", "v5p": "tpu-v5p-slice", "v6e": "tpu-v6e-slice"}
 CHIPS_PER_HOST = 4  # in multi-host slices; up to 8 chips of v5e or v6e share one host
 NEEDED, OPTIONAL = ("image", "topology"), ("name", "namespace", "restarts", "service_account")
-_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 DISK = ("claim", "mount")  # settings of a shared disk; unused with a bucket
+_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 _DISK = """\
@@ -137,8 +137,8 @@ spec:
 def _quoted(value: str) -> str:
     """Return a string for the manifest: quoted as JSON, which is valid YAML, it stays one value.
 
-    Only characters that YAML does not allow are escaped. JSON escapes one beyond U+FFFF as two, which YAML does
-    not join.
+    Only characters that YAML does not allow are escaped: JSON escapes one beyond U+FFFF as two halves, which
+    YAML does not join.
     """
     text = json.dumps(value, ensure_ascii=False)
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
