@@ -24,6 +24,7 @@ SHORT = (
     "STAGE1_STEPS=12",
     "STAGE2_STEPS=12",
     "CONTINUED_STEPS=12",
+    "LIT_STEPS=12",
     "stage1/optim.Schedule.warmup_steps=2",
     "stage2/optim.Schedule.warmup_steps=2",
 )
@@ -39,8 +40,8 @@ RUNS = {
 }
 STAGES = {
     "smoke.gin": ("stage1", "stage2"),
-    "quickstart.gin": ("stage1", "continued", "stage2"),
-    "reproduce_small.gin": ("stage1", "joint", "stage2"),
+    "quickstart.gin": ("stage1", "continued", "stage2", "lit"),
+    "reproduce_small.gin": ("stage1", "joint", "stage2", "lit"),
 }
 
 

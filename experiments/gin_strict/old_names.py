@@ -207,6 +207,9 @@ _RUN = ("checkpoint_every", "checkpoint_minutes", "log_every", "profile", "layou
 # Class and parameter before -> after, where a parameter moved to another class.
 PARAMETERS = {
     **{f"VideoTower.{name}": f"video_encoder.FactorizedVideoEncoder.{name}" for name in _ENCODER},
+    "Retrieval.source": "captioned_source.CaptionedSource.source",
+    "Retrieval.frames": "protocols.Protocol.frames",
+    "Retrieval.resolution": "protocols.Protocol.resolution",
     **{f"Stage.{name}": f"loop.Settings.{name}" for name in _RUN},
     **{
         f"{name}.{old}": f"transformer_stack.Stack.{new}"

@@ -109,7 +109,8 @@ def evaluations(
     """
     prints = prints or fingerprints.Fingerprints(None)
     found = []
-    for name, task in tasks.items():
+    for name, given in tasks.items():
+        task = task_interface.for_encoder(given, planned.stage.data.tokenizer)
         inputs = {
             "configuration": describe.addressed(describe.describe(task)),
             "parents": {"stage": planned.address},

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from prismlab.core.train import learner
+from prismlab.data.loader import tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +25,21 @@ class Score:
     n: int
     protocol: Mapping[str, Any]
     outcomes: Mapping[str, Any] | None = None
+
+
+def for_encoder(task: "Task", own: tokenizer.Tokenizer | None) -> "Task":
+    """Return a task that reads texts as its encoder was trained, where it names no tokenizer of its own.
+
+    Args:
+        task: a task; one that reads texts has the field `tokenizer`.
+        own: the tokenizer of the encoder's stage, or None for an encoder without one.
+    """
+    if own is None or not dataclasses.is_dataclass(task) or isinstance(task, type):
+        return task
+    open_field = any(field.name == "tokenizer" for field in dataclasses.fields(task))
+    if not open_field or getattr(task, "tokenizer") is not None:  # noqa: B009
+        return task
+    return dataclasses.replace(task, tokenizer=own)
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from prismlab.core.io import checked_json, filesystem
-from prismlab.experiments.recipe import describe, fingerprints
+from prismlab.experiments.recipe import describe, fingerprints, task_interface
 from prismlab.experiments.report import results_table
 from prismlab.experiments.run import frozen_encoder, installed, work_directory
 from prismlab.experiments.tasks import evaluation
@@ -60,7 +60,8 @@ def run(
         UserError: data of a task is missing or is not what its reader expects.
     """
     prints = fingerprints.Fingerprints(cache)
-    units = [(name, task, seed) for name, task in root.tasks.items() for seed in root.seeds]
+    tasks = {name: task_interface.for_encoder(task, encoder.tokenizer) for name, task in root.tasks.items()}
+    units = [(name, task, seed) for name, task in tasks.items() for seed in root.seeds]
     found: dict[tuple[str, str], list[results_table.Score]] = {}
     for done, (name, task, seed) in enumerate(units):
         inputs = {
@@ -85,7 +86,12 @@ def run(
                 "versions": installed.versions(), "inputs": inputs,
             }  # fmt: skip
             filesystem.write_atomic(path, work_directory.json_bytes(checked_json.sealed(written)))
-        for metric, score in results_table.read_scores(path).items():
+        read = results_table.read_scores(path)
+        if not read:
+            progress(
+                done, len(units), f"{name}: no score, the encoder lacks a tower that the task reads (text)"
+            )
+        for metric, score in read.items():
             found.setdefault((name, metric), []).append(score)
     progress(len(units), len(units), "done")
     return [_line(name, metric, scores) for (name, metric), scores in found.items()]

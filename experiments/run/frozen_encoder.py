@@ -8,6 +8,7 @@ from typing import Any
 from prismlab.core import errors, trees
 from prismlab.core.io import user_paths
 from prismlab.core.train import stage_folder
+from prismlab.data.loader import tokenizer as tokenizer_module
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import describe, recipe
 from prismlab.experiments.released import released_weights
@@ -22,11 +23,13 @@ class FrozenEncoder:
         name: for tables.
         towers: name -> tower.
         digest: sha256 of the towers' arrays.
+        tokenizer: the tokenizer that the stage was trained with; None for a released model.
     """
 
     name: str
     towers: Mapping[str, Any]
     digest: str
+    tokenizer: tokenizer_module.Tokenizer | None = None
 
 
 def load(encoder: str, weights: str | None) -> FrozenEncoder:
@@ -57,7 +60,9 @@ def load(encoder: str, weights: str | None) -> FrozenEncoder:
     stage = _configured(folder, facts)
     trained = initial_state.towers(stage, int(facts["seed"]), arrays, f"stage {folder.name}")
     digest = trees.digest(trees.flatten({"towers": trained}))
-    return FrozenEncoder(f"{facts['name']} (seed {facts['seed']}, step {at})", trained, digest)
+    return FrozenEncoder(
+        f"{facts['name']} (seed {facts['seed']}, step {at})", trained, digest, stage.data.tokenizer
+    )
 
 
 def _stage(encoder: str) -> pathlib.Path | None:

@@ -1,56 +1,90 @@
-"""Zero-shot video-text retrieval: recall at 1, text to video and video to text.
+"""Zero-shot retrieval, text to video and video to text.
 
-Source: VideoPrism 3.2, appendix F (cosine similarity of pooled embeddings, single view, recall at 1).
+Source: VideoPrism 3.2, appendix F (cosine similarity of pooled embeddings, single view).
 """
 
 import dataclasses
 import pathlib
-from typing import Any
+from collections.abc import Sequence
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from prismlab.core.nn import losses
+from prismlab.core import errors
 from prismlab.core.train import learner
-from prismlab.data.loader import loader, source, tokenizer
-from prismlab.experiments.tasks import task
+from prismlab.data.loader import tokenizer as tokenizer_module
+from prismlab.experiments.tasks import caption_pool, task
+from prismlab.experiments.tasks.features import clip_vectors, text_pass
+from prismlab.experiments.tasks.interface import items, protocols
+from prismlab.experiments.tasks.metrics import recall, retrieved
+
+SCORES = ("cosine", "dual softmax")
 
 
-def recall_at_1(similarity: Float[np.ndarray, "q c"]) -> float:
-    """Return the fraction of queries whose correct candidate scores highest; ties count as misses.
+def dual_softmax(similarity: Float[np.ndarray, "q c"], temperature: float) -> Float[np.ndarray, "q c"]:
+    """Multiply each similarity by its share among all queries of the candidate.
+
+    It uses the other test queries, so its numbers do not compare with those of the cosine.
 
     Args:
-        similarity: [q, q]; the correct candidate of query i is i.
+        similarity: of each query with each candidate.
+        temperature: of the softmax over queries.
+
+    Source: Cheng et al. 2021 (CAMoE, dual softmax), applied in testing as in InternVideo.
     """
-    own = np.diagonal(similarity)
-    others = similarity - np.diag(np.full(len(own), np.inf))
-    return float(np.mean(own > others.max(axis=1)))
+    similarity = similarity.astype(np.float64)  # shares of e^-200 are zero in float32, and tie
+    scaled = similarity / temperature
+    share = np.exp(scaled - scaled.max(axis=0, keepdims=True))
+    shared: np.ndarray = similarity * (share / share.sum(axis=0, keepdims=True))
+    return shared
 
 
 @dataclasses.dataclass(frozen=True)
 class Retrieval:
-    """Recall at 1, text to video and video to text, on clips with distinct captions.
+    """Retrieval of clips by caption and of captions by clip.
 
     Args:
-        source: clips with clean captions, not used in training.
-        tokenizer: tokenizer of the training stages.
-        clips: size of the pool; the first clips with distinct captions are used.
-        frames: t, frames spread evenly over the clip.
-        resolution: side of a frame in pixels.
-        batch_size: clips per batch when encoding.
+        reader: a data set whose items have captions.
+        tokenizer: of the text tower; None for the tokenizer of the encoder's stage.
+        metrics: of each direction.
+        protocol: how clips are shown.
+        split: which items.
+        captions: "all" captions of a clip, or its "first".
+        same_caption: what counts for a caption that another clip has too: "miss" (only the own clip is right,
+            as in published 1kA numbers), "hit" (both are right) or "drop" (the later clip leaves the pool).
+        clips: largest size of the pool, from the first clip on; None for all.
+        scores: "cosine", or "dual softmax", which is named in the metric.
+        temperature: of the dual softmax.
+        batch_size: views and texts encoded at once.
     """
 
-    source: source.Source
-    tokenizer: tokenizer.Tokenizer
-    clips: int = 200
-    frames: int = 8
-    resolution: int = 288
+    reader: items.Reader
+    tokenizer: tokenizer_module.Tokenizer | None = None
+    metrics: Sequence[retrieved.Metric] = (recall.RecallAt(1),)
+    protocol: protocols.Protocol = dataclasses.field(default_factory=clip_vectors.default_protocol)
+    split: str = "test"
+    captions: str = "all"
+    same_caption: str = "miss"
+    clips: int | None = None
+    scores: str = "cosine"
+    temperature: float = 0.01
     batch_size: int = 64
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "metrics", tuple(self.metrics))
+        clip_vectors.check(self.protocol)
+        for field, known in (
+            ("captions", caption_pool.CAPTIONS), ("same_caption", caption_pool.SAME), ("scores", SCORES),
+        ):  # fmt: skip
+            if getattr(self, field) not in known:
+                raise errors.UserError(
+                    f"retrieval: {field} must be one of {known}, got {getattr(self, field)!r}"
+                )
+        if not self.metrics or self.batch_size < 1 or (self.clips is not None and self.clips < 1):
+            raise errors.UserError("retrieval: expected a metric, and clips and batch_size of at least 1")
+
     def __call__(self, towers: learner.Towers, *, seed: int, cache: pathlib.Path) -> dict[str, task.Score]:
-        """Return text_to_video_R@1 and video_to_text_R@1, or {} without a text tower.
+        """Return each metric in both directions, such as text_to_video_R@1, or {} without a text tower.
 
         Args:
             towers: frozen encoders by name.
@@ -60,28 +94,50 @@ class Retrieval:
         del seed
         if "text" not in towers:
             return {}
-        videos, records = loader.read_all(self.source, cache, frames=self.frames, resolution=self.resolution)
-        first: dict[str, int] = {}
-        for index, record in enumerate(records):
-            first.setdefault(tokenizer.canonicalise(record.caption), index)
-        pool = list(first.values())[: self.clips]
-        encode = self.tokenizer.prepare(cache)
-        ids, paddings = map(np.stack, zip(*(encode(records[index].caption) for index in pool)))
-        text: Any = towers["text"]
-        captions = np.asarray(
-            jax.jit(lambda i, p: text(i, p).pooled)(jnp.asarray(ids), jnp.asarray(paddings))
+        encode = text_pass.TextPass(towers, self.tokenizer, cache, self.batch_size)
+        chosen = caption_pool.chosen(
+            self.reader.read(self.split, cache), self.captions, self.same_caption, self.clips
         )
-        clips = task.encode_all(
-            towers["video"], videos[pool], self.batch_size, lambda encoded: encoded.pooled
-        )
-        similarity = np.asarray(
-            losses.normalise(jnp.asarray(captions)) @ losses.normalise(jnp.asarray(clips)).T
-        )
-        protocol = {
-            "pooling": "contrastive attention pooler", "frames": self.frames, "views": 1, "pool": len(pool),
-            "train clips per class": 0, "chance": round(1 / len(pool), 4),
-        }  # fmt: skip
-        return {
-            "text_to_video_R@1": task.Score(recall_at_1(similarity), len(pool), protocol),
-            "video_to_text_R@1": task.Score(recall_at_1(similarity.T), len(pool), protocol),
+        clips = clip_vectors.of(chosen, towers, self.protocol, self.batch_size)
+        pool = caption_pool.Pool.of(clips.found, self.same_caption)
+        similarity = encode(pool.captions) @ clips.vectors.T
+        facts = {
+            **clip_vectors.facts(self.protocol, clips),
+            "pool": len(clips.found),
+            "captions": len(pool.captions),
+            "captions of several clips": pool.repeated,
+            "such captions": self.same_caption,
+            "captions cut": encode.cut(pool.captions),
         }
+        found = self._direction("text_to_video", similarity, pool.clips_of, pool.caption_keys, facts)
+        asked = [row for row, captions in enumerate(pool.captions_of) if len(captions)]
+        keys = [(item.key, item.group) for item in clips.found.items]
+        right, names = [pool.captions_of[row] for row in asked], [keys[row] for row in asked]
+        return found | self._direction("video_to_text", similarity.T[asked], right, names, facts)
+
+    def _direction(
+        self,
+        direction: str,
+        similarity: Float[np.ndarray, "q c"],
+        right: Sequence[Sequence[int]],
+        names: Sequence[tuple[str, str]],
+        facts: dict[str, object],
+    ) -> dict[str, task.Score]:
+        variant = "" if self.scores == "cosine" else f" ({self.scores})"
+        if variant:
+            similarity = dual_softmax(similarity, self.temperature)
+        found = retrieved.Retrieved.of(similarity, right)
+        keys, groups = ([name[part] for name in names] for part in (0, 1))
+        scores = {}
+        for metric in self.metrics:
+            made = metric(found)
+            told = {**facts, **made.notes, "queries": len(right), "scores": self.scores}
+            told |= {} if made.chance is None else {"chance": round(made.chance, 4)}
+            outcomes = None
+            if made.outcomes is not None:
+                outcomes = {
+                    "keys": keys, "groups": groups, "outcomes": [made.outcomes.tolist()],
+                    "ranks": found.worst.tolist(),
+                }  # fmt: skip
+            scores[f"{direction}_{metric.name}{variant}"] = task.Score(made.value, len(right), told, outcomes)
+        return scores

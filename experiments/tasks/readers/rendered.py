@@ -2,7 +2,10 @@
 
 import dataclasses
 import functools
+import hashlib
 import pathlib
+
+import numpy as np
 
 from prismlab.core import errors
 from prismlab.data.loader import source
@@ -29,6 +32,8 @@ class RenderedWorld:
             their values as classes.
         train_clips: clips of `train` to use; None for all.
         test_clips: clips of `test` to use; None for all.
+        options: 0 gives each clip its caption; 2 or more makes a multiple choice of it, the caption among
+            this number of captions of the split.
     """
 
     train: source.Source
@@ -36,11 +41,14 @@ class RenderedWorld:
     labels: tuple[str, ...] = ("motion",)
     train_clips: int | None = None
     test_clips: int | None = None
+    options: int = 0
 
     def __post_init__(self) -> None:
         unknown = [label for label in self.labels if label not in LABELS]
         if unknown or not self.labels:
             raise errors.UserError(f"labels must be among {sorted(LABELS)}, got {list(self.labels)}")
+        if self.options < 0 or self.options == 1:
+            raise errors.UserError(f"options must be 0, or 2 or more, got {self.options}")
 
     def read(self, split: str, cache: pathlib.Path) -> items.ItemSet:
         """Return the items of "train" or "test"."""
@@ -63,9 +71,29 @@ class RenderedWorld:
             found.append(
                 items.Item(one.key, labels=labels, texts=(one.caption,), extra={"index": index, **one.labels})
             )
+        if self.options:
+            found = _asked(found, self.options)
         load = functools.partial(_load, records)
         name = f"world {'+'.join(self.labels)}/{split}"
         return items.ItemSet(name, tuple(found), classes, load, multi_label=len(self.labels) > 1)
+
+
+def _asked(found: list[items.Item], options: int) -> list[items.Item]:
+    """Return items whose texts are their caption among others, drawn by the name of the clip alone."""
+    captions = sorted({item.texts[0] for item in found})
+    if len(captions) < options:
+        raise errors.UserError(
+            f"rendered world: {options} options need as many captions, the split has {len(captions)}"
+        )
+    asked = []
+    for item in found:
+        rng = np.random.default_rng(list(hashlib.sha256(f"options/{item.key}".encode()).digest()))
+        others = [caption for caption in captions if caption != item.texts[0]]
+        texts = [others[index] for index in rng.choice(len(others), options - 1, replace=False)]
+        answer = int(rng.integers(options))
+        texts.insert(answer, item.texts[0])
+        asked.append(dataclasses.replace(item, texts=tuple(texts), answer=answer))
+    return asked
 
 
 def _load(records: shards.Records, item: items.Item) -> record.Record:

@@ -13,6 +13,7 @@ from prismlab.data.loader import loader, source, tokenizer
 from prismlab.data.world import world
 from prismlab.experiments.recipe import describe, recipe
 from prismlab.experiments.tasks import retrieval
+from prismlab.experiments.tasks.readers import captioned_source
 
 quick = settings(max_examples=25, deadline=None)
 
@@ -80,7 +81,7 @@ def test_stages_are_chosen_in_the_order_asked_for():
 
 
 def test_tasks_may_be_replaced():
-    task = retrieval.Retrieval(HOME, LINE.tokenizer)
+    task = retrieval.Retrieval(captioned_source.CaptionedSource(HOME), LINE.tokenizer)
     assert row(tasks={"read": task}).tasks == {"read": task}
 
 

@@ -5,6 +5,7 @@ import importlib
 import inspect
 import pkgutil
 import types
+from typing import ClassVar
 
 import cli
 import equinox as eqx
@@ -13,24 +14,35 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import settings
 
 from prismlab.core.train import optim
 from prismlab.data.loader import loader, source, tokenizer
 from prismlab.data.world import world
 from prismlab.experiments import tasks
-from prismlab.experiments.tasks import adapter, benchmark, finetune, mlap, probe, retrieval, task, tuning
+from prismlab.experiments.tasks import (
+    adapter,
+    benchmark,
+    finetune,
+    mlap,
+    multiple_choice,
+    probe,
+    retrieval,
+    task,
+    tuning,
+    zero_shot,
+)
 from prismlab.experiments.tasks.heads import head_grid
 from prismlab.experiments.tasks.heads import probe as heads
 from prismlab.experiments.tasks.interface import protocols
-from prismlab.experiments.tasks.readers import rendered
+from prismlab.experiments.tasks.readers import captioned_source, rendered
 
 quick = settings(max_examples=25, deadline=None)
 HOME = source.Rendered(world.World(clips=160, resolution=16, frames=2), workers=0)
 UNSEEN = source.Rendered(world.World(clips=64, resolution=16, frames=2, split="test"), workers=0)
 WORDS = tokenizer.Tokenizer((HOME,), vocabulary=64, length=8)
 SIZES = {"frames": 2, "resolution": 16}
+POOLED = protocols.Protocol(**SIZES, pooling="tower")
 SETUP = tuning.Setup(
     optim.AdamW(optim.Schedule(1e-3)), train_clips=16, test_clips=8, steps=2, batch_size=4, **SIZES
 )
@@ -48,7 +60,23 @@ EXAMPLES = {
         learning_rates=(1e-2,),
         **SIZES,
     ),
-    retrieval.Retrieval: retrieval.Retrieval(UNSEEN, WORDS, clips=10, batch_size=8, **SIZES),
+    retrieval.Retrieval: retrieval.Retrieval(
+        captioned_source.CaptionedSource(UNSEEN),
+        WORDS,
+        protocol=POOLED,
+        same_caption="drop",
+        clips=10,
+        batch_size=8,
+    ),
+    zero_shot.ZeroShot: zero_shot.ZeroShot(
+        rendered.RenderedWorld(HOME, UNSEEN, ("species",), test_clips=16),
+        WORDS,
+        protocol=POOLED,
+        batch_size=8,
+    ),
+    multiple_choice.MultipleChoice: multiple_choice.MultipleChoice(
+        rendered.RenderedWorld(HOME, UNSEEN, test_clips=16, options=3), WORDS, protocol=POOLED, batch_size=8
+    ),
     mlap.MultiLayerProbe: mlap.MultiLayerProbe(HOME, UNSEEN, SETUP, layers=1, heads=2),
     adapter.AdapterTuning: adapter.AdapterTuning(HOME, UNSEEN, SETUP, bottleneck=2, heads=2),
     finetune.FineTuning: finetune.FineTuning(HOME, UNSEEN, SETUP, heads=2),
@@ -75,6 +103,8 @@ CLASSES = [
 
 class Pixels(eqx.Module):
     """A tower whose tokens are the clip's own pixels, averaged over blocks."""
+
+    pooler: ClassVar[str] = "all tokens"
 
     def __call__(self, video):
         b, t, h, w, c = video.shape
@@ -123,22 +153,9 @@ def test_every_task_keeps_the_contract(kind):
     assert each(towers_for(kind), seed=0, cache=cli.CACHE) == scores
 
 
-def test_retrieval_without_a_text_tower_says_nothing():
-    assert EXAMPLES[retrieval.Retrieval]({"video": Pixels()}, seed=0, cache=cli.CACHE) == {}
-
-
-@quick
-@given(st.integers(1, 8), st.integers(0, 999), st.booleans())
-def test_recall_at_1_equals_brute_force_and_ties_miss(size, seed, coarse):
-    rng = np.random.default_rng(seed)
-    similarity = rng.integers(0, 3, (size, size)).astype(float) if coarse else rng.normal(size=(size, size))
-    right = [all(similarity[i, i] > similarity[i, j] for j in range(size) if j != i) for i in range(size)]
-    assert retrieval.recall_at_1(similarity) == pytest.approx(np.mean(right))
-
-
-def test_recall_at_1_of_a_collapsed_model_is_nothing():
-    assert retrieval.recall_at_1(np.ones((5, 5))) == 0
-    assert retrieval.recall_at_1(np.eye(5)) == 1
+@pytest.mark.parametrize("kind", [retrieval.Retrieval, zero_shot.ZeroShot, multiple_choice.MultipleChoice])
+def test_what_reads_texts_says_nothing_without_a_text_tower(kind):
+    assert EXAMPLES[kind]({"video": Pixels()}, seed=0, cache=cli.CACHE) == {}
 
 
 @pytest.fixture(scope="module")
