@@ -54,6 +54,7 @@ FLOORS = {
     "experiments.tasks": (
         *BELOW_RUN, *RECIPE, *(f"experiments.tasks.{room}" for room in TASK_ROOMS),
     ),
+    "experiments.monitors": (*LIGHT, *LOADER),
     "experiments.run": (*BELOW_RUN, *RUN, "experiments.tasks"),
     "experiments.plan": (*BELOW_RUN, *RUN),
     "experiments.launch": (*BELOW_RUN, *RUN, "experiments.run", "experiments.plan"),

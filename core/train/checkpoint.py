@@ -44,19 +44,53 @@ def _alone() -> dict[str, Any]:
     return {"multiprocessing_options": options}
 
 
+class _Newest:
+    """Preservation policy of Orbax: keeps the newest checkpoints, and one that is protected.
+
+    Args:
+        keep: number of newest checkpoints.
+    """
+
+    def __init__(self, keep: int):
+        self.keep = keep
+        self.protected: int | None = None
+
+    def should_preserve(self, checkpoints: Any, *, context: Any) -> list[bool]:
+        """Return which of the checkpoints, oldest first, stay."""
+        del context
+        newest = len(checkpoints) - self.keep
+        return [index >= newest or each.step == self.protected for index, each in enumerate(checkpoints)]
+
+
 class Checkpoints:
     """The checkpoints of one stage directory.
 
     Args:
         directory: the checkpoint directory; created if missing.
         keep: number of latest checkpoints to keep.
+
+    Attributes:
+        newest: step of the newest checkpoint, also while it is being written; None without one.
     """
 
     def __init__(self, directory: filesystem.Path, keep: int = 2):
         self.directory = filesystem.absolute(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, enable_async_checkpointing=True)
+        self._policy = _Newest(keep)
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=self._policy, create=True, enable_async_checkpointing=True
+        )
         self._manager = ocp.CheckpointManager(self.directory, options=options)
+        self.newest = self.latest()
+
+    @property
+    def protected(self) -> int | None:
+        """Step of the checkpoint that is kept however many follow, or None."""
+        return self._policy.protected
+
+    def protect(self, at: int | None) -> None:
+        """Keep the checkpoint of a step until another is protected; None protects none."""
+        self._policy.protected = at
 
     def latest(self) -> int | None:
         """Return the step of the newest complete checkpoint, or None."""
@@ -87,6 +121,7 @@ class Checkpoints:
             )
         except (OSError, ValueError) as error:
             raise self._failed(error) from error
+        self.newest = at
 
     def wait(self) -> None:
         """Wait until all saves are on disk.

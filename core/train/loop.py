@@ -115,6 +115,7 @@ def run(
     *,
     meta: dict[str, Any],
     show: Callable[[Report], None] = lambda _: None,
+    watch: Callable[[int, step.TrainState], None] = lambda at, state: None,
 ) -> step.TrainState:
     """Train the remaining steps of a stage and save the final state.
 
@@ -127,6 +128,7 @@ def run(
         log: where metrics are written.
         meta: JSON values stored with each checkpoint.
         show: called with a Report for each logged step.
+        watch: called after each step with its number and the state's arrays, which it must not keep.
 
     Returns:
         The state after the last step, which is also on disk.
@@ -190,6 +192,7 @@ def run(
                     _record(pending, log, training, settings, clock, show, told)
                 done += 1
                 pending = (done, named)
+                watch(done, arrays)
                 if done == steps or done % settings.checkpoint_every == 0 or came or due:
                     _record(pending, log, training, settings, clock, show, told)
                     pending = None

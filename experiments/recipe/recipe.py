@@ -17,7 +17,7 @@ from prismlab.core import errors, keys, types
 from prismlab.core.train import loop, objective, optim
 from prismlab.data.loader import loader
 from prismlab.experiments.gin_strict import check_types
-from prismlab.experiments.recipe import task_interface
+from prismlab.experiments.recipe import monitor_interface, task_interface
 from prismlab.experiments.released import released_weights
 
 LONGEST_NAME = 100  # characters; a folder is named by the stage, its seed and its address
@@ -45,6 +45,8 @@ class Stage:
         run: checkpointing, logging, mesh and other runtime settings; they do not affect the result.
         accumulate: number of parts in which each batch is encoded sequentially; the same loss with less
             memory.
+        monitors: name -> what is measured while the stage trains (`monitors.representation`, for example);
+            they do not affect the result.
     """
 
     name: str
@@ -59,9 +61,16 @@ class Stage:
     frozen: tuple[str, ...] = ()
     accumulate: int = 1
     run: loop.Settings = dataclasses.field(default_factory=loop.Settings)
+    monitors: Mapping[str, monitor_interface.Monitor] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _fit(self)
+        for name, monitor in self.monitors.items():
+            if isinstance(monitor, type) or not isinstance(monitor, monitor_interface.Monitor):
+                raise errors.UserError(
+                    f"recipe.Stage.monitors: {name!r} is no monitor: {monitor!r}; write a class with (), and "
+                    "see monitor_interface.Monitor"
+                )
         if self.steps < 0:
             raise errors.UserError(f"steps must be at least 0, got {self.steps}")
         for field in ("batch_size", "accumulate"):

@@ -1,4 +1,4 @@
-"""Read the loss curves of an experiment from its event logs, in bounded memory."""
+"""Read the curves of an experiment from its event logs, in bounded memory."""
 
 import os
 from typing import Any
@@ -13,7 +13,7 @@ _MOST_TERMS = 100
 
 
 def read_curves(directory: str | os.PathLike, table: results_table.Table) -> list[figures.Curve]:
-    """Return the loss curves of an experiment from its event logs.
+    """Return the curves of an experiment, losses and monitors, from its event logs.
 
     Args:
         directory: folder of table.json.
@@ -21,7 +21,8 @@ def read_curves(directory: str | os.PathLike, table: results_table.Table) -> lis
             the folder is read and labelled with its folder.
 
     Returns:
-        A curve for each value of "train" events whose name contains "loss"; non-finite values are dropped.
+        A curve for each value of "train" events whose name contains "loss", and for each value of "monitor"
+        events; non-finite values are dropped.
 
     Raises:
         UserError: a listed log is missing or damaged.
@@ -81,16 +82,18 @@ class _Points:
 def _read(path: str) -> dict[str, _Points]:
     points: dict[str, _Points] = {}
     for event in event_lines.events(path):
-        if event["kind"] != "train":
-            continue
         for name, value in event.items():
-            if "loss" in name and _finite(value):
+            if _is_drawn(event["kind"], name) and _finite(value):
                 points.setdefault(name, _Points()).add(event["step"], value)
         if len(points) > _MOST_TERMS:
             raise errors.UserError(
                 f"expected at most {_MOST_TERMS} losses in {path}, found more; pass the log of a stage"
             )
     return points
+
+
+def _is_drawn(kind: str, name: str) -> bool:
+    return (kind == "train" and "loss" in name) or (kind == "monitor" and name not in event_lines.OWN_FIELDS)
 
 
 def _normal(base: filesystem.Path, name: str) -> str:

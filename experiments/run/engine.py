@@ -34,6 +34,7 @@ from prismlab.experiments.run import (
     initial_state,
     installed,
     leases,
+    monitoring,
     step_flops,
     work_directory,
 )
@@ -161,10 +162,16 @@ class Engine:
                     every=stage.run.checkpoint_every, host=jax.process_index(),
                     say=lambda line: console.say(self.out, f"{heading}: {line}"),
                 )  # fmt: skip
+                watching = monitoring.Monitoring(
+                    stage.monitors, built, teacher, devices, self.cache, checkpoints, log,
+                    lambda line: console.say(self.out, f"{heading}: {line}"),
+                    folder / "events.jsonl", at,
+                )  # fmt: skip
                 state = loop.run(
                     state, loop.batches_of(fed), training, stage.run, checkpoints, log,
                     meta={"address": planned.address, "stage": stage.name, "seed": planned.seed},
                     show=lambda r: bar.update(r.step, r.loss, r.clips_per_second, r.data_wait),
+                    watch=lambda done, now: watching(done, now.learner.towers),
                 )  # fmt: skip
         except loop.Lost:
             raise  # closing would wait for the lost process
