@@ -127,7 +127,7 @@ class Monitoring:
             "there is no checkpoint before it" if kept is None else f"the checkpoint of step {kept} is kept"
         )
         self._log.write(at, COLLAPSED, {"reason": reason, "checkpoint": kept})
-        self._say(f"features collapsed by step {at} ({reason}); {what}; training goes on")
+        self._say(f"features collapsed by step {at} ({reason}); {what}; training continues")
 
 
 def _encoder(tower: types.Tower, devices: Mesh) -> Callable[[Any, Any], Any]:
