@@ -41,28 +41,29 @@ def content(path: str, limit: int = MOST_BYTES) -> bytes:
     return data
 
 
-def text(path: str) -> str:
+def text(path: str, limit: int = MOST_BYTES) -> str:
     """Return a file as text; UTF-8, with or without a byte order mark."""
     try:
-        return content(path).decode("utf-8-sig")
+        return content(path, limit).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         found = error.object[error.start]
         raise errors.UserError(f"{path}: expected UTF-8, found the byte 0x{found:02x}; convert it") from None
 
 
-def json_of(path: str, kind: type, what: str) -> Any:
+def json_of(path: str, kind: type, what: str, *, limit: int = MOST_BYTES) -> Any:
     """Return the value of a JSON file.
 
     Args:
         path: the file.
         kind: dict or list, the type of its top level.
         what: what the file should be, for messages.
+        limit: maximum size in bytes.
 
     Raises:
         UserError: it is no JSON of this type, or is nested too deeply.
     """
     try:
-        value: Any = json.loads(text(path))
+        value: Any = json.loads(text(path, limit))
         _check_depth(value)
     except RecursionError:
         raise errors.UserError(f"{path}: expected {what}, found JSON that is nested too deeply") from None
