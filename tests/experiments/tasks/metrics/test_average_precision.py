@@ -13,7 +13,9 @@ from prismlab.experiments.tasks.interface import items
 from prismlab.experiments.tasks.metrics import average_precision as ap
 
 # Few distinct scores, so that most examples have ties.
-ROWS = st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9]), st.booleans()), min_size=1, max_size=12)
+ROWS = st.lists(
+    st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9]), st.booleans()), min_size=1, max_size=12
+)
 quick = hypothesis.settings(max_examples=100, deadline=None)
 
 
@@ -133,7 +135,8 @@ def test_the_background_class_is_left_out_unless_asked_for():
     scores = np.asarray([[0.9, 0.2], [0.1, 0.1], [0.2, 0.3]])
     found = item_set(truth, background=1)
     without = ap.MeanAveragePrecision()(scores, found)
-    assert without.value == 1.0 and without.notes["left out"] == ["b"]
+    assert without.value == 1.0
+    assert without.notes["left out"] == ["b"]
     assert ap.MeanAveragePrecision(with_background=True)(scores, found).value < 1.0
 
 
@@ -158,4 +161,5 @@ def test_the_truth_scores_1_and_shuffled_labels_score_chance(variant):
     metric = ap.MeanAveragePrecision(variant)
     assert metric(0.01 + 0.98 * truth, item_set(truth)).value == pytest.approx(1.0)
     shuffled = metric(rng.random((400, 8)), item_set(truth))
-    assert shuffled.chance is not None and abs(shuffled.value - shuffled.chance) < 0.03
+    assert shuffled.chance is not None
+    assert abs(shuffled.value - shuffled.chance) < 0.03
