@@ -2,16 +2,16 @@
 
 Four definitions are in use for clip-level data, and they differ by several points on the same scores:
 
-- "step": precision x rise of recall, summed over distinct scores. Equal scores are one threshold, so the order
-  of the items has no effect. A class without positive items has no value and is left out of the mean.
+- "step": precision x rise of recall, summed over distinct scores. Equal scores are one threshold, so the
+  order of the items has no effect. A class without positive items has no value and is left out of the mean.
 - "sklearn": the same curve; a class without positive items counts 0 in the mean.
 - "charades": mean precision at the positive items of a ranking in which equal scores keep the order of the
   items; all items without any label are ranked last.
 - "keras": area under 200 fixed thresholds on probabilities, with Keras' interpolation; a class without
   positive items counts 0. VideoGLUE scores Charades so.
 
-Sources: scikit-learn `average_precision_score`; charades-algorithms `map.py` (`charades_map`; it takes the mean
-over all classes, NaN if one is absent: here that class is left out and named); Keras
+Sources: scikit-learn `average_precision_score`; charades-algorithms `map.py` (`charades_map`; it takes the
+mean over all classes, NaN if one is absent: here that class is left out and named); Keras
 `metrics.AUC(curve="PR", multi_label=True)` with its defaults; Bestgen 2015 for `expected`.
 """
 

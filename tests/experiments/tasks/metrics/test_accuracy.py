@@ -29,7 +29,8 @@ def test_top_k_equals_scikit_learn_without_ties(seed, k, n):
         assert found.value == pytest.approx(oracle)
     else:
         assert found.value == 1.0
-    assert found.chance == k / 4 and found.value == found.outcomes.mean()
+    assert found.chance == k / 4
+    assert found.value == found.outcomes.mean()
 
 
 @quick
