@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 
+import ml_dtypes
 import numpy as np
 
 # What a damaged or hostile file can raise, besides `Invalid`, which is a ValueError.
@@ -21,6 +22,7 @@ _WRONG = (
 _ALWAYS_BYTES = 64 << 20
 _MOST_HEADER = 1 << 16
 _MOST_RATIO = 50
+_UNNAMED, _BFLOAT16 = np.dtype("V2"), np.dtype(ml_dtypes.bfloat16)
 
 
 class Invalid(ValueError):
@@ -33,7 +35,8 @@ class Header:
 
     Args:
         shape: its shape.
-        dtype: its type; never one of Python objects.
+        dtype: its type; never one of Python objects or of unnamed bytes, except that two unnamed bytes are
+            bfloat16, for which the format has no name.
     """
 
     shape: tuple[int, ...]
@@ -84,10 +87,12 @@ class Npz:
             raise _invalid(error) from error
         if dtype.hasobject:
             raise Invalid(f"{name} contains pickled objects, which are never loaded")
+        if dtype.kind == "V" and dtype != _UNNAMED:
+            raise Invalid(f"{name} has the type {dtype}, expected numbers or text; save it as float32")
         size = start.tell() + dtype.itemsize * math.prod(shape)
         if min(shape, default=0) < 0 or size != member.file_size:
             raise Invalid(f"{name} has {member.file_size} bytes, expected {size} from its header")
-        return Header(shape, dtype)
+        return Header(shape, _BFLOAT16 if dtype == _UNNAMED else dtype)
 
     def read(self, names: Iterable[str]) -> dict[str, np.ndarray]:
         """Return some arrays.
@@ -97,7 +102,7 @@ class Npz:
         """
         found = {}
         for name in names:
-            self.header(name)
+            header = self.header(name)
             member = self._members[name]
             if member.file_size > max(_ALWAYS_BYTES, _MOST_RATIO * member.compress_size):
                 raise Invalid(
@@ -106,7 +111,7 @@ class Npz:
                 )
             try:
                 with self._archive.open(member) as file:
-                    found[name] = np.lib.format.read_array(file, allow_pickle=False)
+                    found[name] = np.lib.format.read_array(file, allow_pickle=False).view(header.dtype)
                     file.read(1)  # the checksum is compared at the end
             except _WRONG as error:
                 raise _invalid(error) from error

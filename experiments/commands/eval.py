@@ -39,10 +39,17 @@ def run(options: argparse.Namespace) -> int:
     from prismlab.experiments.commands import shared_recipe
     from prismlab.experiments.gin_strict import strict
     from prismlab.experiments.report import evaluation_report
-    from prismlab.experiments.run import compilation_cache, evaluate, frozen_encoder, work_directory
+    from prismlab.experiments.run import (
+        compilation_cache,
+        evaluate,
+        frozen_encoder,
+        transfer_guard,
+        work_directory,
+    )
     from prismlab.experiments.tasks import evaluation
 
     loaded = strict.load(options.file, options.bindings, (evaluation.Evaluation,))
+    transfer_guard.check()
     cache = work_directory.default_cache()
     compilation_cache.enable(cache)
     encoder = frozen_encoder.load(options.encoder, options.weights)

@@ -23,6 +23,8 @@ def load(options: argparse.Namespace) -> tuple[Any, str]:
     """Return the model and the sha256 of its arrays."""
     from prismlab.core import trees
     from prismlab.experiments.released import released_weights
+    from prismlab.experiments.run import transfer_guard
 
+    transfer_guard.check()
     model = released_weights.load(options.model, options.weights)
     return model, trees.digest(trees.flatten(model))

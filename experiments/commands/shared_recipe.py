@@ -101,8 +101,9 @@ def together(root: Any, work: Callable[[], int]) -> int:
     from prismlab.core.parallel import distributed, rendezvous
     from prismlab.core.train import loop
     from prismlab.experiments import console
-    from prismlab.experiments.run import compilation_cache, host_agreement, work_directory
+    from prismlab.experiments.run import compilation_cache, host_agreement, transfer_guard, work_directory
 
+    transfer_guard.check()
     rendezvous.start(lost_here)
     compilation_cache.enable(work_directory.default_cache())
     distributed.check_same(lambda: host_agreement.facts(root))
