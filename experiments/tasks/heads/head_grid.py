@@ -1,12 +1,13 @@
-"""Train heads for a grid of learning rate x weight decay x seed at once, as leading axes of one pytree.
+"""Train heads for a grid of pooler size x learning rate x weight decay x seed at once.
 
-All heads see the same batches. Learning rate and weight decay are selected on held-out training items, for
-each grid point averaged over seeds; test items are never used for it (`probe`).
+Heads of one size are leading axes of one pytree; several sizes are several pytrees in the same program. All
+heads see the same batches. A grid point is selected on held-out training items, by its mean over seeds; test
+items are never used for it (`probe`).
 """
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -19,6 +20,7 @@ from jaxtyping import Array, Float, Float32, Int64
 from prismlab.core import errors, keys, weight_decay
 from prismlab.core.train import optim
 from prismlab.experiments.tasks.features import feature_set
+from prismlab.experiments.tasks.heads import targets as targets_module
 
 # Features of this many bytes are handed to the device at once; larger batches are handed over one by one.
 CHUNK_BYTES = 64 << 20
@@ -83,30 +85,30 @@ class Fitted:
     """Trained heads of a grid.
 
     Args:
-        heads: pytree of heads with leading axis [points * seeds].
-        points: (learning rate, weight decay) of each grid point.
+        heads: a pytree of heads with leading axis [rates * decays * seeds] for each size.
+        points: (size, learning rate, weight decay) of each grid point; the size is an index of `heads`.
         seeds: heads of each point.
+        targets: what they were trained on.
         shift, scale: standardisation of the features, [d] each.
     """
 
-    heads: Any
-    points: list[tuple[float, float]]
+    heads: list[Any]
+    points: list[tuple[int, float, float]]
     seeds: int
+    targets: targets_module.Targets
     shift: Float32[np.ndarray, " d"]
     scale: Float32[np.ndarray, " d"]
 
-    def outputs(
-        self, features: feature_set.FeatureSet, batch_size: int, multi_label: bool
-    ) -> Float32[np.ndarray, "p k n c"]:
+    def outputs(self, features: feature_set.FeatureSet, batch_size: int) -> Float32[np.ndarray, "p k n c"]:
         """Return probabilities of each grid point and seed, averaged over the views of an item."""
-        squash = jax.nn.sigmoid if multi_label else jax.nn.softmax
 
         @eqx.filter_jit
         def probabilities(heads: Any, x: Array) -> Array:
             items, views = x.shape[:2]
             x = (x - self.shift) * self.scale
             logits = _each(heads, x.reshape(items * views, *x.shape[2:]))
-            return squash(logits.astype(jnp.float32)).reshape(len(logits), items, views, -1).mean(axis=2)
+            found = self.targets.probabilities(logits.astype(jnp.float32))
+            return found.reshape(len(logits), items, views, -1).mean(axis=2)
 
         parts = []
         for start in range(0, len(features), batch_size):
@@ -119,9 +121,10 @@ class Fitted:
         return found.reshape(len(self.points), self.seeds, *found.shape[1:])
 
 
-def _each(heads: Any, x: Array, key: Any = None) -> Float[Array, "g b c"]:
-    apply = lambda head, one, key: head(one, key)
-    return eqx.filter_vmap(apply, in_axes=(eqx.if_array(0), None, None))(heads, x, key)
+def _each(heads: Sequence[Any], x: Array, key: Any = None) -> Float[Array, "g b c"]:
+    """Return the logits of all heads, size by size."""
+    apply = eqx.filter_vmap(lambda head, one, key: head(one, key), in_axes=(eqx.if_array(0), None, None))
+    return jnp.concatenate([apply(alike, x, key) for alike in heads])
 
 
 def moments(
@@ -142,9 +145,9 @@ def moments(
 
 
 def fit(
-    make: Callable[..., Any],
+    makes: Sequence[Callable[..., Any]],
     features: feature_set.FeatureSet,
-    targets: np.ndarray,
+    targets: targets_module.Targets,
     rows: Int64[np.ndarray, " n"],
     grid: Grid,
     *,
@@ -153,9 +156,10 @@ def fit(
     """Train every head of a grid.
 
     Args:
-        make: constructor of a head, called with `key`; maps features [b, ...] and a key to logits [b, c].
+        makes: for each size a constructor of heads, called with `key`; a head maps features [b, ...] and a key
+            to logits [b, c].
         features: training features.
-        targets: int [n] class indices, or float32 [n, c] multi-hot labels.
+        targets: labels of all rows of `features`.
         rows: rows of `features` to train on.
         grid: hyperparameters.
         seed: seed of initial weights, batches and dropout.
@@ -167,23 +171,24 @@ def fit(
     if grid.standardise:
         mean, deviation = moments(features, rows, grid.batch_size)
         shift, scale = mean.astype(np.float32), (1.0 / (deviation + 1e-6)).astype(np.float32)
-    one_seed = eqx.filter_vmap(lambda i: make(key=keys.fold(key, "head", i)))(jnp.arange(grid.seeds))
-    heads = jax.tree.map(
-        lambda x: jnp.tile(x, (len(points), *[1] * (x.ndim - 1))) if eqx.is_array(x) else x, one_seed
-    )
-    single = eqx.filter_eval_shape(lambda: make(key=key))
-    mask = weight_decay.mask(eqx.filter(single, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct)))
+    heads, mask = [], []
+    for make in makes:
+        one_seed = eqx.filter_vmap(lambda i, make=make: make(key=keys.fold(key, "head", i)))(
+            jnp.arange(grid.seeds)
+        )
+        tile = lambda x: jnp.tile(x, (len(points), *[1] * (x.ndim - 1))) if eqx.is_array(x) else x
+        heads.append(jax.tree.map(tile, one_seed))
+        single = eqx.filter_eval_shape(lambda make=make: make(key=key))
+        mask.append(
+            weight_decay.mask(eqx.filter(single, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct)))
+        )
     repeat = lambda index: jnp.repeat(jnp.asarray([point[index] for point in points]), grid.seeds)
     rates, decays = repeat(0), repeat(1)
     schedule = optim.Schedule(1.0, grid.warmup_steps).build(grid.steps)
     optimizer = optax.scale_by_adam()
 
     def loss_of(heads: Any, x: Array, y: Array, key: Any) -> Array:
-        logits = _each(heads, x, key).astype(jnp.float32)
-        if y.ndim == 2:
-            return optax.sigmoid_binary_cross_entropy(logits, y).mean((1, 2)).sum()
-        smooth = optax.smooth_labels(jax.nn.one_hot(y, logits.shape[-1]), grid.label_smoothing)
-        return optax.softmax_cross_entropy(logits, smooth).mean(1).sum()
+        return targets.loss(_each(heads, x, key).astype(jnp.float32), y, grid.label_smoothing).sum()
 
     def one(carry: Any, batch: Any) -> tuple[Any, None]:
         heads, memory = carry
@@ -219,9 +224,10 @@ def fit(
         read = features.take(drawn[:, 0].reshape(-1))
         read = read[np.arange(len(read)), drawn[:, 1].reshape(-1)]
         x = read.reshape(len(steps), grid.batch_size, *width[2:])
-        y = targets[drawn[:, 0]]
+        y = targets.array[drawn[:, 0]]
         trained, memory = run(trained, memory, (jnp.asarray(steps), jnp.asarray(x), jnp.asarray(y)))
-    return Fitted(eqx.combine(trained, static), points, grid.seeds, shift, scale)
+    sized = [(size, *point) for size in range(len(makes)) for point in points]
+    return Fitted(eqx.combine(trained, static), sized, grid.seeds, targets, shift, scale)
 
 
 def _draw(rows: np.ndarray, views: int, batch_size: int, seed: int, step: int) -> np.ndarray:

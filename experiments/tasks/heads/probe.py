@@ -11,7 +11,7 @@ from jaxtyping import Float32, PRNGKeyArray
 
 from prismlab.core import errors
 from prismlab.experiments.tasks.features import feature_set
-from prismlab.experiments.tasks.heads import classifier, head_grid
+from prismlab.experiments.tasks.heads import classifier, head_grid, targets
 from prismlab.experiments.tasks.interface import items
 
 
@@ -50,6 +50,14 @@ class Head(Protocol):
         ...
 
 
+class Classifier(Protocol):
+    """Interface of a classifier's settings; implementations are frozen dataclasses."""
+
+    def build(self, shape: tuple[int, ...], classes: int, *, key: PRNGKeyArray) -> Any:
+        """Return an `eqx.Module`: features [b, *shape] and a key (or None) -> logits [b, classes]."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
 class Attention:
     """Attention pooler and linear layer, the paper's head; see `classifier.AttentionHead`.
@@ -64,8 +72,10 @@ class Attention:
     hidden_dim: int | None = None
     dropout: float = 0.0
 
-    def build(self, dim: int, classes: int, *, key: PRNGKeyArray) -> eqx.Module:
-        """Return a head for features [b, s, dim]."""
+    def build(self, shape: tuple[int, ...], classes: int, *, key: PRNGKeyArray) -> eqx.Module:
+        """Return a head for features [b, *shape]; the shape is tokens x width."""
+        _expect(shape, 2, "Attention", "pooling='attention' or 'frames', and layers=1")
+        dim = shape[-1]
         width = self.hidden_dim or dim
         if width % self.heads:
             raise errors.UserError(f"probe: {self.heads} attention heads do not divide the width {width}")
@@ -80,9 +90,17 @@ class Linear:
 
     dropout: float = 0.0
 
-    def build(self, dim: int, classes: int, *, key: PRNGKeyArray) -> eqx.Module:
-        """Return a head for features [b, dim]."""
-        return classifier.LinearHead(dim, classes, dropout=self.dropout, key=key)
+    def build(self, shape: tuple[int, ...], classes: int, *, key: PRNGKeyArray) -> eqx.Module:
+        """Return a head for features [b, *shape]; the shape is the width alone."""
+        _expect(shape, 1, "Linear", "pooling='mean' or 'tower'")
+        return classifier.LinearHead(shape[-1], classes, dropout=self.dropout, key=key)
+
+
+def _expect(shape: tuple[int, ...], axes: int, name: str, protocol: str) -> None:
+    if len(shape) != axes:
+        raise errors.UserError(
+            f"probe.{name} does not read features of shape {list(shape)}; set the protocol to {protocol}"
+        )
 
 
 def held_out(found: items.ItemSet, share: float) -> np.ndarray:
@@ -107,12 +125,23 @@ class Probe:
     """A grid of classifiers on frozen features.
 
     Args:
-        classifier: `Attention` or `Linear`, or a dataclass of your own with `build(dim, classes, key=)`.
+        classifier: `Attention` or `Linear`, or a dataclass of your own with `build(shape, classes, key=)`,
+            where features of a view are [b, *shape].
         grid: hyperparameters.
+        sizes: values of the classifier's `hidden_dim` that are tried too, as an axis of the grid; () for its
+            own value alone.
     """
 
-    classifier: Attention | Linear = dataclasses.field(default_factory=Attention)
+    classifier: Classifier = dataclasses.field(default_factory=Attention)
     grid: head_grid.Grid = dataclasses.field(default_factory=head_grid.Grid)
+    sizes: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.sizes and not hasattr(self.classifier, "hidden_dim"):
+            raise errors.UserError(
+                f"probe: {type(self.classifier).__name__} has no pooler, so there are no sizes to try; leave "
+                "probe.Probe.sizes at ()"
+            )
 
     def predict(
         self, train: feature_set.Encoded, test: feature_set.Encoded, measure: Measure, *, seed: int
@@ -129,31 +158,30 @@ class Probe:
                 f"{found.name}: {len(found)} training items leave none to train on or to hold out; give more "
                 "items or change head_grid.Grid.held_out"
             )
-        targets = found.multi_hot() if found.multi_label else found.index_targets()
-        dim = train.features.take(np.zeros(1, np.int64)).shape[-1]
-        make = lambda key: self.classifier.build(dim, len(found.classes), key=key)
-        fitted = head_grid.fit(make, train.features, targets, np.flatnonzero(~held), settings, seed=seed)
-        kept = np.flatnonzero(held)
-        outputs = fitted.outputs(
-            feature_set.Rows(train.features, kept), settings.batch_size, found.multi_label
+        shape = train.features.take(np.zeros(1, np.int64)).shape[2:]
+        tried: list[Any] = [self.classifier]
+        if self.sizes:
+            tried = [dataclasses.replace(tried[0], hidden_dim=size) for size in self.sizes]
+        makes = [lambda key, one=one: one.build(shape, len(found.classes), key=key) for one in tried]
+        fitted = head_grid.fit(
+            makes, train.features, targets.Targets.of(found), np.flatnonzero(~held), settings, seed=seed
         )
+        kept = np.flatnonzero(held)
+        outputs = fitted.outputs(feature_set.Rows(train.features, kept), settings.batch_size)
         validation = found.subset(kept.tolist())
         table = [[measure(scores, validation) for scores in point] for point in outputs]
         mean = np.mean(table, axis=1)
         chosen = int(np.argmax(mean))
-        scores = fitted.outputs(test.features, settings.batch_size, found.multi_label)
+        scores = fitted.outputs(test.features, settings.batch_size)
         on_test = [float(np.mean([measure(each, test.found) for each in point])) for point in scores]
-        rate, decay = fitted.points[chosen]
         facts = {
-            "learning rate": rate,
-            "weight decay": decay,
+            **self._named(fitted.points[chosen]),
             "head seeds": settings.seeds,
             "selected on": f"{len(kept)} held-out training items",
             "train items": int((~held).sum()),
             "grid": [
                 {
-                    "learning rate": point[0],
-                    "weight decay": point[1],
+                    **self._named(point),
                     "held out": [round(value, 6) for value in row],
                     "test": round(tested, 6),
                 }
@@ -161,6 +189,13 @@ class Probe:
             ],
             "best on test": round(max(on_test), 6),
         }
-        if chosen in (0, len(fitted.points) - 1) and len(settings.learning_rates) > 1:
-            facts["warning"] = "the selected learning rate may be at the edge of the grid"
+        rates = settings.learning_rates
+        if len(rates) > 2 and facts["learning rate"] in (min(rates), max(rates)):
+            facts["warning"] = "the selected learning rate is at the edge of the grid"
         return Predictions(scores[chosen], facts)
+
+    def _named(self, point: tuple[int, float, float]) -> dict[str, Any]:
+        """Return the settings of a grid point by name."""
+        size, rate, decay = point
+        pooler = {"pooler size": self.sizes[size]} if self.sizes else {}
+        return {**pooler, "learning rate": rate, "weight decay": decay}

@@ -64,6 +64,8 @@ class ItemSet:
         load: item -> record with the clip's bytes; raises UserError if the clip is missing or damaged.
         notes: facts to print beside a score, by name: rows skipped and why, absent classes, variants.
         background: index of a class that is left out of averages over classes, or None.
+        label_sets: name and number of classes of each of several label sets (a verb and a noun, for example),
+            which follow each other in `classes`; an item then has one label of each. () for one set.
     """
 
     name: str
@@ -73,8 +75,11 @@ class ItemSet:
     multi_label: bool = False
     notes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     background: int | None = None
+    label_sets: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
+        if self.label_sets:
+            self._check_label_sets()
         seen: set[str] = set()
         for item in self.items:
             if item.key in seen:
@@ -86,7 +91,7 @@ class ItemSet:
                     f"{self.name}: item {item.key!r} has class index {wrong[0]}, expected 0 to "
                     f"{len(self.classes) - 1}; is this the label file of another version of the data set?"
                 )
-            if not self.multi_label and self.classes and len(item.labels) != 1:
+            if not self.multi_label and not self.label_sets and self.classes and len(item.labels) != 1:
                 raise errors.UserError(
                     f"{self.name}: item {item.key!r} has {len(item.labels)} labels, expected 1"
                 )
@@ -95,9 +100,54 @@ class ItemSet:
         """Number of items."""
         return len(self.items)
 
+    def set_bounds(self) -> list[tuple[str, int, int]]:
+        """Return name, first class and end of each label set; of single-label data the only set is ""."""
+        sets = self.label_sets or (("", len(self.classes)),)
+        ends = np.cumsum([count for _, count in sets]).tolist()
+        return [(name, end - count, end) for (name, count), end in zip(sets, ends)]
+
+    def set_targets(self) -> Int64[np.ndarray, "n sets"]:
+        """Return the label of each item in each label set, counted within the set.
+
+        Raises:
+            UserError: items may have any number of labels.
+        """
+        if self.multi_label:
+            raise errors.UserError(
+                f"{self.name} has items with several labels or none; use a metric such as "
+                "average_precision.MeanAveragePrecision"
+            )
+        starts = np.asarray([start for _, start, _ in self.set_bounds()], np.int64)
+        rows = [item.labels for item in self.items]
+        return np.asarray(rows, np.int64).reshape(len(rows), len(starts)) - starts
+
+    def _check_label_sets(self) -> None:
+        bounds = self.set_bounds()
+        if self.multi_label or bounds[-1][2] != len(self.classes):
+            raise errors.UserError(
+                f"{self.name}: label sets {dict(self.label_sets)} need single labels and {bounds[-1][2]} "
+                f"classes, got {len(self.classes)} classes"
+            )
+        for item in self.items:
+            inside = [start <= index < end for (_, start, end), index in zip(bounds, item.labels)]
+            if len(item.labels) != len(bounds) or not all(inside):
+                raise errors.UserError(
+                    f"{self.name}: item {item.key!r} has labels {item.labels}, expected one of each set "
+                    f"{[name for name, _ in self.label_sets]}"
+                )
+
     def index_targets(self) -> Int64[np.ndarray, " n"]:
-        """Return the class index of each item of single-label data."""
-        return np.asarray([item.labels[0] for item in self.items], np.int64)
+        """Return the class index of each item of single-label data.
+
+        Raises:
+            UserError: items have several labels.
+        """
+        if self.label_sets:
+            raise errors.UserError(
+                f"{self.name} has the label sets {[name for name, _ in self.label_sets]}; name one of them "
+                "in the metric's label_set"
+            )
+        return self.set_targets()[:, 0]
 
     def multi_hot(self) -> Float32[np.ndarray, "n c"]:
         """Return 1 for each label of an item and 0 elsewhere."""

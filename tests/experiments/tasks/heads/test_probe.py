@@ -5,9 +5,9 @@ import pytest
 
 from prismlab.core import errors
 from prismlab.experiments.tasks.features import feature_set
-from prismlab.experiments.tasks.heads import head_grid, nearest, probe
+from prismlab.experiments.tasks.heads import head_grid, nearest, probe, targets
 from prismlab.experiments.tasks.interface import items
-from prismlab.experiments.tasks.metrics import accuracy
+from prismlab.experiments.tasks.metrics import accuracy, average_precision
 from prismlab.experiments.tasks.readers import labelled_files
 
 CLASSES = ("a", "b", "c", "d")
@@ -83,13 +83,73 @@ def test_a_head_of_a_grid_equals_the_head_trained_alone():
     alone = head_grid.Grid((3e-2,), (1e-2,), seeds=1, steps=20, batch_size=32)
     together = head_grid.Grid((1e-2, 3e-2), (0.0, 1e-2), seeds=2, steps=20, batch_size=32)
     train = encoded("train", 100, tokens=True)
-    make = lambda key: probe.Attention(heads=2).build(8, 4, key=key)
-    rows, targets = np.arange(100), train.found.index_targets()
-    one = head_grid.fit(make, train.features, targets, rows, alone, seed=3).outputs(train.features, 50, False)
-    all_of_them = head_grid.fit(make, train.features, targets, rows, together, seed=3).outputs(
-        train.features, 50, False
-    )
-    np.testing.assert_allclose(all_of_them[3, 0], one[0, 0], atol=1e-5)
+    make = lambda size: lambda key: probe.Attention(2, size).build((3, 8), 4, key=key)
+    rows, wanted = np.arange(100), targets.Targets.of(train.found)
+    fit = lambda makes, grid: head_grid.fit(makes, train.features, wanted, rows, grid, seed=3)
+    one = fit([make(8)], alone).outputs(train.features, 50)
+    all_of_them = fit([make(4), make(8)], together)
+    assert all_of_them.points[7] == (1, 3e-2, 1e-2)
+    np.testing.assert_allclose(all_of_them.outputs(train.features, 50)[7, 0], one[0, 0], atol=1e-5)
+
+
+def test_the_pooler_size_is_an_axis_of_the_grid():
+    head = probe.Probe(probe.Attention(heads=2), SMALL, sizes=(2, 16))
+    train = encoded("train", 300, tokens=True)
+    facts = head.predict(train, train, top_1, seed=0).facts
+    assert [point["pooler size"] for point in facts["grid"]] == [2] * 4 + [16] * 4
+    best = max(facts["grid"], key=lambda point: np.mean(point["held out"]))
+    assert {name: facts[name] for name in ("pooler size", "learning rate", "weight decay")} == {
+        name: best[name] for name in ("pooler size", "learning rate", "weight decay")
+    }
+    with pytest.raises(errors.UserError, match="Linear has no pooler"):
+        probe.Probe(probe.Linear(), SMALL, sizes=(2,))
+
+
+def two_sets(name, count, *, shuffle=False):
+    """Return items with a label of two sets each, which their features show."""
+    rng = np.random.default_rng(len(name))
+    labels = np.stack([rng.integers(2, size=count), rng.integers(3, size=count)], 1)
+    features = np.concatenate([np.eye(2)[labels[:, 0]], np.eye(3)[labels[:, 1]]], 1)[:, None]
+    features = (3 * features + 0.3 * rng.standard_normal(features.shape)).astype(np.float32)
+    shown = rng.permutation(labels) if shuffle else labels
+    found = tuple(items.Item(f"{name}{i}", labels=(int(a), 2 + int(b))) for i, (a, b) in enumerate(shown))
+    sets = (("verb", 2), ("noun", 3))
+    item_set = items.ItemSet(name, found, ("v0", "v1", "n0", "n1", "n2"), load=None, label_sets=sets)
+    return feature_set.Encoded(item_set, feature_set.InMemory(features), {})
+
+
+@pytest.mark.parametrize("name", ["linear", "nearest"])
+def test_two_label_sets_of_a_clip_are_learnt_together(name):
+    head, _ = HEADS[name]
+    test = two_sets("test", 80)
+    scores = head.predict(two_sets("train", 300), test, top_1, seed=0).scores[0]
+    np.testing.assert_allclose(scores[:, :2].sum(1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(scores[:, 2:].sum(1), 1.0, atol=1e-5)
+    for label_set in ("verb", "noun", ""):
+        assert accuracy.TopK(1, label_set)(scores, test.found).value > 0.95
+    blind = two_sets("test", 400, shuffle=True)
+    scores = head.predict(two_sets("train", 300, shuffle=True), blind, top_1, seed=0).scores[0]
+    for label_set, chance in (("verb", 1 / 2), ("noun", 1 / 3), ("", 1 / 6)):
+        found = accuracy.TopK(1, label_set)(scores, blind.found)
+        assert found.chance == pytest.approx(chance)
+        assert abs(found.value - chance) < 3 * np.sqrt(chance * (1 - chance) / 400)
+
+
+def test_shuffled_labels_of_several_give_chance():
+    head, tokens = HEADS["attention"]
+    test = encoded("test", 400, tokens=tokens, multi=True, shuffle=True)
+    train = encoded("train", 300, tokens=tokens, multi=True, shuffle=True)
+    measure = average_precision.MeanAveragePrecision()
+    predicted = head.predict(train, test, lambda scores, found: measure(scores, found).value, seed=0)
+    found = measure(predicted.scores[0], test.found)
+    assert abs(found.value - found.chance) < 0.06
+
+
+@pytest.mark.parametrize(("name", "tokens"), [("attention", False), ("linear", True)])
+def test_features_of_another_shape_are_refused(name, tokens):
+    train = encoded("train", 40, tokens=tokens)
+    with pytest.raises(errors.UserError, match=r"does not read features of shape .*; set the protocol to"):
+        HEADS[name][0].predict(train, train, top_1, seed=0)
 
 
 def test_items_are_held_out_by_group():

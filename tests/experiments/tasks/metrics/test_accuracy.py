@@ -67,6 +67,28 @@ def test_a_score_that_is_not_finite_is_last(bad):
     assert accuracy.TopK(1)(np.asarray([[bad, 0.0, 0.1, 0.2]]), item_set([3])).value == 1.0
 
 
+def test_label_sets_are_scored_alone_and_together():
+    found = tuple(items.Item(f"{i}", labels=labels) for i, labels in enumerate([(0, 2), (0, 3), (1, 4)]))
+    sets = (("verb", 2), ("noun", 3))
+    found = items.ItemSet("t", found, tuple("abcde"), load=None, label_sets=sets)
+    scores = np.asarray([[0.9, 0.1, 1, 0, 0], [0.9, 0.1, 1, 0, 0], [0.9, 0.1, 0, 0, 1]])
+    values = {name: accuracy.TopK(1, name)(scores, found) for name in ("verb", "noun", "")}
+    assert values["verb"].outcomes.tolist() == [1, 1, 0]
+    assert values["noun"].outcomes.tolist() == [1, 0, 1]
+    assert values[""].outcomes.tolist() == [1, 0, 0]
+    assert accuracy.ClassAccuracy("noun")(scores, found).value == pytest.approx(2 / 3)
+    with pytest.raises(errors.UserError, match="name one of them in the metric's label_set"):
+        accuracy.ClassAccuracy()(scores, found)
+    with pytest.raises(errors.UserError, match="has no label set 'colour'"):
+        accuracy.TopK(1, "colour")(scores, found)
+
+
+def test_accuracy_of_items_with_several_labels_is_refused():
+    found = items.ItemSet("t", (items.Item("a", labels=()),), ("a", "b"), load=None, multi_label=True)
+    with pytest.raises(errors.UserError, match="use a metric such as average_precision"):
+        accuracy.TopK(1)(np.zeros((1, 2)), found)
+
+
 def test_the_truth_is_right_and_shuffled_labels_are_at_chance():
     rng = np.random.default_rng(0)
     targets = rng.integers(4, size=400)
