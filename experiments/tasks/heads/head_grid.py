@@ -156,8 +156,8 @@ def fit(
     """Train every head of a grid.
 
     Args:
-        makes: for each size a constructor of heads, called with `key`; a head maps features [b, ...] and a key
-            to logits [b, c].
+        makes: for each size a constructor of heads, called with `key`; a head maps features [b, ...] and a
+            key to logits [b, c].
         features: training features.
         targets: labels of all rows of `features`.
         rows: rows of `features` to train on.
