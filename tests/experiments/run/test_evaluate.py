@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prismlab.core import errors
+from prismlab.data.loader import tokenizer
 from prismlab.experiments.run import evaluate, frozen_encoder
 from prismlab.experiments.tasks import evaluation, task
 
@@ -63,6 +64,35 @@ def test_items_of_one_group_count_once():
     assert evaluate.item_interval(outcomes, ["a"] * 20) is None
 
 
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """Task that reads texts: it returns the length of its tokenizer, or nothing."""
+
+    tokenizer: tokenizer.Tokenizer | None = None
+
+    def __call__(self, towers, *, seed, cache):
+        """Return a fixed score."""
+        if "text" not in towers:
+            return {}
+        return {"length": task.Score(self.tokenizer.length, 1, {"protocol": "none"})}
+
+
+def test_texts_are_tokenized_as_the_stage_was_trained_unless_the_task_says_how(tmp_path):
+    own, other = (tokenizer.Tokenizer(model="m", length=length) for length in (7, 9))
+    encoder = frozen_encoder.FrozenEncoder("e", {"text": Reading}, "digest", own)
+    root = evaluation.Evaluation({"open": Reading(), "said": Reading(other)})
+    assert [line.value for line in evaluate.run(root, encoder, tmp_path, tmp_path)] == [7, 9]
+
+
+def test_a_task_without_its_tower_is_told(tmp_path):
+    told = []
+    encoder = frozen_encoder.FrozenEncoder("e", {}, "digest")
+    root = evaluation.Evaluation({"open": Reading()})
+    progress = lambda done, total, what: told.append(what)
+    assert evaluate.run(root, encoder, tmp_path, tmp_path, progress=progress) == []
+    assert "open: no score, the encoder lacks a tower that the task reads (text)" in told
+
+
 @pytest.mark.parametrize(
     ("encoder", "weights", "match"),
     [("{folder}", None, "no stage's folder"), ("videoprism_wrong", None, "videoprism_public_v1_base")],
@@ -84,7 +114,11 @@ def test_a_trained_stage_is_evaluated(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "top-1 accuracy" in done.stdout
     read = json.loads((tmp_path / "scores" / "evaluation.json").read_text())
-    assert [line["task"] for line in read["lines"]] == ["species", "motion", "species, neighbours"]
+    tasks = list(dict.fromkeys(line["task"] for line in read["lines"]))
+    assert tasks[:3] == ["species", "motion", "species, neighbours"]
+    # Texts are tokenized as the stage was trained; captions in both directions, with four metrics each.
+    assert tasks[3:] == ["captions", "species, zero-shot", "captions, 5 options"]
+    assert len(read["lines"]) == 3 + 2 * 4 + 2
     page = (tmp_path / "scores" / "evaluation.html").read_text()
     assert "species, neighbours" in page
     assert "<script" not in page
