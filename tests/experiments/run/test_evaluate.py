@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prismlab.core import errors
-from prismlab.data.loader import tokenizer
+from prismlab.data.loader import tokenizer as words
 from prismlab.experiments.run import evaluate, frozen_encoder
 from prismlab.experiments.tasks import evaluation, task
 
@@ -68,7 +68,7 @@ def test_items_of_one_group_count_once():
 class Reading:
     """Task that reads texts: it returns the length of its tokenizer, or nothing."""
 
-    tokenizer: tokenizer.Tokenizer | None = None
+    tokenizer: words.Tokenizer | None = None
 
     def __call__(self, towers, *, seed, cache):
         """Return a fixed score."""
@@ -78,7 +78,7 @@ class Reading:
 
 
 def test_texts_are_tokenized_as_the_stage_was_trained_unless_the_task_says_how(tmp_path):
-    own, other = (tokenizer.Tokenizer(model="m", length=length) for length in (7, 9))
+    own, other = (words.Tokenizer(model="m", length=length) for length in (7, 9))
     encoder = frozen_encoder.FrozenEncoder("e", {"text": Reading}, "digest", own)
     root = evaluation.Evaluation({"open": Reading(), "said": Reading(other)})
     assert [line.value for line in evaluate.run(root, encoder, tmp_path, tmp_path)] == [7, 9]
@@ -104,13 +104,13 @@ def test_an_encoder_that_does_not_exist_is_named(tmp_path, encoder, weights, mat
 
 def test_a_trained_stage_is_evaluated(tmp_path):
     assert cli.train(tmp_path / "run", cli.ONE_STAGE).returncode == 0
-    words = ("eval", "eval/world.gin", "--workdir", tmp_path / "scores")
+    command = ("eval", "eval/world.gin", "--workdir", tmp_path / "scores")
     small = (
         "FRAMES=2", "RESOLUTION=16", "TRAIN_CLIPS=24", "TEST_CLIPS=16", "clean/world.World.clips=24",
         "test/world.World.clips=16", "world.World.frames=2", "world.World.resolution=16",
         "head_grid.Grid.steps=2", "head_grid.Grid.seeds=1", "probe.Attention.heads=1",
     )  # fmt: skip
-    done = cli.run(*words, "--encoder", tmp_path / "run" / "stage1", *small)
+    done = cli.run(*command, "--encoder", tmp_path / "run" / "stage1", *small)
     assert done.returncode == 0, done.stderr
     assert "top-1 accuracy" in done.stdout
     read = json.loads((tmp_path / "scores" / "evaluation.json").read_text())
