@@ -41,6 +41,15 @@ def test_a_wheel_holds_one_top_level_package(wheel):
     assert (wheel / "prismlab/experiments/html/report.html").exists()
 
 
+def test_a_wheel_checks_a_recipe_in_an_empty_folder(wheel, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(wheel), "PRISMLAB_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "prismlab", "check", "smoke.gin"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "nothing was trained" in done.stdout
+
+
+@pytest.mark.slow
 def test_a_wheel_runs_an_ablation_in_an_empty_folder(wheel, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(wheel), "PRISMLAB_CACHE": str(tmp_path / "cache")}
     short = ["recipe.Stage.steps=2", "CLEAN_CLIPS=48", "SPEECH_CLIPS=24", "TEST_CLIPS=24"]
@@ -145,8 +154,9 @@ def test_a_work_directory_of_the_old_layout_is_not_continued(tmp_path):
 @pytest.mark.parametrize("old", sorted(old_names.PARAMETERS))
 def test_a_parameter_that_moved_exists_where_the_message_sends(old):
     module, name, parameter = old_names.PARAMETERS[old].split(".")
-    home = {"video_encoder": "core.towers", "loop": "core.train", "transformer_stack": "core.nn"}[module]
-    found = getattr(importlib.import_module(f"prismlab.{home}.{module}"), name)
+    (path,) = (path for room in ("core", "experiments") for path in (ROOT / room).rglob(f"{module}.py"))
+    home = path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+    found = getattr(importlib.import_module(f"prismlab.{home}"), name)
     assert parameter in inspect.signature(found).parameters
 
 

@@ -11,8 +11,8 @@ import xla_flags
 UNOPTIMIZED = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 REPOSITORY = pathlib.Path(__file__).parents[2]
 TINY = str(pathlib.Path(__file__).with_name("tiny.gin"))
-_SHARED = pathlib.Path(os.environ["PRISMLAB_TESTS"])  # of all workers, see conftest.py
-CACHE = _SHARED / f"cache-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+SHARED = pathlib.Path(os.environ["PRISMLAB_TESTS"])  # of all workers, see conftest.py
+CACHE = SHARED / f"cache-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 ONE_STAGE = "recipe.Experiment.stages=(@stage1/recipe.Stage(),)"
 LONG = ("STEPS=8", "loop.Settings.checkpoint_every=1")  # a checkpoint every step: a kill meets a save
 

@@ -172,9 +172,10 @@ def small_disk(place: pathlib.Path, size: str):
         subprocess.run(["umount", "-l", place], check=True)
 
 
+@pytest.mark.slow  # tests/core/train/test_checkpoint.py has the message of a failed save
 @pytest.mark.parametrize(
     "room",
-    [pytest.param(40_000, id="first save", marks=pytest.mark.slow), pytest.param(700_000, id="later save")],
+    [pytest.param(40_000, id="first save"), pytest.param(700_000, id="later save")],
 )
 def test_a_full_disk_while_saving(whole, tmp_path, room):
     disk = tmp_path / "disk"

@@ -24,7 +24,11 @@ def test_every_recipe_has_a_record():
     assert RECORDED.keys() == make_steps.RECIPES.keys()
 
 
-@pytest.mark.parametrize("name", make_steps.RECIPES)
+# The first recipe has both stages; the others, with more stages and rows, take a minute.
+ALL = [pytest.param(name, marks=[pytest.mark.slow] * (name != "smoke.gin")) for name in make_steps.RECIPES]
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_the_steps_of_a_recipe_give_the_recorded_numbers(name, trained):
     found = make_steps.steps_of(name, cli.CACHE, trained)
     wanted = RECORDED[name]

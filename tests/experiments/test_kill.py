@@ -40,6 +40,30 @@ def command(workdir: pathlib.Path):
     return cli.start("train", cli.TINY, *cli.LONG, "--workdir", workdir)
 
 
+def test_stopped_and_killed_it_ends_with_the_same_bits(whole, tmp_path):
+    process = command(tmp_path)
+    wait_for(process, saved(tmp_path, "stage1", 2))
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate()
+    assert process.returncode == 75, err
+    assert "run the same command to " in err
+    assert "Traceback" not in out + err
+    ((_, at, _),) = (line.split() for line in cli.digest(tmp_path))
+    assert f"stopped after step {at} of 8" in err
+    process = command(tmp_path)
+    wait_for(process, being_saved(tmp_path, "stage2"))
+    process.send_signal(signal.SIGKILL)
+    out, _ = process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert f"resumed at step {at}" in out or at == "8"
+    done = cli.train(tmp_path, *cli.LONG)
+    assert done.returncode == 0, done.stderr
+    assert "stage1 (seed 0): already trained, reused" in done.stdout
+    assert cli.digest(tmp_path) == cli.digest(whole)
+    assert events(tmp_path) == events(whole)
+
+
+@pytest.mark.slow
 def test_kills_at_bad_moments_change_nothing(whole, tmp_path):
     draw = random.Random(0)
     moments = [
@@ -61,24 +85,7 @@ def test_kills_at_bad_moments_change_nothing(whole, tmp_path):
     assert events(tmp_path) == events(whole)
 
 
-def test_asked_to_stop_it_saves_and_says_how_to_go_on(whole, tmp_path):
-    process = command(tmp_path)
-    wait_for(process, saved(tmp_path, "stage1", 2))
-    process.send_signal(signal.SIGTERM)
-    out, err = process.communicate()
-    assert process.returncode == 75, err
-    assert "run the same command to " in err
-    assert "Traceback" not in out + err
-    ((_, at, _),) = (line.split() for line in cli.digest(tmp_path))
-    assert f"stopped after step {at} of 8" in err
-    done = cli.train(tmp_path, *cli.LONG)
-    assert done.returncode == 0, done.stderr
-    assert f"resumed at step {at}" in done.stdout or at == "8"
-    assert cli.digest(tmp_path) == cli.digest(whole)
-    assert events(tmp_path) == events(whole)
-
-
-@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGINT])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGUSR2, marks=pytest.mark.slow), signal.SIGINT])
 def test_asked_to_stop_before_training_it_ends_cleanly(number, tmp_path):
     process = command(tmp_path)
     wait_for(process, lambda: (tmp_path / "config.gin").exists())

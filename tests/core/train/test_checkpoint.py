@@ -245,3 +245,13 @@ def test_arrays_that_do_not_match_their_checksums_are_refused(tmp_path):
     path.write_text(json.dumps(meta))
     assert _bits(store.restore(_blank(state))[0]) == _bits(state)
     store.close()
+
+
+def test_a_protected_checkpoint_outlives_the_newest_two(tmp_path):
+    store = _saved(tmp_path, _state({"a": jnp.zeros(2)}, 1))
+    store.protect(store.newest)
+    for at in (2, 3, 4):
+        store.save(_state({"a": jnp.zeros(2)}, at), {})
+    store.wait()
+    assert sorted(int(p.name) for p in tmp_path.iterdir() if p.name.isdigit()) == [1, 3, 4]
+    store.close()

@@ -30,7 +30,13 @@ def cases():
                     yield pytest.param(file, job.row, job.stage, topology, whole, id=name)
 
 
-@pytest.mark.parametrize(("file", "row", "stage", "topology", "whole"), list(cases()))
+def pytest_generate_tests(metafunc):
+    # Reading every full-scale recipe takes seconds: only if these tests were asked for.
+    asked = metafunc.config.getoption("-m")
+    found = list(cases()) if "tpu" in asked and "not tpu" not in asked else []
+    metafunc.parametrize(("file", "row", "stage", "topology", "whole"), found)
+
+
 def test_a_full_scale_step_compiles(file, row, stage, topology, whole):
     pytest.importorskip("libtpu", reason="the optional extra `tpu` is not installed")
     asked = compiled.Request(file, (), row, stage.name, topology, stage.batch_size, whole=whole)
