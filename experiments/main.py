@@ -20,6 +20,13 @@ from prismlab.experiments.commands import path_arguments
 # Order in --help; other commands follow, sorted by name.
 FIRST = ("check", "train", "ablate", "report", "digest", "world", "embed", "search")
 
+# Errors of disks and open files; others, such as a broken pipe to a worker, are errors in prismlab.
+_OF_A_DISK = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOENT,
+    errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.ELOOP, errno.ESTALE,
+    errno.EMFILE, errno.ENFILE, errno.EBUSY, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT,
+)  # fmt: skip
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the arguments and run one command.
@@ -46,30 +53,32 @@ def _main(arguments: Sequence[str] | None) -> int:
     except (errors.UserError, path_arguments.RefusedArgument) as error:
         _tell(error)
         return 2
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            told = f"the disk is full ({error.filename}); free some space and run the command again"
-        elif isinstance(error, PermissionError | FileExistsError | NotADirectoryError | IsADirectoryError):
-            told = f"{error.filename}: {error.strerror}; choose another path or fix its permissions"
-        elif _of_a_bucket(error):
-            told = _in_a_line(error)
-        else:
+    except Exception as error:
+        told = _explained(error)
+        if told is None:
             raise
         _tell(told)
         return 2
-    except RuntimeError as error:
-        if "Unable to initialize backend" not in str(error):
-            raise
-        reason = " ".join(str(error).split())[:300]
-        _tell(f"JAX cannot start its devices ({reason}); correct JAX_PLATFORMS, or install JAX for it")
-        return 2
-    except Exception as error:
-        if not _of_a_bucket(error):
-            raise
-        _tell(_in_a_line(error))
-        return 2
     finally:
         sys.unraisablehook = sys.__unraisablehook__
+
+
+def _explained(error: Exception) -> object:
+    """Return the line for an error of the disk, a bucket or a device; None for one in prismlab."""
+    from prismlab.core.io import file_errors  # imported late: slow
+
+    if _of_a_bucket(error):
+        return _in_a_line(error)
+    if isinstance(error, RuntimeError) and "Unable to initialize backend" in str(error):
+        reason = " ".join(str(error).split())[:300]
+        return f"JAX cannot start its devices ({reason}); correct JAX_PLATFORMS, or install JAX for it"
+    found = file_errors.as_system_error(error)
+    if found is None or found.errno not in _OF_A_DISK:
+        return None
+    if found.filename:
+        return file_errors.as_user_error(found.filename, found)
+    reason = " ".join(str(error).split())[:300]
+    return f"a disk failed ({reason}); free some space, choose another path or fix its permissions"
 
 
 def _tell(message: object) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterator
 from typing import TypeGuard
 
@@ -26,9 +27,23 @@ def translate_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     except Exception as error:
         if buckets.is_google(path) and buckets.is_fault(error):
             raise buckets.unreachable(path, error) from error
-        if not isinstance(error, OSError):
+        found = as_system_error(error)
+        if found is None:
             raise
-        raise as_user_error(path, error) from error
+        raise as_user_error(path, found) from error
+
+
+def as_system_error(error: BaseException) -> OSError | None:
+    """Return the error of the operating system that an exception stands for, or None.
+
+    Args:
+        error: an OSError, or an exception of safetensors (Rust) or TensorStore (C++), whose text has
+            the number of the error.
+    """
+    if isinstance(error, OSError):
+        return error
+    number = re.search(r"\bos error (\d{1,4})\b", str(error), re.IGNORECASE)
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else None
 
 
 def as_user_error(path: str | os.PathLike[str], error: OSError) -> errors.UserError:
@@ -69,10 +84,11 @@ def full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if not is_full(error):
+    except Exception as error:
+        found = as_system_error(error)
+        if found is None or not is_full(found):
             raise
-        raise as_user_error(path, error) from error
+        raise as_user_error(path, found) from error
 
 
 def is_refused(error: BaseException) -> bool:

@@ -4,6 +4,7 @@ The manifest is written last and renamed atomically, so a directory with a manif
 """
 
 import bisect
+import errno
 import os
 import pathlib
 from collections.abc import Iterable, Iterator
@@ -146,9 +147,9 @@ class ShardReader:
         except (RuntimeError, ValueError, IndexError) as error:
             # ArrayRecord's message may include a stack trace; only the first line is useful.
             reason = (str(error).splitlines() or ["no reason given"])[0]
-            raise errors.UserError(
-                f"{name}: expected a readable record, got '{reason}'; {_REMEDY}"
-            ) from error
+            short = any(os.strerror(number) in reason for number in (errno.EAGAIN, errno.ENOMEM))
+            remedy = "raise the limit of memory or threads (ulimit -a)" if short else _REMEDY
+            raise errors.UserError(f"{name}: expected a readable record, got '{reason}'; {remedy}") from error
         return record_module.unpack(data, name)
 
     def verify(self) -> None:

@@ -1,8 +1,10 @@
 """The commands: exit codes, what they print, and what a finished directory gives back."""
 
 import contextlib
+import errno
 import io
 import json
+import os
 import pathlib
 import shutil
 
@@ -10,6 +12,7 @@ import cli
 import pytest
 
 from prismlab.experiments import main
+from prismlab.experiments.commands import convert, digest, models
 
 # smoke.gin, made smaller still.
 SMALL = (
@@ -235,3 +238,36 @@ def test_other_words_are_refused(words, capsys):
     with pytest.raises(SystemExit, match="2"):
         main._parse(words)
     assert "error" in capsys.readouterr().err
+
+
+def disk_errors():
+    """Yield what a disk that is read-only, full or gone makes commands raise, from Python, Rust and C++."""
+    for number in (errno.EROFS, errno.ENOSPC, errno.ENOENT, errno.EIO, errno.ESTALE, errno.EMFILE):
+        yield OSError(number, os.strerror(number), "runs/x")
+        yield ValueError(f"Failed to open runs/x [OS error {number}: {os.strerror(number)}]")
+
+
+@pytest.mark.parametrize("error", list(disk_errors()), ids=repr)
+def test_an_error_of_a_disk_in_any_command_is_one_line(error, capsys, monkeypatch):
+    def fail(options):
+        raise error
+
+    words = {models: ["models"], digest: ["digest", "x"], convert: ["convert", "a", "b.npz"]}
+    for command in words:
+        monkeypatch.setattr(command, "run", fail)
+        assert main.main(words[command]) == 2
+        told = capsys.readouterr().err
+        assert "runs/x" in told
+        assert len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EPIPE, "Broken pipe"), OSError("no number"), ValueError("x")]
+)
+def test_an_error_in_prismlab_keeps_its_traceback(error, monkeypatch):
+    def fail(options):
+        raise error
+
+    monkeypatch.setattr(models, "run", fail)
+    with pytest.raises(type(error)):
+        main.main(["models"])
