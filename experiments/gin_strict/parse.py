@@ -141,6 +141,9 @@ class Reader:
                 self._statement(statement, delegate, source, path, place)
         except (SyntaxError, tokenize.TokenError, ValueError) as error:
             message, line = explain(error, line)
+            name, equals, value = text.partition("=")
+            if path is None and equals and "needs its own quotes" in message:
+                message = f"a string needs its own quotes; in a shell: {name}=\"'{value}'\""
             place = delegate.place if path is None else f"{delegate.file}:{line}"
             self._broken(place, message)
 

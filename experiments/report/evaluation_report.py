@@ -11,6 +11,11 @@ from prismlab.core.io import filesystem
 from prismlab.experiments import console, html_page
 
 HEADS = ("task", "metric", "score", "95% over items", "chance", "n", "missing", "paper (B)")
+# Facts that change how a score is to be read: a line each under the table.
+REMARKS = (
+    "warning", "variant", "rows left out", "train clips missing", "size", "classes that never occur",
+    "videos without a label", "repeated captions",
+)  # fmt: skip
 # Facts shown in columns of their own, or too long for the list of a protocol.
 _ELSEWHERE = ("chance", "missing", "missing clips", "grid", "protocol", "by head seed")
 
@@ -50,16 +55,27 @@ def cells(line: Shown) -> list[str]:
 
 
 def print_table(lines: Sequence[Shown], encoder: str, out: rich.console.Console) -> None:
-    """Print the table, then one protocol line for each task."""
+    """Print the table, then the protocol of each task and what its reader left out."""
     console.say(out, f"encoder: {encoder}")
     console.table(out, list(HEADS), [cells(line) for line in lines], numbers=HEADS[2:])
-    for task, text in protocols(lines):
+    for task, text in (*protocols(lines), *remarks(lines)):
         console.say(out, f"{task}: {text}")
 
 
 def protocols(lines: Sequence[Shown]) -> list[tuple[str, str]]:
     """Return (task, protocol in one line), each task once."""
     return list({line.task: str(line.protocol.get("protocol", "")) for line in lines}.items())
+
+
+def remarks(lines: Sequence[Shown]) -> list[tuple[str, str]]:
+    """Return (task, "name: fact") of each fact in REMARKS, once for each task."""
+    found = {
+        (line.task, f"{name}: {line.protocol[name]}"): None
+        for line in lines
+        for name in REMARKS
+        if name in line.protocol
+    }
+    return list(found)
 
 
 def write(lines: Sequence[Shown], title: str, encoder: str, folder: filesystem.Path) -> None:
@@ -77,7 +93,7 @@ def write(lines: Sequence[Shown], title: str, encoder: str, folder: filesystem.P
     )
     rows = ["| " + " | ".join(HEADS) + " |", "|" + "---|" * 2 + "---:|" * (len(HEADS) - 2)]
     rows += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells(line)) + " |" for line in lines]
-    notes = [f"- {task}: {text}" for task, text in protocols(lines)]
+    notes = [f"- {task}: {text}" for task, text in (*protocols(lines), *remarks(lines))]
     text = [f"# {title}", "", f"Encoder: {encoder}", "", *rows, "", *notes, ""]
     filesystem.write_atomic(folder / "evaluation.md", "\n".join(map(console.escaped, text)).encode())
     bars = [(f"{line.task}: {line.metric}", *_bar(line)) for line in lines if 0 <= line.value <= 1]

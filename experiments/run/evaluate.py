@@ -78,7 +78,7 @@ def run(
         if path.exists():
             progress(done, len(units), f"{name} (seed {seed}): done before, reused")
         else:
-            progress(done, len(units), f"{name} (seed {seed})")
+            progress(done, len(units), f"{name} (seed {seed}){_unlike(task, encoder)}")
             scores = task(encoder.towers, seed=seed, cache=cache)
             metrics = {metric: dataclasses.asdict(score) for metric, score in scores.items()}
             written = {
@@ -95,6 +95,17 @@ def run(
             found.setdefault((name, metric), []).append(score)
     progress(len(units), len(units), "done")
     return [_line(name, metric, scores) for (name, metric), scores in found.items()]
+
+
+def _unlike(task: Any, encoder: frozen_encoder.FrozenEncoder) -> str:
+    """Return a remark if a task shows frames of another size than the encoder was trained with, else ""."""
+    shown = getattr(getattr(task, "protocol", None), "resolution", None)
+    if encoder.resolution is None or shown in (None, encoder.resolution):
+        return ""
+    return (
+        f": frames of {shown} px for an encoder that was trained with {encoder.resolution}; add "
+        f"RESOLUTION={encoder.resolution} unless this is intended"
+    )
 
 
 def _line(name: str, metric: str, scores: list[results_table.Score]) -> Line:

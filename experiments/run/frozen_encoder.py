@@ -24,12 +24,14 @@ class FrozenEncoder:
         towers: name -> tower.
         digest: sha256 of the towers' arrays.
         tokenizer: the tokenizer that the stage was trained with; None for a released model.
+        resolution: side of the frames that the stage was trained with in pixels; None for a released model.
     """
 
     name: str
     towers: Mapping[str, Any]
     digest: str
     tokenizer: tokenizer_module.Tokenizer | None = None
+    resolution: int | None = None
 
 
 def load(encoder: str, weights: str | None) -> FrozenEncoder:
@@ -37,7 +39,8 @@ def load(encoder: str, weights: str | None) -> FrozenEncoder:
 
     Args:
         encoder: folder of a stage (`WORKDIR/stages/NAME`, or `WORKDIR/NAME` with the name of a stage of which
-            one seed was trained), the name of a released model, or a .json file with its sizes.
+            one seed was trained; one of 0 steps counts only if it is the only one), the name of a released
+            model, or a .json file with its sizes.
         weights: weight file of a released model; None with a stage.
 
     Raises:
@@ -61,7 +64,11 @@ def load(encoder: str, weights: str | None) -> FrozenEncoder:
     trained = initial_state.towers(stage, int(facts["seed"]), arrays, f"stage {folder.name}")
     digest = trees.digest(trees.flatten({"towers": trained}))
     return FrozenEncoder(
-        f"{facts['name']} (seed {facts['seed']}, step {at})", trained, digest, stage.data.tokenizer
+        f"{facts['name']} (seed {facts['seed']}, step {at})",
+        trained,
+        digest,
+        stage.data.tokenizer,
+        stage.data.resolution,
     )
 
 
@@ -71,9 +78,17 @@ def _stage(encoder: str) -> pathlib.Path | None:
         return path
     found = sorted((path.parent / "stages").glob(f"{path.name}-s*-*")) if path.name else []
     if len(found) > 1:
+        found = [each for each in found if _steps(each) != 0] or found
+    if len(found) > 1:
         names = ", ".join(each.name for each in found)
         raise errors.UserError(f"--encoder {encoder} fits several stages ({names}); name one of them")
     return found[0] if found else None
+
+
+def _steps(folder: pathlib.Path) -> Any:
+    """Return the steps of a stage; 0 is the untrained encoder that rows of an ablation are compared with."""
+    facts = work_directory.read_json(folder / "stage.json")
+    return facts.get("inputs", {}).get("configuration", {}).get("steps")
 
 
 def _configured(folder: pathlib.Path, facts: Mapping[str, Any]) -> recipe.Stage:

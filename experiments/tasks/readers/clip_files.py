@@ -5,7 +5,7 @@ import hashlib
 import os
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from prismlab.core import errors
@@ -159,17 +159,25 @@ def digest(annotations: Sequence[str], root: str) -> str:
 
     A video that arrives later, or is replaced by one of another size, changes the digest; so a score with
     missing videos is not reused.
+
+    Args:
+        annotations: paths of files; "" stands for none.
+        root: folder of the videos.
     """
+    root = user_paths.expand(root)
+    paths = (posixpath.join(root, folder, name) for folder, names in file_names.walk(root) for name in names)
+    return digest_of(annotations, paths)
+
+
+def digest_of(annotations: Sequence[str], videos: Iterable[str]) -> str:
+    """Return a digest of annotation files and of the names and sizes of videos, present or missing."""
     found = hashlib.sha256()
     for path in annotations:
         if path:
             with filesystem.open_binary(user_paths.expand(path)) as file:
                 found.update(hashlib.file_digest(file, "sha256").digest())
-    root = user_paths.expand(root)
-    for folder, names in file_names.walk(root):
-        for name in names:
-            path = posixpath.join(root, folder, name)
-            is_video = name.lower().endswith(listing.SUFFIXES)
-            size = os.path.getsize(path) if is_video and not filesystem.is_remote(root) else ""
-            found.update(f"{folder}/{name} {size}\n".encode("utf-8", "surrogateescape"))
+    for path in videos:
+        is_sized = path.lower().endswith(listing.SUFFIXES) and not filesystem.is_remote(path)
+        size = os.path.getsize(path) if is_sized and filesystem.file_type(path) else ""
+        found.update(f"{path} {size}\n".encode("utf-8", "surrogateescape"))
     return found.hexdigest()

@@ -13,6 +13,7 @@ from prismlab.data.corpus.inputs import rows
 from prismlab.data.records import record
 from prismlab.data.video import listing, opening
 from prismlab.experiments.tasks.interface import items
+from prismlab.experiments.tasks.readers import clip_files
 
 
 def split_of(name: str, test_share: float) -> str:
@@ -51,10 +52,24 @@ class LabelledTable:
     def __post_init__(self) -> None:
         _check_share(self.test_share)
 
+    def content_digest(self, cache: pathlib.Path) -> str:
+        """Return a digest of the table and of the sizes of its videos."""
+        del cache
+        table, root = user_paths.expand(self.table), self._root()
+        paths = [
+            file_names.join(root, str(row["path"]).strip())
+            for _, row in rows.read(table, ("path", "label"))
+            if not isinstance(row, str)
+        ]
+        return clip_files.digest_of((table,), paths)
+
+    def _root(self) -> str:
+        return user_paths.expand(self.root or os.path.dirname(self.table) or ".")
+
     def read(self, split: str, cache: pathlib.Path) -> items.ItemSet:
         """Return the clips of a split; classes are the sorted labels of the whole table."""
         del cache
-        root = user_paths.expand(self.root or os.path.dirname(self.table) or ".")
+        root = self._root()
         found, classes, bad = [], set(), {}
         for number, row in rows.read(user_paths.expand(self.table), ("path", "label")):
             where = f"{self.table}, row {number}"
@@ -115,6 +130,11 @@ class LabelledFolder:
 
     def __post_init__(self) -> None:
         _check_share(self.test_share)
+
+    def content_digest(self, cache: pathlib.Path) -> str:
+        """Return a digest of the names and sizes of the videos."""
+        del cache
+        return clip_files.digest((), self.path)
 
     def read(self, split: str, cache: pathlib.Path) -> items.ItemSet:
         """Return the clips of a split; classes are the sorted names of the folders of all splits."""
@@ -177,5 +197,6 @@ def _some(chosen: list, what: str, split: str, known: set[str], bad: Mapping[str
     if not chosen:
         first = f"; {len(bad)} rows left out, first: {next(iter(bad.values()))}" if bad else ""
         raise errors.UserError(
-            f"{what}: no clips in split {split!r}; found {', '.join(sorted(known)) or 'nothing'}{first}"
+            f"{what}: no clips in split {split!r}; found {', '.join(sorted(known)) or 'nothing'}{first}; "
+            "name the splits (a column split, folders train and test), or set the reader's test_share"
         )

@@ -154,7 +154,7 @@ FAULTS = {
         STAGE,
         ("parts.Tower.kind=plain",),
         "binding 'parts.Tower.kind=plain': ",
-        "needs its own quotes: 'plain'",
+        "needs its own quotes; in a shell: parts.Tower.kind=\"'plain'\"",
     ),
     "unknown command": (STAGE, ("parts.Stage.stps=3",), "binding 'parts.Stage.stps=3': ", "mean 'steps'"),
     "command imports": (STAGE, ("import os",), "binding 'import os': expected name=value"),

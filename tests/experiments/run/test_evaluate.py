@@ -13,6 +13,7 @@ from prismlab.core import errors
 from prismlab.data.loader import tokenizer as words
 from prismlab.experiments.run import evaluate, frozen_encoder
 from prismlab.experiments.tasks import evaluation, task
+from prismlab.experiments.tasks.interface import protocols
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +31,17 @@ class Counting:
 
 
 CALLS: list = []
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """Task with a protocol."""
+
+    protocol: protocols.Protocol
+
+    def __call__(self, towers, *, seed, cache):
+        """Return a fixed score."""
+        return Counting()(towers, seed=seed, cache=cache)
 
 
 def test_finished_tasks_are_reused_and_seeds_are_averaged(tmp_path):
@@ -100,6 +112,36 @@ def test_a_task_without_its_tower_is_told(tmp_path):
 def test_an_encoder_that_does_not_exist_is_named(tmp_path, encoder, weights, match):
     with pytest.raises(errors.UserError, match=match):
         frozen_encoder.load(encoder.format(folder=tmp_path), weights)
+
+
+def stage(folder, name, steps):
+    path = folder / "stages" / name
+    path.mkdir(parents=True)
+    (path / "stage.json").write_text(json.dumps({"inputs": {"configuration": {"steps": steps}}}))
+    return path
+
+
+def test_the_untrained_stage_of_a_name_does_not_make_it_ambiguous(tmp_path):
+    trained = stage(tmp_path, "stage1-s0-aa", 300)
+    assert frozen_encoder._stage(str(tmp_path / "stage1")) == trained
+    stage(tmp_path, "stage1-s0-bb", 0)
+    assert frozen_encoder._stage(str(tmp_path / "stage1")) == trained
+    stage(tmp_path, "stage1-s1-cc", 300)
+    with pytest.raises(errors.UserError, match=r"fits several stages \(stage1-s0-aa, stage1-s1-cc\)"):
+        frozen_encoder._stage(str(tmp_path / "stage1"))
+    untrained = stage(tmp_path, "stage2-s0-dd", 0)
+    assert frozen_encoder._stage(str(tmp_path / "stage2")) == untrained
+
+
+@pytest.mark.parametrize(("resolution", "remark"), [(32, ""), (None, ""), (16, "add RESOLUTION=16 unless")])
+def test_frames_of_another_size_than_in_training_are_named(tmp_path, resolution, remark):
+    encoder = frozen_encoder.FrozenEncoder("e", {}, "digest", resolution=resolution)
+    said = []
+    shown = protocols.Protocol(resolution=32)
+    root = evaluation.Evaluation({"count": Shown(shown)})
+    evaluate.run(root, encoder, tmp_path, tmp_path, progress=lambda done, total, what: said.append(what))
+    assert remark in said[0]
+    assert bool(remark) == (said[0] != "count (seed 0)")
 
 
 def test_a_trained_stage_is_evaluated(tmp_path):

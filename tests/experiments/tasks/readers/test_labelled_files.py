@@ -42,7 +42,7 @@ def test_a_table_with_splits_windows_and_bad_rows(tmp_path):
     assert abs(int(views.of(test.load(test.items[0]), how).mean()) - 40) < 4
     with pytest.raises(errors.UserError, match=r"missing\.mp4"):
         test.load(test.items[2])
-    with pytest.raises(errors.UserError, match="no clips in split 'val'; found test, train"):
+    with pytest.raises(errors.UserError, match=r"no clips in split 'val'; found test, train.*column split"):
         reader.read("val", tmp_path)
 
 
@@ -88,3 +88,21 @@ def test_a_mixture_of_classes_and_splits_is_refused(tmp_path):
         (tmp_path / name).mkdir()
     with pytest.raises(errors.UserError, match="found both"):
         labelled_files.LabelledFolder(str(tmp_path)).read("train", tmp_path)
+
+
+def test_a_video_that_arrives_or_changes_changes_the_digest(tmp_path):
+    (tmp_path / "t.csv").write_text("path,label\nrun/a.mp4,x\nrun/b.mp4,y\n")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "a.mp4").write_bytes(b"x")
+    readers = [
+        labelled_files.LabelledTable(str(tmp_path / "t.csv")),
+        labelled_files.LabelledFolder(str(tmp_path)),
+    ]
+    before = [reader.content_digest(tmp_path) for reader in readers]
+    assert [reader.content_digest(tmp_path) for reader in readers] == before
+    (tmp_path / "run" / "b.mp4").write_bytes(b"xx")
+    arrived = [reader.content_digest(tmp_path) for reader in readers]
+    (tmp_path / "run" / "b.mp4").write_bytes(b"x")
+    changed = [reader.content_digest(tmp_path) for reader in readers]
+    for each in zip(before, arrived, changed):
+        assert len(set(each)) == 3
