@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from prismlab.core import errors, trees
-from prismlab.core.io import checked_json, file_errors, filesystem, locks, user_paths
+from prismlab.core.io import checked_json, file_errors, filesystem, locks, temporary_files, user_paths
 from prismlab.core.parallel import distributed
 from prismlab.core.train import checkpoint, stage_folder
 from prismlab.experiments.recipe import describe
@@ -54,6 +54,9 @@ def claimed(workdir: filesystem.Path, root: Any, text: str) -> Iterator[None]:
         check_usable(workdir)
     busy = BUSY.format(workdir)
     with _alone_in_bucket(workdir) if filesystem.is_remote(workdir) else locks.held(workdir / ".lock", busy):
+        if isinstance(workdir, pathlib.Path):  # those of live workers are locked, and stay
+            for folder in (workdir, workdir / "scores", workdir / "claims", *workdir.glob("stages/*")):
+                temporary_files.remove_unfinished(folder)
         filesystem.write_atomic(workdir / "config.json", json_bytes(describe.describe(root)))
         filesystem.write_atomic(workdir / "config.gin", text.encode())
         yield

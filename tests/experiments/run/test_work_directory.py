@@ -6,9 +6,10 @@ import pathlib
 import pytest
 
 from prismlab.core import errors
-from prismlab.core.io import locks
+from prismlab.core.io import locks, temporary_files
 from prismlab.data.loader import source
 from prismlab.data.world import world
+from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.run import work_directory
 
 
@@ -48,3 +49,15 @@ def test_a_finished_cache_is_read_without_its_lock_file(tmp_path: pathlib.Path, 
     assert len(rendered.open(tmp_path)) == len(folder.open(tmp_path)) == 1
     with pytest.raises(errors.UserError, match="read-only"):
         rendered.open(own)
+
+
+def test_temporary_files_of_killed_runs_are_removed_at_the_next_start(tmp_path: pathlib.Path) -> None:
+    folders = [tmp_path, tmp_path / "scores", tmp_path / "stages/a"]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".x.json.killed.tmp").touch()
+    loaded = strict.load("smoke.gin")
+    with temporary_files.replacing(tmp_path / "scores/y.json") as live:
+        with work_directory.claimed(tmp_path, loaded.root, loaded.text):
+            assert live.exists()  # of a worker that runs
+        assert [path for folder in folders for path in folder.glob(".*.tmp")] == [live]
