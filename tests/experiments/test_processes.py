@@ -18,7 +18,6 @@ from prismlab.core.train import checkpoint
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.run import leases, work_directory
 
-pytestmark = pytest.mark.slow
 SMOKE = "smoke.gin"
 SHORT = ("STEPS=8", "loop.Settings.checkpoint_every=2", "recipe.Stage.batch_size=8")
 
@@ -39,12 +38,14 @@ def joined(processes: int, devices: int) -> list[dict[str, str]]:
     return found
 
 
-def started(workdir: pathlib.Path, processes: int, devices: int, *more: str) -> list:
+def started(
+    workdir: pathlib.Path, processes: int, devices: int, *more: str, bindings: tuple[str, ...] = SHORT
+) -> list:
     """Start the processes of one training run; `more` goes to the last one alone."""
     found = []
     for process, env in enumerate(joined(processes, devices)):
         last = more if process == processes - 1 else ()
-        found.append(cli.start("train", cli.TINY, *SHORT, *last, "--workdir", workdir, env=env))
+        found.append(cli.start("train", cli.TINY, *bindings, *last, "--workdir", workdir, env=env))
     return found
 
 
@@ -102,10 +103,21 @@ def near(workdir: pathlib.Path, other: pathlib.Path) -> None:
         np.testing.assert_allclose(value, theirs[name], atol=1e-5, err_msg=name)
 
 
+def test_two_processes_take_the_steps_of_one(tmp_path):
+    short = (cli.ONE_STAGE, "STEPS=2")
+    runs = [started(tmp_path / "one", 1, 2, bindings=short), started(tmp_path / "two", 2, 1, bindings=short)]
+    assert [code for each in runs for code, _ in finished(each)] == [0, 0, 0]
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert one.shape == (1, 2)
+    np.testing.assert_allclose(two, one, atol=1e-5)
+
+
+@pytest.mark.slow
 def test_two_processes_train_as_one_does(alone, pair):
     near(pair, alone)
 
 
+@pytest.mark.slow
 def test_two_processes_train_in_a_bucket_as_one_does_on_a_disk(alone, bucket):
     """The second is killed; both start again when the claim of the first has grown stale."""
     workdir = filesystem.parse_path("gs://bucket/run")
@@ -119,6 +131,7 @@ def test_two_processes_train_in_a_bucket_as_one_does_on_a_disk(alone, bucket):
     near(workdir, alone)
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_run_and_one_process_goes_on(alone, tmp_path):
     first, second = started(tmp_path, 2, 2)
     wait_for_a_checkpoint(tmp_path, first, second)
@@ -134,6 +147,7 @@ def test_a_killed_process_ends_the_run_and_one_process_goes_on(alone, tmp_path):
     near(tmp_path, alone)
 
 
+@pytest.mark.slow
 def test_asked_to_stop_one_process_all_save_and_leave(pair, tmp_path):
     first, second = started(tmp_path, 2, 2)
     wait_for_a_checkpoint(tmp_path, first, second)
@@ -147,6 +161,7 @@ def test_asked_to_stop_one_process_all_save_and_leave(pair, tmp_path):
     assert cli.digest(tmp_path) == cli.digest(pair)
 
 
+@pytest.mark.slow
 def test_hosts_with_different_configurations_are_refused_with_the_difference(tmp_path):
     for code, err in finished(started(tmp_path, 2, 2, "optim.Schedule.peak=2e-3")):
         assert code == 2, err
@@ -156,6 +171,7 @@ def test_hosts_with_different_configurations_are_refused_with_the_difference(tmp
     assert not any(tmp_path.glob("stages/*"))
 
 
+@pytest.mark.slow
 def test_a_host_whose_data_fail_ends_the_run_with_its_reason(tmp_path):
     words = ("train", cli.TINY, *SHORT, "--workdir", tmp_path)
     first, second = joined(2, 2)
@@ -184,6 +200,7 @@ def workers(workdir: pathlib.Path) -> list:
     return [cli.start(*words, env=env) for env in joined(2, 1)]
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_worker_and_its_successor_goes_on(tmp_path):
     alone, shared = tmp_path / "alone", made_ready(tmp_path / "shared")
     done = cli.run("ablate", SMOKE, "--workdir", alone, env=cli.environment(2))
@@ -206,6 +223,7 @@ def test_two_processes_are_one_worker_and_its_successor_goes_on(tmp_path):
     np.testing.assert_allclose(mine, theirs, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_unit_that_one_host_cannot_do_is_noted_and_left_out_by_the_next_worker(tmp_path):
     shared = made_ready(tmp_path / "shared")
     words = ("worker", SMOKE, "--workdir", shared, "--stale", 5)

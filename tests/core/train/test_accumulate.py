@@ -28,8 +28,7 @@ def _step(tree, teacher, parts):
     return trees.flatten(arrays.learner), {name: mean.value for name, mean in named.items()}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("stage", [1, 2])
+@pytest.mark.parametrize("stage", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_in_parts_it_is_the_same_step(stage):
     tree, teacher = (tiny.stage1(), None) if stage == 1 else (tiny.stage2(), tiny.teacher())
     (whole, named), (parts, other) = (_step(tree, teacher, count) for count in (1, 2))
