@@ -100,7 +100,8 @@ class Benchmark:
         if found[0].chance is not None:
             facts["chance"] = round(found[0].chance, 4)
         if train.missing:
-            facts["train clips missing"] = len(train.missing)
+            reason = next(iter(train.missing.values()))
+            facts["train clips missing"] = f"{len(train.missing)} (first: {reason})"
         if test.missing:
             facts["missing clips"] = dict(list(test.missing.items())[:20])
         if len(values) > 1:

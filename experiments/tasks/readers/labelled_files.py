@@ -89,7 +89,7 @@ class LabelledTable:
             if belongs == split
         ]
         notes: dict[str, Any] = (
-            {"rows left out": len(bad), "first of them": next(iter(bad.values()))} if bad else {}
+            {"rows left out": f"{len(bad)} (first: {next(iter(bad.values()))})"} if bad else {}
         )
         _some(chosen, self.table, split, {belongs for _, _, belongs in found}, bad)
         return items.ItemSet(

@@ -1,10 +1,16 @@
 """Every gin file of a benchmark is read strictly, and states the protocol and the numbers of the paper."""
 
+import json
 import pathlib
 import re
 
+import cli
+import jax
+import numpy as np
 import pytest
+import tiny
 
+from prismlab.data.video import encode
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.tasks import benchmark, catalog, evaluation, multiple_choice, retrieval, zero_shot
 
@@ -80,3 +86,76 @@ def test_every_benchmark_of_clips_has_a_file():
     later = ("ActivityNet 1.3", "AVA 2.2", "AVA-Kinetics", "ChimpACT")
     for row in catalog.ROWS:
         assert bool(row.gin) == (row.group != "language" and row.benchmark not in later), row.benchmark
+
+
+SMALL = (
+    "FRAMES=2", "RESOLUTION=16", "STEPS=2", "WARMUP=0", "BATCH=2", "HEADS=1", "WIDTH=None", "CLIPS=1",
+    "RATES=(1e-3,)", "STREAM=False",
+)  # fmt: skip
+
+
+def run(name, *bindings):
+    loaded = strict.load(f"eval/{name}.gin", [*SMALL, *bindings], (evaluation.Evaluation,))
+    (task,) = loaded.root.tasks.values()
+    return task({"video": tiny.video_tower(key=jax.random.key(0))}, seed=0, cache=cli.CACHE)
+
+
+def clips(folder, names, frames=4):
+    folder.mkdir()
+    for number, name in enumerate(names):
+        shade = np.full((frames, 16, 16, 3), 20 * number, np.uint8)
+        (folder / f"{name}.mp4").write_bytes(encode.encode(shade, 30))
+
+
+def test_a_benchmark_runs_and_reports_missing_clips_and_absent_classes(tmp_path):
+    clips(tmp_path / "videos", [f"x{number}" for number in range(8)])
+    (tmp_path / "vocabulary.json").write_text(json.dumps([[str(number)] for number in range(48)]))
+    row = lambda number: {"vid_name": f"x{number}", "label": number % 2, "start_frame": 0, "end_frame": 4}
+    (tmp_path / "train.json").write_text(json.dumps([row(number) for number in (0, 1, 2, 3, 8)]))
+    (tmp_path / "test.json").write_text(json.dumps([row(number) for number in (4, 5, 6, 7, 9, 10)]))
+    scores = run(
+        "diving48", f"VIDEOS='{tmp_path}/videos'", f"VOCABULARY='{tmp_path}/vocabulary.json'",
+        f"TRAIN='{tmp_path}/train.json'", f"TEST='{tmp_path}/test.json'",
+    )  # fmt: skip
+    assert list(scores) == ["top-1 accuracy", "macro accuracy"]
+    for score in scores.values():
+        assert score.n == 4
+        assert score.protocol["missing"] == 2
+        assert sorted(score.protocol["missing clips"]) == ["x10", "x9"]
+        assert score.protocol["train clips missing"].startswith("1 (first: x8: no video of this name")
+        assert score.protocol["classes that never occur"].startswith("46: 2, 3")
+        assert score.protocol["size"] == "6 clips annotated, 1970 published"
+
+
+def test_several_labels_and_the_variants_of_average_precision(tmp_path):
+    clips(tmp_path / "videos", ["A", "B", "C", "D", "E"])
+    classes = "".join(f"c{number:03d} class {number}\n" for number in range(157))
+    (tmp_path / "classes.txt").write_text(classes)
+    actions = {"A": "c000 0 1;c002 0 1", "B": "c001 0 1", "C": "", "D": "c000 0 1", "E": "c002 0 1"}
+    table = "id,actions\n" + "".join(f"{name},{text}\n" for name, text in actions.items())
+    (tmp_path / "table.csv").write_text(table)
+    scores = run(
+        "charades", f"VIDEOS='{tmp_path}/videos'", f"CLASSES='{tmp_path}/classes.txt'",
+        f"TRAIN='{tmp_path}/table.csv'", f"TEST='{tmp_path}/table.csv'",
+    )  # fmt: skip
+    assert list(scores) == ["mAP", "mAP (charades)", "mAP (keras)"]
+    assert all(score.n == 5 for score in scores.values())
+    assert scores["mAP"].protocol["videos without a label"] == 1
+    assert scores["mAP"].protocol["classes averaged"] == 3
+
+
+def test_windows_of_frames_are_scored_without_the_background(tmp_path):
+    clips(tmp_path / "videos", ["mouse001_task1", "mouse002_task1"], frames=12)
+    groups = lambda *names: {
+        "a": {f"task1/x/{name}": {"annotations": [0, 3, 1, 3] * 3} for name in names}
+    }  # fmt: skip
+    (tmp_path / "train.json").write_text(json.dumps(groups("mouse001_task1", "mouse002_task1")))
+    (tmp_path / "test.json").write_text(json.dumps(groups("mouse002_task1", "mouse003_task1")))
+    scores = run(
+        "calms21", f"VIDEOS='{tmp_path}/videos'", f"TRAIN='{tmp_path}/train.json'",
+        f"TEST='{tmp_path}/test.json'", "EVERY=3",
+    )  # fmt: skip
+    (score,) = scores.values()
+    assert score.n == 4
+    assert score.protocol["missing"] == 4
+    assert score.protocol["left out"] == ["other"]

@@ -37,7 +37,8 @@ def test_a_table_with_splits_windows_and_bad_rows(tmp_path):
         ((1,), 0.0, 1.0),
         ((1,), None, None),
     ]
-    assert test.notes["rows left out"] == 4
+    assert test.notes["rows left out"].startswith("4 (first: ")
+    assert "row 4: expected a label, found none" in test.notes["rows left out"]
     how = protocols.Protocol(frames=2, resolution=16)
     assert abs(int(views.of(test.load(test.items[0]), how).mean()) - 40) < 4
     with pytest.raises(errors.UserError, match=r"missing\.mp4"):
