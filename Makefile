@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PRISMLAB_CACHE ?= $(CURDIR)/runs/cache
 
 .PHONY: ablation smoke reproduce test test-slow test-tpu test-py test-newest lint lock graph bench bench-encoder \
-	bench-data bench-step bench-checkpoint clean
+	bench-data bench-step bench-checkpoint bench-eval clean
 
 ablation: .venv/installed  ## the main job: rendered videos -> both stages -> table and report
 	$(BIN)/prismlab ablate quickstart.gin --workdir runs/quickstart
@@ -60,6 +60,9 @@ bench-step: .venv/installed  ## stage-2 student cost against the share of visibl
 bench-checkpoint: .venv/installed  ## how long a save stops the loop, and memory over 30 saves
 	$(BIN)/python -m prismlab.experiments.bench.checkpoint_cost videoprism_base.gin --saves 5
 	$(BIN)/python -m prismlab.experiments.bench.checkpoint_cost reproduce_small.gin --saves 30
+
+bench-eval: .venv/installed  ## a second task on stored features, and twenty heads against one, as ratios in one run
+	$(BIN)/python -m prismlab.experiments.bench.evaluation_cost
 
 lock: .venv/installed  ## write requirements.lock anew (needs uv: .venv/bin/pip install uv)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test --generate-hashes \

@@ -58,7 +58,9 @@ FLOORS = {
     "experiments.run": (*BELOW_RUN, *RUN, "experiments.tasks"),
     "experiments.plan": (*BELOW_RUN, *RUN),
     "experiments.launch": (*BELOW_RUN, *RUN, "experiments.run", "experiments.plan"),
-    "experiments.bench": (*BELOW_RUN, *RUN),
+    "experiments.bench": (
+        *BELOW_RUN, *RUN, "experiments.tasks", *(f"experiments.tasks.{room}" for room in TASK_ROOMS),
+    ),
     "experiments.commands": (
         *BELOW_RUN, *RUN, "data.corpus", "experiments.run", "experiments.plan", "experiments.launch",
         "experiments.tasks",

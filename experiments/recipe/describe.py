@@ -25,6 +25,9 @@ WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
     ),
     "prismlab.data.loader.source.Rendered": ("records_per_shard", "workers"),
     "prismlab.data.loader.source.Folder": ("records_per_shard",),
+    "prismlab.experiments.tasks.features.keeping.Keeping": (
+        "mode", "memory_megabytes", "shard_megabytes", "verify_rows", "retry_failed",
+    ),
 }  # fmt: skip
 
 

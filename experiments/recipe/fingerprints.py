@@ -36,6 +36,7 @@ WATCHING = (
     "prismlab.core.parallel.heartbeat",
     "prismlab.core.events.event_log",
     "prismlab.core.events.telemetry",
+    "prismlab.experiments.recipe.progress",
 )
 # Settings of JAX that change numbers, by the environment variable that sets them.
 JAX_SETTINGS = ("JAX_ENABLE_X64", "JAX_DEFAULT_PRNG_IMPL", "JAX_DEFAULT_MATMUL_PRECISION",

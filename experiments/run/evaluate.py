@@ -1,6 +1,7 @@
 """Run the tasks of an evaluation on a frozen encoder, one at a time; finished tasks are reused."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 
 from prismlab.core.io import checked_json, filesystem
 from prismlab.experiments.recipe import describe, fingerprints, task_interface
+from prismlab.experiments.recipe import progress as progress_module
 from prismlab.experiments.report import results_table
 from prismlab.experiments.run import frozen_encoder, installed, work_directory
 from prismlab.experiments.tasks import evaluation
@@ -79,7 +81,8 @@ def run(
             progress(done, len(units), f"{name} (seed {seed}): done before, reused")
         else:
             progress(done, len(units), f"{name} (seed {seed}){_unlike(task, encoder)}")
-            scores = task(encoder.towers, seed=seed, cache=cache)
+            with progress_module.heard(functools.partial(_pass_on, progress, done, len(units), name)):
+                scores = task(encoder.towers, seed=seed, cache=cache)
             metrics = {metric: dataclasses.asdict(score) for metric, score in scores.items()}
             written = {
                 "name": name, "stage": encoder.name, "seed": seed, "metrics": metrics,
@@ -106,6 +109,10 @@ def _unlike(task: Any, encoder: frozen_encoder.FrozenEncoder) -> str:
         f": frames of {shown} px for an encoder that was trained with {encoder.resolution}; add "
         f"RESOLUTION={encoder.resolution} unless this is intended"
     )
+
+
+def _pass_on(progress: Callable[[int, int, str], None], done: int, total: int, name: str, text: str) -> None:
+    progress(done, total, f"{name}: {text}")
 
 
 def _line(name: str, metric: str, scores: list[results_table.Score]) -> Line:

@@ -14,7 +14,7 @@ import numpy as np
 from prismlab.core import errors
 from prismlab.core.train import learner
 from prismlab.experiments.tasks import task
-from prismlab.experiments.tasks.features import encoder_pass, feature_set
+from prismlab.experiments.tasks.features import encoder_pass, feature_set, keeping
 from prismlab.experiments.tasks.heads import probe
 from prismlab.experiments.tasks.interface import items, protocols
 from prismlab.experiments.tasks.metrics import accuracy, measured
@@ -31,8 +31,7 @@ class Benchmark:
         protocol: how clips are shown and features are read.
         train_split, test_split: names of the reader's splits.
         batch_size: views encoded at once.
-        stream: encode clips whenever a head reads them instead of keeping their features, for features that
-            do not fit in memory. The numbers are the same.
+        features: where features are kept between the encoder and the head: on disk, in memory or not at all.
     """
 
     reader: items.Reader
@@ -42,7 +41,7 @@ class Benchmark:
     train_split: str = "train"
     test_split: str = "test"
     batch_size: int = 16
-    stream: bool = False
+    features: keeping.Keeping = dataclasses.field(default_factory=keeping.Keeping)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metrics", tuple(self.metrics))
@@ -60,8 +59,11 @@ class Benchmark:
             cache: directory shared by runs.
         """
         encoder = encoder_pass.EncoderPass(towers["video"], self.protocol, self.batch_size)
-        train = self._encoded(self.reader.read(self.train_split, cache), encoder)
-        test = self._encoded(self.reader.read(self.test_split, cache), encoder)
+        train = self.features.encode(self.reader.read(self.train_split, cache), encoder, cache)
+        plain = dataclasses.replace(self.protocol, passes=1, augment=())
+        if plain != self.protocol:
+            encoder = encoder_pass.EncoderPass(towers["video"], plain, self.batch_size)
+        test = self.features.encode(self.reader.read(self.test_split, cache), encoder, cache)
         if train.found.classes != test.found.classes:
             raise errors.UserError(
                 f"{train.found.name} and {test.found.name} have different classes; use files of one version"
@@ -71,11 +73,6 @@ class Benchmark:
             train, test, lambda scores, found: select(scores, found).value, seed=seed
         )
         return {metric.name: self._score(metric, predicted, train, test) for metric in self.metrics}
-
-    def _encoded(self, found: items.ItemSet, encoder: encoder_pass.EncoderPass) -> feature_set.Encoded:
-        if self.stream:
-            return feature_set.streamed(found, encoder, self.protocol)
-        return feature_set.encode(found, encoder, self.protocol)
 
     def _score(
         self,

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from prismlab.core import errors
-from prismlab.experiments.tasks.features import encoder_pass, feature_set
+from prismlab.experiments.tasks.features import encoder_pass, keeping
 from prismlab.experiments.tasks.interface import items, protocols
 
 
@@ -61,7 +61,7 @@ def of(
         UserError: the video tower has no pooler, or no clip could be read.
     """
     encoder = encoder_pass.EncoderPass(towers["video"], how, batch_size)
-    encoded = feature_set.encode(found, encoder, how)
+    encoded = keeping.in_memory(found, encoder)
     read = encoded.features.take(np.arange(len(encoded.found)))
     unit = read / np.sqrt(np.square(read).sum(-1, keepdims=True) + 1e-12)
     return ClipVectors(encoded.found, unit.mean(axis=1), encoded.missing)

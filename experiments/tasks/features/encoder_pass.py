@@ -1,5 +1,6 @@
 """The pass of a frozen encoder over clips, in batches of one compiled shape."""
 
+import functools
 from typing import Any
 
 import equinox as eqx
@@ -38,9 +39,24 @@ class EncoderPass:
             read = found.pooled if how.pooling == "tower" else found.tokens.x
             # numpy and float16 storage follow; statistics of bfloat16 would be wrong.
             read = read.astype(jnp.float32)
+            if how.pooling == "frames":
+                if read.shape[1] % how.frames:
+                    raise errors.UserError(
+                        "protocol: pooling='frames' needs tokens of each frame, this tower gives "
+                        f"{read.shape[1]} tokens for {how.frames} frames; use 'attention' or 'mean'"
+                    )
+                return read.reshape(len(read), how.frames, -1, read.shape[-1]).mean(axis=2)
             return read.mean(axis=1) if how.pooling == "mean" else read
 
+        self.tower, self.how = tower, how
         self._arrays, self._encode = arrays, jax.jit(encode)
+
+    @functools.cached_property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the features of one view: [s, d] or [d]."""
+        side = self.how.resolution
+        clips = jax.ShapeDtypeStruct((1, self.how.frames, side, side, 3), jnp.uint8)
+        return tuple(jax.eval_shape(self._encode, self._arrays, clips).shape[1:])
 
     def __call__(self, videos: UInt8[np.ndarray, "n t r r 3"]) -> Float32[np.ndarray, "n ..."]:
         """Return the features of each view: [n, s, d] tokens, or [n, d] pooled vectors."""

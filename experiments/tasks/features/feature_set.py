@@ -1,19 +1,18 @@
-"""Features of the items of a split: in memory, or encoded again whenever they are read (streamed).
+"""Features of the items of a split: in memory, on disk, or encoded again whenever they are read (streamed).
 
-Heads read features through `FeatureSet.take` only, so both give the same numbers.
+Heads read features through `FeatureSet.take` only, so all three give the same numbers.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Float, Float32, Int64, UInt8
 
 from prismlab.core import errors
-from prismlab.experiments.tasks.features import encoder_pass, views
+from prismlab.experiments.tasks.features import encoder_pass, feature_store, views
 from prismlab.experiments.tasks.interface import items as items_module
-from prismlab.experiments.tasks.interface import protocols
 
 
 @runtime_checkable
@@ -34,10 +33,10 @@ class InMemory:
     """Features held in host memory.
 
     Args:
-        array: float32 [n, v, s, d] or [n, v, d].
+        array: [n, v, s, d] or [n, v, d]; read as float32.
     """
 
-    array: Float32[np.ndarray, "n v ..."]
+    array: Float[np.ndarray, "n v ..."]
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -45,7 +44,30 @@ class InMemory:
 
     def take(self, rows: Int64[np.ndarray, " n"]) -> Float32[np.ndarray, "n v ..."]:
         """Return the features of these rows."""
-        return self.array[rows]
+        return self.array[rows].astype(np.float32, copy=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """Features in a store on disk, read when they are needed.
+
+    Args:
+        store: the store.
+        places: int64 [n], rows of the store.
+        number: pass over the clips.
+    """
+
+    store: feature_store.FeatureStore
+    places: Int64[np.ndarray, " n"]
+    number: int = 0
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.places)
+
+    def take(self, rows: Int64[np.ndarray, " n"]) -> Float32[np.ndarray, "n v ..."]:
+        """Read the features of these rows."""
+        return self.store.take(self.places[rows], self.number)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,25 +96,34 @@ class Streamed:
     """Features computed when they are read: decode, encode, forget.
 
     Args:
-        found: the items.
+        found: the items; all of them can be decoded.
         encoder: the encoder pass.
-        how: the protocol.
+        number: pass over the clips.
+        dtype: number type to which features are rounded, as they are where they are kept.
     """
 
     found: items_module.ItemSet
     encoder: encoder_pass.EncoderPass
-    how: protocols.Protocol
+    number: int = 0
+    dtype: str = "float32"
 
     def __len__(self) -> int:
         """Number of rows."""
         return len(self.found)
 
     def take(self, rows: Int64[np.ndarray, " n"]) -> Float32[np.ndarray, "n v ..."]:
-        """Decode and encode these rows."""
-        clips = np.stack([views.of(self.found.load(self.found.items[row]), self.how) for row in rows])
-        flat: UInt8[np.ndarray, "n t r r 3"] = clips.reshape(-1, *clips.shape[2:])
-        features = self.encoder(flat)
-        return features.reshape(len(clips), clips.shape[1], *features.shape[1:])
+        """Decode and encode these rows, each once and a batch at a time."""
+        unique, back = np.unique(rows, return_inverse=True)
+        parts = []
+        how = self.encoder.how
+        step = max(1, self.encoder.batch_size // how.views)
+        for start in range(0, len(unique), step):
+            found = [self.found.items[row] for row in unique[start : start + step]]
+            clips = np.stack([views.passes(self.found.load(each), how)[self.number] for each in found])
+            parts.append(encoded_clips(clips, self.encoder))
+        features: Float32[np.ndarray, "n v ..."] = np.concatenate(parts)
+        kept = features.astype(feature_store.number_type(self.dtype)).astype(np.float32)
+        return kept[back]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,82 +132,39 @@ class Encoded:
 
     Args:
         found: items with features, in the order of the rows.
-        features: their features.
+        features: their features, of the clips as they are.
         missing: key -> reason, of the items without features.
+        augmented: features of the same items in each further pass, augmented; for training only.
     """
 
     found: items_module.ItemSet
     features: FeatureSet
     missing: dict[str, str]
+    augmented: tuple[FeatureSet, ...] = ()
 
 
-def encode(
-    found: items_module.ItemSet,
-    encoder: encoder_pass.EncoderPass,
-    how: protocols.Protocol,
-    *,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Encoded:
-    """Encode all items of a split to memory, leaving out those that cannot be read.
-
-    Args:
-        found: the items.
-        encoder: the encoder pass.
-        how: the protocol.
-        progress: called as progress(items done, items) from time to time.
-
-    Raises:
-        UserError: no item could be read.
-    """
-    kept: list[int] = []
-    missing: dict[str, str] = {}
-    parts, waiting, width = [], [], 0
-    for row, item in enumerate(found.items):
-        try:
-            waiting.append(views.of(found.load(item), how))
-            kept.append(row)
-        except (errors.UserError, OSError) as error:
-            missing[item.key] = " ".join(str(error).split())[:200]
-        width = sum(len(each) for each in waiting)
-        if waiting and (width >= encoder.batch_size or row + 1 == len(found)):
-            parts.append(encoder(np.concatenate(waiting)))
-            waiting = []
-            progress(row + 1, len(found))
-    _some_left(found, kept, missing)
-    if waiting:
-        parts.append(encoder(np.concatenate(waiting)))
-    flat = np.concatenate(parts)
-    array = flat.reshape(len(kept), how.views, *flat.shape[1:])
-    return Encoded(found.subset(kept), InMemory(array), missing)
+def encoded_clips(
+    clips: UInt8[np.ndarray, "n v t r r 3"], encoder: encoder_pass.EncoderPass
+) -> Float32[np.ndarray, "n v ..."]:
+    """Return the features of the views of clips; n may be 0."""
+    if not len(clips):
+        return np.zeros((*clips.shape[:2], *encoder.shape), np.float32)
+    flat = encoder(clips.reshape(-1, *clips.shape[2:]))
+    return flat.reshape(*clips.shape[:2], *flat.shape[1:])
 
 
-def streamed(
-    found: items_module.ItemSet, encoder: encoder_pass.EncoderPass, how: protocols.Protocol
-) -> Encoded:
-    """Check that the items of a split can be decoded; return features that are computed when they are read.
-
-    Args:
-        found: the items.
-        encoder: the encoder pass.
-        how: the protocol.
-
-    Raises:
-        UserError: no item could be read.
-    """
-    kept: list[int] = []
-    missing: dict[str, str] = {}
-    for row, item in enumerate(found.items):
-        try:
-            views.of(found.load(item), how)
-            kept.append(row)
-        except (errors.UserError, OSError) as error:
-            missing[item.key] = " ".join(str(error).split())[:200]
-    _some_left(found, kept, missing)
-    readable = found.subset(kept)
-    return Encoded(readable, Streamed(readable, encoder, how), missing)
-
-
-def _some_left(found: items_module.ItemSet, kept: list[int], missing: dict[str, str]) -> None:
+def some_left(found: items_module.ItemSet, kept: Sequence[int], missing: Mapping[str, str]) -> None:
+    """Raise a UserError if no item of a split could be read."""
     if not kept:
         reason = next(iter(missing.values()), "the split has no items")
         raise errors.UserError(f"{found.name}: none of {len(found)} clips could be read ({reason})")
+
+
+def decoded(
+    found: items_module.ItemSet, item: items_module.Item, encoder: encoder_pass.EncoderPass
+) -> UInt8[np.ndarray, "p v t r r 3"] | str:
+    """Return the views of a clip in every pass, or in one line why it cannot be read."""
+    try:
+        return views.passes(found.load(item), encoder.how)
+    except (errors.UserError, OSError) as error:
+        return " ".join(str(error).split())[:200] or type(error).__name__

@@ -66,3 +66,24 @@ def of(clip: record.Record, how: protocols.Protocol) -> UInt8[np.ndarray, "v t r
     return np.stack(
         [np.concatenate([cut[place] for cut in part]) for part in made for place in range(len(part[0]))]
     )
+
+
+def passes(clip: record.Record, how: protocols.Protocol) -> UInt8[np.ndarray, "p v t r r 3"]:
+    """Decode the views of a clip once and return them as they are, then augmented in every further pass.
+
+    The random numbers of a view depend on the content of the clip, the pass and the view only.
+
+    Raises:
+        UserError: the clip does not decode.
+    """
+    plain = of(clip, how)
+    found = [plain]
+    for number in range(1, how.passes):
+        made = []
+        for view, video in enumerate(plain):
+            rng = np.random.default_rng([clip.checksum, number, view])
+            for change in how.augment:
+                video = change(video, rng)
+            made.append(video)
+        found.append(np.stack(made))
+    return np.stack(found)

@@ -152,6 +152,7 @@ def fit(
     grid: Grid,
     *,
     seed: int,
+    augmented: Sequence[feature_set.FeatureSet] = (),
 ) -> Fitted:
     """Train every head of a grid.
 
@@ -163,6 +164,7 @@ def fit(
         rows: rows of `features` to train on.
         grid: hyperparameters.
         seed: seed of initial weights, batches and dropout.
+        augmented: the same items in further passes; each item of a batch is read from one pass at random.
     """
     points = grid.points()
     key = keys.seeded(seed, "probe")
@@ -221,13 +223,29 @@ def fit(
     for start in range(0, grid.steps, chunk):
         steps = np.arange(start, min(start + chunk, grid.steps))
         drawn = np.stack([_draw(rows, width[1], grid.batch_size, seed, int(step)) for step in steps])
-        read = features.take(drawn[:, 0].reshape(-1))
+        read = _read((features, *augmented), drawn[:, 0].reshape(-1), (seed, start))
         read = read[np.arange(len(read)), drawn[:, 1].reshape(-1)]
         x = read.reshape(len(steps), grid.batch_size, *width[2:])
         y = targets.array[drawn[:, 0]]
         trained, memory = run(trained, memory, (jnp.asarray(steps), jnp.asarray(x), jnp.asarray(y)))
     sized = [(size, *point) for size in range(len(makes)) for point in points]
     return Fitted(eqx.combine(trained, static), sized, grid.seeds, targets, shift, scale)
+
+
+def _read(passes: Sequence[feature_set.FeatureSet], rows: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
+    """Return the features of rows, each from one of the passes; a pure function of the seed."""
+    if len(passes) == 1:
+        return passes[0].take(rows)
+    chosen = np.random.default_rng([*seed, 1]).integers(len(passes), size=len(rows))
+    found = None
+    for number, features in enumerate(passes):
+        places = np.flatnonzero(chosen == number)
+        if len(places):
+            part = features.take(rows[places])
+            found = np.zeros((len(rows), *part.shape[1:]), np.float32) if found is None else found
+            found[places] = part
+    assert found is not None
+    return found
 
 
 def _draw(rows: np.ndarray, views: int, batch_size: int, seed: int, step: int) -> np.ndarray:

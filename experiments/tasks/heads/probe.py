@@ -164,7 +164,13 @@ class Probe:
             tried = [dataclasses.replace(tried[0], hidden_dim=size) for size in self.sizes]
         makes = [lambda key, one=one: one.build(shape, len(found.classes), key=key) for one in tried]
         fitted = head_grid.fit(
-            makes, train.features, targets.Targets.of(found), np.flatnonzero(~held), settings, seed=seed
+            makes,
+            train.features,
+            targets.Targets.of(found),
+            np.flatnonzero(~held),
+            settings,
+            seed=seed,
+            augmented=train.augmented,
         )
         kept = np.flatnonzero(held)
         outputs = fitted.outputs(feature_set.Rows(train.features, kept), settings.batch_size)

@@ -1,11 +1,13 @@
 """Protocol of an evaluation: every setting that changes a number, with a short hash printed beside it."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from prismlab.core import errors
 from prismlab.experiments.recipe import describe
 
-POOLINGS = ("attention", "mean", "tower")
+POOLINGS = ("attention", "frames", "mean", "tower")
 CROPS = ("centre", "three")
 
 
@@ -21,9 +23,12 @@ class Protocol:
         clips: views along time, spread evenly over the clip; more than one only with a stride.
         crop: "centre" (one square) or "three" (left or top, centre, right or bottom).
         layers: output layers of the encoder that a head reads; 1 is the last.
-        pooling: "attention" (the head's own pooler over all tokens), "mean" (of the tokens) or "tower" (the
-            pooled vector of the tower, as trained contrastively).
-        passes: augmented passes over the training clips; 1 is the clip without augmentation.
+        pooling: "attention" (the head's own pooler over all tokens), "frames" (the same over the mean of the
+            tokens of each frame), "mean" (of the tokens) or "tower" (the pooled vector of the tower, as
+            trained contrastively).
+        passes: passes over the training clips; the first is the clip as it is, further ones are augmented,
+            and a head draws one of them for each clip of a batch.
+        augment: augmentations of the further passes, such as `augment.RandAugment`, applied in this order.
 
     Outputs of several views are averaged as probabilities (softmax or sigmoid), not as logits.
 
@@ -38,8 +43,10 @@ class Protocol:
     layers: int = 1
     pooling: str = "attention"
     passes: int = 1
+    augment: Sequence[Callable[..., Any]] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "augment", tuple(self.augment))
         for name in ("frames", "resolution", "clips", "layers", "passes"):
             if getattr(self, name) < 1:
                 raise errors.UserError(f"protocol: {name} must be at least 1, got {getattr(self, name)}")
@@ -53,6 +60,12 @@ class Protocol:
         if self.clips > 1 and self.stride is None:
             raise errors.UserError(
                 f"protocol: {self.clips} views along time need a stride; set stride, or clips=1"
+            )
+
+        if (self.passes > 1) != bool(self.augment):
+            raise errors.UserError(
+                f"protocol: expected augment with two or more passes and none with one, got {self.passes} "
+                f"passes and {len(self.augment)} augmentations"
             )
 
     @property

@@ -93,4 +93,4 @@ def test_no_video_at_all_is_an_error_and_one_class_is_named(tmp_path):
     with pytest.raises(
         errors.UserError, match=r"none of 1 clips could be read \(AbCdEfGhIjk_000012_000022: no video"
     ):
-        feature_set._some_left(none, [], {item.key: item.extra["missing"] for item in none.items})
+        feature_set.some_left(none, [], {item.key: item.extra["missing"] for item in none.items})
