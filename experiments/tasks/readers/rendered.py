@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -30,6 +31,11 @@ class RenderedWorld:
         test: clips of the test split.
         labels: which ground truth; one name gives single-label items, several give multi-label items with all
             their values as classes.
+        label_sets: with several labels, make a label set of each instead (`items.ItemSet.label_sets`).
+        foreground: values of the only label that stay classes; all other clips are of a background class
+            "other", which comes last. () for all values.
+        rarer: each foreground class keeps this share of the clips that the one before keeps, in (0, 1]; the
+            choice depends on the clips' names alone.
         train_clips: clips of `train` to use; None for all.
         test_clips: clips of `test` to use; None for all.
         options: 0 gives each clip its caption; 2 or more makes a multiple choice of it, the caption among
@@ -42,6 +48,9 @@ class RenderedWorld:
     train_clips: int | None = None
     test_clips: int | None = None
     options: int = 0
+    label_sets: bool = False
+    foreground: tuple[str, ...] = ()
+    rarer: float = 1.0
 
     def __post_init__(self) -> None:
         unknown = [label for label in self.labels if label not in LABELS]
@@ -49,6 +58,15 @@ class RenderedWorld:
             raise errors.UserError(f"labels must be among {sorted(LABELS)}, got {list(self.labels)}")
         if self.options < 0 or self.options == 1:
             raise errors.UserError(f"options must be 0, or 2 or more, got {self.options}")
+        if self.label_sets and len(self.labels) < 2:
+            raise errors.UserError(f"label_sets needs two labels or more, got {list(self.labels)}")
+        if not 0 < self.rarer <= 1 or (self.rarer < 1 and not self.foreground):
+            raise errors.UserError(f"rarer must be in (0, 1] and needs foreground, got {self.rarer}")
+        if self.foreground and (len(self.labels) > 1 or set(self.foreground) - set(LABELS[self.labels[0]])):
+            raise errors.UserError(
+                f"foreground must be among the values of one label, such as {LABELS['motion'][:3]}; got "
+                f"{self.foreground} of {list(self.labels)}"
+            )
 
     def read(self, split: str, cache: pathlib.Path) -> items.ItemSet:
         """Return the items of "train" or "test"."""
@@ -74,8 +92,28 @@ class RenderedWorld:
         if self.options:
             found = _asked(found, self.options)
         load = functools.partial(_load, records)
+        if self.foreground:
+            return self._science(found, split, load)
         name = f"world {'+'.join(self.labels)}/{split}"
-        return items.ItemSet(name, tuple(found), classes, load, multi_label=len(self.labels) > 1)
+        sets = tuple((label, len(LABELS[label])) for label in self.labels) if self.label_sets else ()
+        several = len(self.labels) > 1 and not sets
+        return items.ItemSet(name, tuple(found), classes, load, multi_label=several, label_sets=sets)
+
+    def _science(
+        self, found: list[items.Item], split: str, load: Callable[[items.Item], record.Record]
+    ) -> items.ItemSet:
+        """Return items with few classes of decreasing frequency, and all other clips as background."""
+        classes = (*self.foreground, "other")
+        kept = []
+        for item in found:
+            value = item.extra[self.labels[0]]
+            index = classes.index(value if value in self.foreground else "other")
+            drawn = int.from_bytes(hashlib.sha256(f"rarer/{item.key}".encode()).digest()[:4], "big") / 2**32
+            if index == len(self.foreground) or drawn < self.rarer**index:
+                kept.append(dataclasses.replace(item, labels=(index,)))
+        name = f"world {self.labels[0]}, {len(self.foreground)} classes and background/{split}"
+        notes = {"left out to make classes rarer": len(found) - len(kept)} if self.rarer < 1 else {}
+        return items.ItemSet(name, tuple(kept), classes, load, notes=notes, background=len(self.foreground))
 
 
 def _asked(found: list[items.Item], options: int) -> list[items.Item]:

@@ -148,8 +148,8 @@ def test_a_trained_stage_is_evaluated(tmp_path):
     assert cli.train(tmp_path / "run", cli.ONE_STAGE).returncode == 0
     command = ("eval", "eval/world.gin", "--workdir", tmp_path / "scores")
     small = (
-        "FRAMES=2", "RESOLUTION=16", "TRAIN_CLIPS=24", "TEST_CLIPS=16", "clean/world.World.clips=24",
-        "test/world.World.clips=16", "world.World.frames=2", "world.World.resolution=16",
+        "FRAMES=2", "RESOLUTION=16", "TRAIN_CLIPS=64", "TEST_CLIPS=32", "clean/world.World.clips=64",
+        "test/world.World.clips=32", "world.World.frames=2", "world.World.resolution=16",
         "head_grid.Grid.steps=2", "head_grid.Grid.seeds=1", "probe.Attention.heads=1",
     )  # fmt: skip
     done = cli.run(*command, "--encoder", tmp_path / "run" / "stage1", *small)
@@ -158,9 +158,14 @@ def test_a_trained_stage_is_evaluated(tmp_path):
     read = json.loads((tmp_path / "scores" / "evaluation.json").read_text())
     tasks = list(dict.fromkeys(line["task"] for line in read["lines"]))
     assert tasks[:3] == ["species", "motion", "species, neighbours"]
+    # Several labels a clip; two label sets, together and alone; a background class.
+    assert [task.split(" ")[0] for task in tasks[3:6]] == ["species,", "species", "three"]
+    metrics = [line["metric"] for line in read["lines"][3:9]]
+    sets = ["top-1 accuracy", "top-1 accuracy (species)", "top-1 accuracy (motion)"]
+    assert metrics == ["mAP", *sets, "mAP", "macro accuracy"]
     # Texts are tokenized as the stage was trained; captions in both directions, with four metrics each.
-    assert tasks[3:] == ["captions", "species, zero-shot", "captions, 5 options"]
-    assert len(read["lines"]) == 3 + 2 * 4 + 2
+    assert tasks[6:] == ["captions", "species, zero-shot", "captions, 5 options"]
+    assert len(read["lines"]) == 3 + 6 + 2 * 4 + 2
     page = (tmp_path / "scores" / "evaluation.html").read_text()
     assert "species, neighbours" in page
     assert "<script" not in page
