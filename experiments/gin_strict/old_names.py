@@ -177,7 +177,7 @@ MOVED = {
     "experiments.strict": "prismlab.experiments.gin_strict.strict",
     "experiments.tasks.adapter": "prismlab.experiments.tasks.adapter",
     "experiments.tasks.finetune": "prismlab.experiments.tasks.finetune",
-    "experiments.tasks.mlap": "prismlab.experiments.tasks.mlap",
+    "experiments.tasks.mlap": "prismlab.experiments.tasks.heads.multi_layer",
     "experiments.tasks.probe": "prismlab.experiments.tasks.probe",
     "experiments.tasks.retrieval": "prismlab.experiments.tasks.retrieval",
     "experiments.tasks.task": "prismlab.experiments.tasks.task",

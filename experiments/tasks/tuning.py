@@ -1,6 +1,6 @@
 """Supervised training for evaluations: fit a classifier on a frozen or trainable tower, score test clips.
 
-Shared by `mlap`, `adapter` and `finetune`, which differ in the model they build and the weights they train.
+Shared by `adapter` and `finetune`, which differ in the model they build and the weights they train.
 
 Source: VideoPrism 3.1, appendix E.1; VideoGLUE appendix D (AdamW, cosine, rate 1e-4, decay 1e-5, dropout 0.5
 before the classifier, label smoothing 0.1).

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from prismlab.core import errors
+from prismlab.experiments.tasks.features import last_layers
 from prismlab.experiments.tasks.interface import protocols
 
 
@@ -31,10 +32,19 @@ class EncoderPass:
                 "protocol: pooling='tower' needs a tower with a pooler, this one has none; use 'attention' or"
                 " 'mean'"
             )
+        if how.layers > 1 and (how.pooling != "attention" or not hasattr(tower, "encoder")):
+            raise errors.UserError(
+                f"protocol: {how.layers} layers need pooling='attention' and a tower with an encoder, got "
+                f"pooling={how.pooling!r} and {type(tower).__name__}; use layers=1"
+            )
         self.batch_size = batch_size
         arrays, static = eqx.partition(tower, eqx.is_array)
 
         def encode(arrays: Any, videos: Any) -> Any:
+            if how.layers > 1:
+                clips = videos.astype(jnp.float32) / 255.0
+                several = last_layers.last_layers(how.layers, eqx.combine(arrays, static).encoder, clips)
+                return jnp.stack(several, axis=1).astype(jnp.float32)
             found = eqx.combine(arrays, static)(videos.astype(jnp.float32) / 255.0)
             read = found.pooled if how.pooling == "tower" else found.tokens.x
             # numpy and float16 storage follow; statistics of bfloat16 would be wrong.
@@ -59,7 +69,7 @@ class EncoderPass:
         return tuple(jax.eval_shape(self._encode, self._arrays, clips).shape[1:])
 
     def __call__(self, videos: UInt8[np.ndarray, "n t r r 3"]) -> Float32[np.ndarray, "n ..."]:
-        """Return the features of each view: [n, s, d] tokens, or [n, d] pooled vectors."""
+        """Return the features of each view: [n, s, d] tokens ([n, layers, s, d] of several), or [n, d]."""
         parts = []
         for start in range(0, len(videos), self.batch_size):
             piece = videos[start : start + self.batch_size]

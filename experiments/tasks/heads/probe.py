@@ -11,7 +11,7 @@ from jaxtyping import Float32, PRNGKeyArray
 
 from prismlab.core import errors
 from prismlab.experiments.tasks.features import feature_set
-from prismlab.experiments.tasks.heads import classifier, head_grid, targets
+from prismlab.experiments.tasks.heads import classifier, head_grid, multi_layer, targets
 from prismlab.experiments.tasks.interface import items
 
 
@@ -96,6 +96,31 @@ class Linear:
         return classifier.LinearHead(shape[-1], classes, dropout=self.dropout, key=key)
 
 
+@dataclasses.dataclass(frozen=True)
+class MultiLayer:
+    """Multi-layer attentive pooling (MLAP) and linear layer, for protocols with several layers.
+
+    Args:
+        heads: attention heads of each pooling layer.
+        hidden_dim: total width of the heads; None for the width of the tokens.
+        dropout: see `multi_layer.MultiLayerHead`.
+    """
+
+    heads: int = 12
+    hidden_dim: int | None = None
+    dropout: float = 0.0
+
+    def build(self, shape: tuple[int, ...], classes: int, *, key: PRNGKeyArray) -> eqx.Module:
+        """Return a head for features [b, *shape]; the shape is layers x tokens x width."""
+        _expect(shape, 3, "MultiLayer", "pooling='attention', and layers=2 or more (VideoGLUE: 4)")
+        width = self.hidden_dim or shape[-1]
+        if width % self.heads:
+            raise errors.UserError(f"probe: {self.heads} attention heads do not divide the width {width}")
+        return multi_layer.MultiLayerHead(
+            shape[0], shape[-1], classes, heads=self.heads, hidden_dim=width, dropout=self.dropout, key=key
+        )
+
+
 def _expect(shape: tuple[int, ...], axes: int, name: str, protocol: str) -> None:
     if len(shape) != axes:
         raise errors.UserError(
@@ -125,8 +150,8 @@ class Probe:
     """A grid of classifiers on frozen features.
 
     Args:
-        classifier: `Attention` or `Linear`, or a dataclass of your own with `build(shape, classes, key=)`,
-            where features of a view are [b, *shape].
+        classifier: `Attention`, `MultiLayer` or `Linear`, or a dataclass of your own with
+            `build(shape, classes, key=)`, where features of a view are [b, *shape].
         grid: hyperparameters.
         sizes: values of the classifier's `hidden_dim` that are tried too, as an axis of the grid; () for its
             own value alone.

@@ -18,7 +18,7 @@ from prismlab.core.train import optim
 from prismlab.data.loader import source
 from prismlab.data.records import record
 from prismlab.data.world import world
-from prismlab.experiments.tasks import adapter, finetune, mixup, mlap, tuning
+from prismlab.experiments.tasks import adapter, finetune, mixup, tuning
 
 SIZE = presets.Size(dim=8, heads=2, mlp_dim=8, spatial_layers=2, temporal_layers=2, text_layers=1)
 ENCODER = functools.partial(
@@ -56,25 +56,6 @@ def test_untrained_adapters_change_nothing_and_trained_ones_leave_the_encoder_al
     assert type(one) is type(padded)
     x = jnp.ones((1, 2, 8))
     np.testing.assert_array_equal(one(x, jnp.array([[0.0, 1.0]]))[0, 1], 0.0)
-
-
-def test_the_last_layer_is_the_encoder_s_own_output():
-    found = mlap.last_layers(2, TOWER.encoder, FLOATS)
-    assert len(found) == 2
-    np.testing.assert_allclose(found[-1], TOWER.encoder(FLOATS).x, atol=1e-5)
-    assert not np.allclose(found[0], found[1], atol=1e-2)
-    with pytest.raises(errors.UserError, match=r"layers must be between 1 and 2"):
-        mlap.last_layers(3, TOWER.encoder, FLOATS)
-
-
-@pytest.mark.slow
-def test_every_link_of_the_chain_is_read():
-    pooler = mlap.ChainPooler(8, 2, 8, 2, key=jax.random.key(0))
-    x = jax.random.normal(jax.random.key(1), (2, 3, 5, 8))
-    for index in range(2):
-        slope = jax.grad(lambda part, index=index: pooler(
-            [part if i == index else x[i] for i in range(2)])[..., 0].sum())(x[index])  # fmt: skip
-        assert jnp.abs(slope).sum() > 0
 
 
 @pytest.mark.slow

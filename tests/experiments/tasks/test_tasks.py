@@ -24,7 +24,6 @@ from prismlab.experiments.tasks import (
     adapter,
     benchmark,
     finetune,
-    mlap,
     multiple_choice,
     probe,
     retrieval,
@@ -77,7 +76,6 @@ EXAMPLES = {
     multiple_choice.MultipleChoice: multiple_choice.MultipleChoice(
         rendered.RenderedWorld(HOME, UNSEEN, test_clips=16, options=3), WORDS, protocol=POOLED, batch_size=8
     ),
-    mlap.MultiLayerProbe: mlap.MultiLayerProbe(HOME, UNSEEN, SETUP, layers=1, heads=2),
     adapter.AdapterTuning: adapter.AdapterTuning(HOME, UNSEEN, SETUP, bottleneck=2, heads=2),
     finetune.FineTuning: finetune.FineTuning(HOME, UNSEEN, SETUP, heads=2),
     benchmark.Benchmark: benchmark.Benchmark(
@@ -121,7 +119,7 @@ class Words(eqx.Module):
 
 TOWERS = {"video": Pixels(), "text": Words()}
 # These change an encoder from within, so they need a real one.
-INSIDE = (mlap.MultiLayerProbe, adapter.AdapterTuning, finetune.FineTuning)
+INSIDE = (adapter.AdapterTuning, finetune.FineTuning)
 
 
 def towers_for(kind):

@@ -1,5 +1,7 @@
 """Heads learn what the features say, and nothing else: oracle and shuffled labels, selection, determinism."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -16,12 +18,13 @@ SMALL = head_grid.Grid(
 )
 HEADS = {
     "attention": (probe.Probe(probe.Attention(heads=2), SMALL), True),
+    "multi-layer": (probe.Probe(probe.MultiLayer(heads=2), dataclasses.replace(SMALL, steps=150)), "layers"),
     "linear": (probe.Probe(probe.Linear(), SMALL), False),
     "nearest": (nearest.Nearest(5), True),
 }
 
 
-def encoded(name: str, count: int, *, tokens: bool, shuffle: bool = False, multi: bool = False):
+def encoded(name: str, count: int, *, tokens: bool | str, shuffle: bool = False, multi: bool = False):
     """Return items whose features are their labels with noise."""
     rng = np.random.default_rng(len(name))
     truth = rng.random((count, 4)) < 0.4 if multi else np.eye(4, dtype=bool)[rng.integers(4, size=count)]
@@ -34,6 +37,8 @@ def encoded(name: str, count: int, *, tokens: bool, shuffle: bool = False, multi
         for index, row in enumerate(labels)
     )
     array = features if tokens else features.mean(2)
+    if tokens == "layers":  # the truth is in the first of two layers
+        array = np.stack([features, features[:, :, [0, 2, 0]]], axis=2)
     item_set = items.ItemSet(name, found, CLASSES, load=None, multi_label=multi)
     return feature_set.Encoded(item_set, feature_set.InMemory(array), {})
 
