@@ -22,7 +22,7 @@ def last_layers(count: int, encoder: Any, clips: Float[Array, "b t r r 3"]) -> l
     stack = encoder.temporal
     if not 1 <= count <= stack.count:
         raise errors.UserError(
-            f"protocol: layers must be between 1 and {stack.count}, the encoder's temporal layers; got {count}"
+            f"protocol: layers must be between 1 and {stack.count}, all temporal layers; got {count}"
         )
     spatial = encoder.features(clips)[1]
     b, t = clips.shape[:2]
