@@ -2,8 +2,8 @@
 
     python -m prismlab.experiments.bench.step_cost small_recipe.gin 'recipe.Experiment.name="bench"'
 
-For the last stage of each row, prints compile time, step time (median of the remaining steps) and the ratio
-to the first row. Steps of different stages alternate, so that ratios are robust to noise.
+For each distinct stage of the rows, prints compile time, step time (median of the remaining steps) and ratio
+to the first. Steps of different stages alternate, so that ratios are robust to noise.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from prismlab.core import allocator, keys
 from prismlab.core.train import learner, step
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import recipe
+from prismlab.experiments.recipe import describe, recipe
 
 
 def prepared(stage: recipe.Stage, towers: learner.Towers | None):
@@ -56,7 +56,7 @@ def prepared(stage: recipe.Stage, towers: learner.Towers | None):
 
 
 def main() -> None:
-    """Time the last stage of every row."""
+    """Time every distinct stage of the rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", nargs="?", default="quickstart.gin")
     parser.add_argument("bindings", nargs="*")
@@ -68,10 +68,13 @@ def main() -> None:
     runs: dict[str, tuple] = {}
     compiled: dict[str, float] = {}
     towers = None
-    for label, experiment in rows.items():
-        stage = experiment.stages[-1]
-        if not stage.steps:
-            continue
+    found: dict[str, tuple[str, recipe.Stage]] = {}
+    for row, experiment in rows.items():
+        for stage in experiment.stages:
+            label = f"{stage.name} of {row!r}"
+            timed = [describe.describe(getattr(stage, field)) for field in ("towers", "objectives", "frozen")]
+            found.setdefault(describe.address([*timed, stage.batch_size]), (label, stage))
+    for label, stage in found.values():
         once, own = prepared(stage, towers)
         # Copy, because the step donates its arrays.
         towers = jax.tree.map(lambda x: x.copy() if eqx.is_array(x) else x, own) if towers is None else towers
@@ -79,11 +82,12 @@ def main() -> None:
     for _ in range(options.steps):
         for once, seconds in runs.values():
             seconds.append(once())
-    table = rich.table.Table("row", "compile s", "ms a step", "clips/s", "relative", box=None)
+    table = rich.table.Table("stage", "compile s", "ms a step", "clips/s", "relative", box=None)
     medians = {label: statistics.median(seconds) for label, (_, seconds) in runs.items()}
     first = next(iter(medians.values()))
+    sizes = {label: stage.batch_size for label, stage in found.values()}
     for label, seconds in medians.items():
-        clips = rows[label].stages[-1].batch_size / seconds
+        clips = sizes[label] / seconds
         table.add_row(
             label, f"{compiled[label]:.1f}", f"{1e3 * seconds:.1f}", f"{clips:.0f}", f"{seconds / first:.2f}"
         )
