@@ -28,6 +28,7 @@ def reader(tmp_path, classes=CLASSES):
 def test_labels_are_the_set_of_actions(tmp_path):
     found = reader(tmp_path).read("test", tmp_path)
     assert found.multi_label
+    assert found.items[0].labels == (0, 2)
     # One class in two segments is 1, not 2.
     np.testing.assert_array_equal(found.multi_hot(), [[1, 0, 1], [0, 0, 0], [0, 1, 0]])
     assert found.items[0].extra["segments"] == ((2, 11.9, 21.2), (0, 0.0, 12.6), (2, 25.0, 30.0))
