@@ -49,7 +49,7 @@ def test_a_file_states_the_paper_and_its_protocol(row):
         assert task.head.classifier.heads == 12
         assert task.head.classifier.hidden_dim == 768
         assert how.pooling == "attention"
-        assert task.stream
+        assert task.features.mode == "streamed"
     else:
         assert isinstance(task, ZERO)
         assert how.views == 1
@@ -90,7 +90,7 @@ def test_every_benchmark_of_clips_has_a_file():
 
 SMALL = (
     "FRAMES=2", "RESOLUTION=16", "STEPS=2", "WARMUP=0", "BATCH=2", "HEADS=1", "WIDTH=None", "CLIPS=1",
-    "RATES=(1e-3,)", "STREAM=False",
+    "RATES=(1e-3,)", "FEATURES='memory'",
 )  # fmt: skip
 
 
