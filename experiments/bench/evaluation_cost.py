@@ -16,7 +16,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import rich.table
 
 from prismlab.core.towers import presets, video, video_encoder
 from prismlab.data.loader import source
@@ -62,20 +61,20 @@ def train_heads(encoded: feature_set.Encoded, grid: head_grid.Grid) -> Any:
 def main() -> None:
     """Time tasks and heads."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=int, default=600)
+    parser.add_argument("--clips", type=int, default=400)
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--resolution", type=int, default=64)
     parser.add_argument("--patch", type=int, default=8)
-    parser.add_argument("--dim", type=int, default=192)
-    parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--dim", type=int, default=128)
+    parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--steps", type=int, default=60, help="steps of a head")
-    parser.add_argument("--batch", type=int, default=64, help="items of a step")
+    parser.add_argument("--batch", type=int, default=32, help="items of a step")
     options = parser.parse_args()
+    say = functools.partial(console.say, console.make_console())
     how = protocols.Protocol(frames=options.frames, resolution=options.resolution)
     towers = {"video": tower(options)}
     with tempfile.TemporaryDirectory() as folder:
         cache = pathlib.Path(folder)
-        table = rich.table.Table("what", "s", "ratio", box=None)
         rendering = functools.partial(
             world.World, clips=options.clips, frames=options.frames, resolution=options.resolution
         )
@@ -89,11 +88,11 @@ def main() -> None:
         one, two = (task(rendered.RenderedWorld(train, test, (label,))) for label in ("species", "motion"))
         first = seconds(lambda: one(towers, seed=0, cache=cache))
         second = seconds(lambda: two(towers, seed=0, cache=cache))
-        table.add_row("first task", f"{first:.2f}", "1")
-        table.add_row("second task on the same clips", f"{second:.2f}", f"1/{first / second:.1f}")
+        say(f"first task: {first:.2f} s")
+        say(f"second task on the same clips: {second:.2f} s, 1/{first / second:.1f} of the first")
 
         encoder = encoder_pass.EncoderPass(towers["video"], how, 32)
-        for mode, steps in (("memory", options.steps), ("streamed", 4)):
+        for mode, steps in (("memory", options.steps), ("streamed", 2)):
             encoded = keeping.Keeping(mode).encode(found, encoder, cache)
             times = {}
             for count in (1, 20):
@@ -102,11 +101,10 @@ def main() -> None:
                 )
                 run = functools.partial(train_heads, encoded, grid)
                 seconds(run)  # compiles
-                times[count] = min(seconds(run) for _ in range(3))
+                times[count] = min(seconds(run) for _ in range(2))
             for count, value in times.items():
                 name = f"{count} head{'s' * (count > 1)}, {steps} steps, features {mode}"
-                table.add_row(name, f"{value:.2f}", f"{value / times[1]:.2f}")
-        console.make_console().print(table)
+                say(f"{name}: {value:.2f} s, {value / times[1]:.2f} of one head")
 
 
 if __name__ == "__main__":

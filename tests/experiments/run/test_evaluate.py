@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from prismlab.core import errors
 from prismlab.data.loader import tokenizer as words
+from prismlab.experiments.recipe import progress
 from prismlab.experiments.run import evaluate, frozen_encoder
 from prismlab.experiments.tasks import evaluation, task
 from prismlab.experiments.tasks.interface import protocols
@@ -25,6 +26,7 @@ class Counting:
     def __call__(self, towers, *, seed, cache):
         """Return a fixed score."""
         CALLS.append((self.size, seed))
+        progress.report("half done")
         outcomes = {"keys": ["a", "b"], "groups": ["a", "b"], "outcomes": [[1.0, 0.0]]}
         facts = {"protocol": "none", "chance": 0.5, "missing": 1}
         return {"accuracy": task.Score(0.5 + seed, self.size, facts, outcomes)}
@@ -57,6 +59,14 @@ def test_finished_tasks_are_reused_and_seeds_are_averaged(tmp_path):
     evaluate.run(evaluation.Evaluation({"count": Counting(3)}, seeds=(1,)), encoder, tmp_path, tmp_path)
     evaluate.run(root, dataclasses.replace(encoder, digest="other"), tmp_path, tmp_path)
     assert CALLS[2:] == [(3, 1), (2, 0), (2, 1)]
+
+
+def test_what_a_task_reports_is_passed_on_with_its_name(tmp_path):
+    encoder, told = frozen_encoder.FrozenEncoder("e", {}, "digest"), []
+    root = evaluation.Evaluation({"count": Counting()})
+    listener = lambda done, total, what: told.append((done, total, what))
+    evaluate.run(root, encoder, tmp_path, tmp_path, progress=listener)
+    assert (0, 1, "count: half done") in told
 
 
 @settings(max_examples=50, deadline=None)
