@@ -1,0 +1,170 @@
+"""Two-part interval of a paired difference: over new training seeds and over new test clips.
+
+An interval over seeds alone speaks of other seeds on the same test clips: the more seeds, the more it
+understates what another test set would change. Here the clips are a second random factor, crossed with the
+seeds. The seed part has few degrees of freedom and gets Student's t; the clip part gets the normal quantile.
+
+Source: crossed analysis of variance of readers and cases (Obuchowski and Rockette 1995, Hillis 2007), with
+seeds as readers and clips as cases; the two parts are added with a quantile each.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jaxtyping import Float
+from scipy import optimize, stats
+
+from prismlab.core import errors
+
+SEPARABLE, EQUAL, NOT_SEPARABLE = "separable", "equal within", "not separable"
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A paired difference with its interval.
+
+    Args:
+        mean: mean over seeds and clips.
+        half: half width of the interval at `level`.
+        p: two-sided p value, consistent with the interval: p < 1 - level exactly if the interval excludes 0;
+            None with one seed.
+        level: coverage of the interval, such as .95; adjusted for the number of claims.
+        seeds: number of shared seeds, n.
+        clips: number of clips (groups of dependent clips count once), N.
+        seed_variance: variance between seeds, s^2.
+        clip_variance: variance of the mean due to the clips, c^2, which more seeds do not reduce.
+    """
+
+    mean: float
+    half: float
+    p: float | None
+    level: float
+    seeds: int
+    clips: int
+    seed_variance: float
+    clip_variance: float
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Low and high end."""
+        return self.mean - self.half, self.mean + self.half
+
+    @property
+    def seed_share(self) -> float:
+        """Share of the variance of the mean that more seeds would reduce, in [0, 1]."""
+        seed = self.seed_variance / self.seeds
+        total = seed + self.clip_variance
+        return seed / total if total > 0 else 0.0
+
+    def verdict(self, matters: float) -> str | None:
+        """Return one of the three verdicts, or None with one seed.
+
+        Args:
+            matters: the smallest difference of interest, > 0.
+        """
+        if self.seeds < 2:
+            return None
+        low, high = self.interval
+        if low > 0 or high < 0:
+            return SEPARABLE
+        return EQUAL if -matters < low and high < matters else NOT_SEPARABLE
+
+
+def grouped(outcomes: Float[np.ndarray, "n items"], groups: Sequence[str]) -> Float[np.ndarray, "n groups"]:
+    """Return the mean of each group of dependent items, in the order of first occurrence.
+
+    Args:
+        outcomes: one row per seed.
+        groups: name of the group of each item, such as the video that clips were cut from.
+    """
+    if len(groups) != outcomes.shape[1]:
+        raise errors.UserError(f"expected a group for each of {outcomes.shape[1]} items, got {len(groups)}")
+    place = {name: index for index, name in enumerate(dict.fromkeys(groups))}
+    index = np.asarray([place[name] for name in groups])
+    counts = np.bincount(index)
+    return np.stack([np.bincount(index, row) / counts for row in np.asarray(outcomes, np.float64)])
+
+
+def difference(differences: Float[np.ndarray, "n items"], *, claims: int = 1) -> Difference:
+    """Return the mean of paired differences with its two-part interval.
+
+    Args:
+        differences: score of one row minus score of the other for each shared seed and item, averaged over
+            head seeds; items of dependent clips are means over their `grouped` clips. All finite.
+        claims: number of claims that share an error of 5 %; the level is 1 - .05 / claims (Bonferroni).
+
+    Returns:
+        With one seed, the interval covers the sampling of clips only and p is None.
+    """
+    x = np.asarray(differences, np.float64)
+    if x.ndim != 2 or not x.size or not np.isfinite(x).all() or claims < 1:
+        raise errors.UserError(
+            f"expected finite differences [seeds, items] and claims >= 1, got {x.shape} and {claims}"
+        )
+    n, items = x.shape
+    level = 1 - 0.05 / claims
+    mean = float(x.mean())
+    if n == 1:
+        spread = float(x.var(ddof=1) / items) if items > 1 else math.inf
+        half = float(stats.norm.ppf((1 + level) / 2)) * math.sqrt(spread)
+        return Difference(mean, half, None, level, 1, items, math.nan, spread)
+    by_seed, by_clip = x.mean(axis=1), x.mean(axis=0)
+    seed_variance = float(by_seed.var(ddof=1))
+    clip_variance = 0.0
+    if items > 1:
+        residual = x - by_seed[:, None] - by_clip[None, :] + mean
+        within = float((residual**2).sum() / ((n - 1) * (items - 1)))
+        between = float(n * by_clip.var(ddof=1))
+        clip_variance = max(0.0, between - within) / (n * items)
+    # What is left of a spread by rounding must not become an infinite t.
+    if seed_variance <= (1e-12 * float(np.abs(x).max())) ** 2:
+        seed_variance = 0.0
+
+    def half_at(alpha: float) -> float:
+        t, z = stats.t.ppf(1 - alpha / 2, n - 1), stats.norm.ppf(1 - alpha / 2)
+        return math.sqrt(t * t * seed_variance / n + z * z * clip_variance)
+
+    return Difference(
+        mean, half_at(1 - level), _p(abs(mean), half_at), level, n, items, seed_variance, clip_variance
+    )
+
+
+def _p(size: float, half_at: Callable[[float], float]) -> float:
+    """Return the alpha at which the half width equals the difference."""
+    smallest = 1e-15
+    if size == 0.0:
+        return 1.0
+    if half_at(smallest) <= size:
+        return smallest
+    return float(optimize.brentq(lambda alpha: half_at(alpha) - size, smallest, 1.0, xtol=1e-15))
+
+
+def seeds_needed(
+    own: Difference, others: Sequence[Difference], matters: float, *, most: int = 1000
+) -> int | None:
+    """Return how many seeds bring the interval to +-`matters`, or None if no number is enough.
+
+    It depends on variances only: the observed difference adds nothing to p when it is used for planning.
+
+    Args:
+        own: the comparison, of two or more seeds.
+        others: all comparisons of the table, whose seed variance is borrowed with the weight of two degrees
+            of freedom.
+        matters: the smallest difference of interest, > 0.
+        most: numbers above are not tried.
+
+    Source: Hoenig and Heisey 2001 (observed power); Smyth 2004 (borrowed variance).
+    """
+    known = [each.seed_variance for each in others if each.seeds > 1]
+    prior = float(np.mean(known)) if known else own.seed_variance
+    variance = (2 * prior + (own.seeds - 1) * own.seed_variance) / (own.seeds + 1)
+    z = float(stats.norm.ppf((1 + own.level) / 2))
+    if z * math.sqrt(own.clip_variance) > matters:
+        return None
+    for n in range(2, most + 1):
+        t = float(stats.t.ppf((1 + own.level) / 2, n - 1))
+        if math.sqrt(t * t * variance / n + z * z * own.clip_variance) <= matters:
+            return n
+    return None
