@@ -12,7 +12,7 @@ from prismlab.data.loader import tokenizer
 from prismlab.experiments.tasks import caption_pool, multiple_choice, prompts, retrieval, zero_shot
 from prismlab.experiments.tasks.features import clip_vectors, text_pass
 from prismlab.experiments.tasks.interface import items, protocols
-from prismlab.experiments.tasks.metrics import median_rank, recall
+from prismlab.experiments.tasks.metrics import average_precision, median_rank, recall
 
 METRICS = (recall.RecallAt(1), recall.RecallAt(5), recall.RecallAt(10), median_rank.MedianRank())
 CLASSES = tuple(f"class {index}" for index in range(5))
@@ -132,6 +132,15 @@ def test_zero_shot_classification_of_the_truth_and_of_shuffled_classes(oracle):
     assert abs(false.value - 0.2) < 3 * np.sqrt(0.2 * 0.8 / CLIPS)
     assert false.protocol["chance"] == 0.2
     assert len(false.outcomes["outcomes"][0]) == CLIPS
+
+
+def test_clips_retrieved_by_class_are_scored_by_average_precision(oracle):
+    metrics = (average_precision.MeanAveragePrecision(),)
+    (true,) = scores(zero_shot.ZeroShot(labelled(), metrics=metrics)).values()
+    assert true.value == 1.0
+    (false,) = scores(zero_shot.ZeroShot(labelled(shuffled=True), metrics=metrics)).values()
+    assert abs(false.value - false.protocol["chance"]) < 0.05
+    assert false.protocol["chance"] == pytest.approx(0.2, abs=0.03)
 
 
 def test_multiple_choice_of_the_truth_and_of_shuffled_captions(oracle):
