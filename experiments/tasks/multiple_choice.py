@@ -12,7 +12,7 @@ from prismlab.core import errors
 from prismlab.core.train import learner
 from prismlab.data.loader import tokenizer as tokenizer_module
 from prismlab.experiments.tasks import task
-from prismlab.experiments.tasks.features import clip_vectors, text_pass
+from prismlab.experiments.tasks.features import clip_vectors, keeping, text_pass
 from prismlab.experiments.tasks.interface import items, protocols
 from prismlab.experiments.tasks.metrics import choice_accuracy
 
@@ -28,6 +28,7 @@ class MultipleChoice:
         protocol: how clips are shown.
         split: which items.
         batch_size: views and texts encoded at once.
+        features: how pooled vectors of clips are kept; stored, all tasks on the same clips share them.
     """
 
     reader: items.Reader
@@ -36,6 +37,7 @@ class MultipleChoice:
     protocol: protocols.Protocol = dataclasses.field(default_factory=clip_vectors.default_protocol)
     split: str = "test"
     batch_size: int = 64
+    features: keeping.Keeping = dataclasses.field(default_factory=keeping.Keeping)
 
     def __post_init__(self) -> None:
         clip_vectors.check(self.protocol)
@@ -57,7 +59,12 @@ class MultipleChoice:
             return {}
         encode = text_pass.TextPass(towers, self.tokenizer, cache, self.batch_size)
         clips = clip_vectors.of(
-            _with_options(self.reader.read(self.split, cache)), towers, self.protocol, self.batch_size
+            _with_options(self.reader.read(self.split, cache)),
+            towers,
+            self.protocol,
+            self.batch_size,
+            self.features,
+            cache,
         )
         texts = [[self._text(item, option) for option in item.texts] for item in clips.found.items]
         flat = [text for options in texts for text in options]

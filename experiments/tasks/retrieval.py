@@ -14,7 +14,7 @@ from prismlab.core import errors
 from prismlab.core.train import learner
 from prismlab.data.loader import tokenizer as tokenizer_module
 from prismlab.experiments.tasks import caption_pool, task
-from prismlab.experiments.tasks.features import clip_vectors, text_pass
+from prismlab.experiments.tasks.features import clip_vectors, keeping, text_pass
 from prismlab.experiments.tasks.interface import items, protocols
 from prismlab.experiments.tasks.metrics import recall, retrieved
 
@@ -56,6 +56,7 @@ class Retrieval:
         scores: "cosine", or "dual softmax", which is named in the metric.
         temperature: of the dual softmax.
         batch_size: views and texts encoded at once.
+        features: how pooled vectors of clips are kept; stored, all tasks on the same clips share them.
     """
 
     reader: items.Reader
@@ -69,6 +70,7 @@ class Retrieval:
     scores: str = "cosine"
     temperature: float = 0.01
     batch_size: int = 64
+    features: keeping.Keeping = dataclasses.field(default_factory=keeping.Keeping)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metrics", tuple(self.metrics))
@@ -98,7 +100,7 @@ class Retrieval:
         chosen = caption_pool.chosen(
             self.reader.read(self.split, cache), self.captions, self.same_caption, self.clips
         )
-        clips = clip_vectors.of(chosen, towers, self.protocol, self.batch_size)
+        clips = clip_vectors.of(chosen, towers, self.protocol, self.batch_size, self.features, cache)
         pool = caption_pool.Pool.of(clips.found, self.same_caption)
         similarity = encode(pool.captions) @ clips.vectors.T
         facts = {

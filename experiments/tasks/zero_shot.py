@@ -11,7 +11,7 @@ from prismlab.core import errors
 from prismlab.core.train import learner
 from prismlab.data.loader import tokenizer as tokenizer_module
 from prismlab.experiments.tasks import prompts, task
-from prismlab.experiments.tasks.features import clip_vectors, text_pass
+from prismlab.experiments.tasks.features import clip_vectors, keeping, text_pass
 from prismlab.experiments.tasks.interface import items, protocols
 from prismlab.experiments.tasks.metrics import accuracy, measured
 
@@ -29,6 +29,7 @@ class ZeroShot:
         protocol: how clips are shown.
         split: which items.
         batch_size: views and texts encoded at once.
+        features: how pooled vectors of clips are kept; stored, all tasks on the same clips share them.
     """
 
     reader: items.Reader
@@ -38,6 +39,7 @@ class ZeroShot:
     protocol: protocols.Protocol = dataclasses.field(default_factory=clip_vectors.default_protocol)
     split: str = "test"
     batch_size: int = 64
+    features: keeping.Keeping = dataclasses.field(default_factory=keeping.Keeping)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metrics", tuple(self.metrics))
@@ -64,7 +66,7 @@ class ZeroShot:
                 f"{read.name}: zero-shot classification needs 2 classes, got {read.classes}"
             )
         encode = text_pass.TextPass(towers, self.tokenizer, cache, self.batch_size)
-        clips = clip_vectors.of(read, towers, self.protocol, self.batch_size)
+        clips = clip_vectors.of(read, towers, self.protocol, self.batch_size, self.features, cache)
         classes = self.templates.vectors(read.classes, encode)
         similarity = clips.vectors @ classes.T
         facts = {

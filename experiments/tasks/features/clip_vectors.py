@@ -1,6 +1,7 @@
 """Unit vectors of clips from the pooler of a frozen video tower, for comparison with texts."""
 
 import dataclasses
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,7 +48,12 @@ def check(how: protocols.Protocol) -> None:
 
 
 def of(
-    found: items.ItemSet, towers: Mapping[str, Any], how: protocols.Protocol, batch_size: int
+    found: items.ItemSet,
+    towers: Mapping[str, Any],
+    how: protocols.Protocol,
+    batch_size: int,
+    features: keeping.Keeping,
+    cache: pathlib.Path,
 ) -> ClipVectors:
     """Encode the clips of a split.
 
@@ -56,12 +62,14 @@ def of(
         towers: frozen encoders by name.
         how: the protocol.
         batch_size: views encoded at once.
+        features: how the pooled vectors are kept.
+        cache: directory shared by runs.
 
     Raises:
         UserError: the video tower has no pooler, or no clip could be read.
     """
     encoder = encoder_pass.EncoderPass(towers["video"], how, batch_size)
-    encoded = keeping.in_memory(found, encoder)
+    encoded = features.encode(found, encoder, cache)
     read = encoded.features.take(np.arange(len(encoded.found)))
     unit = read / np.sqrt(np.square(read).sum(-1, keepdims=True) + 1e-12)
     return ClipVectors(encoded.found, unit.mean(axis=1), encoded.missing)

@@ -14,10 +14,10 @@ from prismlab.data.loader import loader, source, tokenizer
 from prismlab.data.world import world
 from prismlab.experiments.released import released_weights
 from prismlab.experiments.run import evaluate, frozen_encoder
-from prismlab.experiments.tasks import evaluation, retrieval
-from prismlab.experiments.tasks.features import clip_vectors, text_pass
+from prismlab.experiments.tasks import evaluation, retrieval, zero_shot
+from prismlab.experiments.tasks.features import clip_vectors, encoder_pass, keeping, text_pass
 from prismlab.experiments.tasks.interface import protocols
-from prismlab.experiments.tasks.readers import captioned_source
+from prismlab.experiments.tasks.readers import captioned_source, rendered
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +32,12 @@ def home(model):
     return source.Rendered(made, workers=0)
 
 
-def test_vectors_are_those_of_released_embed(model, home):
+def test_vectors_are_those_of_released_embed(model, home, tmp_path):
     towers = released_weights.towers_of(model)
     how = protocols.Protocol(model.video.frames, model.video.resolution, pooling="tower")
     found = captioned_source.CaptionedSource(home).read("test", cli.CACHE)
     words = tokenizer.Tokenizer((home,), vocabulary=model.text.vocabulary, length=8)
-    clips = clip_vectors.of(found, towers, how, 4)
+    clips = clip_vectors.of(found, towers, how, 4, keeping.Keeping(), tmp_path)
     texts = [item.texts[0] for item in found.items]
     read = text_pass.TextPass(towers, words, cli.CACHE, 4)(texts)
     videos, _ = loader.read_all(home, cli.CACHE, frames=how.frames, resolution=how.resolution)
@@ -60,3 +60,23 @@ def test_a_released_model_needs_a_tokenizer_that_fits(model, home, tmp_path):
     assert [line.metric for line in lines] == ["text_to_video_R@1", "video_to_text_R@1"]
     assert [(line.n, line.chance is not None) for line in lines] == [(6, True)] * 2
     assert all(line.interval is not None for line in lines)
+
+
+def test_the_second_task_on_the_same_clips_needs_no_encoder_pass(model, home, tmp_path, monkeypatch):
+    towers = released_weights.towers_of(model)
+    how = protocols.Protocol(model.video.frames, model.video.resolution, pooling="tower")
+    words = tokenizer.Tokenizer((home,), vocabulary=model.text.vocabulary, length=8)
+    passes, encode = [], encoder_pass.EncoderPass.__call__
+    monkeypatch.setattr(
+        encoder_pass.EncoderPass,
+        "__call__",
+        lambda own, clips: passes.append(len(clips)) or encode(own, clips),
+    )
+    first = retrieval.Retrieval(captioned_source.CaptionedSource(home), words, protocol=how)
+    second = zero_shot.ZeroShot(rendered.RenderedWorld(home, home), words, protocol=how)
+    counts = []
+    for task in (first, second):
+        assert task(towers, seed=0, cache=tmp_path)
+        counts.append(sum(passes))
+    assert counts[0] >= 6
+    assert counts[1] == counts[0]

@@ -58,7 +58,7 @@ def oracle(monkeypatch):
     """Let the vector of a clip be that of the text that it shows, with a little noise."""
     monkeypatch.setattr(text_pass, "TextPass", Texts)
 
-    def of(found, towers, how, batch_size):
+    def of(found, *others):
         rng = np.random.default_rng(0)
         shown = np.stack([vector(item.extra["shown"]) for item in found.items])
         noise = 0.02 * rng.standard_normal(shown.shape).astype(np.float32)
