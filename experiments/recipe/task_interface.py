@@ -18,7 +18,8 @@ class Score:
         n: number of test items averaged.
         protocol: pooling, frames, views, train clips per class, chance and other relevant settings.
         outcomes: contribution of each item by head seed, and the items' names: {"keys": [n], "groups": [n],
-            "outcomes": [k][n]}; None where a metric is no mean over items.
+            "outcomes": [k][n]}. Where a metric is no mean over items, "outcomes" is absent, or all of it is
+            None. Heads add what `experiments/tasks/metrics/item_outcomes.py` lists.
     """
 
     value: float

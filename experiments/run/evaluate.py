@@ -118,7 +118,8 @@ def _pass_on(progress: Callable[[int, int, str], None], done: int, total: int, n
 def _line(name: str, metric: str, scores: list[results_table.Score]) -> Line:
     first = scores[0]
     protocol = dict(first.protocol)
-    outcomes = [np.asarray(score.outcomes["outcomes"], float) for score in scores if score.outcomes]
+    kept = [score.outcomes["outcomes"] for score in scores if score.outcomes and "outcomes" in score.outcomes]
+    outcomes = [np.asarray(each, float) for each in kept]
     interval = None
     if outcomes:
         groups = first.outcomes["groups"] if first.outcomes else []

@@ -17,7 +17,7 @@ from prismlab.experiments.tasks import task
 from prismlab.experiments.tasks.features import encoder_pass, feature_set, keeping
 from prismlab.experiments.tasks.heads import probe
 from prismlab.experiments.tasks.interface import items, protocols
-from prismlab.experiments.tasks.metrics import accuracy, measured
+from prismlab.experiments.tasks.metrics import accuracy, item_outcomes, measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,11 +103,5 @@ class Benchmark:
             facts["missing clips"] = dict(list(test.missing.items())[:20])
         if len(values) > 1:
             facts["by head seed"] = [round(value, 6) for value in values]
-        outcomes = None
-        if found[0].outcomes is not None:
-            outcomes = {
-                "keys": [item.key for item in test.found.items],
-                "groups": [item.group for item in test.found.items],
-                "outcomes": [np.asarray(each.outcomes).round(6).tolist() for each in found],
-            }
+        outcomes = item_outcomes.of(predicted.scores, test.found, found)
         return task.Score(float(np.mean(values)), len(test.found), facts, outcomes)

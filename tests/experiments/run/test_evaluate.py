@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from prismlab.core import errors
 from prismlab.data.loader import tokenizer as words
 from prismlab.experiments.recipe import progress
+from prismlab.experiments.report import results_table
 from prismlab.experiments.run import evaluate, frozen_encoder
 from prismlab.experiments.tasks import evaluation, task
 from prismlab.experiments.tasks.interface import protocols
@@ -67,6 +68,11 @@ def test_what_a_task_reports_is_passed_on_with_its_name(tmp_path):
     listener = lambda done, total, what: told.append((done, total, what))
     evaluate.run(root, encoder, tmp_path, tmp_path, progress=listener)
     assert (0, 1, "count: half done") in told
+
+
+def test_a_metric_that_is_no_mean_over_items_has_no_interval():
+    score = results_table.Score(0.5, 2, {}, {"keys": ["a", "b"], "groups": ["a", "b"], "labels": [[0], []]})
+    assert evaluate._line("task", "mAP", [score]).interval is None
 
 
 @settings(max_examples=50, deadline=None)
