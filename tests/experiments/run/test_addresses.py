@@ -10,6 +10,7 @@ from prismlab.core import code_fingerprint
 from prismlab.data.loader import loader, source
 from prismlab.experiments import main
 from prismlab.experiments.recipe import describe, fingerprints, recipe
+from prismlab.experiments.tasks.features import keeping
 
 
 def test_a_finished_ablation_is_reused_whole(lab, tmp_path):
@@ -102,8 +103,8 @@ def test_what_cannot_change_a_number_reruns_nothing(lab, tmp_path, binding):
 
 
 def test_the_fields_without_effect_exist():
-    kinds = {f"{each.__module__}.{each.__qualname__}": each
-             for each in (recipe.Stage, loader.Line, source.Rendered, source.Folder)}  # fmt: skip
+    those = (recipe.Stage, loader.Line, source.Rendered, source.Folder, keeping.Keeping)
+    kinds = {f"{each.__module__}.{each.__qualname__}": each for each in those}
     assert set(describe.WITHOUT_EFFECT) == set(kinds)
     for name, skipped in describe.WITHOUT_EFFECT.items():
         assert set(skipped) <= {field.name for field in dataclasses.fields(kinds[name])}
