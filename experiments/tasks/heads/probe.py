@@ -199,7 +199,9 @@ class Probe:
         )
         kept = np.flatnonzero(held)
         outputs = fitted.outputs(feature_set.Rows(train.features, kept), settings.batch_size)
-        validation = found.subset(kept.tolist())
+        # Named: a metric may have no value on the few items that are held out, and says whose items they are.
+        name = f"{found.name}, part held out by head_grid.Grid.held_out={settings.held_out:g}"
+        validation = dataclasses.replace(found.subset(kept.tolist()), name=name)
         table = [[measure(scores, validation) for scores in point] for point in outputs]
         mean = np.mean(table, axis=1)
         chosen = int(np.argmax(mean))

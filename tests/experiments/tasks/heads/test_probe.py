@@ -173,6 +173,18 @@ def test_items_are_held_out_by_group():
     assert all(len(flags) == 1 for flags in by_group.values())
 
 
+def test_a_metric_without_a_value_on_the_held_out_part_says_which_part():
+    train = encoded("train", 40, tokens=False)
+    held = probe.held_out(train.found, SMALL.held_out)
+    labels = [(3,) if flag else (index % 3,) for index, flag in enumerate(held)]
+    found = tuple(dataclasses.replace(item, labels=each) for item, each in zip(train.found.items, labels))
+    background = dataclasses.replace(train.found, items=found, background=3)
+    train = dataclasses.replace(train, found=background)
+    measure = lambda scores, found: accuracy.ClassAccuracy()(scores, found).value
+    with pytest.raises(errors.UserError, match=r"held out by head_grid.Grid.held_out=0.125: no item has"):
+        HEADS["linear"][0].predict(train, train, measure, seed=0)
+
+
 def test_too_few_items_are_refused():
     head, tokens = HEADS["linear"]
     train = encoded("train", 1, tokens=tokens)
