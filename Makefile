@@ -7,8 +7,9 @@ export PRISMLAB_CACHE ?= $(CURDIR)/runs/cache
 .PHONY: ablation smoke reproduce test test-slow test-tpu test-py test-newest lint lock graph bench bench-encoder \
 	bench-data bench-step bench-checkpoint bench-eval clean
 
-ablation: .venv/installed  ## the main job: rendered videos -> both stages -> table and report
-	$(BIN)/prismlab ablate quickstart.gin --workdir runs/quickstart
+ablation: .venv/installed  ## the main job: rendered videos -> both stages -> table and report, one worker a core
+	XLA_FLAGS="--xla_cpu_multi_thread_eigen=false" \
+		$(BIN)/prismlab ablate quickstart.gin --workdir runs/quickstart --launcher local --jobs 2
 
 smoke: .venv/installed  ## both stages in seconds, numbers without meaning
 	$(BIN)/prismlab ablate smoke.gin --workdir runs/smoke
