@@ -76,7 +76,7 @@ def execute(
                 warm_up.everything(rows, cache, out)
             engine.Engine(workdir, cache, out, prints).run(planned)
             if main:
-                table = gather.tables(workdir, title=root.name, reference=compare_with)
+                table = gather.tables(workdir)
                 terminal_table.print_table(table, out)
                 console.say(out, f"written: {workdir / 'table.json'}, report.md, report.html")
         return 0

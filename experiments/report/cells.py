@@ -3,7 +3,7 @@
 import string
 from collections.abc import Sequence
 
-from prismlab.experiments.report import results_table
+from prismlab.experiments.report import comparisons, results_table
 
 
 def number(value: float, places: int = 3) -> str:
@@ -33,7 +33,8 @@ def cell(metric: results_table.Cell | None) -> str:
     if metric is None:
         return "–"
     if metric.mean is None:
-        return "not finite"
+        lost = sum(value is None and size is not None for value, size in zip(metric.values, metric.sizes))
+        return f"diverged {lost} of {len(metric.values)}" if lost else "not finite"
     spread = "" if metric.ci95 is None else f" {interval(metric.ci95)}"
     return f"{number(metric.mean)}{spread}"
 
@@ -81,16 +82,25 @@ def heads(table: results_table.Table) -> dict[str, str]:
     return {metric: found.pop() for metric, found in marks.items() if len(found) == 1}
 
 
-def comparison_cells(entry: results_table.Comparison) -> list[str]:
+def signed(difference: float | None) -> str:
+    """Format a difference with its sign; a dash if nothing was compared."""
+    return "–" if difference is None else ("+" if difference > 0 else "") + number(difference)
+
+
+def basis(seeds: int, clips: int | None) -> str:
+    """Format what an interval speaks of: "6 seeds x 3,000 clips", or "6 seeds" alone."""
+    words = f"{seeds} seed{'s' * (seeds != 1)}"
+    return f"{words} x {clips:,} clips" if clips else words
+
+
+def comparison_cells(entry: comparisons.Comparison) -> list[str]:
     """Format a paired comparison as strings, in the order of COMPARISON_HEADS."""
-    difference = entry.difference
-    signed = "–" if difference is None else ("+" if difference > 0 else "") + number(difference)
-    spread = entry.note or ("–" if entry.ci95 is None else interval(entry.ci95, 3))
-    ps = [probability(entry.p), probability(entry.p_holm)]
-    return [entry.row, entry.reference, entry.metric, signed, spread, *ps, str(entry.n)]
+    spread = "–" if entry.ci95 is None else interval(entry.ci95, 3)
+    over = "; ".join([*([basis(entry.n, entry.clips)] if entry.n else []), *filter(None, [entry.note])])
+    return [entry.row, entry.reference, entry.metric, signed(entry.difference), spread, over or "–"]
 
 
-COMPARISON_HEADS = ["row", "against", "metric", "difference", "95 % interval", "p", "p (Holm)", "pairs"]
+COMPARISON_HEADS = ["row", "against", "metric", "difference", "95 % interval", "over"]
 
 
 def grid(table: results_table.Table) -> tuple[list[str], list[list[str]]]:
@@ -113,20 +123,25 @@ def grid(table: results_table.Table) -> tuple[list[str], list[list[str]]]:
     return columns, lines
 
 
-def comparison_grid(compared: Sequence[results_table.Comparison]) -> tuple[list[str], list[list[str]]]:
-    """Format the comparisons with one reference row as strings: the heads, and one line per row."""
-    names = list(dict.fromkeys(entry.metric for entry in compared))
-    found = {(entry.row, entry.metric): comparison_cells(entry) for entry in compared}
-    lines = []
-    for label in dict.fromkeys(entry.row for entry in compared):
-        line = [label]
-        for name in names:
-            if (label, name) not in found:
-                line.append("–")
-                continue
-            _, _, _, signed, spread, _, p, _ = found[label, name]
-            line.append(
-                " ".join([signed, *([spread] if spread != "–" else []), *([f"p {p}"] if p != "–" else [])])
-            )
-        lines.append(line)
+def comparison_grid(
+    compared: Sequence[comparisons.Comparison], claims: Sequence[comparisons.Claim] = ()
+) -> tuple[list[str], list[list[str]]]:
+    """Format the comparisons with one reference row as strings: the heads, and one line per row.
+
+    Args:
+        compared: exploratory comparisons.
+        claims: claims of the table with this reference, by whose number their differences are marked.
+    """
+    found = {(entry.row, entry.metric): _brief(entry) for entry in compared}
+    found |= {(entry.row, entry.metric): f"{signed(entry.difference)} (claim)" for entry in claims}
+    names = list(dict.fromkeys(metric for _, metric in found))
+    lines = [
+        [label, *(found.get((label, name), "–") for name in names)]
+        for label in dict.fromkeys(row for row, _ in found)
+    ]
     return ["row", *names], lines
+
+
+def _brief(entry: comparisons.Comparison) -> str:
+    spread = [] if entry.ci95 is None else [interval(entry.ci95, 3)]
+    return " ".join([signed(entry.difference), *spread, *([f"({entry.note})"] if entry.note else [])])

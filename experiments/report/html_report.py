@@ -12,7 +12,7 @@ from typing import Any
 from prismlab.core import errors
 from prismlab.core.io import filesystem
 from prismlab.experiments import console, html_page
-from prismlab.experiments.report import cells, curves, figures, results_table
+from prismlab.experiments.report import cells, claim_verdicts, curves, figures, results_table
 
 
 def _markdown_cell(value: Any) -> str:
@@ -38,17 +38,19 @@ def write_markdown(table: results_table.Table, path: str | os.PathLike) -> None:
     """
     columns, lines = cells.grid(table)
     text = [f"# {_markdown_cell(table.title or 'Results')}", ""]
+    text += [f"- {_markdown_cell(line)}" for line in claim_verdicts.sentences(table)]
+    text += [""] if table.claims else []
     text += _markdown_table(columns, lines, words=1)
     text += [""] + [f"({mark}) {_markdown_cell(note)}  " for mark, note in cells.footnotes(table)[1]]
     if table.paired:
-        text += ["", "## Paired differences, same seeds (row minus reference)", ""]
+        text += ["", "## Exploratory differences, same seeds (row minus reference, 95 % intervals)", ""]
         compared = [cells.comparison_cells(entry) for entry in table.paired]
         text += _markdown_table(cells.COMPARISON_HEADS, compared, words=3)
     filesystem.write_atomic(path, ("\n".join(text) + "\n").encode())
 
 
 def write_html(table: results_table.Table, drawn: Sequence[figures.Curve], path: str | os.PathLike) -> None:
-    """Write the report as one page: table, paired differences, bars, curves, protocols and configuration.
+    """Write the report as one page: verdicts, table, differences, bars, curves, protocols, configuration.
 
     Args:
         table: the result of `table_builder.build_table` or `results_table.read_table`; additional entries
@@ -59,9 +61,8 @@ def write_html(table: results_table.Table, drawn: Sequence[figures.Curve], path:
     Raises:
         UserError: the disk is full.
     """
-    against = [
-        (label, [entry for entry in table.paired if entry.reference == label]) for label in table.reference
-    ]
+    of = lambda entries, label: [entry for entry in entries if entry.reference == label]
+    against = [(label, of(table.paired, label), of(table.claims, label)) for label in table.reference]
     bars = [
         (name, [(row.label, row.metrics[name]) for row in table.rows if name in row.metrics])
         for name in table.metric_names
@@ -72,9 +73,12 @@ def write_html(table: results_table.Table, drawn: Sequence[figures.Curve], path:
     page = html_page.render(
         "report.html",
         title=table.title or "Results",
+        verdicts=[
+            (entry.verdict, line) for entry, line in zip(table.claims, claim_verdicts.sentences(table))
+        ],
         table=cells.grid(table),
         notes=cells.footnotes(table)[1],
-        compared=[(label, cells.comparison_grid(entries)) for label, entries in against if entries],
+        compared=[(label, cells.comparison_grid(each, claims)) for label, each, claims in against if each],
         paired=table.paired
         and (cells.COMPARISON_HEADS, [cells.comparison_cells(entry) for entry in table.paired]),
         bars=[(name, _picture(figures.bars_svg(name, rows))) for name, rows in bars],

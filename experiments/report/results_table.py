@@ -1,9 +1,10 @@
 """Results table of an experiment as frozen dataclasses, and its file table.json.
 
 table.json: {"rows": [{"label", "seeds": [...], "metrics": {name: {"values": [...], "sizes": [...], "mean",
-"ci95": [low, high] or null, "method", "protocol": {...}}}}], "reference": [label, ...], "paired": [{"row",
-"reference", "metric", "difference", "ci95", "p", "n", "seeds", "p_holm"}], "title", "logs": [...], ...}.
-Additional keys ("command", "config", "commit", ...) are kept and displayed unchanged.
+"ci95": [low, high] or null, "method", "protocol": {...}}}}], "reference": [label, ...], "claims": [fields of
+`comparisons.Claim`], "paired": [fields of `comparisons.Comparison`], "title", "logs": [...], ...}.
+Additional keys ("command", "config", "commit", ...) are kept and displayed unchanged. Files of earlier
+versions have "p" and "p_holm" in "paired", which are ignored: all comparisons shared one correction.
 """
 
 import dataclasses
@@ -14,8 +15,26 @@ from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import checked_json, filesystem
+from prismlab.experiments.report import comparisons
 
 _ADVICE = "run the ablation again to rewrite it"
+
+
+@dataclasses.dataclass(frozen=True)
+class Items:
+    """Where the outcomes of single test items lie.
+
+    Args:
+        address: the file `scores/<address>.json` of the work directory, 16 hexadecimal digits.
+        metric: name of the metric in it.
+    """
+
+    address: str
+    metric: str
+
+    def __post_init__(self) -> None:
+        if len(self.address) != 16 or not set(self.address) <= set("0123456789abcdef"):
+            raise errors.UserError(f"expected 16 hexadecimal digits as address, found {self.address!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +46,14 @@ class Score:
         n: number of test items if it is an accuracy, else 0.
         protocol: how it was measured.
         outcomes: contribution of each test item, as in `task.Score`; in files of `scores/` only.
+        items: where these outcomes lie; in results.json only, None in files of earlier versions.
     """
 
     value: checked_json.AnyFloat
     n: int = 0
     protocol: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     outcomes: Mapping[str, Any] | None = None
+    items: Items | None = None
 
     def __post_init__(self) -> None:
         if self.n < 0:
@@ -118,47 +139,6 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
-    """Paired comparison of one metric of two rows over the seeds that they share.
-
-    Args:
-        row, reference: labels; the difference is row minus reference.
-        metric: name of the metric.
-        difference: mean difference, or None if nothing can be compared.
-        ci95: 95 % interval of the difference, or None.
-        p: two-sided p value, or None if not tested.
-        n: number of pairs.
-        p_holm: p adjusted for all comparisons of the table.
-        seeds: the shared seeds, or None if the rows were not compared.
-        note: why the rows were not compared.
-    """
-
-    row: str
-    reference: str
-    metric: str
-    difference: float | None
-    ci95: tuple[float, float] | None
-    p: float | None
-    n: int
-    p_holm: float | None
-    seeds: tuple[int, ...] | None = None
-    note: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.ci95 is not None and not self.ci95[0] <= self.ci95[1]:
-            raise errors.UserError(f"expected low and high as ci95, found {list(self.ci95)}")
-
-    def plain(self) -> dict[str, Any]:
-        """Return the comparison as JSON data."""
-        names = [field.name for field in dataclasses.fields(self) if field.name != "p_holm"]
-        found = {name: getattr(self, name) for name in [*names, "p_holm"]}
-        return {name: value for name, value in found.items() if value is not None or name not in _OPTIONAL}
-
-
-_OPTIONAL = ("seeds", "note")
-
-
-@dataclasses.dataclass(frozen=True)
 class Log:
     """Event log of one stage of one row.
 
@@ -188,18 +168,20 @@ class Table:
     Args:
         rows: the rows in order.
         reference: labels of the rows that the others are compared with.
-        paired: the comparisons.
+        paired: comparisons that are not claimed.
         title: name of the experiment, or None.
         logs: event logs of the rows, or None if unknown.
         extra: additional entries of table.json, as plain JSON data.
+        claims: the comparisons that were declared before the run, with their verdicts.
     """
 
     rows: tuple[Row, ...]
     reference: tuple[str, ...] = ()
-    paired: tuple[Comparison, ...] = ()
+    paired: tuple[comparisons.Comparison, ...] = ()
     title: str | None = None
     logs: tuple[Log, ...] | None = None
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict, metadata={"rest": True})
+    claims: tuple[comparisons.Claim, ...] = ()
 
     @property
     def metric_names(self) -> list[str]:
@@ -224,6 +206,7 @@ class Table:
         return {
             "rows": rows,
             "reference": self.reference,
+            **({"claims": [entry.plain() for entry in self.claims]} if self.claims else {}),
             "paired": [entry.plain() for entry in self.paired],
             **{name: value for name, value in named.items() if value is not None},
             **self.extra,

@@ -1,4 +1,4 @@
-"""Means, confidence intervals and paired tests over seeds.
+"""Means and confidence intervals over seeds, where the outcomes of single items are not known.
 
 All intervals are two-sided 95 % intervals. Seeds are the unit of replication: an interval over seeds covers
 the variation between seeds, a Wilson interval over test items only the sampling of test items.
@@ -23,16 +23,6 @@ class Summary:
     mean: float | None
     ci95: tuple[float, float] | None
     method: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Paired:
-    """A mean difference over shared seeds, its interval (low, high), two-sided p and the number of pairs."""
-
-    difference: float | None
-    ci95: tuple[float, float] | None
-    p: float | None
-    n: int
 
 
 def wilson(share: float, size: int) -> tuple[float, float]:
@@ -89,54 +79,3 @@ def summary(values: Sequence[float], sizes: Sequence[int] | None = None) -> Summ
         method = f"Wilson over {sizes[0]} test items, one seed"
         return Summary(mean, wilson(mean, sizes[0]), method)
     return Summary(mean, None, "one seed, no interval")
-
-
-def paired(values_a: Sequence[float], values_b: Sequence[float]) -> Paired:
-    """Return the mean of a - b over shared seeds, with a paired t interval and p value.
-
-    Args:
-        values_a: one number per seed.
-        values_b: the same seeds in the same order.
-
-    Returns:
-        With fewer than two pairs, the interval and p are None. If all differences are equal and not zero, t
-        is undefined: the interval has width 0 and p is None.
-    """
-    if len(values_a) != len(values_b):
-        raise errors.UserError(f"expected pairs of values, got {len(values_a)} and {len(values_b)}")
-    differences = [a - b for a, b in zip(values_a, values_b)]
-    count = len(differences)
-    if count == 0 or not all(map(math.isfinite, differences)):
-        return Paired(None, None, None, count)
-    mean = _mean(differences)
-    if count == 1:
-        return Paired(mean, None, None, 1)
-    error = float(stats.sem(differences))
-    half = float(stats.t.ppf(_TAIL, count - 1)) * error
-    # Treat a spread within the rounding error of a - b as zero; it would give a spuriously huge t.
-    rounding = 1e-12 * max(abs(value) for value in (*values_a, *values_b))
-    if error <= rounding:
-        p = 1.0 if abs(mean) <= rounding else None
-    else:
-        p = float(stats.ttest_rel(values_a, values_b).pvalue)
-    return Paired(mean, (mean - half, mean + half), p, count)
-
-
-def holm(ps: Sequence[float | None]) -> list[float | None]:
-    """Adjust p values for multiple comparisons by Holm's step-down method.
-
-    Args:
-        ps: p values in [0, 1]; None for a comparison that was not tested, which is not counted.
-
-    Returns:
-        Adjusted p values in the same order, None for None.
-
-    Source: S. Holm, A simple sequentially rejective multiple test procedure, 1979.
-    """
-    tested = sorted((p, index) for index, p in enumerate(ps) if p is not None)
-    adjusted: list[float | None] = [None] * len(ps)
-    highest = 0.0
-    for rank, (p, index) in enumerate(tested):
-        highest = max(highest, min(1.0, p * (len(tested) - rank)))
-        adjusted[index] = highest
-    return adjusted

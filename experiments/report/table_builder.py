@@ -4,8 +4,18 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from prismlab.core import errors
-from prismlab.experiments.report import results_table, stats
+from prismlab.experiments.report import (
+    claim_verdicts,
+    comparisons,
+    item_scores,
+    pairing,
+    results_table,
+    stats,
+    two_part,
+)
 
 
 def build_table(
@@ -14,6 +24,8 @@ def build_table(
     reference: Sequence[str] = (),
     title: str | None = None,
     logs: Sequence[results_table.Log] | None = None,
+    items: item_scores.Found | None = None,
+    plan: claim_verdicts.Plan | None = None,
     **extra: Any,
 ) -> results_table.Table:
     """Collect the results of all rows and seeds into one table.
@@ -24,16 +36,19 @@ def build_table(
             are compared once, the later with the earlier one.
         title: name of the experiment.
         logs: event logs of the rows.
+        items: outcomes of single test items, from `item_scores.read`; None if they are not known.
+        plan: the claims of the configuration; None if there are none.
         extra: additional entries of table.json, such as command or config; they must be plain JSON.
 
     Returns:
-        The table. Holm's adjustment (p_holm) covers all comparisons.
+        The table. Differences have two-part intervals where both rows have outcomes of the same items, else
+        intervals over seeds only, which say so.
 
     Raises:
         UserError: a row has two results for a seed, or seeds with different protocols, or a reference is not
             a row.
     """
-    groups = _group(results)
+    groups, items = _group(results), items or {}
     missing = [label for label in reference if label not in groups]
     if missing:
         raise errors.UserError(
@@ -43,21 +58,23 @@ def build_table(
     for label, seeds in groups.items():
         order = sorted(seeds)
         names = dict.fromkeys(name for seed in order for name in seeds[seed])
-        cells = {name: _cell(label, name, [seeds[seed].get(name) for seed in order]) for name in names}
+        cells = {
+            name: _cell(label, name, {seed: seeds[seed].get(name) for seed in order}, items) for name in names
+        }
         rows.append(results_table.Row(label, tuple(order), cells))
-    compared = [
-        (row, other, name)
+    claims = claim_verdicts.judge(plan, rows, items) if plan is not None else ()
+    claimed = {(entry.row, entry.reference, entry.metric) for entry in claims}
+    paired = [
+        _comparison(row, other, name, items)
         for place, other in enumerate(rows)
         if other.label in reference
         for row in [row for row in rows[:place] if row.label not in reference] + rows[place + 1 :]
         for name in row.metrics
-        if name in other.metrics
+        if name in other.metrics and (row.label, other.label, name) not in claimed
     ]
-    tests = [_test(*each) for each in compared]
-    adjusted = stats.holm([None if test is None else test.p for test, _ in tests])
-    paired = [_comparison(*each, *test, p) for each, test, p in zip(compared, tests, adjusted)]
+    logged = None if logs is None else tuple(logs)
     return results_table.Table(
-        tuple(rows), tuple(reference), tuple(paired), title, None if logs is None else tuple(logs), extra
+        tuple(rows), tuple(reference), tuple(paired), title, logged, extra, claims=claims
     )
 
 
@@ -77,48 +94,54 @@ def _group(
     return rows
 
 
-def _cell(label: str, name: str, found: list[results_table.Score | None]) -> results_table.Cell:
+def _cell(
+    label: str, name: str, found: dict[int, results_table.Score | None], items: item_scores.Found
+) -> results_table.Cell:
     """Return one metric of one row; `found` has one score or None per seed."""
-    there = [score for score in found if score is not None]
-    protocol = dict(there[0].protocol)
-    for score in there:
+    there = {seed: score for seed, score in found.items() if score is not None}
+    first = next(iter(there.values()))
+    protocol = dict(first.protocol)
+    for score in there.values():
         if dict(score.protocol) != protocol:
             raise errors.UserError(
                 f"expected one protocol for all seeds of {name!r} in row {label!r}, got {protocol} and "
                 f"{dict(score.protocol)}; evaluate these seeds with the same protocol"
             )
-    values = [None if score is None or not math.isfinite(score.value) else score.value for score in found]
-    summary = stats.summary([score.value for score in there], [score.n for score in there])
-    sizes = tuple(None if score is None else score.n for score in found)
+    values = [
+        None if score is None or not math.isfinite(score.value) else score.value for score in found.values()
+    ]
+    groups = pairing.own(label, tuple(there), name, items)
+    summary = _summary(list(there.values()), groups)
+    sizes = tuple(None if score is None else score.n for score in found.values())
     return results_table.Cell(tuple(values), summary.mean, summary.ci95, protocol, sizes, summary.method)
 
 
-def _test(
-    row: results_table.Row, reference: results_table.Row, name: str
-) -> tuple[stats.Paired | None, tuple[int, ...] | None]:
-    """Return the paired test of a metric, and the seeds of both rows; (None, None) if incomparable."""
-    ours, theirs = row.metrics[name], reference.metrics[name]
-    if ours.protocol != theirs.protocol:
-        return None, None
-    mine, other = dict(zip(row.seeds, ours.values)), dict(zip(reference.seeds, theirs.values))
-    pairs = [
-        (seed, value, against)
-        for seed, value in mine.items()
-        if value is not None and (against := other.get(seed)) is not None
-    ]
-    test = stats.paired([value for _, value, _ in pairs], [against for _, _, against in pairs])
-    return test, tuple(seed for seed, _, _ in pairs)
+def _summary(scores: list[results_table.Score], groups: np.ndarray | None) -> stats.Summary:
+    """Return the mean of scores with its two-part interval if their items are known."""
+    values = [score.value for score in scores]
+    if groups is None or not all(map(math.isfinite, values)):
+        return stats.summary(values, [score.n for score in scores])
+    if len(values) == 1:  # dependent items count once; Wilson's interval stays within [0, 1]
+        return stats.summary(values, [groups.shape[1] if scores[0].n else 0])
+    plain, half = stats.summary(values), two_part.difference(groups).half
+    assert plain.mean is not None
+    method = f"two-part over {len(values)} seeds x {groups.shape[1]:,} clips"
+    return stats.Summary(plain.mean, (plain.mean - half, plain.mean + half), method)
 
 
 def _comparison(
-    row: results_table.Row,
-    reference: results_table.Row,
-    name: str,
-    test: stats.Paired | None,
-    seeds: tuple[int, ...] | None,
-    p_holm: float | None,
-) -> results_table.Comparison:
+    row: results_table.Row, reference: results_table.Row, name: str, items: item_scores.Found
+) -> comparisons.Comparison:
     labels = row.label, reference.label, name
-    if test is None:
-        return results_table.Comparison(*labels, None, None, None, 0, p_holm, note="protocols differ")
-    return results_table.Comparison(*labels, test.difference, test.ci95, test.p, test.n, p_holm, seeds)
+    pairs = pairing.of(row, reference, name, items)
+    if pairs is None:
+        return comparisons.Comparison(*labels, None, None, 0, note=pairing.PROTOCOLS_DIFFER)
+    found = pairs.difference()
+    if found is None:
+        return comparisons.Comparison(*labels, None, None, 0, pairs.seeds, note=pairs.remark)
+    one = found.seeds == 1
+    return comparisons.Comparison(
+        *labels, found.mean, found.interval if math.isfinite(found.half) else None, found.seeds, pairs.seeds,
+        pairs.clips, None if one else found.seed_variance, found.clip_variance if pairs.clips else None,
+        pairs.remark,
+    )  # fmt: skip

@@ -4,7 +4,7 @@ import rich.cells
 import rich.console
 
 from prismlab.experiments import console as terminal
-from prismlab.experiments.report import cells, results_table
+from prismlab.experiments.report import cells, claim_verdicts, results_table
 
 MOST_LINES = 40  # of one part of the output; the report files hold all
 
@@ -16,6 +16,10 @@ def print_table(table: results_table.Table, console: rich.console.Console) -> No
         table: the result of `table_builder.build_table` or `results_table.read_table`.
         console: console to print to. Tables and notes are cut after `MOST_LINES` lines.
     """
+    for line in claim_verdicts.sentences(table)[:MOST_LINES]:
+        terminal.say(console, line)
+    if table.claims:
+        terminal.say(console, "")
     _in_parts(console, *cells.grid(table))
     notes = cells.footnotes(table)[1]
     for mark, text in notes[:MOST_LINES]:
@@ -25,8 +29,9 @@ def print_table(table: results_table.Table, console: rich.console.Console) -> No
     for reference in table.reference:
         compared = [entry for entry in table.paired if entry.reference == reference]
         if compared:
-            terminal.say(console, f"Paired differences to {reference}, same seeds (p by Holm's rule):")
-            _in_parts(console, *cells.comparison_grid(compared))
+            terminal.say(console, f"Exploratory differences to {reference}, same seeds, 95 % intervals:")
+            claims = [entry for entry in table.claims if entry.reference == reference]
+            _in_parts(console, *cells.comparison_grid(compared, claims))
 
 
 def _say_what_is_cut(console: rich.console.Console, count: int, what: str) -> None:

@@ -29,7 +29,7 @@ class Difference:
         mean: mean over seeds and clips.
         half: half width of the interval at `level`.
         p: two-sided p value, consistent with the interval: p < 1 - level exactly if the interval excludes 0;
-            None with one seed.
+            None with one seed, and where equal differences, all other than 0, leave no spread to judge by.
         level: coverage of the interval, such as .95; adjusted for the number of claims.
         seeds: number of shared seeds, n.
         clips: number of clips (groups of dependent clips count once), N.
@@ -59,12 +59,12 @@ class Difference:
         return seed / total if total > 0 else 0.0
 
     def verdict(self, matters: float) -> str | None:
-        """Return one of the three verdicts, or None with one seed.
+        """Return one of the three verdicts, or None if nothing was tested, as with one seed.
 
         Args:
             matters: the smallest difference of interest, > 0.
         """
-        if self.seeds < 2:
+        if self.p is None:
             return None
         low, high = self.interval
         if low > 0 or high < 0:
@@ -73,27 +73,37 @@ class Difference:
 
 
 def grouped(outcomes: Float[np.ndarray, "n items"], groups: Sequence[str]) -> Float[np.ndarray, "n groups"]:
-    """Return the mean of each group of dependent items, in the order of first occurrence.
+    """Return one value for each group of dependent items, in the order of first occurrence.
 
     Args:
         outcomes: one row per seed.
         groups: name of the group of each item, such as the video that clips were cut from.
+
+    Returns:
+        Means of the groups where all have one size. Otherwise values whose mean over groups is the mean over
+        items, and whose variance is that of the ratio estimator of sampled groups.
     """
     if len(groups) != outcomes.shape[1]:
         raise errors.UserError(f"expected a group for each of {outcomes.shape[1]} items, got {len(groups)}")
     place = {name: index for index, name in enumerate(dict.fromkeys(groups))}
     index = np.asarray([place[name] for name in groups])
-    counts = np.bincount(index)
-    return np.stack([np.bincount(index, row) / counts for row in np.asarray(outcomes, np.float64)])
+    x = np.asarray(outcomes, np.float64)
+    mean = x.mean(axis=1, keepdims=True)
+    scale = len(place) / len(groups)
+    return mean + np.stack([np.bincount(index, row) for row in x - mean]) * scale
 
 
-def difference(differences: Float[np.ndarray, "n items"], *, claims: int = 1) -> Difference:
+def difference(
+    differences: Float[np.ndarray, "n items"], *, claims: int = 1, alpha: float = 0.05
+) -> Difference:
     """Return the mean of paired differences with its two-part interval.
 
     Args:
         differences: score of one row minus score of the other for each shared seed and item, averaged over
-            head seeds; items of dependent clips are means over their `grouped` clips. All finite.
-        claims: number of claims that share an error of 5 %; the level is 1 - .05 / claims (Bonferroni).
+            head seeds; dependent clips are one item (`grouped`). All finite. A single item stands for a
+            score whose items are unknown: the interval covers the seeds only, as in the paired t test.
+        claims: number of claims that share the error; the level is 1 - alpha / claims (Bonferroni).
+        alpha: the error that they share; smaller than .05 if there are several planned looks.
 
     Returns:
         With one seed, the interval covers the sampling of clips only and p is None.
@@ -104,7 +114,7 @@ def difference(differences: Float[np.ndarray, "n items"], *, claims: int = 1) ->
             f"expected finite differences [seeds, items] and claims >= 1, got {x.shape} and {claims}"
         )
     n, items = x.shape
-    level = 1 - 0.05 / claims
+    level = 1 - alpha / claims
     mean = float(x.mean())
     if n == 1:
         spread = float(x.var(ddof=1) / items) if items > 1 else math.inf
@@ -126,9 +136,9 @@ def difference(differences: Float[np.ndarray, "n items"], *, claims: int = 1) ->
         t, z = stats.t.ppf(1 - alpha / 2, n - 1), stats.norm.ppf(1 - alpha / 2)
         return math.sqrt(t * t * seed_variance / n + z * z * clip_variance)
 
-    return Difference(
-        mean, half_at(1 - level), _p(abs(mean), half_at), level, n, items, seed_variance, clip_variance
-    )
+    undefined = seed_variance == clip_variance == 0.0 != mean
+    p = None if undefined else _p(abs(mean), half_at)
+    return Difference(mean, half_at(1 - level), p, level, n, items, seed_variance, clip_variance)
 
 
 def _p(size: float, half_at: Callable[[float], float]) -> float:

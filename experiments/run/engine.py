@@ -219,7 +219,10 @@ class Engine:
                     "versions": installed.versions(), "inputs": dict(each.inputs),
                 }  # fmt: skip
                 filesystem.write_atomic(path, work_directory.json_bytes(checked_json.sealed(written)))
-            read = {metric: _plain(score) for metric, score in results_table.read_scores(path).items()}
+            read = {
+                metric: _plain(score, results_table.Items(each.address, metric))
+                for metric, score in results_table.read_scores(path).items()
+            }
             # Tasks may share a metric name (two probes, for example); prefix the later one with its task.
             scores |= {
                 (f"{each.name}: {metric}" if metric in scores else metric): read[metric] for metric in read
@@ -276,6 +279,6 @@ def _log(folder: filesystem.Path, at: int) -> event_log.EventLog | event_log.Sil
     return event_log.EventLog(folder / "events.jsonl", resume_step=at, tensorboard=mirror)
 
 
-def _plain(score: results_table.Score) -> dict[str, Any]:
-    """Return a score as plain data, without the outcomes of single items, which stay in `scores/`."""
-    return {name: value for name, value in dataclasses.asdict(score).items() if name != "outcomes"}
+def _plain(score: results_table.Score, items: results_table.Items) -> dict[str, Any]:
+    """Return a score as plain data, with the place of its outcomes of single items instead of these."""
+    return dataclasses.asdict(dataclasses.replace(score, outcomes=None, items=items))

@@ -6,7 +6,7 @@ from typing import Any
 from prismlab.core import errors
 from prismlab.core.io import checked_json, filesystem
 from prismlab.experiments.recipe import describe
-from prismlab.experiments.report import html_report, results_table, table_builder
+from prismlab.experiments.report import claim_verdicts, html_report, item_scores, results_table, table_builder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,18 +15,22 @@ class _Config:
 
     name: str
     compare_with: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    claims: tuple[tuple[str, str, str], ...] = ()
+    matters: float = 0.02
+    looks: tuple[int, ...] = ()
 
 
-def tables(workdir: filesystem.Path, *, title: str, reference: tuple[str, ...]) -> results_table.Table:
+def tables(workdir: filesystem.Path) -> results_table.Table:
     """Write table.json, report.md and report.html from the results in a work directory.
 
     Args:
-        workdir, title, reference: see `build`.
+        workdir: see `build`.
 
     Raises:
         UserError: results.json or an event log is missing or damaged, or the directory cannot be written.
     """
-    table = build(workdir, title=title, reference=reference)
+    table = build(workdir)
     write(table, workdir, workdir)
     return table
 
@@ -48,17 +52,17 @@ def write(table: results_table.Table, workdir: filesystem.Path, out: filesystem.
     html_report.write_pages(table, workdir, out)
 
 
-def build(workdir: filesystem.Path, *, title: str, reference: tuple[str, ...]) -> results_table.Table:
-    """Return the table of the results in a work directory.
+def build(workdir: filesystem.Path) -> results_table.Table:
+    """Return the table of the results in a work directory; references that are not finished are skipped.
 
     Args:
-        workdir: a directory with results.json.
-        title: name of the experiment.
-        reference: labels of rows that the others are compared with; unfinished rows are skipped.
+        workdir: a directory with results.json, config.json, config.gin and `scores/`.
 
     Raises:
-        UserError: results.json is missing or damaged.
+        UserError: a file is missing or damaged.
     """
+    config = checked_json.read(_Config, workdir / "config.json")
+    plan = claim_verdicts.Plan(config.claims, config.matters, config.looks, config.seeds)
     results = results_table.read_results(workdir / "results.json")
     finished = {entry.label for entry in results}
     logs = [
@@ -71,9 +75,11 @@ def build(workdir: filesystem.Path, *, title: str, reference: tuple[str, ...]) -
     ]
     return table_builder.build_table(
         results,
-        reference=[label for label in reference if label in finished],
-        title=title,
+        reference=[label for label in config.compare_with if label in finished],
+        title=config.name,
         logs=logs,
+        items=item_scores.read(workdir, results),
+        plan=plan if plan.claims else None,
         config=filesystem.read(workdir / "config.gin").decode("utf-8", "backslashreplace"),
         address=describe.address(checked_json.read(Any, workdir / "config.json")),
     )
@@ -93,5 +99,4 @@ def again(workdir: filesystem.Path) -> results_table.Table:
             raise errors.UserError(
                 f"{workdir} has no {name}; pass the --workdir of a train or ablate run with a finished row"
             )
-    config = checked_json.read(_Config, workdir / "config.json")
-    return build(workdir, title=config.name, reference=config.compare_with)
+    return build(workdir)

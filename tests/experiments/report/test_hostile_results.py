@@ -124,6 +124,10 @@ def test_logs_outside_the_folder_are_not_read():
 
 
 @pytest.mark.parametrize("path", sorted(RECORDS.glob("*-table.json")), ids=lambda path: path.name)
-def test_tables_of_earlier_versions_are_read(path):
+def test_tables_of_earlier_versions_are_read_without_their_shared_correction(path):
     table = results_table.read_table(path)
-    assert json.loads(json.dumps(table.plain())) == json.loads(path.read_text())
+    written = json.loads(path.read_text())
+    for entry in written["paired"]:
+        del entry["p"], entry["p_holm"]
+    assert json.loads(json.dumps(table.plain())) == written
+    assert cells.grid(table)

@@ -61,7 +61,7 @@ def test_rows_are_compared_over_the_seeds_they_share():
     (entry,) = table_builder.build_table(results, reference=["a"]).paired
     assert (entry.row, entry.reference, entry.seeds, entry.n) == ("b", "a", (1, 2), 2)
     assert entry.difference == pytest.approx(0.15)
-    assert entry.p_holm == entry.p
+    assert entry.note == "2 seeds in one row only; seeds only"
 
 
 def test_two_references_are_compared_once():
@@ -120,7 +120,7 @@ def test_a_long_table_is_cut_in_the_terminal_but_not_in_the_files():
 def test_a_diverged_seed_is_shown_as_such(tmp_path):
     table = table_builder.build_table([result("a", 0, float("nan")), result("a", 1, 0.5)])
     results_table.write_table(table, tmp_path / "table.json")
-    assert "not finite" in shown(results_table.read_table(tmp_path / "table.json"))
+    assert "diverged 1 of 2" in shown(results_table.read_table(tmp_path / "table.json"))
 
 
 @pytest.mark.parametrize("width", [8, 40, 80])

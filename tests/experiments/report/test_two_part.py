@@ -81,6 +81,21 @@ def test_one_seed_has_no_p_and_no_verdict():
     assert 0 < found.half < 0.1
 
 
+def test_equal_differences_leave_nothing_to_judge_by():
+    found = two_part.difference(np.full((3, 1), 0.1))
+    assert (found.half, found.p, found.verdict(0.02)) == (0.0, None, None)
+    same = two_part.difference(np.zeros((3, 5)))
+    assert (same.p, same.verdict(0.02)) == (1.0, "equal within")
+
+
+@given(st.lists(st.integers(0, 5), min_size=4, max_size=20), st.integers(0, 99))
+def test_groups_of_any_size_keep_the_mean_over_items(groups, seed):
+    x = np.random.default_rng(seed).normal(size=(3, len(groups)))
+    found = two_part.grouped(x, [str(name) for name in groups])
+    assert found.shape == (3, len(set(groups)))
+    np.testing.assert_allclose(found.mean(axis=1), x.mean(axis=1))
+
+
 @pytest.mark.parametrize(
     ("mean", "half", "verdict"),
     [

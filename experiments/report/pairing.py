@@ -1,0 +1,108 @@
+"""Paired differences of one metric of two rows, over the seeds and the test items that both have."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float
+
+from prismlab.experiments.report import item_scores, results_table, two_part
+
+SEEDS_ONLY = "seeds only"
+PROTOCOLS_DIFFER = "protocols differ"
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """What two rows share of one metric.
+
+    Args:
+        seeds: shared seeds with two finite scores, ascending.
+        differences: row minus reference; one column an independent group of items, or a single column if the
+            items are not known or are not the same.
+        clips: number of these groups; 0 for a single column that stands for the score.
+        diverged: number of shared seeds without a finite score in one of the rows.
+        remarks: what a reader has to know, such as "diverged 1 of 6" or "seeds only".
+    """
+
+    seeds: tuple[int, ...]
+    differences: Float[np.ndarray, "n groups"]
+    clips: int
+    diverged: int
+    remarks: tuple[str, ...]
+
+    @property
+    def remark(self) -> str | None:
+        """All remarks as one text, or None."""
+        return "; ".join(self.remarks) or None
+
+    def difference(self, *, claims: int = 1, alpha: float = 0.05) -> two_part.Difference | None:
+        """Return the two-part difference, or None without a shared seed; see `two_part.difference`."""
+        if not self.seeds:
+            return None
+        return two_part.difference(self.differences, claims=claims, alpha=alpha)
+
+
+def of(
+    row: results_table.Row, reference: results_table.Row, name: str, found: item_scores.Found
+) -> Pairs | None:
+    """Return the pairs of a metric, or None if the rows were measured by different protocols.
+
+    Args:
+        row, reference: rows of the table that have the metric.
+        name: the metric.
+        found: items of scores.
+    """
+    ours, theirs = row.metrics[name], reference.metrics[name]
+    if ours.protocol != theirs.protocol:
+        return None
+    mine, other = dict(zip(row.seeds, ours.values)), dict(zip(reference.seeds, theirs.values))
+    shared = [seed for seed in row.seeds if seed in other]
+    pairs = [
+        (seed, a, b) for seed in shared if (a := mine[seed]) is not None and (b := other[seed]) is not None
+    ]
+    seeds = tuple(seed for seed, _, _ in pairs)
+    diverged = len(shared) - len(seeds)
+    remarks = [f"diverged {diverged} of {len(shared)}"] if diverged else []
+    alone = len(set(row.seeds) ^ set(reference.seeds))
+    remarks += [f"{alone} seeds in one row only"] * (alone > 0)
+    matrix = _by_group([(row.label, reference.label, seed, name) for seed in seeds], found)
+    if matrix is not None:
+        return Pairs(seeds, matrix, matrix.shape[1], diverged, tuple(remarks))
+    column = np.asarray([a - b for _, a, b in pairs], np.float64)[:, None]
+    # What is left of equal differences by rounding must not become a spread.
+    if len(column) and np.ptp(column) <= 1e-12 * max(max(abs(a), abs(b)) for _, a, b in pairs):
+        column = np.full_like(column, column.mean() if abs(column.mean()) > 1e-12 else 0.0)
+    return Pairs(seeds, column, 0, diverged, (*remarks, SEEDS_ONLY))
+
+
+def _by_group(
+    pairs: list[tuple[str, str, int, str]], found: item_scores.Found
+) -> Float[np.ndarray, "n groups"] | None:
+    """Return the differences by group of items, or None if items are missing or are not the same."""
+    rows, first = [], None
+    for row, reference, seed, name in pairs:
+        ours, theirs = found.get((row, seed, name)), found.get((reference, seed, name))
+        if ours is None or theirs is None:
+            return None
+        first = first or ours
+        if any((each.keys, each.groups) != (first.keys, first.groups) for each in (ours, theirs)):
+            return None
+        rows.append(ours.values - theirs.values)
+    if first is None or len(set(first.groups)) < 2:
+        return None
+    return two_part.grouped(np.stack(rows), first.groups)
+
+
+def own(
+    label: str, seeds: tuple[int, ...], name: str, found: item_scores.Found
+) -> Float[np.ndarray, "n groups"] | None:
+    """Return a row's own scores by group of items, or None if items are missing or are not the same."""
+    kept = [found.get((label, seed, name)) for seed in seeds]
+    there = [each for each in kept if each is not None]
+    if not there or len(there) < len(kept):
+        return None
+    first = there[0]
+    same = all((each.keys, each.groups) == (first.keys, first.groups) for each in there)
+    if not same or len(set(first.groups)) < 2:
+        return None
+    return two_part.grouped(np.stack([each.values for each in there]), first.groups)
