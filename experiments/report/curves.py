@@ -89,7 +89,7 @@ def _read(path: str) -> dict[str, _Points]:
             raise errors.UserError(
                 f"expected at most {_MOST_TERMS} losses in {path}, found more; pass the log of a stage"
             )
-    return points
+    return dict(sorted(points.items(), key=lambda named: "loss" not in named[0]))  # losses first
 
 
 def _is_drawn(kind: str, name: str) -> bool:
