@@ -233,7 +233,7 @@ def unpack(data: bytes, name: str = "record") -> Record:
         # A version 1 record is a version 2 record with default values for the new fields.
         record = Record(video=data[body:], **fields | {"sizes": tuple(fields.get("sizes", ()))})
         check(record)
-    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+    except (errors.UserError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise errors.UserError(f"{name}: expected a sound header, got '{reason}'; {_REMEDY}") from error
     return record

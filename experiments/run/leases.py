@@ -246,8 +246,9 @@ def _is_free(folder: filesystem.Path, name: str, there: set[str]) -> bool:
 
 def _owner(path: filesystem.Path) -> dict[str, Any]:
     """Return the owner in a lease file; {} if it is damaged, or being written."""
+    text = filesystem.read_if_exists(path)
     try:
-        found = json.loads(filesystem.read_if_exists(path))
+        found = json.loads(text)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

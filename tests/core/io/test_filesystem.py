@@ -32,7 +32,7 @@ def test_another_url_is_refused_with_what_is_known(text):
 
 @given(st.text("ab:/.~ ", min_size=1, max_size=8))
 def test_what_is_no_url_is_a_path(text):
-    if ":/" not in text:
+    if ":/" not in text and text.strip() and not text.startswith("~"):
         assert filesystem.parse_path(text) == pathlib.Path(text)
         assert not filesystem.is_remote(filesystem.parse_path(text))
 
