@@ -16,8 +16,9 @@ from typing import Any
 from prismlab.core import errors, keys, types
 from prismlab.core.train import loop, objective, optim
 from prismlab.data.loader import loader
+from prismlab.experiments import look_levels
 from prismlab.experiments.gin_strict import check_types
-from prismlab.experiments.recipe import monitor_interface, task_interface
+from prismlab.experiments.recipe import monitor_interface, row_checks, task_interface
 from prismlab.experiments.released import released_weights
 
 LONGEST_NAME = 100  # characters; a folder is named by the stage, its seed and its address
@@ -130,7 +131,13 @@ class Ablation:
         rows: label -> {what: value}. "stages" takes names of the base's stages, in order; any other
             `what` is a path such as "stage2.objectives" or "stage1.steps". {} is the base itself.
         seeds: every row is run once with each seed.
-        compare_with: labels of rows that all others are compared with, seed by seed.
+        compare_with: labels of rows that all others are compared with, seed by seed. These comparisons are
+            exploratory: an interval without p or verdict.
+        claims: (row, against, metric) of each comparison that the ablation is run for. They share an error of
+            5 % and get a verdict.
+        matters: the smallest difference of interest, > 0, in units of the metrics.
+        looks: numbers of seeds at which the claims are judged, such as (3, 6), if more seeds are run after a
+            look at fewer; () for one look.
     """
 
     name: str
@@ -138,6 +145,9 @@ class Ablation:
     rows: Mapping[str, Mapping[str, Any]]
     seeds: tuple[int, ...] = (0,)
     compare_with: tuple[str, ...] = ()
+    claims: tuple[tuple[str, str, str], ...] = ()
+    matters: float = 0.02
+    looks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seeds", tuple(self.seeds))
@@ -151,7 +161,14 @@ class Ablation:
         unknown = [label for label in self.compare_with if label not in self.rows]
         if unknown:
             raise errors.UserError(f"compare_with has unknown rows {unknown}; the rows are {list(self.rows)}")
-        self.experiments()  # raise errors in rows here, not in the middle of a run
+        if not 0 < self.matters < float("inf"):
+            raise errors.UserError(f"recipe.Ablation.matters must be positive, got {self.matters}")
+        look_levels.level(self.looks)
+        # Raise errors in rows and claims here, not in the middle of a run.
+        row_checks.check_rows(self.base, self.rows, self.experiments())
+        row_checks.check_claims(
+            self.claims, {label: each.tasks for label, each in self.experiments().items()}
+        )
 
     def experiments(self) -> dict[str, Experiment]:
         """Return the experiment of each row, by label.

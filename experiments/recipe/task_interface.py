@@ -59,3 +59,12 @@ class Task(Protocol):
             Scores by metric name; {} when the towers lack what the task needs.
         """
         ...
+
+
+@runtime_checkable
+class NamesMetrics(Protocol):
+    """A task that tells the names of its scores before it is run, so that claims can be checked."""
+
+    def metric_names(self) -> tuple[str, ...]:
+        """Return the names of the scores for towers that have all that the task reads."""
+        ...

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from scipy import stats
 
+from prismlab.experiments import look_levels
 from prismlab.experiments.report import (
     cells,
     comparisons,
     item_scores,
-    look_levels,
     pairing,
     results_table,
     two_part,

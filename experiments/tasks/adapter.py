@@ -95,6 +95,10 @@ class AdapterTuning:
         if self.bottleneck < 1:
             raise errors.UserError(f"bottleneck must be at least 1, got {self.bottleneck}")
 
+    def metric_names(self) -> tuple[str, ...]:
+        """Return the names of the scores."""
+        return (f"{self.setup.label}_adapter",)
+
     def __call__(self, towers: learner.Towers, *, seed: int, cache: pathlib.Path) -> dict[str, task.Score]:
         """Return the accuracy as <label>_adapter.
 

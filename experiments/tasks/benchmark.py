@@ -50,6 +50,10 @@ class Benchmark:
         if self.batch_size < 1:
             raise errors.UserError(f"benchmark: batch_size must be at least 1, got {self.batch_size}")
 
+    def metric_names(self) -> tuple[str, ...]:
+        """Return the names of the scores."""
+        return tuple(metric.name for metric in self.metrics)
+
     def __call__(self, towers: learner.Towers, *, seed: int, cache: pathlib.Path) -> dict[str, task.Score]:
         """Return a score for each metric.
 

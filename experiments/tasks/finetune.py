@@ -36,6 +36,10 @@ class FineTuning:
     heads: int = 12
     hidden_dim: int | None = None
 
+    def metric_names(self) -> tuple[str, ...]:
+        """Return the names of the scores."""
+        return (f"{self.setup.label}_finetune",)
+
     def __call__(self, towers: learner.Towers, *, seed: int, cache: pathlib.Path) -> dict[str, task.Score]:
         """Return the accuracy as <label>_finetune.
 

@@ -46,6 +46,10 @@ class MultipleChoice:
         if self.batch_size < 1:
             raise errors.UserError(f"multiple choice: batch_size must be at least 1, got {self.batch_size}")
 
+    def metric_names(self) -> tuple[str, ...]:
+        """Return the names of the scores."""
+        return (choice_accuracy.ChoiceAccuracy().name,)
+
     def __call__(self, towers: learner.Towers, *, seed: int, cache: pathlib.Path) -> dict[str, task.Score]:
         """Return the accuracy, or {} without a text tower.
 

@@ -97,6 +97,16 @@ class AttentiveProbe:
                 "expected train_clips >= 8 (one in eight is held out), test_clips >= 1 and steps >= 1"
             )
 
+    def metric_names(self) -> tuple[str, ...]:
+        """Return the names of the scores."""
+        suffix = "_whitened" if self.whiten else ""
+        names = [
+            name
+            for label in self.labels
+            for name in ([label, "reversal", "reversal_xy"] if label == "motion" else [label])
+        ]
+        return tuple(name + suffix for name in names)
+
     def __call__(self, towers: learner.Towers, *, seed: int, cache: pathlib.Path) -> dict[str, task.Score]:
         """Return the accuracy of each label, and for motion also within pairs of opposite motions.
 

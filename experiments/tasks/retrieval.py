@@ -85,6 +85,18 @@ class Retrieval:
         if not self.metrics or self.batch_size < 1 or (self.clips is not None and self.clips < 1):
             raise errors.UserError("retrieval: expected a metric, and clips and batch_size of at least 1")
 
+    def metric_names(self) -> tuple[str, ...]:
+        """Return the names of the scores."""
+        return tuple(
+            self._name(direction, metric)
+            for direction in ("text_to_video", "video_to_text")
+            for metric in self.metrics
+        )
+
+    def _name(self, direction: str, metric: retrieved.Metric) -> str:
+        variant = "" if self.scores == "cosine" else f" ({self.scores})"
+        return f"{direction}_{metric.name}{variant}"
+
     def __call__(self, towers: learner.Towers, *, seed: int, cache: pathlib.Path) -> dict[str, task.Score]:
         """Return each metric in both directions, such as text_to_video_R@1, or {} without a text tower.
 
@@ -125,8 +137,7 @@ class Retrieval:
         names: Sequence[tuple[str, str]],
         facts: dict[str, object],
     ) -> dict[str, task.Score]:
-        variant = "" if self.scores == "cosine" else f" ({self.scores})"
-        if variant:
+        if self.scores != "cosine":
             similarity = dual_softmax(similarity, self.temperature)
         found = retrieved.Retrieved.of(similarity, right)
         keys, groups = ([name[part] for name in names] for part in (0, 1))
@@ -141,5 +152,5 @@ class Retrieval:
                     "keys": keys, "groups": groups, "outcomes": [made.outcomes.tolist()],
                     "ranks": found.worst.tolist(),
                 }  # fmt: skip
-            scores[f"{direction}_{metric.name}{variant}"] = task.Score(made.value, len(right), told, outcomes)
+            scores[self._name(direction, metric)] = task.Score(made.value, len(right), told, outcomes)
         return scores

@@ -49,6 +49,10 @@ class ZeroShot:
                 "zero-shot classification: expected a metric and a batch_size of at least 1"
             )
 
+    def metric_names(self) -> tuple[str, ...]:
+        """Return the names of the scores."""
+        return tuple(metric.name for metric in self.metrics)
+
     def __call__(self, towers: learner.Towers, *, seed: int, cache: pathlib.Path) -> dict[str, task.Score]:
         """Return a score for each metric, or {} without a text tower.
 

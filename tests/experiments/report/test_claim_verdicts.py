@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from prismlab.core import errors
+from prismlab.experiments import look_levels
 from prismlab.experiments.bench import look_levels as simulation
 from prismlab.experiments.report import (
     claim_verdicts,
     item_scores,
-    look_levels,
     results_table,
     table_builder,
     two_part,

@@ -1,0 +1,92 @@
+"""Checks of an ablation's rows and claims before anything is trained."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prismlab.core import errors
+from prismlab.experiments.recipe import describe, task_interface
+
+
+def check_rows(base: Any, changes: Mapping[str, Mapping[str, Any]], rows: Mapping[str, Any]) -> None:
+    """Check that no two rows have the same label or are the same experiment.
+
+    Args:
+        base: the experiment that rows differ from.
+        changes: label -> changes; {} is the base itself.
+        rows: label -> experiment.
+
+    Raises:
+        UserError: two labels differ in case or spaces only, two rows are equal in all that decides a number,
+            or a row's changes leave the base as it is.
+    """
+    seen: dict[str, str] = {}
+    for label in rows:
+        other = seen.setdefault(" ".join(label.casefold().split()), label)
+        if other != label:
+            raise errors.UserError(
+                f"recipe.Ablation.rows: the labels {other!r} and {label!r} are alike; rename one"
+            )
+    known = {_address(base): "the base"}
+    for label, experiment in rows.items():
+        address = _address(experiment)
+        if not changes[label] and known.get(address) == "the base":
+            known[address] = repr(label)
+            continue
+        if address in known:
+            raise errors.UserError(
+                f"recipe.Ablation.rows[{label!r}]: the row is equal to {known[address]} in all that decides "
+                "a number; change it or remove it ({} is the base itself)"
+            )
+        known[address] = repr(label)
+
+
+def _address(experiment: Any) -> str:
+    return describe.address(describe.addressed(describe.describe(experiment)))
+
+
+def check_claims(
+    claims: Sequence[tuple[str, str, str]], tasks: Mapping[str, Mapping[str, task_interface.Task]]
+) -> None:
+    """Check that each claim compares two rows by a metric that both have.
+
+    Args:
+        claims: (row, against, metric) each.
+        tasks: row label -> task name -> task.
+
+    Raises:
+        UserError: a claim names no row, one row twice, no metric, or another claim's comparison.
+    """
+    seen: set[tuple[frozenset[str], str]] = set()
+    for claim in claims:
+        where = f"recipe.Ablation.claims: {claim}"
+        row, against, metric = claim
+        for label in (row, against):
+            if label not in tasks:
+                raise errors.UserError(f"{where}: no row is named {label!r}; {_near(label, list(tasks))}")
+        if row == against:
+            raise errors.UserError(f"{where}: the row is compared with itself; name two rows")
+        for label in (row, against):
+            names = _metrics(tasks[label])
+            if names is not None and metric not in names:
+                raise errors.UserError(
+                    f"{where}: row {label!r} has no metric {metric!r}; {_near(metric, names)}"
+                )
+        if (key := (frozenset((row, against)), metric)) in seen:
+            raise errors.UserError(f"{where}: the same comparison is claimed twice; remove one")
+        seen.add(key)
+
+
+def _metrics(tasks: Mapping[str, task_interface.Task]) -> list[str] | None:
+    """Return the names of a row's scores as the table has them, or None if a task does not tell."""
+    names: list[str] = []
+    for task_name, task in tasks.items():
+        if not isinstance(task, task_interface.NamesMetrics):
+            return None
+        names += [f"{task_name}: {name}" if name in names else name for name in task.metric_names()]
+    return names
+
+
+def _near(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, 3)
+    return f"did you mean {' or '.join(map(repr, close))}?" if close else f"there are {known}"
