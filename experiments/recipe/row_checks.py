@@ -78,7 +78,7 @@ def check_claims(
 
 
 def _metrics(tasks: Mapping[str, task_interface.Task]) -> list[str] | None:
-    """Return the names of a row's scores as the table has them, or None if a task does not tell."""
+    """Return the names of a row's scores as the table has them, or None if a task does not name its own."""
     names: list[str] = []
     for task_name, task in tasks.items():
         if not isinstance(task, task_interface.NamesMetrics):

@@ -63,7 +63,7 @@ class Task(Protocol):
 
 @runtime_checkable
 class NamesMetrics(Protocol):
-    """A task that tells the names of its scores before it is run, so that claims can be checked."""
+    """A task that names its scores before it is run, so that claims can be checked."""
 
     def metric_names(self) -> tuple[str, ...]:
         """Return the names of the scores for towers that have all that the task reads."""
