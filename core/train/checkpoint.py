@@ -63,10 +63,10 @@ class _Newest:
 
 
 class Checkpoints:
-    """The checkpoints of one stage directory.
+    """The checkpoints of one stage directory; only the holder of its lease opens them.
 
     Args:
-        directory: the checkpoint directory; created if missing.
+        directory: created if missing; the first save removes what interrupted saves have left in it.
         keep: number of latest checkpoints to keep.
 
     Attributes:
@@ -78,7 +78,7 @@ class Checkpoints:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._policy = _Newest(keep)
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=self._policy, create=True, enable_async_checkpointing=True
+            preservation_policy=self._policy, create=True, cleanup_tmp_directories=True
         )
         self._manager = ocp.CheckpointManager(self.directory, options=options)
         self.newest = self.latest()

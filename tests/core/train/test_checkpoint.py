@@ -137,6 +137,17 @@ def test_the_newest_two_are_kept_and_an_unfinished_one_is_ignored(tmp_path):
     again.close()
 
 
+def test_what_a_killed_save_left_is_removed_by_the_next_writer_and_not_by_readers(tmp_path):
+    _saved(tmp_path, _state({"a": jnp.ones(2)})).close()
+    left = tmp_path / "9.orbax-checkpoint-tmp"
+    shutil.copytree(tmp_path / "3", left)
+    checkpoint.newest(tmp_path)
+    checkpoint.read_learner(tmp_path)
+    assert left.exists()
+    _saved(tmp_path, _state({"a": jnp.ones(2)}, at=4)).close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["3", "4"]
+
+
 def test_without_a_checkpoint_the_message_says_so(tmp_path):
     store = checkpoint.Checkpoints(tmp_path)
     assert store.latest() is None
