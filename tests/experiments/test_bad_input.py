@@ -142,6 +142,7 @@ def test_a_parent_that_is_half_written(field, whole, tmp_path):
     cli.one_fault(done, "checkpoints/8", "cannot be read")
 
 
+@pytest.mark.slow  # tests/experiments/run/test_engine.py has both messages
 @pytest.mark.parametrize("field", ["init_from", "teacher"])
 def test_a_parent_of_another_shape(field, whole, tmp_path):
     parent = next(whole.glob("stages/stage1-*"))

@@ -33,6 +33,7 @@ def wait_for(process, seen, seconds: float = 300) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_a_run_in_a_bucket_is_that_of_a_disk(whole, bucket):
     remote = filesystem.parse_path("gs://bucket/run")
     done = cli.train(remote, "STEPS=8", "loop.Settings.checkpoint_every=4")  # how often changes no bit

@@ -160,15 +160,14 @@ def test_frames_of_another_size_than_in_training_are_named(tmp_path, resolution,
     assert bool(remark) == (said[0] != "count (seed 0)")
 
 
-def test_a_trained_stage_is_evaluated(tmp_path):
-    assert cli.train(tmp_path / "run", cli.ONE_STAGE).returncode == 0
+def test_a_trained_stage_is_evaluated(whole, tmp_path):
     command = ("eval", "eval/world.gin", "--workdir", tmp_path / "scores")
     small = (
         "FRAMES=2", "RESOLUTION=16", "TRAIN_CLIPS=64", "TEST_CLIPS=32", "clean/world.World.clips=64",
         "test/world.World.clips=32", "world.World.frames=2", "world.World.resolution=16",
         "head_grid.Grid.steps=2", "head_grid.Grid.seeds=1", "probe.Attention.heads=1",
     )  # fmt: skip
-    done = cli.run(*command, "--encoder", tmp_path / "run" / "stage1", *small)
+    done = cli.run(*command, "--encoder", whole / "stage1", *small)
     assert done.returncode == 0, done.stderr
     assert "top-1 accuracy" in done.stdout
     read = json.loads((tmp_path / "scores" / "evaluation.json").read_text())

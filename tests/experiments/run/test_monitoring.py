@@ -80,6 +80,7 @@ def test_monitors_measure_the_tower_and_change_nothing(tmp_path):
     assert not events(planned, tmp_path / "watched", "collapse")
 
 
+@pytest.mark.slow
 def test_the_teacher_is_compared_with(tmp_path):
     planned, _ = trained(tmp_path, {"state": representation.Representation(MICRO, every=4)}, stage=1)
     (found,) = events(planned, tmp_path, "monitor")
