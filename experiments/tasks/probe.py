@@ -12,13 +12,14 @@ Source: VideoPrism 3.1, appendix E.1 (attention pooler with one query, linear cl
 
 import dataclasses
 import pathlib
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from prismlab.core import errors, keys, types
 from prismlab.core.nn import layers, pooling
@@ -69,6 +70,8 @@ class AttentiveProbe:
         batch_size: clips per step, and per batch when encoding.
         learning_rates: candidates, trained in parallel.
         weight_decay: weight decay of AdamW.
+        head_seeds: heads trained from as many seeds, each with its own initial weights and clip order; scores
+            are means over them, so that they vary less by the head.
         whiten: whiten the tokens first, as a control for how much a linear layer before the probe would
             help; off in the paper.
     """
@@ -86,12 +89,15 @@ class AttentiveProbe:
     batch_size: int = 128
     learning_rates: tuple[float, ...] = (3e-3, 1e-2)
     weight_decay: float = 1e-4
+    head_seeds: int = 3
     whiten: bool = False
 
     def __post_init__(self) -> None:
         unknown = [label for label in self.labels if label not in CLASSES]
         if unknown:
             raise errors.UserError(f"labels must be among {sorted(CLASSES)}, got {unknown}")
+        if self.head_seeds < 1:
+            raise errors.UserError(f"head_seeds must be at least 1, got {self.head_seeds}")
         if self.train_clips < 8 or self.test_clips < 1 or self.steps < 1:
             raise errors.UserError(
                 "expected train_clips >= 8 (one in eight is held out), test_clips >= 1 and steps >= 1"
@@ -115,8 +121,8 @@ class AttentiveProbe:
             seed: seed of the heads' initial weights and clip order.
             cache: directory shared by runs.
         """
-        tokens, labels = self._features(towers["video"], self.train, self.train_clips, cache)
-        test_tokens, test_labels = self._features(towers["video"], self.test, self.test_clips, cache)
+        tokens, labels, _ = self._features(towers["video"], self.train, self.train_clips, cache)
+        test_tokens, test_labels, names = self._features(towers["video"], self.test, self.test_clips, cache)
         shift, scale = _scaling(tokens, self.whiten)
         tokens, test_tokens = (_scale(x, shift, scale) for x in (tokens, test_tokens))
         held = len(tokens) // 8
@@ -124,37 +130,37 @@ class AttentiveProbe:
         scores = {}
         for index, label in enumerate(self.labels):
             right = test_labels[label]
-            answer = logits[index, :, : len(CLASSES[label])]
+            answer = logits[:, index, :, : len(CLASSES[label])]
             protocol = {
                 "pooling": "attention pooler" + (", whitened tokens" if self.whiten else ""),
                 "frames": self.frames, "views": 1,
                 "train clips per class": round((len(tokens) - held) / len(CLASSES[label])),
                 "learning rates tried": list(self.learning_rates),
+                "heads averaged": self.head_seeds,
                 "chance": round(1 / len(CLASSES[label]), 4),
             }  # fmt: skip
             suffix = "_whitened" if self.whiten else ""
-            scores[label + suffix] = task.Score(
-                float(np.mean(answer.argmax(1) == right)), len(right), protocol
-            )
+            scores[label + suffix] = _score(answer.argmax(-1) == right, names, protocol)
             if label == "motion":
                 rows = np.arange(len(right))
-                ahead = answer[rows, right] > answer[rows, right ^ 1]
-                straight = right < 4  # right, left, down, up
+                ahead = answer[:, rows, right] > answer[:, rows, right ^ 1]
+                straight = np.flatnonzero(right < 4)  # right, left, down, up
                 half = {**protocol, "chance": 0.5, "classes": "the clip's own reversal pair"}
-                scores["reversal" + suffix] = task.Score(float(np.mean(ahead)), len(right), half)
+                scores["reversal" + suffix] = _score(ahead, names, half)
                 half = {**half, "classes": "right/left and down/up only"}
-                share = float(np.mean(ahead[straight]))
-                scores["reversal_xy" + suffix] = task.Score(share, int(straight.sum()), half)
+                kept = [names[row] for row in straight]
+                scores["reversal_xy" + suffix] = _score(ahead[:, straight], kept, half)
         return scores
 
     def _features(
         self, tower: types.Tower, home: source.Source, clips: int, cache: pathlib.Path
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    ) -> tuple[np.ndarray, dict[str, np.ndarray], list[str]]:
         videos, records = loader.read_all(
             home, cache, frames=self.frames, resolution=self.resolution, limit=clips
         )
         tokens = task.encode_all(tower, videos, self.batch_size, lambda encoded: encoded.tokens.x)
-        return tokens, {label: _classes(records, label) for label in self.labels}
+        names = [each.key for each in records]
+        return tokens, {label: _classes(records, label) for label in self.labels}, names
 
     def _fit(
         self,
@@ -165,22 +171,31 @@ class AttentiveProbe:
         *,
         key: PRNGKeyArray,
     ) -> np.ndarray:
-        """Train one head per label and learning rate; return the test logits of each label's best head."""
+        """Train a head for each head seed, label and learning rate; return the best heads' test logits.
+
+        Returns:
+            float [h, labels, clips, classes]; the learning rate of a label is that of the best held-out
+            accuracy, averaged over head seeds.
+        """
         widest = max(len(CLASSES[label]) for label in self.labels)
         counts = jnp.asarray([len(CLASSES[label]) for label in self.labels])
         rates = jnp.asarray(self.learning_rates)
         targets = jnp.stack([jnp.asarray(labels[label]) for label in self.labels])
-        heads = eqx.filter_vmap(
-            lambda i: Head(
-                tokens.shape[-1],
-                self.heads,
-                self.hidden_dim or tokens.shape[-1],
-                widest,
-                key=keys.fold(key, "head", i),
-            )
-        )(jnp.arange(len(self.labels)))
-        grid = jax.tree.map(lambda x: jnp.repeat(x, len(rates), axis=0), heads)
-        logits_of = eqx.filter_vmap(lambda head, x: head(x), in_axes=(eqx.if_array(0), None))
+        seeds = jnp.arange(self.head_seeds)
+        head = lambda i: Head(
+            tokens.shape[-1],
+            self.heads,
+            self.hidden_dim or tokens.shape[-1],
+            widest,
+            key=keys.fold(key, "head", i),
+        )
+        # The heads of the first seed are numbered from 0, those of the second follow.
+        heads = eqx.filter_vmap(eqx.filter_vmap(head))(
+            jnp.arange(self.head_seeds * len(self.labels)).reshape(self.head_seeds, -1)
+        )
+        grid = jax.tree.map(lambda x: jnp.repeat(x, len(rates), axis=1), heads)
+        each = eqx.filter_vmap(lambda head, x: head(x), in_axes=(eqx.if_array(0), None))
+        logits_of = eqx.filter_vmap(each, in_axes=(eqx.if_array(0), 0))  # its own clips for each head seed
         allowed = jnp.arange(widest) < jnp.repeat(counts, len(rates))[:, None]
         mask = lambda logits: jnp.where(allowed[:, None], logits, -1e9)
 
@@ -189,29 +204,40 @@ class AttentiveProbe:
         optimizer = optax.adamw(1.0, weight_decay=self.weight_decay)
         schedule = optax.cosine_decay_schedule(1.0, self.steps)
 
-        def loss_of(grid: Head, at: Int[Array, " b"]) -> Float[Array, ""]:
+        def loss_of(grid: Head, at: Int[Array, "h b"]) -> Float[Array, ""]:
             logits = mask(logits_of(grid, tokens_on_device[at]))
-            return jnp.sum(optax.softmax_cross_entropy_with_integer_labels(logits, places[:, at]).mean(1))
+            right = jnp.moveaxis(places[:, at], 0, 1)
+            return jnp.sum(optax.softmax_cross_entropy_with_integer_labels(logits, right).mean(-1))
+
+        def clips_of(step: Int[Array, ""], seed: Int[Array, ""]) -> Int[Array, " b"]:
+            drawn = keys.fold(keys.fold(key, "batch", step), "head seed", seed)
+            return jax.random.randint(drawn, (self.batch_size,), held, len(tokens))
 
         def one(carry: tuple, step: Int[Array, ""]) -> tuple[tuple, None]:
             grid, memory = carry
-            at = jax.random.randint(keys.fold(key, "batch", step), (self.batch_size,), held, len(tokens))
-            gradient = eqx.filter_grad(loss_of)(grid, at)
+            gradient = eqx.filter_grad(loss_of)(grid, jax.vmap(lambda seed: clips_of(step, seed))(seeds))
             updates, memory = optimizer.update(gradient, memory, grid)
             # All heads share one AdamW; each head's learning rate scales its update.
-            shaped = lambda u: u * (rate * schedule(step)).reshape(-1, *[1] * (u.ndim - 1))
+            shaped = lambda u: u * (rate * schedule(step)).reshape(1, -1, *[1] * (u.ndim - 2))
             return (eqx.apply_updates(grid, jax.tree.map(shaped, updates)), memory), None
 
         train = jax.jit(lambda carry: jax.lax.scan(one, carry, jnp.arange(self.steps))[0])
         grid, _ = train((grid, optimizer.init(eqx.filter(grid, eqx.is_array))))
-        answer = jax.jit(lambda grid, x: mask(logits_of(grid, x)))
+        same = eqx.filter_vmap(each, in_axes=(eqx.if_array(0), None))
+        answer = jax.jit(lambda grid, x: mask(same(grid, x)))
         in_parts = lambda x: np.concatenate(
-            [np.asarray(answer(grid, x[i : i + 500])) for i in range(0, len(x), 500)], 1
+            [np.asarray(answer(grid, x[i : i + 500])) for i in range(0, len(x), 500)], 2
         )
-        correct = (in_parts(tokens[:held]).argmax(-1) == np.asarray(places)[:, :held]).mean(1)
+        correct = (in_parts(tokens[:held]).argmax(-1) == np.asarray(places)[:, :held]).mean((0, 2))
         best = correct.reshape(len(self.labels), -1).argmax(1)
         chosen = np.arange(len(self.labels)) * len(rates) + best
-        return in_parts(test)[chosen]
+        return in_parts(test)[:, chosen]
+
+
+def _score(hits: Bool[np.ndarray, "h n"], names: list[str], protocol: dict[str, Any]) -> task.Score:
+    """Return the mean of hits over heads and clips, with the outcome of each clip."""
+    outcomes = {"keys": names, "groups": names, "outcomes": hits.astype(int).tolist()}
+    return task.Score(float(np.mean(hits)), hits.shape[1], protocol, outcomes)
 
 
 def _classes(records: list[record.Record], label: str) -> np.ndarray:

@@ -176,7 +176,7 @@ def planted():
                 for start, label in ((0, "species"), (12, "motion")):
                     where = rng.integers(0, 4, clips)  # any one token: attention has to find it
                     tokens[np.arange(clips), where, start + labels[label]] += strength
-                return tokens, labels
+                return tokens, labels, [each.key for each in records]
 
         fields = {field.name: getattr(each, field.name) for field in dataclasses.fields(each)}
         return Drawn(**fields)({"video": None}, seed=0, cache=cli.CACHE)
@@ -199,6 +199,34 @@ def test_the_probe_reads_nothing_from_noise(planted):
         assert abs(scores[name].value - chance) < 4 * np.sqrt(chance * (1 - chance) / 64)
 
 
+def test_the_probe_averages_heads_and_keeps_the_outcome_of_each_clip():
+    each = dataclasses.replace(EXAMPLES[probe.AttentiveProbe], labels=("motion",), head_seeds=2, steps=5)
+    _, records = loader.read_all(UNSEEN, cli.CACHE, frames=2, resolution=16, limit=16)
+    clips = [each.key for each in records]
+    for name, score in each(TOWERS, seed=0, cache=cli.CACHE).items():
+        kept = score.outcomes
+        assert np.shape(kept["outcomes"]) == (2, score.n)
+        assert np.mean(kept["outcomes"]) == pytest.approx(score.value)
+        assert kept["keys"] == kept["groups"]
+        assert set(kept["keys"]) <= set(clips)
+        assert score.protocol["heads averaged"] == 2
+        assert name == "reversal_xy" or kept["keys"] == clips
+
+
+def test_heads_of_other_seeds_are_other_heads_and_the_first_stays_the_same():
+    tokens = np.random.default_rng(0).normal(size=(32, 3, 8)).astype(np.float32)
+    labels = {"species": np.arange(32) % 10}
+    one, two = (
+        dataclasses.replace(EXAMPLES[probe.AttentiveProbe], labels=("species",), head_seeds=count)._fit(
+            tokens, labels, 4, tokens[:5], key=jax.random.key(0)
+        )
+        for count in (1, 2)
+    )
+    assert one.shape == (1, 1, 5, 10)
+    np.testing.assert_allclose(one[0], two[0], atol=1e-5)
+    assert np.abs(two[0] - two[1]).max() > 0.1
+
+
 def test_whitened_scores_have_names_of_their_own():
     each = dataclasses.replace(EXAMPLES[probe.AttentiveProbe], whiten=True, labels=("motion",))
     assert set(each(TOWERS, seed=0, cache=cli.CACHE)) == {
@@ -209,7 +237,8 @@ def test_whitened_scores_have_names_of_their_own():
 
 
 @pytest.mark.parametrize(
-    "fields", [{"labels": ("colours",)}, {"train_clips": 7}, {"test_clips": 0}, {"steps": 0}]
+    "fields",
+    [{"labels": ("colours",)}, {"train_clips": 7}, {"test_clips": 0}, {"steps": 0}, {"head_seeds": 0}],
 )
 def test_settings_that_cannot_be_meant_are_refused(fields):
     with pytest.raises(ValueError, match="|".join(fields)):
