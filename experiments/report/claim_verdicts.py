@@ -138,7 +138,7 @@ def sentence(claim: comparisons.Claim, number: int, of: int) -> str:
         number: its number, from 1.
         of: number of claims.
     """
-    told = f"{claim.row} minus {claim.reference}, {claim.metric}: "
+    told = f"{claim.row!r} minus {claim.reference!r}, {claim.metric}: "
     if claim.difference is None:
         return f"{told}no verdict, {claim.note or 'nothing was compared'} (claim {number} of {of})."
     told += cells.signed(claim.difference)

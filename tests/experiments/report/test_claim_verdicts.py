@@ -57,7 +57,7 @@ def test_the_claim_has_the_two_part_interval_and_a_consistent_p():
     assert table(results, found).paired == ()
     line = said(results, found)
     assert re.match(
-        r"new minus base, motion: \+0\.\d+ \[0.*\] at 95 %, 3 seeds x 200 clips, claim 1 of 1", line
+        r"'new' minus 'base', motion: \+0\.\d+ \[0.*\] at 95 %, 3 seeds x 200 clips, claim 1 of 1", line
     )
     assert "separable. Variance: seeds" in line
 

@@ -206,6 +206,10 @@ def test_each_task_is_asked_once_and_no_score_hides_another(tmp_path):
             "same name": 1.0,
             "two: same name": 2.0,
         }
+        # Where the outcomes of single items lie, under the task's own name of the metric.
+        place = {"address": judged[1].address, "metric": "same name"}
+        assert scores["two: same name"]["items"] == place
+        assert scores["two: same name"]["outcomes"] is None
     assert Counts.asked == [3, 3]
 
 
