@@ -128,7 +128,7 @@ class EventLog:
             scalars: name to number, string, bool or None; array scalars must already be on the host.
 
         Raises:
-            UserError: the disk is full.
+            UserError: the disk is full, or the file was deleted.
             TypeError: a value is not a scalar.
         """
         assert self._descriptor is not None, "the log is closed"
@@ -152,9 +152,11 @@ class EventLog:
             sync: also fsync (and upload to the bucket); required before a checkpoint.
 
         Raises:
-            UserError: the disk is full (the file then ends with its last complete line) or the upload fails.
+            UserError: the disk is full (the file then ends with its last complete line), the file was
+                deleted or the upload fails.
         """
         assert self._descriptor is not None, "the log is closed"
+        in_place.check_not_deleted(self._path, self._descriptor)
         data = b"".join(self._waiting)
         try:
             while data:

@@ -35,6 +35,31 @@ def open_in_place(path: str | os.PathLike[str]) -> int:
     return descriptor
 
 
+def check_not_deleted(path: str | os.PathLike[str], descriptor: int) -> None:
+    """Check that a file opened with `open_in_place` is still in its folder.
+
+    Args:
+        path: the file.
+        descriptor: its file descriptor.
+
+    Raises:
+        UserError: the file was deleted, so that all that is written to it is lost.
+    """
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError:
+        return  # the disk does not answer: writing fails, with its reason
+    else:
+        if os.fstat(descriptor).st_nlink > 0:
+            return
+    raise errors.UserError(
+        f"{os.fspath(path)}: was deleted while this process wrote to it; run the same command again, which "
+        "makes anew what is missing"
+    )
+
+
 def _refused(path: str | os.PathLike[str], found: str) -> errors.UserError:
     return errors.UserError(
         f"{os.fspath(path)}: expected a regular file, found {found}; find out who made it, then delete it"

@@ -18,7 +18,7 @@ from jax.sharding import Mesh, NamedSharding
 from prismlab.core import errors, trees
 from prismlab.core.io import buckets, filesystem
 from prismlab.core.parallel import sharding
-from prismlab.core.train import checksums, step
+from prismlab.core.train import checksums, retention, step
 
 CHECKSUMS = "checksums"  # in `meta`: item -> path -> checksum (`checksums.of`)
 
@@ -44,24 +44,6 @@ def _alone() -> dict[str, Any]:
     return {"multiprocessing_options": options}
 
 
-class _Newest:
-    """Preservation policy of Orbax: keeps the newest checkpoints, and one that is protected.
-
-    Args:
-        keep: number of newest checkpoints.
-    """
-
-    def __init__(self, keep: int):
-        self.keep = keep
-        self.protected: int | None = None
-
-    def should_preserve(self, checkpoints: Any, *, context: Any) -> list[bool]:
-        """Return which of the checkpoints, oldest first, stay."""
-        del context
-        newest = len(checkpoints) - self.keep
-        return [index >= newest or each.step == self.protected for index, each in enumerate(checkpoints)]
-
-
 class Checkpoints:
     """The checkpoints of one stage directory; only the holder of its lease opens them.
 
@@ -76,7 +58,7 @@ class Checkpoints:
     def __init__(self, directory: filesystem.Path, keep: int = 2):
         self.directory = filesystem.absolute(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._policy = _Newest(keep)
+        self._policy = retention.Newest(keep)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=self._policy, create=True, cleanup_tmp_directories=True
         )
@@ -142,9 +124,12 @@ class Checkpoints:
                 f"cannot save a checkpoint under {self.directory}: {reason}; when the bucket is "
                 "writable again, run the same command to continue from the last complete one"
             )
+        left, advice = newest(self.directory), "free some space"
+        if left != self.latest() or isinstance(error, FileNotFoundError):
+            advice = "find out what deleted files there"
         return errors.UserError(
             f"cannot save a checkpoint under {self.directory}: {reason}; the last complete one is step "
-            f"{self.latest()}; free some space and run the same command again"
+            f"{left}; {advice} and run the same command again"
         )
 
     def restore(
@@ -204,8 +189,15 @@ class Checkpoints:
         return step.TrainState(rest["step"], tree, rest["opt_state"], key), meta
 
     def close(self) -> None:
-        """Release the threads of the manager."""
-        self._manager.close()
+        """Wait until all saves are on disk, and release the threads of the manager.
+
+        Raises:
+            UserError: a save failed.
+        """
+        try:
+            self.wait()
+        finally:
+            self._manager.close()
 
 
 def unreadable(path: filesystem.Path, error: Exception) -> errors.UserError:

@@ -143,8 +143,9 @@ def work(
         loop.Interrupted: a signal was received; the training state was saved.
         buckets.Unreachable: the bucket is unavailable.
         loop.Lost: another process of this worker was lost.
-        UserError: a unit failed in a worker of several processes. The error may exist in this process only,
-            while the others wait for it in a step. It is recorded, and a restarted worker skips the unit.
+        UserError: the work directory was deleted, or a unit failed in a worker of several processes. The
+            error may exist in this process only, while the others wait for it in a step. It is recorded, and
+            a restarted worker skips the unit.
     """
     prints = fingerprints.Fingerprints(cache)
     known = units.units(root, prints)
@@ -169,6 +170,8 @@ def work(
         except buckets.Unreachable:
             raise  # not an error of the unit: this worker, restarted, or another can run it
         except (errors.UserError, loop.Diverged) as error:
+            if not workdir.exists():
+                raise  # deleted: nothing can be recorded
             why = str(error)
             if jax.process_count() > 1 and isinstance(error, errors.UserError):
                 leases.fail(workdir, unit.name, why)

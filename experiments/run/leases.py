@@ -82,26 +82,30 @@ class Claim:
     def _live(self) -> None:
         seen = time.monotonic()
         while not self._ended.wait(self._beat):
+            line, code = f"{self.unit} was, or may be, taken over by another worker", exits.INTERRUPTED
             try:
                 before = time.monotonic()
                 locks.touch(self.path, self._owner)
                 seen = before
                 lost = self.lost  # this process slept for too long
-            except Exception:
+            except Exception as error:
                 # A shared disk or a bucket may be unavailable for less than `stale` seconds; this process
                 # ends one renewal before others may take over.
                 lost = time.monotonic() - seen > self._stale - self._beat
+                if isinstance(error, FileNotFoundError):
+                    line, code = f"{self.path} was deleted; run the same command again", exits.USER_ERROR
             if lost:  # another worker may be writing the same files
-                os.write(2, f"prismlab: {self.unit} was, or may be, taken over by another worker\n".encode())
-                os._exit(exits.INTERRUPTED)
+                os.write(2, f"prismlab: {line}\n".encode())
+                os._exit(code)
 
     def release(self) -> None:
-        """Release the lease."""
+        """Release the lease, unless its file was deleted: the next process then makes the same one."""
         self._ended.set()
         self._thread.join()
         # If this write fails, the lease expires by itself; do not mask the outcome of the job.
         with contextlib.suppress(OSError, errors.UserError):
-            filesystem.write_atomic(self.path.with_name(self.path.name + ".free"), b"")
+            if self.path.exists():
+                filesystem.write_atomic(self.path.with_name(self.path.name + ".free"), b"")
 
 
 def claim(

@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import shutil
 
 import hypothesis
 import numpy as np
@@ -111,6 +112,26 @@ def test_a_missing_log_is_named(tmp_path):
 def test_a_value_that_is_no_scalar_is_refused(tmp_path):
     with event_log.EventLog(tmp_path / "events.jsonl") as log, pytest.raises(TypeError, match="'loss'"):
         log.write(1, "train", {"loss": [1.0]})
+
+
+@pytest.mark.parametrize("anew", [False, True], ids=["deleted", "made anew"])
+def test_a_log_that_was_deleted_stops_the_run_and_does_not_come_back(tmp_path, anew):
+    path = tmp_path / "run" / "events.jsonl"
+    log = event_log.EventLog(path, clock=lambda: 0.0)
+    log.write(1, "train", {})
+    log.flush()
+    shutil.rmtree(path.parent)
+    if anew:
+        path.parent.mkdir()
+        path.touch()
+    log.write(2, "train", {})
+    for end in (log.flush, log.close):
+        with pytest.raises(
+            errors.UserError, match=r"events\.jsonl: was deleted while this process wrote to it"
+        ):
+            end()
+    assert path.parent.exists() == anew
+    assert not anew or path.read_bytes() == b""
 
 
 def test_a_full_disk_leaves_whole_lines_and_says_so(tmp_path, monkeypatch):

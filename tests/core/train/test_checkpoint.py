@@ -148,6 +148,21 @@ def test_what_a_killed_save_left_is_removed_by_the_next_writer_and_not_by_reader
     assert sorted(path.name for path in tmp_path.iterdir()) == ["3", "4"]
 
 
+def _lose(*_):
+    raise FileNotFoundError(2, "No such file or directory", "checkpoints/4")
+
+
+@pytest.mark.parametrize("end", [checkpoint.Checkpoints.wait, checkpoint.Checkpoints.close])
+def test_a_save_whose_folder_was_deleted_meanwhile_is_one_line(tmp_path, monkeypatch, end):
+    store = _saved(tmp_path / "here", _state({"a": jnp.ones(2)}))
+    shutil.rmtree(tmp_path / "here")
+    with monkeypatch.context() as patch:
+        patch.setattr(store._manager, "check_for_errors", _lose)
+        with pytest.raises(errors.UserError, match="one is step None; find out what deleted files there"):
+            end(store)
+    store.close()
+
+
 def test_without_a_checkpoint_the_message_says_so(tmp_path):
     store = checkpoint.Checkpoints(tmp_path)
     assert store.latest() is None

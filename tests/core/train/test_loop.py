@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from typing import Any
 
@@ -127,6 +128,20 @@ def test_a_stage_without_steps_saves_what_it_starts_from(tmp_path):
     wanted = _bits(_start())
     assert _bits(_train(tmp_path, _start(), iter(()), steps=0)) == wanted
     assert _bits(_restore(tmp_path, _start(tree=tiny.line_learner(5)))[0]) == wanted
+
+
+def test_a_folder_deleted_under_a_run_ends_it_at_the_next_save_and_stays_deleted(tmp_path):
+    folder = tmp_path / "stage"
+
+    def batches():
+        for index, batch in enumerate(_batches(0)):
+            if index == 2:
+                shutil.rmtree(folder)
+            yield batch
+
+    with pytest.raises(errors.UserError, match="was deleted while this process wrote to it"):
+        _train(folder, _start(), batches(), checkpoint_every=4)
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("number", stop_signal.STOPPING)

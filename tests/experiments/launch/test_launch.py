@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+import shutil
 import signal
 import time
 
@@ -33,6 +34,23 @@ def test_a_bucket_that_is_away_fails_no_unit(ablation, tmp_path, monkeypatch):
         worker.work(tmp_path, tmp_path / "cache", ablation, console.silent())
     assert not leases.failures(tmp_path)
     assert not leases.living(tmp_path)
+
+
+def test_a_worker_whose_work_directory_was_deleted_ends_and_leaves_it_deleted(
+    ablation, tmp_path, monkeypatch
+):
+    workdir = tmp_path / "run"
+    work_directory.record(workdir / "config.json", describe.describe(ablation))
+
+    def train(self, planned):
+        assert (workdir / "config.json").exists()  # not a second time
+        shutil.rmtree(workdir)
+        raise errors.UserError("events.jsonl: was deleted")
+
+    monkeypatch.setattr(engine.Engine, "train", train)
+    with pytest.raises(errors.UserError, match="was deleted"):
+        worker.work(workdir, tmp_path / "cache", ablation, console.silent())
+    assert not workdir.exists()
 
 
 def test_ablate_holds_the_same_lease_on_a_stage_as_a_worker(ablation, tmp_path, monkeypatch):

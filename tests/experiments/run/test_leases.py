@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import threading
 import time
 
 import pytest
 
 from prismlab.core.io import filesystem, locks, process_identity
+from prismlab.experiments import exits
 from prismlab.experiments.run import leases
 
 FAST = {"beat": 0.05, "stale": 0.5}
@@ -117,19 +119,41 @@ def test_a_claim_whose_answer_was_lost_is_ours(bucket, monkeypatch):
     held.release()
 
 
-def test_who_cannot_show_life_ends_before_others_take_over(somewhere, monkeypatch):
-    ended = threading.Event()
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (OSError, exits.INTERRUPTED, "unit was, or may be, taken over by another worker"),
+        (FileNotFoundError, exits.USER_ERROR, "claims/unit.0 was deleted; run the same command again"),
+    ],
+)
+def test_who_cannot_show_life_ends_before_others_take_over(somewhere, monkeypatch, capfd, error, code, line):
+    ended, codes = threading.Event(), []
 
     def leave(code):
+        codes.append(code)
         ended.set()
         held._ended.set()
 
+    def touch(path, data):
+        raise error
+
     monkeypatch.setattr(os, "_exit", leave)
-    monkeypatch.setattr(locks, "touch", lambda path, data: 1 // 0)
+    monkeypatch.setattr(locks, "touch", touch)
     held = leases.claim(somewhere, "unit", beat=0.05, stale=0.3)
     assert held is not None
     assert not ended.wait(0.2)
     assert ended.wait(5)
+    held._thread.join()
+    assert codes[0] == code
+    assert line in capfd.readouterr().err
+
+
+def test_the_lease_in_a_deleted_directory_is_not_released_in_a_new_one(tmp_path):
+    held = leases.claim(tmp_path / "run", "unit")
+    assert held is not None
+    shutil.rmtree(tmp_path / "run")
+    held.release()
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_name_that_begins_like_another_is_its_own_unit(tmp_path):
