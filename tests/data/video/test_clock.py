@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from prismlab.data.corpus import clip_report, cutting, doctor
 from prismlab.data.corpus.inputs import media
 from prismlab.data.records import record
-from prismlab.data.video import clock, container, decode, h264_groups, opening, windows
+from prismlab.data.video import clock, container, decode, geometry, h264_groups, opening, windows
 from tests.data.video import films
 
 LATE = [2 + n / 10 for n in range(24)]
@@ -103,6 +103,27 @@ def test_the_doctor_counts_what_is_odd_about_the_clock(video: Callable[[], bytes
     problems = doctor.report([found], None)["problems"]
     assert [name for name in clock.TRAITS if problems[name]["clips"]] == sorted(traits)
     assert bool(problems["interlaced"]["clips"]) == (video is fields)
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec", "options"),
+    [
+        ("mpegts", "mpeg2video", {"flags": "+ilme+ildct"}),
+        ("avi", "mpeg4", {"flags": "+ilme+ildct"}),
+        ("mp4", "libx264", {"x264-params": "interlaced=1"}),
+        ("mp4", "libx264", {}),
+    ],
+)
+def test_the_doctor_counts_interlaced_films_with_a_packet_for_each_frame(
+    kind: str, codec: str, options: dict[str, str]
+) -> None:
+    film = films.written(kind, codec, [n / 25 for n in range(12)], options=options)
+    example = record.Record("clip", film, "some words")
+    found = clip_report.probe("home", example, (), sampled=2, resolution=16, limits=opening.Limits())
+    assert (found.fault, found.frames) == ("", 12)
+    problems = doctor.report([found], None)["problems"]
+    assert problems[geometry.INTERLACED]["clips"] == bool(options)
+    assert problems[clock.FIELD_CODED]["clips"] == 0
 
 
 def test_skipped_groups_count_on_the_same_clock() -> None:
