@@ -105,7 +105,7 @@ class EventLog:
         self._spool = tempfile.TemporaryDirectory(prefix="prismlab-")
         try:
             local = pathlib.Path(self._spool.name) / self._home.name
-            local.write_bytes(filesystem.read_if_exists(self._home))
+            filesystem.download_if_exists(self._home, local)
             self._open(local, resume_step)
         except BaseException:
             self._spool.cleanup()
@@ -171,7 +171,7 @@ class EventLog:
         self._waiting.clear()
         self._flushed_at = self._clock()
         if self._spool is not None and sync:
-            filesystem.write_atomic(self._home, self._path.read_bytes())
+            filesystem.upload(self._path, self._home)
         if self._tensorboard is not None and sync:
             self._tensorboard.flush()
 

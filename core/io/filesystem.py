@@ -168,15 +168,12 @@ def atomic_file(path: PathLike) -> Iterator[pathlib.Path]:
         UserError: the disk is full, the folder cannot be written or the bucket request fails.
     """
     if is_remote(path):
-        system, inner = buckets.connect(path)
         with tempfile.TemporaryDirectory(prefix="prismlab-") as folder:
-            temporary = pathlib.Path(folder) / posixpath.basename(inner)
+            temporary = pathlib.Path(folder) / posixpath.basename(os.fspath(path))
             with file_errors.full_disk(folder):
                 yield temporary
-            with file_errors.translate_errors(path):
-                if temporary.exists():
-                    _make_parent(system, inner)
-                    system.put_file(str(temporary), inner)
+            if temporary.exists():
+                upload(temporary, path)
         return
     with temporary_files.replacing(pathlib.Path(path)) as temporary:
         yield temporary
@@ -241,6 +238,37 @@ def download(path: PathLike, target: pathlib.Path) -> None:
     system, inner = buckets.connect(path)
     with atomic_file(target) as temporary, file_errors.missing_as_user_error(path):
         system.get_file(inner, str(temporary))
+
+
+def download_if_exists(path: PathLike, target: pathlib.Path) -> None:
+    """Copy a remote file to a local path in pieces; without it the target is not made.
+
+    Args:
+        path: URL.
+        target: local file in an existing private folder.
+
+    Raises:
+        UserError: the bucket request fails or the disk is full.
+    """
+    system, inner = buckets.connect(path)
+    with file_errors.translate_errors(path), contextlib.suppress(FileNotFoundError):
+        system.get_file(inner, str(target))
+
+
+def upload(source: pathlib.Path, path: PathLike) -> None:
+    """Copy a local file to a URL atomically, in pieces.
+
+    Args:
+        source: local file.
+        path: URL.
+
+    Raises:
+        UserError: the bucket request fails; an existing file is left unchanged.
+    """
+    system, inner = buckets.connect(path)
+    with file_errors.translate_errors(path):
+        _make_parent(system, inner)
+        system.put_file(str(source), inner)
 
 
 @contextlib.contextmanager

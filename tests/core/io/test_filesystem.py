@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 
+import gcsfs
 import jax
 import jax.numpy as jnp
 import pytest
@@ -120,6 +121,21 @@ def test_a_log_is_the_same_in_both_and_reaches_as_far_as_the_last_sync(somewhere
         for at, loss in ((1, 0.5), (2, 1.0), (3, 9.0))
     ]
     log.close()
+
+
+def test_a_long_log_in_a_bucket_is_never_read_whole_into_memory(bucket, monkeypatch):
+    line = json.dumps({"step": 1, "time": 1.0, "kind": "train", "note": "x" * 2**16}).encode() + b"\n"
+    filesystem.write_atomic("gs://bucket/run/events.jsonl", 100 * line)
+    whole = lambda *_, **__: pytest.fail("read or written whole")
+    for name in ("_cat_file", "_pipe_file"):
+        monkeypatch.setattr(gcsfs.GCSFileSystem, name, whole)
+    monkeypatch.setattr(filesystem, "read_if_exists", whole)
+    bucket.requests.clear()
+    with event_log.EventLog("gs://bucket/run/events.jsonl", clock=lambda: 2.0) as log:
+        log.write(2, "train", {})
+    written = bucket.objects["run/events.jsonl"][0]
+    assert written == 100 * line + b'{"step": 2, "time": 2.0, "kind": "train"}\n'
+    assert any("uploadType=resumable" in request for request in bucket.requests)  # in pieces
 
 
 def test_a_log_that_cannot_be_opened_leaves_no_temporary_files(bucket, monkeypatch, tmp_path):
