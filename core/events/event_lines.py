@@ -15,6 +15,7 @@ from prismlab.core.io import file_errors, filesystem, in_place
 NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 OWN_FIELDS = ("step", "time", "kind")
 _LONGEST = 2**20  # bytes of a line
+_AHEAD = 2**22  # bytes read at once: a bucket gets a request for each
 _BLOCK = 2**16  # bytes read at once from the end
 
 
@@ -53,7 +54,7 @@ def events(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     source = filesystem.as_path(path)
     if not source.is_file():
         raise errors.UserError(f"expected an event log at {source}, found no such file; check the folder")
-    with file_errors.translate_errors(source), source.open("rb") as raw, io.BufferedReader(raw) as file:
+    with file_errors.translate_errors(source), source.open("rb") as raw, io.BufferedReader(raw, _AHEAD) as file:
         number = 0
         while line := file.readline(_LONGEST):
             number += 1
