@@ -54,7 +54,11 @@ def events(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     source = filesystem.as_path(path)
     if not source.is_file():
         raise errors.UserError(f"expected an event log at {source}, found no such file; check the folder")
-    with file_errors.translate_errors(source), source.open("rb") as raw, io.BufferedReader(raw, _AHEAD) as file:
+    with (
+        file_errors.translate_errors(source),
+        source.open("rb") as raw,
+        io.BufferedReader(raw, _AHEAD) as file,
+    ):
         number = 0
         while line := file.readline(_LONGEST):
             number += 1
