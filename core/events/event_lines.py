@@ -15,7 +15,7 @@ from prismlab.core.io import file_errors, filesystem, in_place
 NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 OWN_FIELDS = ("step", "time", "kind")
 _LONGEST = 2**20  # bytes of a line
-_AHEAD = 2**22  # bytes read at once: a bucket gets a request for each
+_AHEAD = 2**18  # bytes read at once: a bucket gets a request for each
 _BLOCK = 2**16  # bytes read at once from the end
 
 
