@@ -13,6 +13,7 @@ GRID = ([HOSTILE, HOSTILE], [[HOSTILE, HOSTILE]])
 PAGES = {
     "report.html": {
         "title": HOSTILE,
+        "verdicts": [(HOSTILE, HOSTILE)],
         "table": GRID,
         "notes": [(HOSTILE, HOSTILE)],
         "compared": [(HOSTILE, GRID)],
