@@ -61,7 +61,7 @@ def train_heads(encoded: feature_set.Encoded, grid: head_grid.Grid) -> Any:
 def main() -> None:
     """Time tasks and heads."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=int, default=400)
+    parser.add_argument("--clips", type=int, default=1000)
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--resolution", type=int, default=64)
     parser.add_argument("--patch", type=int, default=8)
