@@ -34,7 +34,7 @@ class MicroSet:
 
     def pixels(self, cache: pathlib.Path) -> UInt8[np.ndarray, "n t r r 3"]:
         """Return the clips."""
-        return self._read(cache)[0]
+        return _read(self, cache)[0]
 
     def labels(self, name: str, cache: pathlib.Path) -> Int[np.ndarray, " n"]:
         """Return the class index of each clip, in the order of the sorted class names.
@@ -42,7 +42,7 @@ class MicroSet:
         Raises:
             UserError: a clip has no such label, or all clips have the same.
         """
-        records = self._read(cache)[1]
+        records = _read(self, cache)[1]
         missing = [each for each in records if name not in each.labels]
         if missing:
             raise errors.UserError(
@@ -55,9 +55,6 @@ class MicroSet:
                 f"monitor: all {self.size} clips have {name}={classes[0]!r}; take more or other clips"
             )
         return np.asarray([classes.index(value) for value in values])
-
-    def _read(self, cache: pathlib.Path) -> tuple[UInt8[np.ndarray, "n t r r 3"], list[record.Record]]:
-        return _read(self, cache)
 
 
 @functools.lru_cache(maxsize=4)  # several monitors, one micro-set

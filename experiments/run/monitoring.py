@@ -57,20 +57,27 @@ class Monitoring:
         self._checkpoints, self._log, self._say = checkpoints, log, say
         self._best: dict[str, float] = {}
         self._collapsed = False
-        self._clips: dict[str, Any] = {}
+        # Monitors of one tower that read the same array of clips share its encoder pass.
         self._encode: dict[str, Callable[[Any, Any], Any]] = {}
-        self._teacher: dict[str, np.ndarray] = {}
+        self._sources: dict[str, tuple[str, int]] = {}  # name -> tower, id of the clips
+        self._clips: dict[int, tuple[np.ndarray, Any]] = {}  # id -> the clips on the host, on the devices
+        self._teacher: dict[tuple[str, int], np.ndarray] = {}
         for name, monitor in monitors.items():
             if monitor.tower not in built.towers:
                 raise errors.UserError(
                     f"monitor {name!r}: no tower is called {monitor.tower!r}, only {sorted(built.towers)}"
                 )
-            self._clips[name] = distributed.put(monitor.clips(cache), meshes.whole(devices))
-            self._encode[name] = _encoder(built.towers[monitor.tower], devices)
-            if teacher is not None and monitor.tower in teacher:
+            clips = monitor.clips(cache)
+            source = self._sources[name] = (monitor.tower, id(clips))
+            if id(clips) not in self._clips:
+                self._clips[id(clips)] = clips, distributed.put(clips, meshes.whole(devices))
+            if monitor.tower not in self._encode:
+                self._encode[monitor.tower] = _encoder(built.towers[monitor.tower], devices)
+            if teacher is not None and monitor.tower in teacher and source not in self._teacher:
                 tower = teacher[monitor.tower]
                 arrays = distributed.put(eqx.filter(tower, eqx.is_array), meshes.whole(devices))
-                self._teacher[name] = np.asarray(_encoder(tower, devices)(arrays, self._clips[name]))
+                placed = self._clips[id(clips)][1]
+                self._teacher[source] = np.asarray(_encoder(tower, devices)(arrays, placed))
         if history is not None and history.is_file():
             self._remember(history, at)
 
@@ -100,17 +107,23 @@ class Monitoring:
             return
         found: dict[str, float] = {}
         reasons: list[str] = []
+        encoded = {
+            (tower, clips): np.asarray(
+                self._encode[tower](eqx.filter(towers[tower], eqx.is_array), self._clips[clips][1])
+            )
+            for tower, clips in dict.fromkeys(self._sources[name] for name in due)
+        }
         for name, monitor in due.items():
-            arrays = eqx.filter(towers[monitor.tower], eqx.is_array)
-            features = np.asarray(self._encode[name](arrays, self._clips[name]))
-            if not np.isfinite(features).all():
+            source = self._sources[name]
+            if not np.isfinite(encoded[source]).all():
                 continue  # the loop stops at a loss that is not finite
-            values = monitor.measure(features, self._teacher.get(name), self._cache)
-            self._raise_best({f"{name}: {what}": value for what, value in values.items()})
+            values = monitor.measure(encoded[source], self._teacher.get(source), self._cache)
+            named = {f"{name}: {what}": value for what, value in values.items()}
+            self._raise_best(named)
             best = {what: self._best[f"{name}: {what}"] for what in values}
             reason = monitor.collapsed(values, best)
             reasons += [] if reason is None else [f"{name}: {reason}"]
-            found |= {f"{name}: {what}": value for what, value in values.items()}
+            found |= named
         self._log.write(at, MEASURED, found)
         if self._collapsed:
             return

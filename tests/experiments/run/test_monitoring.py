@@ -151,3 +151,23 @@ def test_a_rank_that_falls_below_its_share_is_a_collapse():
     assert monitor.collapsed({representation.RANK: 6.0, representation.DEVIATION: 0.7}, best) is None
     fell = monitor.collapsed({representation.RANK: 4.0, representation.DEVIATION: 0.7}, best)
     assert fell == "effective rank fell from 10 to 4"
+
+
+def test_monitors_of_one_tower_and_micro_set_share_its_encoder_pass(store, monkeypatch):
+    from prismlab.core.parallel import mesh
+    from prismlab.experiments.run import initial_state
+
+    encode, passes = monitoring._encoder, []
+    counted = lambda run: lambda arrays, clips: passes.append(1) or run(arrays, clips)
+    monkeypatch.setattr(monitoring, "_encoder", lambda *of: counted(encode(*of)))
+    built, _ = initial_state.build(BASE.stages[0], 0, None, None)
+    monitors = {
+        "one": Falls(at=9),
+        "two": Falls(at=9),
+        "knn": neighbours.Neighbours(MICRO, "motion", every=1),
+    }
+    watch = monitoring.Monitoring(
+        monitors, built, None, mesh.make(), pathlib.Path(cli.CACHE), store, event_log.Silent(), print
+    )
+    watch(1, built.towers)
+    assert len(passes) == 1
