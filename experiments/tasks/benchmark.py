@@ -97,9 +97,8 @@ class Benchmark:
             **test.found.notes,
             **found[0].notes,
             **predicted.facts,
+            **found[0].chance_fact(),
         }
-        if found[0].chance is not None:
-            facts["chance"] = round(found[0].chance, 4)
         if train.missing:
             reason = next(iter(train.missing.values()))
             facts["train clips missing"] = f"{len(train.missing)} (first: {reason})"

@@ -14,7 +14,7 @@ from prismlab.data.loader import tokenizer as tokenizer_module
 from prismlab.experiments.tasks import task
 from prismlab.experiments.tasks.features import clip_vectors, keeping, text_pass
 from prismlab.experiments.tasks.interface import items, protocols
-from prismlab.experiments.tasks.metrics import choice_accuracy
+from prismlab.experiments.tasks.metrics import choice_accuracy, item_outcomes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,16 +79,9 @@ class MultipleChoice:
         made = metric(scores, clips.found)
         facts = {
             **clip_vectors.facts(self.protocol, clips), **made.notes, "template": self.template,
-            "texts cut": encode.cut(flat),
+            "texts cut": encode.cut(flat), **made.chance_fact(),
         }  # fmt: skip
-        assert made.chance is not None
-        assert made.outcomes is not None
-        facts["chance"] = round(made.chance, 4)
-        outcomes = {
-            "keys": [item.key for item in clips.found.items],
-            "groups": [item.group for item in clips.found.items],
-            "outcomes": [made.outcomes.tolist()],
-        }
+        outcomes = item_outcomes.of_mean(made, clips.named)
         return {metric.name: task.Score(made.value, len(clips.found), facts, outcomes)}
 
     def _text(self, item: items.Item, option: str) -> str:

@@ -16,7 +16,7 @@ from prismlab.data.loader import tokenizer as tokenizer_module
 from prismlab.experiments.tasks import caption_pool, task
 from prismlab.experiments.tasks.features import clip_vectors, keeping, text_pass
 from prismlab.experiments.tasks.interface import items, protocols
-from prismlab.experiments.tasks.metrics import recall, retrieved
+from prismlab.experiments.tasks.metrics import item_outcomes, recall, retrieved
 
 SCORES = ("cosine", "dual softmax")
 
@@ -125,8 +125,8 @@ class Retrieval:
         }
         found = self._direction("text_to_video", similarity, pool.clips_of, pool.caption_keys, facts)
         asked = [row for row, captions in enumerate(pool.captions_of) if len(captions)]
-        keys = [(item.key, item.group) for item in clips.found.items]
-        right, names = [pool.captions_of[row] for row in asked], [keys[row] for row in asked]
+        named = clips.named
+        right, names = [pool.captions_of[row] for row in asked], [named[row] for row in asked]
         return found | self._direction("video_to_text", similarity.T[asked], right, names, facts)
 
     def _direction(
@@ -140,17 +140,12 @@ class Retrieval:
         if self.scores != "cosine":
             similarity = dual_softmax(similarity, self.temperature)
         found = retrieved.Retrieved.of(similarity, right)
-        keys, groups = ([name[part] for name in names] for part in (0, 1))
         scores = {}
         for metric in self.metrics:
             made = metric(found)
-            told = {**facts, **made.notes, "queries": len(right), "scores": self.scores}
-            told |= {} if made.chance is None else {"chance": round(made.chance, 4)}
-            outcomes = None
-            if made.outcomes is not None:
-                outcomes = {
-                    "keys": keys, "groups": groups, "outcomes": [made.outcomes.tolist()],
-                    "ranks": found.worst.tolist(),
-                }  # fmt: skip
-            scores[self._name(direction, metric)] = task.Score(made.value, len(right), told, outcomes)
+            asked = {"queries": len(right), "scores": self.scores}
+            outcomes = item_outcomes.of_mean(made, names, ranks=found.worst.tolist())
+            scores[self._name(direction, metric)] = task.Score(
+                made.value, len(right), facts | dict(made.notes) | asked | made.chance_fact(), outcomes
+            )
         return scores

@@ -13,7 +13,7 @@ from prismlab.data.loader import tokenizer as tokenizer_module
 from prismlab.experiments.tasks import prompts, task
 from prismlab.experiments.tasks.features import clip_vectors, keeping, text_pass
 from prismlab.experiments.tasks.interface import items, protocols
-from prismlab.experiments.tasks.metrics import accuracy, measured
+from prismlab.experiments.tasks.metrics import accuracy, item_outcomes, measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,14 +82,8 @@ class ZeroShot:
         scores = {}
         for metric in self.metrics:
             made = metric(similarity, clips.found)
-            told = {**facts, **made.notes}
-            told |= {} if made.chance is None else {"chance": round(made.chance, 4)}
-            outcomes = None
-            if made.outcomes is not None:
-                outcomes = {
-                    "keys": [item.key for item in clips.found.items],
-                    "groups": [item.group for item in clips.found.items],
-                    "outcomes": [made.outcomes.round(6).tolist()],
-                }
-            scores[metric.name] = task.Score(made.value, len(clips.found), told, outcomes)
+            outcomes = item_outcomes.of_mean(made, clips.named)
+            scores[metric.name] = task.Score(
+                made.value, len(clips.found), facts | dict(made.notes) | made.chance_fact(), outcomes
+            )
         return scores

@@ -28,6 +28,11 @@ class ClipVectors:
     vectors: Float32[np.ndarray, "n d"]
     missing: dict[str, str]
 
+    @property
+    def named(self) -> list[tuple[str, str]]:
+        """Key and group of each item."""
+        return [(item.key, item.group) for item in self.found.items]
+
 
 def default_protocol() -> protocols.Protocol:
     """Return the protocol of zero-shot evaluations: 16 frames, one view, the tower's pooled vector."""
@@ -77,7 +82,7 @@ def of(
 
 def facts(how: protocols.Protocol, clips: ClipVectors) -> dict[str, Any]:
     """Return what belongs beside every zero-shot score."""
-    told: dict[str, Any] = {
+    found: dict[str, Any] = {
         "protocol": how.summary(),
         "pooling": "tower",
         "frames": how.frames,
@@ -87,5 +92,5 @@ def facts(how: protocols.Protocol, clips: ClipVectors) -> dict[str, Any]:
         **clips.found.notes,
     }
     if clips.missing:
-        told["missing clips"] = dict(list(clips.missing.items())[:20])
-    return told
+        found["missing clips"] = dict(list(clips.missing.items())[:20])
+    return found

@@ -12,6 +12,7 @@ from prismlab.experiments.tasks.metrics import measured
 # Class scores are kept up to this many numbers (head seeds x items x classes), about 20 MB of text.
 MOST_SCORES = 2_000_000
 SMALLEST = 1e-12  # probabilities below are taken as this
+DIGITS = 6  # of outcomes and class scores
 
 
 def log_likelihood(scores: Float[np.ndarray, "n c"], found: items.ItemSet) -> Float[np.ndarray, " n"]:
@@ -53,9 +54,25 @@ def of(
         "log_likelihood": [log_likelihood(each, found).round(5).tolist() for each in scores],
     }
     if all(each.outcomes is not None for each in made):
-        kept["outcomes"] = [np.asarray(each.outcomes).round(6).tolist() for each in made]
+        kept["outcomes"] = [np.asarray(each.outcomes).round(DIGITS).tolist() for each in made]
     elif scores.size <= MOST_SCORES:
         finite = np.where(np.isfinite(scores), scores, 0.0)
-        kept["scores"] = finite.astype(np.float64).round(6).tolist()
+        kept["scores"] = finite.astype(np.float64).round(DIGITS).tolist()
         kept["labels"] = [list(item.labels) for item in found.items]
     return kept
+
+
+def of_mean(
+    made: measured.Measured, named: Sequence[tuple[str, str]], **further: Sequence[Any]
+) -> dict[str, Any] | None:
+    """Return the outcomes of a metric without heads as plain data, or None if it is no mean over items.
+
+    Args:
+        made: the metric.
+        named: (key, group) of each item.
+        further: more values of each item, by name.
+    """
+    if made.outcomes is None:
+        return None
+    keys, groups = ([name[part] for name in named] for part in (0, 1))
+    return {"keys": keys, "groups": groups, "outcomes": [made.outcomes.round(DIGITS).tolist()], **further}

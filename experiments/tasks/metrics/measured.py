@@ -27,6 +27,10 @@ class Measured:
     outcomes: Float[np.ndarray, " n"] | None = None
     notes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    def chance_fact(self) -> dict[str, float]:
+        """Return {"chance": its rounded value} as it is printed beside the value, or {} if it is unknown."""
+        return {} if self.chance is None else {"chance": round(self.chance, 4)}
+
 
 @runtime_checkable
 class Metric(Protocol):
