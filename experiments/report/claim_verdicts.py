@@ -1,10 +1,7 @@
 """Verdicts on the claims that a configuration declares before it is run."""
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
-
-from scipy import stats
 
 from prismlab.experiments import look_levels
 from prismlab.experiments.report import (
@@ -108,19 +105,16 @@ def _claim(
     if verdict == two_part.NOT_SEPARABLE:
         needed = two_part.seeds_needed(own, others, plan.matters)
         advice = _advice(plan, own, needed)
-    one = own.seeds == 1
     return comparisons.Claim(
-        *claim, own.mean, own.interval if math.isfinite(own.half) else None, own.level, own.p, plan.matters,
-        verdict, own.seeds, pairs.seeds, pairs.clips, None if one else own.seed_variance,
-        own.clip_variance if pairs.clips else None, needed, advice, "; ".join(remarks) or None,
+        *claim, own.mean, own.finite_interval, own.level, own.p, plan.matters, verdict,
+        seeds_needed=needed, advice=advice, note="; ".join(remarks) or None, **pairs.counted(own),
     )  # fmt: skip
 
 
 def _advice(plan: Plan, own: two_part.Difference, needed: int | None) -> str:
     """Return what would bring the interval to +-matters."""
     band = f"±{cells.number(plan.matters)}"
-    quantile = float(stats.norm.ppf((1 + own.level) / 2))
-    if quantile * math.sqrt(own.clip_variance) > plan.matters:
+    if own.clip_half > plan.matters:
         return f"more seeds cannot bring it to {band}, more clips would"
     if needed is None:
         return f"{band} needs more than 1,000 seeds"
@@ -138,25 +132,25 @@ def sentence(claim: comparisons.Claim, number: int, of: int) -> str:
         number: its number, from 1.
         of: number of claims.
     """
-    told = f"{claim.row!r} minus {claim.reference!r}, {claim.metric}: "
+    text = f"{claim.row!r} minus {claim.reference!r}, {claim.metric}: "
     if claim.difference is None:
-        return f"{told}no verdict, {claim.note or 'nothing was compared'} (claim {number} of {of})."
-    told += cells.signed(claim.difference)
+        return f"{text}no verdict, {claim.note or 'nothing was compared'} (claim {number} of {of})."
+    text += cells.signed(claim.difference)
     if claim.interval is not None:
-        told += f" {cells.interval(claim.interval, 3)} at {100 * claim.level:.4g} %"
-    told += f", {cells.basis(claim.n, claim.clips)}, claim {number} of {of}"
+        text += f" {cells.interval(claim.interval, 3)} at {100 * claim.level:.4g} %"
+    text += f", {cells.basis(claim.n, claim.clips)}, claim {number} of {of}"
     if claim.p is not None:
-        told += f", p = {cells.probability(claim.p)} (needs < {1 - claim.level:.3g})"
+        text += f", p = {cells.probability(claim.p)} (needs < {1 - claim.level:.3g})"
     verdict = claim.verdict or "no verdict"
     if claim.verdict == two_part.EQUAL:
         verdict += f" ±{cells.number(claim.matters)}"
-    told += f": {verdict}{f', {claim.advice}' if claim.advice else ''}."
+    text += f": {verdict}{f', {claim.advice}' if claim.advice else ''}."
     if claim.seed_variance is not None and claim.clip_variance is not None:
-        seed = claim.seed_variance / claim.n
-        if seed + claim.clip_variance > 0:
-            share = round(100 * seed / (seed + claim.clip_variance))
-            told += f" Variance: seeds {share} %, clips {100 - share} %."
-    return told + (f" Note: {claim.note}." if claim.note else "")
+        share = two_part.seed_share(claim.seed_variance, claim.clip_variance, claim.n)
+        if share is not None:
+            seeds = round(100 * share)
+            text += f" Variance: seeds {seeds} %, clips {100 - seeds} %."
+    return text + (f" Note: {claim.note}." if claim.note else "")
 
 
 def sentences(table: results_table.Table) -> list[str]:

@@ -1,6 +1,8 @@
 """Paired differences of one metric of two rows, over the seeds and the test items that both have."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -41,6 +43,16 @@ class Pairs:
             return None
         return two_part.difference(self.differences, claims=claims, alpha=alpha)
 
+    def counted(self, found: two_part.Difference) -> dict[str, Any]:
+        """Return what a comparison says of its difference: pairs, seeds, clips and the two variances."""
+        return {
+            "n": found.seeds,
+            "seeds": self.seeds,
+            "clips": self.clips,
+            "seed_variance": None if found.seeds == 1 else found.seed_variance,
+            "clip_variance": found.clip_variance if self.clips else None,
+        }
+
 
 def of(
     row: results_table.Row, reference: results_table.Row, name: str, found: item_scores.Found
@@ -79,30 +91,35 @@ def _by_group(
     pairs: list[tuple[str, str, int, str]], found: item_scores.Found
 ) -> Float[np.ndarray, "n groups"] | None:
     """Return the differences by group of items, or None if items are missing or are not the same."""
-    rows, first = [], None
-    for row, reference, seed, name in pairs:
-        ours, theirs = found.get((row, seed, name)), found.get((reference, seed, name))
-        if ours is None or theirs is None:
-            return None
-        first = first or ours
-        if any((each.keys, each.groups) != (first.keys, first.groups) for each in (ours, theirs)):
-            return None
-        rows.append(ours.values - theirs.values)
-    if first is None or len(set(first.groups)) < 2:
+    ours = [found.get((row, seed, name)) for row, _, seed, name in pairs]
+    theirs = [found.get((reference, seed, name)) for _, reference, seed, name in pairs]
+    aligned = _aligned([*ours, *theirs])
+    if aligned is None:
         return None
-    return two_part.grouped(np.stack(rows), first.groups)
+    values, groups = aligned
+    return two_part.grouped(values[: len(pairs)] - values[len(pairs) :], groups)
+
+
+def _aligned(
+    items: Sequence[item_scores.ItemScores | None],
+) -> tuple[Float[np.ndarray, "scores items"], tuple[str, ...]] | None:
+    """Return the values of scores and the groups of their items; None unless all have the same items.
+
+    Items of one group only are no sample, and None too.
+    """
+    there = [each for each in items if each is not None]
+    if not there or len(there) < len(items):
+        return None
+    first = there[0]
+    same = all((each.keys, each.groups) == (first.keys, first.groups) for each in there)
+    if not same or len(set(first.groups)) < 2:
+        return None
+    return np.stack([each.values for each in there]), first.groups
 
 
 def own(
     label: str, seeds: tuple[int, ...], name: str, found: item_scores.Found
 ) -> Float[np.ndarray, "n groups"] | None:
     """Return a row's own scores by group of items, or None if items are missing or are not the same."""
-    kept = [found.get((label, seed, name)) for seed in seeds]
-    there = [each for each in kept if each is not None]
-    if not there or len(there) < len(kept):
-        return None
-    first = there[0]
-    same = all((each.keys, each.groups) == (first.keys, first.groups) for each in there)
-    if not same or len(set(first.groups)) < 2:
-        return None
-    return two_part.grouped(np.stack([each.values for each in there]), first.groups)
+    aligned = _aligned([found.get((label, seed, name)) for seed in seeds])
+    return None if aligned is None else two_part.grouped(*aligned)

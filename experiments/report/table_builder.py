@@ -139,9 +139,6 @@ def _comparison(
     found = pairs.difference()
     if found is None:
         return comparisons.Comparison(*labels, None, None, 0, pairs.seeds, note=pairs.remark)
-    one = found.seeds == 1
     return comparisons.Comparison(
-        *labels, found.mean, found.interval if math.isfinite(found.half) else None, found.seeds, pairs.seeds,
-        pairs.clips, None if one else found.seed_variance, found.clip_variance if pairs.clips else None,
-        pairs.remark,
-    )  # fmt: skip
+        *labels, found.mean, found.finite_interval, note=pairs.remark, **pairs.counted(found)
+    )

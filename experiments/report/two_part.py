@@ -52,11 +52,19 @@ class Difference:
         return self.mean - self.half, self.mean + self.half
 
     @property
+    def finite_interval(self) -> tuple[float, float] | None:
+        """The interval, or None if it has no ends, as with one seed and one clip."""
+        return self.interval if math.isfinite(self.half) else None
+
+    @property
+    def clip_half(self) -> float:
+        """Half width that is left with any number of seeds."""
+        return float(stats.norm.ppf((1 + self.level) / 2)) * math.sqrt(self.clip_variance)
+
+    @property
     def seed_share(self) -> float:
         """Share of the variance of the mean that more seeds would reduce, in [0, 1]."""
-        seed = self.seed_variance / self.seeds
-        total = seed + self.clip_variance
-        return seed / total if total > 0 else 0.0
+        return seed_share(self.seed_variance, self.clip_variance, self.seeds) or 0.0
 
     def verdict(self, matters: float) -> str | None:
         """Return one of the three verdicts, or None if nothing was tested, as with one seed.
@@ -70,6 +78,17 @@ class Difference:
         if low > 0 or high < 0:
             return SEPARABLE
         return EQUAL if -matters < low and high < matters else NOT_SEPARABLE
+
+
+def seed_share(seed_variance: float, clip_variance: float, seeds: int) -> float | None:
+    """Return the share of the variance of a mean that more seeds would reduce; None without variance.
+
+    Args:
+        seed_variance, clip_variance, seeds: see `Difference`.
+    """
+    seed = seed_variance / seeds
+    total = seed + clip_variance
+    return seed / total if total > 0 else None
 
 
 def grouped(outcomes: Float[np.ndarray, "n items"], groups: Sequence[str]) -> Float[np.ndarray, "n groups"]:
@@ -170,11 +189,10 @@ def seeds_needed(
     known = [each.seed_variance for each in others if each.seeds > 1]
     prior = float(np.mean(known)) if known else own.seed_variance
     variance = (2 * prior + (own.seeds - 1) * own.seed_variance) / (own.seeds + 1)
-    z = float(stats.norm.ppf((1 + own.level) / 2))
-    if z * math.sqrt(own.clip_variance) > matters:
+    if own.clip_half > matters:
         return None
     for n in range(2, most + 1):
         t = float(stats.t.ppf((1 + own.level) / 2, n - 1))
-        if math.sqrt(t * t * variance / n + z * z * own.clip_variance) <= matters:
+        if math.hypot(t * math.sqrt(variance / n), own.clip_half) <= matters:
             return n
     return None
