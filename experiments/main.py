@@ -54,10 +54,10 @@ def _main(arguments: Sequence[str] | None) -> int:
         _tell(error)
         return 2
     except Exception as error:
-        told = _explained(error)
-        if told is None:
+        line = _explained(error)
+        if line is None:
             raise
-        _tell(told)
+        _tell(line)
         return 2
     finally:
         sys.unraisablehook = sys.__unraisablehook__

@@ -39,7 +39,7 @@ def load(path: filesystem.Path, advice: str = _ADVICE) -> Any:
     data = filesystem.read(path)
     try:
         value = json.loads(data)
-        _check_depth(value)
+        check_depth(value)
         _check_seals(value)
     except RecursionError:
         raise errors.UserError(f"{path} cannot be read (nested too deeply); {advice}") from None
@@ -188,9 +188,18 @@ def _plain(value: Any, where: str) -> Any:
     return value
 
 
-def _check_depth(value: Any) -> None:
+def check_depth(value: Any, deepest: int = _DEEPEST) -> None:
+    """Check the nesting of lists and objects, without recursion.
+
+    Args:
+        value: JSON data.
+        deepest: largest number of levels.
+
+    Raises:
+        RecursionError: there are more levels.
+    """
     level = [value]
-    for _ in range(_DEEPEST):
+    for _ in range(deepest):
         inner = [each for each in level if isinstance(each, dict | list)]
         if not inner:
             return

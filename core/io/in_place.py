@@ -56,7 +56,7 @@ def check_not_deleted(path: str | os.PathLike[str], descriptor: int) -> None:
             return
     raise errors.UserError(
         f"{os.fspath(path)}: was deleted while this process wrote to it; run the same command again, which "
-        "makes anew what is missing"
+        "creates what is missing"
     )
 
 

@@ -139,8 +139,8 @@ class Engine:
             state = initial_state.state(stage, planned.seed, built, optimizer)
         accumulate.check(built, stage.batch_size, stage.accumulate)
         check_vocabulary(built, stream.vocabulary)
-        whence = initial_weights.text(stage.init_from)
-        origin = f"initialised {taken} of {len(trees.flatten(built))} arrays from {whence}"
+        source = initial_weights.text(stage.init_from)
+        origin = f"initialised {taken} of {len(trees.flatten(built))} arrays from {source}"
         training = loop.Training(
             teacher, optimizer, stage.optimizer.schedule.build(stage.steps), stage.steps, stage.frozen,
             stage.accumulate, step_flops.of_step(planned), local=True,

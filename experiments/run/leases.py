@@ -184,12 +184,12 @@ def in_turn(
     Args:
         workdir, unit, beat, stale: see `claim`.
     """
-    watch, told = Watch(), False
+    watch, announced = Watch(), False
     while (held := claim(workdir, unit, watch, beat=beat, stale=stale)) is None:
-        if not told:
+        if not announced:
             owner = living(workdir).get(unit, _UNKNOWN)
             console.tell(f"{unit}: waiting for process {owner['process']} on {owner['host']}, which runs it")
-        told = True
+        announced = True
         time.sleep(beat)
     try:
         yield

@@ -77,7 +77,7 @@ class FeatureStore:
         if not (self.folder / "features" / "zarr.json").exists():
             return
         if self._array is None or self._list(self._shards).exists():
-            self._open(create=False)  # anew: the array has grown
+            self._open(create=False)  # again: the array has grown
         while (path := self._list(self._shards)).exists():
             self._learn(_loaded(path, "rows"))
 
@@ -198,10 +198,10 @@ class FeatureStore:
 
 
 def _loaded(path: pathlib.Path, name: str) -> Any:
-    whole = checked_json.load(path, _REMEDY)
-    if not isinstance(whole, dict) or name not in whole:
+    read = checked_json.load(path, _REMEDY)
+    if not isinstance(read, dict) or name not in read:
         raise errors.UserError(f"{path}: expected an object with {name!r}, found none; {_REMEDY}")
-    return whole[name]
+    return read[name]
 
 
 def _json(value: Any) -> bytes:

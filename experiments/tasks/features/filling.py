@@ -113,7 +113,7 @@ def announce(
     total = len(wanted) * store.row_bytes
     free = shutil.disk_usage(store.folder).free
     smaller = "; smaller: " + ", ".join(reductions(store, encoder, len(wanted)))
-    if len(wanted) * store.row_bytes < 1 << 20 or smaller.endswith(": "):
+    if total < 1 << 20 or smaller.endswith(": "):
         smaller = ""
     text = (
         f"{found.name}: {len(wanted)} of {len(found)} clips to encode, {size(store.row_bytes)} each, "

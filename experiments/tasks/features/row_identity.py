@@ -53,11 +53,11 @@ def _bytes(clip: record.Record) -> tuple[Any, ...]:
 
 def _file(path: str) -> tuple[Any, ...]:
     if filesystem.file_type(path) == "folder":
-        names = sorted(name for _, each in [next(file_names.walk(path))] for name in each)
+        _, names = next(file_names.walk(path))
         inside = [(name, *filesystem.size_and_version(posixpath.join(path, name))) for name in names]
         return os.path.abspath(path), tuple(inside)
-    whole = path if filesystem.is_remote(path) else os.path.abspath(path)
-    return whole, *filesystem.size_and_version(path)
+    place = path if filesystem.is_remote(path) else os.path.abspath(path)
+    return place, *filesystem.size_and_version(path)
 
 
 def _code(load: Callable[..., Any]) -> str:

@@ -76,9 +76,7 @@ class Attention:
         """Return a head for features [b, *shape]; the shape is tokens x width."""
         _expect(shape, 2, "Attention", "pooling='attention' or 'frames', and layers=1")
         dim = shape[-1]
-        width = self.hidden_dim or dim
-        if width % self.heads:
-            raise errors.UserError(f"probe: {self.heads} attention heads do not divide the width {width}")
+        width = _width(self.hidden_dim or dim, self.heads)
         return classifier.AttentionHead(
             dim, classes, heads=self.heads, hidden_dim=width, dropout=self.dropout, key=key
         )
@@ -113,12 +111,17 @@ class MultiLayer:
     def build(self, shape: tuple[int, ...], classes: int, *, key: PRNGKeyArray) -> eqx.Module:
         """Return a head for features [b, *shape]; the shape is layers x tokens x width."""
         _expect(shape, 3, "MultiLayer", "pooling='attention', and layers=2 or more (VideoGLUE: 4)")
-        width = self.hidden_dim or shape[-1]
-        if width % self.heads:
-            raise errors.UserError(f"probe: {self.heads} attention heads do not divide the width {width}")
+        width = _width(self.hidden_dim or shape[-1], self.heads)
         return multi_layer.MultiLayerHead(
             shape[0], shape[-1], classes, heads=self.heads, hidden_dim=width, dropout=self.dropout, key=key
         )
+
+
+def _width(width: int, heads: int) -> int:
+    """Return the width of attention heads, after a check that they divide it."""
+    if width % heads:
+        raise errors.UserError(f"probe: {heads} attention heads do not divide the width {width}")
+    return width
 
 
 def _expect(shape: tuple[int, ...], axes: int, name: str, protocol: str) -> None:

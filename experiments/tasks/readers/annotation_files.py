@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from prismlab.core import errors
-from prismlab.core.io import filesystem, user_paths
+from prismlab.core.io import checked_json, file_names, filesystem, user_paths
 
 MOST_BYTES = 1 << 30
 MOST_ROWS = 5_000_000
@@ -41,6 +41,12 @@ def content(path: str, limit: int = MOST_BYTES) -> bytes:
     return data
 
 
+def below(folder: str) -> dict[str, str]:
+    """Return name below a folder -> path of the file."""
+    home = user_paths.expand(folder)
+    return {name: file_names.join(home, name) for name in file_names.list_files(home)}
+
+
 def text(path: str, limit: int = MOST_BYTES) -> str:
     """Return a file as text; UTF-8, with or without a byte order mark."""
     try:
@@ -64,7 +70,7 @@ def json_of(path: str, kind: type, what: str, *, limit: int = MOST_BYTES) -> Any
     """
     try:
         value: Any = json.loads(text(path, limit))
-        _check_depth(value)
+        checked_json.check_depth(value, _DEEPEST)
     except RecursionError:
         raise errors.UserError(f"{path}: expected {what}, found JSON that is nested too deeply") from None
     except errors.UserError:
@@ -161,16 +167,6 @@ def whole(value: Any) -> int | None:
     """Return a whole number from 0 to 1e9 from text or a number; None for anything else."""
     found = number(value)
     return int(found) if found is not None and found == int(found) else None
-
-
-def _check_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(_DEEPEST):
-        level = [each for each in level if isinstance(each, dict | list)]
-        if not level:
-            return
-        level = [each for one in level for each in (one.values() if isinstance(one, dict) else one)]
-    raise RecursionError
 
 
 def _short(value: str) -> str:

@@ -66,7 +66,7 @@ class CalMs21:
                 if split != "test" and held_out != (split == "val"):
                     continue
                 self._add(found, files, video, key, one)
-        notes = {"clips": f"{frame_windows.RULE}, {self.length} frames, every {self.every}"}
+        notes = {"clips": frame_windows.rule(self.length, self.every)}
         published = PUBLISHED.get(split) if self.every == 1 else None
         return found.finish(
             CLASSES, published=published, multi_label=self.binary, background=3, notes=notes
@@ -87,7 +87,7 @@ class CalMs21:
                 f"{found.name}, {key[:60]}: expected the classes {expected}, found {str(words)[:120]}; is "
                 "this the file of another task?"
             )
-        known = {each for each in range(len(CLASSES))}
+        known = range(len(CLASSES))
         wrong = [frame for frame, value in enumerate(values) if type(value) is not int or value not in known]
         for frame in wrong:
             found.skip("frame whose label is no class", f"{key[:60]}, frame {frame}")

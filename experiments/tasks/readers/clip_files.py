@@ -136,7 +136,8 @@ def _pictures(one: items.Item, span: Sequence[int] | None) -> record.Record:
 @functools.lru_cache(maxsize=8)
 def _numbered(folder: str) -> tuple[str, ...]:
     """Return the pictures of a folder in the order of the last number in their names."""
-    names = [name for _, each in _first(folder) for name in each if name.lower().endswith(PICTURES)]
+    _, inside = next(file_names.walk(folder))
+    names = [name for name in inside if name.lower().endswith(PICTURES)]
     numbers = {name: re.findall(r"\d+", posixpath.splitext(name)[0])[-1:] for name in names}
     if len(names) > MOST_PICTURES or not all(numbers.values()):
         raise errors.UserError(
@@ -148,10 +149,6 @@ def _numbered(folder: str) -> tuple[str, ...]:
     if values and values != list(range(values[0], values[0] + len(values))):
         raise errors.UserError(f"{folder}: expected a picture for every frame, found gaps in the numbers")
     return tuple(order)
-
-
-def _first(folder: str) -> list[tuple[str, list[str]]]:
-    return [next(file_names.walk(folder))]
 
 
 def digest(annotations: Sequence[str], root: str) -> str:

@@ -5,7 +5,6 @@ import pathlib
 import re
 
 from prismlab.core import errors
-from prismlab.core.io import file_names, user_paths
 from prismlab.experiments.tasks.interface import items
 from prismlab.experiments.tasks.readers import annotation_files, clip_files, frame_windows, item_sets
 
@@ -103,8 +102,7 @@ class Crim13:
     def content_digest(self, cache: pathlib.Path) -> str:
         """Return a digest of the annotations and of the videos that are there."""
         del cache
-        folder = user_paths.expand(self.annotations)
-        files = [file_names.join(folder, name) for name in file_names.list_files(folder)]
+        files = annotation_files.below(self.annotations).values()
         return clip_files.digest((self.train, self.test, *files), self.videos)
 
     def read(self, split: str, cache: pathlib.Path) -> items.ItemSet:
@@ -113,15 +111,15 @@ class Crim13:
         name = f"crim13 {self.view}/{split}"
         path = item_sets.file_of(self, split, name)
         found, files = item_sets.Collector(name), clip_files.ClipFiles(self.videos)
-        folder = user_paths.expand(self.annotations)
-        texts = {each.removesuffix(".txt").rpartition("/")[2]: each for each in file_names.list_files(folder)}
+        below = annotation_files.below(self.annotations).items()
+        texts = {name.removesuffix(".txt").rpartition("/")[2]: path for name, path in below}
         names: tuple[str, ...] = ()
         for where, line in annotation_files.lines(path):
             movie = line.removesuffix(".txt").rpartition("/")[2]
             if movie not in texts:
                 found.skip("listed movie without annotation file", f"{where}: {movie[:60]}")
                 continue
-            one = parse(file_names.join(folder, texts[movie]), self.stream)
+            one = parse(texts[movie], self.stream)
             names = names or item_sets.ordered(sorted(one.names), self.classes, movie, {})
             if set(one.names) != set(names):
                 found.skip("movie with other behaviours", f"{movie}: {sorted(set(one.names) ^ set(names))}")
@@ -138,7 +136,7 @@ class Crim13:
             )  # fmt: skip
         background = names.index(BACKGROUND) if BACKGROUND in names else None
         notes = {
-            "clips": f"{frame_windows.RULE}, {self.length} frames, every {self.every}",
+            "clips": frame_windows.rule(self.length, self.every),
             "annotator": f"stream S{self.stream}",
         }
         return found.finish(names, background=background, notes=notes)

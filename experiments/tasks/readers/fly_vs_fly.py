@@ -9,7 +9,6 @@ import numpy as np
 import scipy.io
 
 from prismlab.core import errors
-from prismlab.core.io import file_names, user_paths
 from prismlab.experiments.tasks.interface import items
 from prismlab.experiments.tasks.readers import annotation_files, clip_files, frame_windows, item_sets
 
@@ -46,8 +45,7 @@ class FlyVsFly:
     def content_digest(self, cache: pathlib.Path) -> str:
         """Return a digest of the annotations and of the videos that are there."""
         del cache
-        folder = user_paths.expand(self.annotations)
-        files = [file_names.join(folder, each) for each in file_names.list_files(folder) if _is_mat(each)]
+        files = [path for name, path in annotation_files.below(self.annotations).items() if _is_mat(name)]
         return clip_files.digest((self.train, self.test, *files), self.videos)
 
     def read(self, split: str, cache: pathlib.Path) -> items.ItemSet:
@@ -56,14 +54,14 @@ class FlyVsFly:
         name = f"fly vs fly/{split}"
         path = item_sets.file_of(self, split, name)
         found, files = item_sets.Collector(name), clip_files.ClipFiles(self.videos)
-        folder = user_paths.expand(self.annotations)
-        known = {each.rpartition("/")[2]: each for each in file_names.list_files(folder) if _is_mat(each)}
+        below = annotation_files.below(self.annotations).items()
+        known = {name.rpartition("/")[2]: path for name, path in below if _is_mat(name)}
         for where, movie in annotation_files.lines(path):
             pair = [f"{movie}_{kind}.mat" for kind in ("actions", "track")]
             if any(each not in known for each in pair):
                 found.skip("listed movie without its actions and track", f"{where}: {movie[:60]}")
                 continue
-            actions, track = (matlab(file_names.join(folder, known[each])) for each in pair)
+            actions, track = (matlab(known[each]) for each in pair)
             unknown = ~np.isfinite(_positions(track, movie)).all(axis=(0, 2))
             labels = self._labels(found, actions, movie, len(unknown))
             for frame in np.flatnonzero(unknown).tolist():
@@ -72,7 +70,7 @@ class FlyVsFly:
                 found, files, movie, labels, frames=len(unknown), length=self.length, every=self.every,
                 fps=self.fps, keep=set(np.flatnonzero(~unknown).tolist()),
             )  # fmt: skip
-        notes = {"clips": f"{frame_windows.RULE}, {self.length} frames, every {self.every}"}
+        notes = {"clips": frame_windows.rule(self.length, self.every)}
         return found.finish(CLASSES, multi_label=True, background=len(CLASSES) - 1, notes=notes)
 
     def _labels(

@@ -10,6 +10,11 @@ from prismlab.experiments.tasks.readers import clip_files, item_sets
 RULE = "label of the middle frame"
 
 
+def rule(length: int, every: int) -> str:
+    """Return how clips are cut and labelled, in words."""
+    return f"{RULE}, {length} frames, every {every}"
+
+
 def check(length: int, every: int, fps: float) -> None:
     """Check the settings of windows.
 

@@ -67,7 +67,7 @@ class Kabr:
                 found, files, scene, labels, frames=max(labels) + 1, length=self.length, every=self.every,
                 fps=self.fps, keep=labels,
             )  # fmt: skip
-        notes = {"clips": f"{frame_windows.RULE}, {self.length} frames, every {self.every}"}
+        notes = {"clips": frame_windows.rule(self.length, self.every)}
         return found.finish(CLASSES, notes=notes)
 
     def _check_classes(self) -> None:
