@@ -65,7 +65,7 @@ bench-checkpoint: .venv/installed  ## how long a save stops the loop, and memory
 bench-eval: .venv/installed  ## a second task on stored features, and twenty heads against one, as ratios in one run
 	$(BIN)/python -m prismlab.experiments.bench.evaluation_cost
 
-lock: .venv/installed  ## write requirements.lock anew (needs uv: .venv/bin/pip install uv)
+lock: .venv/installed  ## write requirements.lock again (needs uv: .venv/bin/pip install uv)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test --generate-hashes \
 		--no-emit-index-url --no-header --output-file requirements.lock pyproject.toml
 

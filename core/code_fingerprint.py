@@ -93,7 +93,7 @@ def digest(roots: Iterable[str]) -> str:
 
 
 def forget() -> None:
-    """Read modules anew at their next use; for tests, which change files."""
+    """Read modules again at their next use; for tests, which change files."""
     read.cache_clear()
     _find.cache_clear()
 

@@ -24,6 +24,7 @@ STOP = {
     r"\blie(s)? in\b": "is in, is stored in",
     r"\bgives? back\b": "return, release",
     r"\bat home\b": "locally",
+    r"\banew\b": "again",
 }
 # (file, text) that may stay: a quotation, or the word in its plain sense.
 ALLOWED: set[tuple[str, str]] = set()

@@ -150,8 +150,8 @@ class Recompiles:
             What changed, if a call after the second one was compiled, else None.
         """
         self._calls += 1
-        anew = _compilations > self._compiled and self._calls > 2
-        if self._known and not anew:
+        again = _compilations > self._compiled and self._calls > 2
+        if self._known and not again:
             return None
         signature = {
             path: f"{leaf.dtype.name}{list(leaf.shape)} {getattr(leaf.sharding, 'spec', leaf.sharding)}"
@@ -160,7 +160,7 @@ class Recompiles:
         before, self._known = self._known, signature
         changed = [path for path in signature if signature[path] != before.get(path)]
         # Not the step: other threads may compile too (a checkpoint copy, an augmentation).
-        if not anew or not changed:
+        if not again or not changed:
             return None
         self.count += 1
         path = changed[0]

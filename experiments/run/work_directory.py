@@ -84,7 +84,7 @@ def check_usable(workdir: filesystem.Path) -> None:
     """
     if workdir.exists() and not workdir.is_dir():
         raise errors.UserError(f"--workdir {workdir} is a file; pass a directory")
-    # Missing or damaged, it is written anew: stages are found by their addresses.
+    # Missing or damaged, it is written again: stages are found by their addresses.
     config = stage_folder.json_if_sound(workdir / "config.json")
     if isinstance(config, dict) and str(config.get("class", "")).startswith("experiments."):
         raise errors.UserError(

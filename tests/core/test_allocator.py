@@ -1,4 +1,4 @@
-"""Freed memory stays with the process, so that the next step need not have its pages zeroed anew."""
+"""Freed memory stays with the process, so that the next step need not have its pages zeroed again."""
 
 import subprocess
 import sys

@@ -114,7 +114,7 @@ def _without_comments(lines: Sequence[str]) -> list[str]:
 
 
 def spoken(cues: Sequence[Cue]) -> Iterator[Cue]:
-    """Yield each cue with the lines that it says anew.
+    """Yield each cue with the lines that it says again.
 
     A line that the cue before shows at the same time counts once. In files that roll (the lines on screen
     are repeated above a new one, as in automatic subtitles) so does a line that stays on screen. A line that

@@ -48,7 +48,7 @@ class Tar:
     Args:
         path: path or URL, for error messages.
         file: the tar, decompressed and seekable.
-        compressed: seeking backwards would decompress it anew.
+        compressed: seeking backwards would decompress it again.
         stack: closes what the tar opens.
     """
 

@@ -114,14 +114,14 @@ def test_a_value_that_is_no_scalar_is_refused(tmp_path):
         log.write(1, "train", {"loss": [1.0]})
 
 
-@pytest.mark.parametrize("anew", [False, True], ids=["deleted", "made anew"])
-def test_a_log_that_was_deleted_stops_the_run_and_does_not_come_back(tmp_path, anew):
+@pytest.mark.parametrize("again", [False, True], ids=["deleted", "made again"])
+def test_a_log_that_was_deleted_stops_the_run_and_does_not_come_back(tmp_path, again):
     path = tmp_path / "run" / "events.jsonl"
     log = event_log.EventLog(path, clock=lambda: 0.0)
     log.write(1, "train", {})
     log.flush()
     shutil.rmtree(path.parent)
-    if anew:
+    if again:
         path.parent.mkdir()
         path.touch()
     log.write(2, "train", {})
@@ -130,8 +130,8 @@ def test_a_log_that_was_deleted_stops_the_run_and_does_not_come_back(tmp_path, a
             errors.UserError, match=r"events\.jsonl: was deleted while this process wrote to it"
         ):
             end()
-    assert path.parent.exists() == anew
-    assert not anew or path.read_bytes() == b""
+    assert path.parent.exists() == again
+    assert not again or path.read_bytes() == b""
 
 
 def test_a_full_disk_leaves_whole_lines_and_says_so(tmp_path, monkeypatch):

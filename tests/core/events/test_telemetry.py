@@ -1,4 +1,4 @@
-"""What a run tells of itself: speed, waiting, the late host, the leaf that made a step compile anew."""
+"""What a run tells of itself: speed, waiting, the late host, the leaf that made a step compile again."""
 
 import types
 

@@ -19,7 +19,7 @@ def test_its_own_shape_gives_the_table_itself(shape):
     np.testing.assert_array_equal(table(shape), table.table)
 
 
-# Few shapes, many values: every new shape is compiled anew.
+# Few shapes, many values: every new shape is compiled again.
 SHAPES = st.sampled_from([(2, 3), (4, 2), (3, 1)])
 
 

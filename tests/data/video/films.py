@@ -114,7 +114,7 @@ def written(
 
 
 def copied(video: bytes, kind: str, first: int = 0, muxer: dict[str, str] | None = None) -> bytes:
-    """Return the film track of a file in another container, from a packet on, nothing encoded anew."""
+    """Return the film track of a file in another container, from a packet on, nothing encoded again."""
     buffer = io.BytesIO()
     with (
         av.open(io.BytesIO(video)) as source,

@@ -110,7 +110,7 @@ def test_grey_and_palette_files():
 
 
 def test_leading_frames_that_the_file_discards_are_not_shown():
-    # An edit list that begins in the middle, as a cut without encoding anew writes it.
+    # An edit list that begins in the middle, as a cut without encoding again writes it.
     mp4 = _written("mp4", "libx264", _ramp(), pts=[1000 * (n - 5) // 8 for n in range(COUNT)],
                    options={"crf": "5", "bf": "0", "g": "250"})  # fmt: skip
     shown = _numbers(decode.decode(mp4))

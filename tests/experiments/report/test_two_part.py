@@ -13,7 +13,7 @@ from prismlab.experiments.report import two_part
 
 
 def world(generator, n, items, seed_sd, clip_sd, noise, truth=0.0):
-    """Return differences [n, items] of seeds and clips drawn anew; the truth is the mean over both."""
+    """Return differences [n, items] of newly drawn seeds and clips; the truth is the mean over both."""
     seeds = generator.normal(0, seed_sd, n)[:, None]
     clips = generator.normal(0, clip_sd, items)[None, :]
     return truth + seeds + clips + generator.normal(0, noise, (n, items))
