@@ -20,12 +20,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=path_arguments.path,
         metavar="FOLDER",
-        help="folder for the three files (default: DIR), for a directory that may not be written",
+        help="folder for the files (default: DIR), for a directory that may not be written",
+    )
+    parser.add_argument(
+        "--latex",
+        action="store_true",
+        help="also write table.tex (booktabs, siunitx) and the forest plot as forest.pdf, for a paper",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Rewrite the three files and print the table; a read-only directory is left as it is."""
+    """Rewrite the files and print the table; a read-only directory is left as it is."""
     from prismlab.core import errors
     from prismlab.core.io import file_errors
     from prismlab.experiments import console
@@ -43,5 +48,6 @@ def run(options: argparse.Namespace) -> int:
             raise
         console.tell(f"{folder} may not be written, so nothing is; --out FOLDER writes the files elsewhere")
     else:
-        console.say(out, f"written: {folder / 'table.json'}, report.md, report.html")
+        names = ["report.md", "report.html", *(gather.write_latex(table, folder) if options.latex else [])]
+        console.say(out, f"written: {folder / 'table.json'}, {', '.join(names)}")
     return 0

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 
 from prismlab.experiments.report import comparisons, results_table
 
+# What the intervals of every table, page and figure speak of.
+SCOPE = "new seeds and new clips of the same data; hyper-parameters not re-tuned per row"
+
 
 def number(value: float, places: int = 3) -> str:
     """Format a number, with fewer decimal places the larger it is; scientific notation above a million."""
@@ -25,7 +28,7 @@ def probability(p: float | None) -> str:
     """Format a p value; a dash if nothing was tested."""
     if p is None:
         return "–"
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def cell(metric: results_table.Cell | None) -> str:

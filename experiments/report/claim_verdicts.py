@@ -140,7 +140,8 @@ def sentence(claim: comparisons.Claim, number: int, of: int) -> str:
         text += f" {cells.interval(claim.interval, 3)} at {100 * claim.level:.4g} %"
     text += f", {cells.basis(claim.n, claim.clips)}, claim {number} of {of}"
     if claim.p is not None:
-        text += f", p = {cells.probability(claim.p)} (needs < {1 - claim.level:.3g})"
+        p = cells.probability(claim.p)
+        text += f", p {p if p.startswith('<') else f'= {p}'} (needs < {1 - claim.level:.3g})"
     verdict = claim.verdict or "no verdict"
     if claim.verdict == two_part.EQUAL:
         verdict += f" ±{cells.number(claim.matters)}"

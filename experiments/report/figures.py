@@ -3,37 +3,18 @@
 Readable without colour: curves differ in dash and marker, bars are labelled with names and values.
 """
 
-import contextlib
 import dataclasses
-import io
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 import matplotlib.figure
 
-from prismlab.experiments import console
-from prismlab.experiments.report import cells, results_table
+from prismlab.experiments.report import cells, drawing, results_table
 
-# Palette of Okabe and Ito, distinguishable with most forms of colour blindness.
-_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#555555"]
 _DASHES = ["-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3))]
 _MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 _MOST_POINTS = 80
 MOST_ROWS = 30  # in a figure: more cannot be told apart, and drawing takes long
-_STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "prismlab",
-    "svg.fonttype": "path",
-    "text.parse_math": False,
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "figure.facecolor": "white",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,29 +36,6 @@ class Curve:
     term: str
     steps: tuple[float, ...]
     values: tuple[float, ...]
-
-
-def _clean(text: str) -> str:
-    """Return a label escaped, shortened, and not hidden by matplotlib's legend."""
-    shown = console.escaped(text)
-    short = shown if len(shown) <= 48 else shown[:47] + "…"
-    return f" {short}" if short.startswith("_") else short
-
-
-@contextlib.contextmanager
-def _drawing() -> Iterator[None]:
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
-        warnings.filterwarnings("ignore", message="Glyph")  # a character without a glyph is drawn as a box
-        yield
-
-
-def _svg(figure: matplotlib.figure.Figure) -> str:
-    buffer = io.BytesIO()
-    # A date would make figures of the same numbers differ.
-    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue().decode("utf-8")
 
 
 def _thin(curve: Curve) -> tuple[list[float], list[float]]:
@@ -103,7 +61,7 @@ def curves_svg(curves: Sequence[Curve]) -> str:
     terms = list(dict.fromkeys(curve.term for curve in curves))
     columns = min(2, len(terms))
     lines = -(-len(terms) // columns)
-    with _drawing():
+    with drawing.styled():
         legend = 0.2 * max(0, -(-len(labels) // 3) - 3)  # room for a long legend
         size = 4.6 * columns + 0.4, 2.6 * lines + legend
         figure = matplotlib.figure.Figure(figsize=size, layout="constrained")
@@ -118,7 +76,7 @@ def curves_svg(curves: Sequence[Curve]) -> str:
                 (handles[curve.label],) = panel.plot(
                     steps,
                     values,
-                    color=_COLOURS[index % len(_COLOURS)],
+                    color=drawing.COLOURS[index % len(drawing.COLOURS)],
                     linestyle=_DASHES[index % len(_DASHES)],
                     marker=_MARKERS[index % len(_MARKERS)],
                     # Offset the markers of different rows, so that they do not overlap.
@@ -126,20 +84,20 @@ def curves_svg(curves: Sequence[Curve]) -> str:
                     markersize=4,
                     linewidth=1.3,
                 )
-            panel.set_title(_clean(term))
+            panel.set_title(drawing.label(term))
             panel.set_xlabel("step")
             panel.grid(alpha=0.25)
         for panel in panels[len(terms) :]:
             panel.set_visible(False)
         figure.legend(
             [handles[label] for label in labels],
-            [_clean(label) for label in labels],
+            [drawing.label(label) for label in labels],
             loc="outside lower left",
             ncols=min(3, len(labels)),
             frameon=False,
             handlelength=4,
         )
-        return _svg(figure)
+        return drawing.svg(figure)
 
 
 def bars_svg(name: str, rows: Sequence[tuple[str, results_table.Cell]]) -> str:
@@ -155,7 +113,7 @@ def bars_svg(name: str, rows: Sequence[tuple[str, results_table.Cell]]) -> str:
     """
     rows = rows[:MOST_ROWS]
     chances = {metric.chance for _, metric in rows}
-    with _drawing():
+    with drawing.styled():
         figure = matplotlib.figure.Figure(figsize=(7.2, 0.7 + 0.36 * len(rows)), layout="constrained")
         axes = figure.subplots()
         ends = [0.0]
@@ -190,7 +148,7 @@ def bars_svg(name: str, rows: Sequence[tuple[str, results_table.Cell]]) -> str:
         span = max(ends) - min(ends) or 1.0
         axes.set_xlim(min(ends) - (0.02 * span if min(ends) < 0 else 0), max(ends) + 0.34 * span)
         axes.set_ylim(len(rows) - 0.45, -1.05)
-        axes.set_yticks(range(len(rows)), [_clean(label) for label, _ in rows])
+        axes.set_yticks(range(len(rows)), [drawing.label(label) for label, _ in rows])
         axes.tick_params(axis="y", length=0)
-        axes.set_title(_clean(name))
-        return _svg(figure)
+        axes.set_title(drawing.label(name))
+        return drawing.svg(figure)

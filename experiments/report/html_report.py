@@ -12,7 +12,7 @@ from typing import Any
 from prismlab.core import errors
 from prismlab.core.io import filesystem
 from prismlab.experiments import console, html_page
-from prismlab.experiments.report import cells, claim_verdicts, curves, figures, results_table
+from prismlab.experiments.report import cells, claim_verdicts, curves, figures, forest, results_table
 
 
 def _markdown_cell(value: Any) -> str:
@@ -42,6 +42,7 @@ def write_markdown(table: results_table.Table, path: str | os.PathLike) -> None:
     text += [""] if table.claims else []
     text += _markdown_table(columns, lines, words=1)
     text += [""] + [f"({mark}) {_markdown_cell(note)}  " for mark, note in cells.footnotes(table)[1]]
+    text += ["", f"Intervals: {cells.SCOPE}."]
     if table.paired:
         text += ["", "## Exploratory differences, same seeds (row minus reference, 95 % intervals)", ""]
         compared = [cells.comparison_cells(entry) for entry in table.paired]
@@ -62,6 +63,7 @@ def write_html(table: results_table.Table, drawn: Sequence[figures.Curve], path:
         UserError: the disk is full.
     """
     of = lambda entries, label: [entry for entry in entries if entry.reference == label]
+    panels = forest.panels(table)
     against = [(label, of(table.paired, label), of(table.claims, label)) for label in table.reference]
     bars = [
         (name, [(row.label, row.metrics[name]) for row in table.rows if name in row.metrics])
@@ -76,6 +78,11 @@ def write_html(table: results_table.Table, drawn: Sequence[figures.Curve], path:
         verdicts=[
             (entry.verdict, line) for entry, line in zip(table.claims, claim_verdicts.sentences(table))
         ],
+        forest=[
+            (f"{panel.metric}: differences to {panel.reference}", _picture(drawn_panel))
+            for panel, drawn_panel in zip(panels, forest.svgs(panels))
+        ],
+        scope=cells.SCOPE,
         table=cells.grid(table),
         notes=cells.footnotes(table)[1],
         compared=[(label, cells.comparison_grid(each, claims)) for label, each, claims in against if each],

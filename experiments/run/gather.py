@@ -6,7 +6,15 @@ from typing import Any
 from prismlab.core import errors
 from prismlab.core.io import checked_json, filesystem
 from prismlab.experiments.recipe import describe
-from prismlab.experiments.report import claim_verdicts, html_report, item_scores, results_table, table_builder
+from prismlab.experiments.report import (
+    claim_verdicts,
+    forest,
+    html_report,
+    item_scores,
+    latex_table,
+    results_table,
+    table_builder,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +58,27 @@ def write(table: results_table.Table, workdir: filesystem.Path, out: filesystem.
     written = table if out == workdir else dataclasses.replace(table, logs=())
     results_table.write_table(written, out / "table.json")
     html_report.write_pages(table, workdir, out)
+
+
+def write_latex(table: results_table.Table, out: filesystem.Path) -> list[str]:
+    """Write the table as LaTeX and the forest plot as PDF, for a paper.
+
+    Args:
+        table: from `build` or `again`.
+        out: folder to write to, created if missing.
+
+    Returns:
+        Names of the files: "table.tex", and "forest.pdf" if two rows were compared.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    filesystem.write_atomic(out / "table.tex", latex_table.text(table).encode())
+    panels = forest.panels(table)
+    if not panels:
+        return ["table.tex"]
+    filesystem.write_atomic(out / "forest.pdf", forest.pdf(panels))
+    return ["table.tex", "forest.pdf"]
 
 
 def build(workdir: filesystem.Path) -> results_table.Table:

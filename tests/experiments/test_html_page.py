@@ -14,6 +14,8 @@ PAGES = {
     "report.html": {
         "title": HOSTILE,
         "verdicts": [(HOSTILE, HOSTILE)],
+        "forest": [(HOSTILE, HOSTILE)],
+        "scope": HOSTILE,
         "table": GRID,
         "notes": [(HOSTILE, HOSTILE)],
         "compared": [(HOSTILE, GRID)],

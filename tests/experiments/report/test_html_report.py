@@ -59,7 +59,7 @@ def test_hostile_words_stay_words(tmp_path):
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in tags.seen}
     assert "&lt;script&gt;" in page
     sources = [attributes["src"] for _, attributes in tags.seen if "src" in attributes]
-    assert len(sources) == 3
+    assert len(sources) == 4
     assert all(source.startswith("data:image/svg+xml;base64,") for source in sources)
     assert not any(name.startswith("on") for _, attributes in tags.seen for name in attributes)
     assert "url(" not in page

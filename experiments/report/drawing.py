@@ -1,0 +1,68 @@
+"""How all figures of a report are drawn with matplotlib: style, colours, labels, and files of equal bytes."""
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import matplotlib
+import matplotlib.figure
+
+from prismlab.experiments import console
+
+# Palette of Okabe and Ito, distinguishable with most forms of colour blindness.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#555555"]
+_STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "prismlab",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+    "text.parse_math": False,
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "figure.facecolor": "white",
+}
+
+
+def label(text: str, most: int = 48) -> str:
+    """Return a label escaped, shortened, and not hidden by matplotlib's legend.
+
+    Args:
+        text: any string.
+        most: characters that are kept.
+    """
+    shown = console.escaped(text)
+    short = shown if len(shown) <= most else shown[: most - 1] + "…"
+    return f" {short}" if short.startswith("_") else short
+
+
+@contextlib.contextmanager
+def styled() -> Iterator[None]:
+    """Draw in the style of the report, whatever the user's own settings of matplotlib are."""
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        warnings.filterwarnings("ignore", message="Glyph")  # a character without a glyph is drawn as a box
+        yield
+
+
+def svg(figure: matplotlib.figure.Figure) -> str:
+    """Return a figure as SVG text; equal figures give equal text."""
+    return _written(figure, "svg").decode("utf-8")
+
+
+def pdf(figure: matplotlib.figure.Figure) -> bytes:
+    """Return a figure as a PDF file; equal figures give equal bytes."""
+    return _written(figure, "pdf")
+
+
+def _written(figure: matplotlib.figure.Figure, kind: Literal["svg", "pdf"]) -> bytes:
+    buffer = io.BytesIO()
+    # A date would make figures of the same numbers differ.
+    date = {"svg": "Date", "pdf": "CreationDate"}[kind]
+    figure.savefig(buffer, format=kind, bbox_inches="tight", metadata={date: None, "Creator": None})
+    return buffer.getvalue()
