@@ -26,17 +26,18 @@ class Invalid(ValueError):
     """A value does not have the expected type; the message says where, what was expected and found."""
 
 
-def load(path: filesystem.Path, advice: str = _ADVICE) -> Any:
+def load(path: filesystem.Path, advice: str = _ADVICE, limit: int | None = None) -> Any:
     """Read a JSON file as plain data.
 
     Args:
         path: local or in a bucket.
         advice: what the user can do if the file is damaged.
+        limit: maximum size in bytes, for files that others can write.
 
     Raises:
-        UserError: the file is missing, is not JSON, or is nested too deeply.
+        UserError: the file is missing, too large, is not JSON, or is nested too deeply.
     """
-    data = filesystem.read(path)
+    data = filesystem.read(path, limit)
     try:
         value = json.loads(data)
         check_depth(value)
@@ -65,18 +66,20 @@ def _check_seals(value: Any) -> None:
             raise Invalid(f"its content does not match its {SEAL}: it was damaged or edited")
 
 
-def read(kind: Any, path: filesystem.Path, advice: str = _ADVICE) -> Any:
+def read(kind: Any, path: filesystem.Path, advice: str = _ADVICE, limit: int | None = None) -> Any:
     """Read a JSON file as an instance of a type.
 
     Args:
         kind: see `parse`.
         path: local or in a bucket.
         advice: what the user can do if the file is damaged.
+        limit: see `load`.
 
     Raises:
-        UserError: the file is missing, damaged, or does not contain such a value; says where in the file.
+        UserError: the file is missing, too large, damaged, or does not contain such a value; says where
+            in it.
     """
-    value = load(path, advice)
+    value = load(path, advice, limit)
     try:
         return parse(kind, value)
     except Invalid as error:

@@ -53,5 +53,5 @@ def run(options: argparse.Namespace) -> int:
         if options.dry_run or code or options.launcher != "local":
             return code
     return shared_recipe.execute(
-        options.workdir, root, loaded.text, root.experiments(), root.seeds, root.compare_with
+        options.workdir, options.store, root, loaded.text, root.experiments(), root.seeds, root.compare_with
     )

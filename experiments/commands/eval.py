@@ -3,7 +3,7 @@
 import argparse
 
 from prismlab.core import errors
-from prismlab.experiments.commands import path_arguments
+from prismlab.experiments.commands import path_arguments, shared_recipe
 
 NAME = "eval"
 HELP = "evaluate a frozen encoder (a trained stage or a released model) on the tasks of a gin file"
@@ -22,6 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--weights", metavar="FILE", help="weight file of a released model")
     parser.add_argument("--workdir", type=path_arguments.path, help="work directory for scores and the table")
+    shared_recipe.store(parser)
     parser.add_argument("--list", action="store_true", help="list the 33 benchmarks and exit")
 
 
@@ -36,13 +37,13 @@ def run(options: argparse.Namespace) -> int:
     if options.file is None or options.encoder is None or options.workdir is None:
         raise errors.UserError("eval needs FILE.gin, --encoder and --workdir (or --list)")
     from prismlab.core.events import stop_signal
-    from prismlab.experiments.commands import shared_recipe
     from prismlab.experiments.gin_strict import strict
     from prismlab.experiments.report import evaluation_report
     from prismlab.experiments.run import (
         compilation_cache,
         evaluate,
         frozen_encoder,
+        store,
         transfer_guard,
         work_directory,
     )
@@ -52,13 +53,15 @@ def run(options: argparse.Namespace) -> int:
     transfer_guard.check()
     cache = work_directory.default_cache()
     compilation_cache.enable(cache)
+    kept = store.choose(options.workdir, options.store)
     encoder = frozen_encoder.load(options.encoder, options.weights)
     with (
         work_directory.claimed(options.workdir, loaded.root, loaded.text),
         stop_signal.Handlers(shared_recipe.stop_here),
     ):
+        store.prepare(kept)
         say = lambda done, total, what: console.say(out, f"[{done}/{total}] {what}")
-        lines = evaluate.run(loaded.root, encoder, options.workdir, cache, progress=say)
+        lines = evaluate.run(loaded.root, encoder, kept, cache, progress=say)
         shown = [evaluation_report.Shown(**vars(line)) for line in lines]
         evaluation_report.print_table(shown, encoder.name, out)
         evaluation_report.write(shown, loaded.root.name, encoder.name, options.workdir)

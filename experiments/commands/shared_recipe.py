@@ -33,10 +33,23 @@ def workdir(parser: argparse.ArgumentParser) -> None:
         type=path_arguments.path,
         help="work directory for results: a directory or gs://bucket/folder",
     )
+    store(parser)
+
+
+def store(parser: argparse.ArgumentParser) -> None:
+    """Add the store."""
+    parser.add_argument(
+        "--store",
+        type=path_arguments.path,
+        metavar="STORE",
+        help="directory or gs://bucket/folder of stages and scores that work directories and users share "
+        "(default: that of the work directory, $PRISMLAB_STORE, or the work directory itself)",
+    )
 
 
 def execute(
     workdir: "filesystem.Path",
+    shared: "filesystem.Path | None",
     root: Any,
     text: str,
     rows: Mapping[str, Any],
@@ -47,6 +60,7 @@ def execute(
 
     Args:
         workdir: work directory; an existing one is resumed.
+        shared: `--store`, or None.
         root: the Experiment or Ablation.
         text: the configuration as flat gin.
         rows: label -> experiment.
@@ -60,21 +74,23 @@ def execute(
     from prismlab.experiments import console
     from prismlab.experiments.recipe import fingerprints, stages
     from prismlab.experiments.report import terminal_table
-    from prismlab.experiments.run import engine, explain, gather, warm_up, work_directory
+    from prismlab.experiments.run import engine, explain, gather, store, warm_up, work_directory
 
     def work() -> int:
         main, cache = distributed.is_main(), work_directory.default_cache()
         out = console.make_console() if main else console.silent()
         prints = fingerprints.Fingerprints(cache)
         planned = stages.lines(rows, seeds, prints)
+        kept = store.choose(workdir, shared)
         with contextlib.ExitStack() as held:
             distributed.decide(lambda: held.enter_context(work_directory.claimed(workdir, root, text)))
-            for line in distributed.decide(lambda: explain.text(planned, workdir, prints.unstated)):
+            distributed.decide(lambda: store.prepare(kept))
+            for line in distributed.decide(lambda: explain.text(planned, kept, prints.unstated)):
                 console.say(out, line)
             distributed.decide(lambda: warm_up.everything(rows, cache, out))
             if not main:  # each host fills its own cache unless it is shared
                 warm_up.everything(rows, cache, out)
-            engine.Engine(workdir, cache, out, prints).run(planned)
+            engine.Engine(workdir, cache, out, prints, kept).run(planned)
             if main:
                 table = gather.tables(workdir)
                 terminal_table.print_table(table, out)

@@ -7,10 +7,9 @@ them.
 import dataclasses
 import graphlib
 
-from prismlab.core.io import filesystem
 from prismlab.core.train import stage_folder
 from prismlab.experiments.recipe import describe, fingerprints, recipe, stages
-from prismlab.experiments.run import work_directory
+from prismlab.experiments.run import store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +31,11 @@ class Unit:
     rows: tuple[str, ...]
     needs: tuple[str, ...]
     evaluations: tuple[stages.Evaluation, ...] = ()
+
+    @property
+    def lease(self) -> str:
+        """Name of the lease on it: of a stage its address, which all work directories of a store share."""
+        return self.name if self.row else self.planned.address
 
     @property
     def told(self) -> str:
@@ -81,13 +85,13 @@ def _in_order(training: dict[str, Unit]) -> list[Unit]:
     return ordered
 
 
-def is_done(unit: Unit, workdir: filesystem.Path) -> bool:
-    """Return whether the work directory contains a unit's result.
+def is_done(unit: Unit, kept: store.Store) -> bool:
+    """Return whether the store contains a unit's result.
 
     Args:
         unit: the unit.
-        workdir: the shared work directory.
+        kept: the store of the work directory.
     """
     if not unit.row:
-        return stage_folder.left_of(workdir / "stages" / unit.name) is None
-    return all(work_directory.score_path(workdir, each.address).exists() for each in unit.evaluations)
+        return stage_folder.left_of(kept.stage_folder(unit.planned.address, unit.name)) is None
+    return all(kept.score_path(each.address).exists() for each in unit.evaluations)

@@ -18,7 +18,7 @@ from prismlab.core.train import loop, stage_folder
 from prismlab.experiments import console
 from prismlab.experiments.launch import units
 from prismlab.experiments.recipe import describe, fingerprints, recipe
-from prismlab.experiments.run import engine, leases, work_directory
+from prismlab.experiments.run import engine, leases, store, work_directory
 
 PREPARED = "prepared.json"  # `facts` of the command that prepared the work directory
 POLL = 5.0  # seconds between two polls of the work directory
@@ -77,12 +77,14 @@ class Desk:
 
     def __init__(self, workdir: filesystem.Path, known: list[units.Unit], beat: float, stale: float):
         self.workdir, self.beat, self.stale = workdir, beat, stale
+        self.kept = store.of(workdir)
         self.units = {unit.name: unit for unit in known}
         self._held: leases.Claim | None = None
+        self._taken = ""
         self._watch = leases.Watch()
 
     def _is_done(self, unit: units.Unit) -> bool:
-        return units.is_done(unit, self.workdir)
+        return units.is_done(unit, self.kept)
 
     def take(self) -> dict[str, Any]:
         """Acquire the lease on a unit whose dependencies are done.
@@ -100,7 +102,8 @@ class Desk:
         for unit in left:
             if undone & set(unit.needs):
                 continue
-            self._held = leases.claim(self.workdir, unit.name, self._watch, beat=self.beat, stale=self.stale)
+            self._taken, home = unit.name, self.kept.home
+            self._held = leases.claim(home, unit.lease, self._watch, beat=self.beat, stale=self.stale)
             if self._held is not None and self._is_done(unit):  # another worker finished it in the meantime
                 self.give_back()
             elif self._held is not None:
@@ -111,7 +114,7 @@ class Desk:
         """Release the lease; if the unit failed, record why."""
         if self._held is not None:
             if why:
-                leases.fail(self.workdir, self._held.unit, why)
+                leases.fail(self.workdir, self._taken, why)
             self._held.release()
             self._held = None
 

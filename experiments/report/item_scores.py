@@ -45,11 +45,11 @@ class _Kept:
             raise errors.UserError(f"expected {len(self.keys)} groups and outcomes, one a key, found {sizes}")
 
 
-def read(workdir: filesystem.Path, results: Sequence[results_table.Result]) -> Found:
+def read(home: filesystem.Path, results: Sequence[results_table.Result]) -> Found:
     """Read the items of all scores that have them: metrics that are a mean over items.
 
     Args:
-        workdir: the work directory of the results.
+        home: the store of the results: a folder with `scores/`.
         results: from its results.json.
 
     Returns:
@@ -68,7 +68,7 @@ def read(workdir: filesystem.Path, results: Sequence[results_table.Result]) -> F
                 scores[entry.label, entry.seed, name] = score.value
     known: dict[tuple[str, ...], tuple[str, ...]] = {}  # equal names are kept once
     for address in dict.fromkeys(place.address for place in places):
-        path = workdir / "scores" / f"{address}.json"
+        path = home / "scores" / f"{address}.json"
         _check_size(path)
         read_now = results_table.read_scores(path)
         for place, wanted in places.items():

@@ -1,12 +1,14 @@
 """Training engine: train each distinct stage once, evaluate it, and resume after an interruption.
 
 A stage is identified by its address: a hash of all that decides its result (`stages.Planned.inputs`). Rows
-with equal addresses share one training run, and a stage whose address is in the work directory is reused.
+with equal addresses share one training run, and a stage whose address is in the store is reused.
 
     workdir/config.json                      the configuration of the last run
-    workdir/stages/<name>-s<seed>-<address>/ checkpoints/ events.jsonl tensorboard/ stage.json done.json
-    workdir/scores/<address>.json            one evaluation of one stage: its inputs and metrics
     workdir/results.json                     label, seed and scores of each finished row of the last run
+    store/stages/<name>-s<seed>-<address>/   checkpoints/ events.jsonl tensorboard/ stage.json done.json
+    store/scores/<address>.json              one evaluation of one stage: its inputs and metrics
+
+The store (`store`) is the work directory itself, or one that is shared.
 """
 
 import contextlib
@@ -33,9 +35,9 @@ from prismlab.experiments.run import (
     host_memory,
     initial_state,
     installed,
-    leases,
     monitoring,
     step_flops,
+    store,
     work_directory,
 )
 
@@ -48,17 +50,21 @@ class Engine:
         cache: directory shared by runs.
         out: console for progress.
         prints: fingerprints of code and data of this run; None takes them now.
+        kept: where stages and evaluations are; None is the store of the work directory.
     """
 
     def __init__(
         self, workdir: filesystem.Path, cache: pathlib.Path, out: rich.console.Console,
-        prints: fingerprints.Fingerprints | None = None,
+        prints: fingerprints.Fingerprints | None = None, kept: store.Store | None = None,
     ):  # fmt: skip
         self.workdir, self.cache, self.out = workdir, cache, out
         self.prints = prints or fingerprints.Fingerprints(cache)
+        self.kept = kept or store.of(workdir)
 
     def _folder(self, which: stages.Planned | filesystem.Path) -> filesystem.Path:
-        return which if isinstance(which, filesystem.Path) else self.workdir / "stages" / which.folder
+        if isinstance(which, filesystem.Path):
+            return which
+        return self.kept.stage_folder(which.address, which.folder)
 
     def towers(self, planned: stages.Planned) -> learner.Towers:
         """Return the trained towers of a stage from its last checkpoint."""
@@ -103,7 +109,7 @@ class Engine:
         """Return the lease on a stage that is not finished."""
         if stage_folder.left_of(self._folder(planned)) is None:
             return contextlib.nullcontext()
-        return leases.in_turn(self.workdir, planned.folder)
+        return self.kept.turn(planned.address)
 
     def train(self, planned: stages.Planned) -> None:
         """Train a stage to its last step, resuming from its last checkpoint if there is one.
@@ -206,19 +212,12 @@ class Engine:
         scores: dict[str, Any] = {}
         towers = None
         for each in evaluations:
-            path = work_directory.score_path(self.workdir, each.address)
+            path = self.kept.score_path(each.address)
             if not path.exists():
-                heading = f"{planned.stage.name} (seed {planned.seed}): {each.name}"
-                self.prints.check(each.task, each.inputs["data"], heading)
-                towers = towers or self.towers(planned)
-                console.say(self.out, heading)
-                found = each.task(towers, seed=planned.seed, cache=self.cache)
-                written = {
-                    "name": each.name, "stage": planned.stage.name, "seed": planned.seed,
-                    "metrics": {metric: dataclasses.asdict(score) for metric, score in found.items()},
-                    "versions": installed.versions(), "inputs": dict(each.inputs),
-                }  # fmt: skip
-                filesystem.write_atomic(path, work_directory.json_bytes(checked_json.sealed(written)))
+                with self.kept.turn(f"score-{each.address}"):
+                    if not path.exists():  # another process may have been at it
+                        towers = towers or self.towers(planned)
+                        self._evaluate(planned, each, towers, path)
             read = {
                 metric: _plain(score, results_table.Items(each.address, metric))
                 for metric, score in results_table.read_scores(path).items()
@@ -228,6 +227,20 @@ class Engine:
                 (f"{each.name}: {metric}" if metric in scores else metric): read[metric] for metric in read
             }
         return scores
+
+    def _evaluate(
+        self, planned: stages.Planned, each: stages.Evaluation, towers: learner.Towers, path: filesystem.Path
+    ) -> None:
+        heading = f"{planned.stage.name} (seed {planned.seed}): {each.name}"
+        self.prints.check(each.task, each.inputs["data"], heading)
+        console.say(self.out, heading)
+        found = each.task(towers, seed=planned.seed, cache=self.cache)
+        written = {
+            "name": each.name, "stage": planned.stage.name, "seed": planned.seed,
+            "metrics": {metric: dataclasses.asdict(score) for metric, score in found.items()},
+            "versions": installed.versions(), "inputs": dict(each.inputs),
+        }  # fmt: skip
+        filesystem.write_atomic(path, work_directory.json_bytes(checked_json.sealed(written)))
 
     def run(self, lines: Sequence[stages.Line]) -> list[dict[str, Any]]:
         """Train and evaluate every row with every seed; shared stages are trained once.
@@ -247,7 +260,7 @@ class Engine:
             # Evaluations are cheap compared with training: process 0 runs them on its first device.
             judge = functools.partial(self.score, each.stages[-1], each.evaluations)
             entry = {"label": each.label, "seed": each.seed, "metrics": distributed.decide(judge)}
-            entry["stages"] = [planned.folder for planned in each.stages]
+            entry["stages"] = [self._folder(planned).name for planned in each.stages]
             results.append(checked_json.sealed(entry))
             work_directory.record(self.workdir / "results.json", results)
         return results

@@ -12,7 +12,7 @@ from prismlab.core.io import checked_json, filesystem
 from prismlab.experiments.recipe import describe, fingerprints, task_interface
 from prismlab.experiments.recipe import progress as progress_module
 from prismlab.experiments.report import results_table
-from prismlab.experiments.run import frozen_encoder, installed, work_directory
+from prismlab.experiments.run import frozen_encoder, installed, store, work_directory
 from prismlab.experiments.tasks import evaluation
 
 
@@ -44,17 +44,17 @@ class Line:
 def run(
     root: evaluation.Evaluation,
     encoder: frozen_encoder.FrozenEncoder,
-    workdir: filesystem.Path,
+    kept: store.Store,
     cache: pathlib.Path,
     *,
     progress: Callable[[int, int, str], None] = lambda done, total, what: None,
 ) -> list[Line]:
-    """Run every task with every seed, reusing the scores in the work directory.
+    """Run every task with every seed, reusing the scores in the store.
 
     Args:
         root: the evaluation.
         encoder: the frozen encoder.
-        workdir: `scores/` is written below it.
+        kept: where the scores are.
         cache: directory shared by runs.
         progress: called as progress(units done, units, what comes next).
 
@@ -76,19 +76,21 @@ def run(
             "data": prints.data(task),
             "settings": fingerprints.settings(),
         }
-        path = work_directory.score_path(workdir, describe.address(inputs))
+        path = kept.score_path(describe.address(inputs))
         if path.exists():
             progress(done, len(units), f"{name} (seed {seed}): done before, reused")
         else:
-            progress(done, len(units), f"{name} (seed {seed}){_unlike(task, encoder)}")
-            with progress_module.heard(functools.partial(_pass_on, progress, done, len(units), name)):
-                scores = task(encoder.towers, seed=seed, cache=cache)
-            metrics = {metric: dataclasses.asdict(score) for metric, score in scores.items()}
-            written = {
-                "name": name, "stage": encoder.name, "seed": seed, "metrics": metrics,
-                "versions": installed.versions(), "inputs": inputs,
-            }  # fmt: skip
-            filesystem.write_atomic(path, work_directory.json_bytes(checked_json.sealed(written)))
+            with kept.turn(f"score-{describe.address(inputs)}"):
+                if not path.exists():  # another user may have been at it
+                    progress(done, len(units), f"{name} (seed {seed}){_unlike(task, encoder)}")
+                    with progress_module.heard(functools.partial(_pass_on, progress, done, len(units), name)):
+                        scores = task(encoder.towers, seed=seed, cache=cache)
+                    metrics = {metric: dataclasses.asdict(score) for metric, score in scores.items()}
+                    written = {
+                        "name": name, "stage": encoder.name, "seed": seed, "metrics": metrics,
+                        "versions": installed.versions(), "inputs": inputs,
+                    }  # fmt: skip
+                    filesystem.write_atomic(path, work_directory.json_bytes(checked_json.sealed(written)))
         read = results_table.read_scores(path)
         if not read:
             progress(

@@ -7,45 +7,46 @@ from typing import Any
 from prismlab.core.io import file_errors, filesystem
 from prismlab.core.train import checkpoint, stage_folder
 from prismlab.experiments.recipe import describe, stages
-from prismlab.experiments.run import work_directory
+from prismlab.experiments.run import store
 
 _FIRST = "new for this stage"
 MOST = 3  # reasons of one line
 
 
-def text(lines: Sequence[stages.Line], workdir: filesystem.Path, unstated: Iterable[str] = ()) -> list[str]:
+def text(lines: Sequence[stages.Line], kept: store.Store, unstated: Iterable[str] = ()) -> list[str]:
     """Return what will run and why, as short lines; seeds and rows that run alike share one.
 
     Args:
         lines: rows and seeds of the run.
-        workdir: the work directory.
+        kept: the store of the work directory.
         unstated: classes of sources that do not state their content (`Fingerprints.unstated`).
 
     Raises:
         UserError: the bucket request fails.
     """
-    with file_errors.translate_errors(workdir):
-        found = _text(lines, workdir)
+    with file_errors.translate_errors(kept.home):
+        found = _text(lines, kept)
     return found + [
         f"{name} has no content_digest: a change of its files is not noticed (see data/loader/source.py)"
         for name in sorted(unstated)
     ]
 
 
-def _text(lines: Sequence[stages.Line], workdir: filesystem.Path) -> list[str]:
+def _text(lines: Sequence[stages.Line], kept: store.Store) -> list[str]:
     planned = {each.folder: each for line in lines for each in line.stages}
     rows = {name: _rows(lines, lambda line: [each.folder for each in line.stages], name) for name in planned}
-    left = {name: stage_folder.left_of(workdir / "stages" / name) for name in planned}
+    folders = {name: kept.stage_folder(planned[name].address, name) for name in planned}
+    left = {name: stage_folder.left_of(folders[name]) for name in planned}
     run = {name for name in planned if left[name] is not None}
-    earlier = _Earlier(workdir)
+    earlier = _Earlier(kept.home)
     told: dict[tuple[str, tuple[str, ...], str], list[int]] = {}
     for name in planned:
         each = planned[name]
-        why = "reused" if name not in run else _why(each, workdir, left[name] or "", earlier, run)
+        why = "reused" if name not in run else _why(each, folders[name], left[name] or "", earlier, run)
         told.setdefault((each.stage.name, rows[name], why), []).append(each.seed)
     found = _grouped(told)
     scores = {judged.address: (judged, line) for line in lines for judged in line.evaluations}
-    todo = {key for key in scores if not work_directory.score_path(workdir, key).exists()}
+    todo = {key for key in scores if not kept.score_path(key).exists()}
     told = {}
     for address in scores:
         judged, line = scores[address]
@@ -65,17 +66,17 @@ def _text(lines: Sequence[stages.Line], workdir: filesystem.Path) -> list[str]:
 
 
 class _Earlier:
-    """Inputs of the stages and evaluations in a work directory, read when asked for."""
+    """Inputs of the stages and evaluations in a store, read when asked for."""
 
-    def __init__(self, workdir: filesystem.Path):
-        self.workdir = workdir
+    def __init__(self, home: filesystem.Path):
+        self.home = home
         self._stages: dict[str, list[Mapping[str, Any]]] = {}
         self._scores: dict[str, list[Mapping[str, Any]]] | None = None
 
     def stages(self, name: str) -> list[Mapping[str, Any]]:
         """Return the inputs of the stages of a name; {} for those of versions that did not record them."""
         if name not in self._stages:
-            files = self.workdir.glob(f"stages/{name}-s*-*/stage.json")
+            files = self.home.glob(f"stages/{name}-s*-*/stage.json")
             self._stages[name] = [
                 (stage_folder.json_if_sound(path) or {}).get("inputs", {}) for path in files
             ]
@@ -85,18 +86,18 @@ class _Earlier:
         """Return the inputs of the evaluations of a name."""
         if self._scores is None:
             self._scores = collections.defaultdict(list)
-            for path in self.workdir.glob("scores/*.json"):
+            for path in self.home.glob("scores/*.json"):
                 read = stage_folder.json_if_sound(path) or {}
                 self._scores[read.get("name", "")].append(read.get("inputs", {}))
         return self._scores.get(name, [])
 
 
 def _why(
-    planned: stages.Planned, workdir: filesystem.Path, left: str, earlier: _Earlier, run: set[str]
+    planned: stages.Planned, folder: filesystem.Path, left: str, earlier: _Earlier, run: set[str]
 ) -> str:
     if left:
         return f"runs; {left}"
-    at = checkpoint.newest(workdir / "stages" / planned.folder / "checkpoints")
+    at = checkpoint.newest(folder / "checkpoints")
     if at is not None:
         return f"resumes at step {at} of {planned.stage.steps}"
     names = {each.address: each.stage.name for each in planned.parents if each.folder in run}

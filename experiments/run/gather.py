@@ -15,6 +15,7 @@ from prismlab.experiments.report import (
     results_table,
     table_builder,
 )
+from prismlab.experiments.run import store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,9 +56,10 @@ def write(table: results_table.Table, workdir: filesystem.Path, out: filesystem.
         UserError: an event log is missing or damaged, or the folder cannot be written.
     """
     # A table names only logs below its folder; the page holds their curves.
-    written = table if out == workdir else dataclasses.replace(table, logs=())
+    home = store.of(workdir).home
+    written = table if out == home else dataclasses.replace(table, logs=())
     results_table.write_table(written, out / "table.json")
-    html_report.write_pages(table, workdir, out)
+    html_report.write_pages(table, home, out)
 
 
 def write_latex(table: results_table.Table, out: filesystem.Path) -> list[str]:
@@ -85,7 +87,7 @@ def build(workdir: filesystem.Path) -> results_table.Table:
     """Return the table of the results in a work directory; references that are not finished are skipped.
 
     Args:
-        workdir: a directory with results.json, config.json, config.gin and `scores/`.
+        workdir: a directory with results.json, config.json and config.gin.
 
     Raises:
         UserError: a file is missing or damaged.
@@ -93,6 +95,7 @@ def build(workdir: filesystem.Path) -> results_table.Table:
     config = checked_json.read(_Config, workdir / "config.json")
     plan = claim_verdicts.Plan(config.claims, config.matters, config.looks, config.seeds)
     results = results_table.read_results(workdir / "results.json")
+    home = store.of(workdir).home
     finished = {entry.label for entry in results}
     logs = [
         results_table.Log(
@@ -100,14 +103,14 @@ def build(workdir: filesystem.Path) -> results_table.Table:
         )
         for entry in results
         for folder in entry.stages
-        if (workdir / "stages" / folder / "events.jsonl").exists()
+        if (home / "stages" / folder / "events.jsonl").exists()
     ]
     return table_builder.build_table(
         results,
         reference=[label for label in config.compare_with if label in finished],
         title=config.name,
         logs=logs,
-        items=item_scores.read(workdir, results),
+        items=item_scores.read(home, results),
         plan=plan if plan.claims else None,
         config=filesystem.read(workdir / "config.gin").decode("utf-8", "backslashreplace"),
         address=describe.address(checked_json.read(Any, workdir / "config.json")),

@@ -94,11 +94,6 @@ def check_usable(workdir: filesystem.Path) -> None:
         )
 
 
-def score_path(workdir: filesystem.Path, address: str) -> filesystem.Path:
-    """Return the file of an evaluation's scores."""
-    return workdir / "scores" / f"{address}.json"
-
-
 def record(path: filesystem.Path, value: Any) -> None:
     """Write plain data as a JSON file, in process 0 only."""
     if distributed.is_main():

@@ -8,7 +8,7 @@ import cli
 from prismlab.core import code_fingerprint
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import fingerprints, recipe, stages
-from prismlab.experiments.run import explain
+from prismlab.experiments.run import explain, store
 
 LAB = {
     "__init__.py": "",
@@ -86,7 +86,7 @@ def lines(root: recipe.Ablation) -> list[stages.Line]:
 
 def told(workdir: pathlib.Path, root: recipe.Ablation) -> list[str]:
     """Return the lines about what runs."""
-    found = explain.text(lines(root), workdir)
+    found = explain.text(lines(root), store.of(workdir))
     return [line for line in found if not line.endswith(": reused")]
 
 

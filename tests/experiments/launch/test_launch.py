@@ -61,8 +61,8 @@ def test_ablate_holds_the_same_lease_on_a_stage_as_a_worker(ablation, tmp_path, 
         taken.append(planned.folder)
         assert desk.take() != {"unit": planned.folder}
         desk.give_back()
-        assert planned.folder in leases.living(tmp_path)
-        assert leases.claim(tmp_path, planned.folder) is None
+        assert planned.address in leases.living(tmp_path)
+        assert leases.claim(tmp_path, planned.address) is None
 
     monkeypatch.setattr(engine.Engine, "train", train)
     monkeypatch.setattr(engine.Engine, "score", lambda self, planned, evaluations: {})
@@ -192,7 +192,14 @@ def test_submitit_keeps_its_files_on_a_disk(tmp_path, bucket, monkeypatch):
 def test_a_dry_run_is_refused_where_the_run_would_be(ablation, tmp_path):
     work_directory.record(tmp_path / "config.json", {"class": "experiments.recipe.Ablation"})
     options = argparse.Namespace(
-        file="x.gin", bindings=[], workdir=tmp_path, jobs=1, setting=[], launcher="local", dry_run=True
+        file="x.gin",
+        bindings=[],
+        workdir=tmp_path,
+        jobs=1,
+        setting=[],
+        launcher="local",
+        dry_run=True,
+        store=None,
     )
     with pytest.raises(errors.UserError, match="moved into one package"):
         launch.run(options, ablation, "")
@@ -219,7 +226,7 @@ def test_a_worker_with_other_code_data_or_configuration_is_refused(ablation, tmp
 
 def test_workers_of_one_process_are_refused_where_processes_are_joined(ablation, tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
-    options = argparse.Namespace(workdir=tmp_path / "w", jobs=1, launcher="local")
+    options = argparse.Namespace(workdir=tmp_path / "w", jobs=1, launcher="local", store=None)
     with pytest.raises(errors.UserError, match="prismlab worker"):
         launch.run(options, ablation, "")
     assert not (tmp_path / "w").exists()

@@ -16,7 +16,7 @@ from prismlab.data.video import folder
 from prismlab.data.world import world
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import fingerprints, recipe, stages
-from prismlab.experiments.run import explain, host_agreement
+from prismlab.experiments.run import explain, host_agreement, store
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,9 @@ def test_a_source_that_states_no_content_is_named(lab, tmp_path):
     data = dataclasses.replace(stage.data, sources={"clean": Silent()})
     prints = fingerprints.Fingerprints(tmp_path)
     assert prints.data(dataclasses.replace(stage, data=data)) == {}
-    (line,) = [line for line in explain.text([], tmp_path, prints.unstated) if "content_digest" in line]
+    (line,) = [
+        line for line in explain.text([], store.of(tmp_path), prints.unstated) if "content_digest" in line
+    ]
     assert line.startswith(f"{__name__}.Silent has no content_digest")
 
 

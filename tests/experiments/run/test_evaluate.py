@@ -13,7 +13,7 @@ from prismlab.core import errors
 from prismlab.data.loader import tokenizer as words
 from prismlab.experiments.recipe import progress
 from prismlab.experiments.report import results_table
-from prismlab.experiments.run import evaluate, frozen_encoder
+from prismlab.experiments.run import evaluate, frozen_encoder, store
 from prismlab.experiments.tasks import evaluation, task
 from prismlab.experiments.tasks.interface import protocols
 
@@ -51,14 +51,16 @@ def test_finished_tasks_are_reused_and_seeds_are_averaged(tmp_path):
     encoder = frozen_encoder.FrozenEncoder("e", {}, "digest")
     root = evaluation.Evaluation({"count": Counting()}, seeds=(0, 1))
     CALLS.clear()
-    (first,) = evaluate.run(root, encoder, tmp_path, tmp_path)
-    (second,) = evaluate.run(root, encoder, tmp_path, tmp_path)
+    (first,) = evaluate.run(root, encoder, store.of(tmp_path), tmp_path)
+    (second,) = evaluate.run(root, encoder, store.of(tmp_path), tmp_path)
     assert first == second
     assert CALLS == [(2, 0), (2, 1)]
     assert (first.value, first.n, first.missing, first.chance) == (1.0, 2, 1, 0.5)
     assert first.interval == pytest.approx(1.96 * 0.5)
-    evaluate.run(evaluation.Evaluation({"count": Counting(3)}, seeds=(1,)), encoder, tmp_path, tmp_path)
-    evaluate.run(root, dataclasses.replace(encoder, digest="other"), tmp_path, tmp_path)
+    evaluate.run(
+        evaluation.Evaluation({"count": Counting(3)}, seeds=(1,)), encoder, store.of(tmp_path), tmp_path
+    )
+    evaluate.run(root, dataclasses.replace(encoder, digest="other"), store.of(tmp_path), tmp_path)
     assert CALLS[2:] == [(3, 1), (2, 0), (2, 1)]
 
 
@@ -66,7 +68,7 @@ def test_what_a_task_reports_is_passed_on_with_its_name(tmp_path):
     encoder, told = frozen_encoder.FrozenEncoder("e", {}, "digest"), []
     root = evaluation.Evaluation({"count": Counting()})
     listener = lambda done, total, what: told.append((done, total, what))
-    evaluate.run(root, encoder, tmp_path, tmp_path, progress=listener)
+    evaluate.run(root, encoder, store.of(tmp_path), tmp_path, progress=listener)
     assert (0, 1, "count: half done") in told
 
 
@@ -109,7 +111,7 @@ def test_texts_are_tokenized_as_the_stage_was_trained_unless_the_task_says_how(t
     own, other = (words.Tokenizer(model="m", length=length) for length in (7, 9))
     encoder = frozen_encoder.FrozenEncoder("e", {"text": Reading}, "digest", own)
     root = evaluation.Evaluation({"open": Reading(), "said": Reading(other)})
-    assert [line.value for line in evaluate.run(root, encoder, tmp_path, tmp_path)] == [7, 9]
+    assert [line.value for line in evaluate.run(root, encoder, store.of(tmp_path), tmp_path)] == [7, 9]
 
 
 def test_a_task_without_its_tower_is_told(tmp_path):
@@ -117,7 +119,7 @@ def test_a_task_without_its_tower_is_told(tmp_path):
     encoder = frozen_encoder.FrozenEncoder("e", {}, "digest")
     root = evaluation.Evaluation({"open": Reading()})
     progress = lambda done, total, what: told.append(what)
-    assert evaluate.run(root, encoder, tmp_path, tmp_path, progress=progress) == []
+    assert evaluate.run(root, encoder, store.of(tmp_path), tmp_path, progress=progress) == []
     assert "open: no score, the encoder lacks a tower that the task reads (text)" in told
 
 
@@ -155,7 +157,9 @@ def test_frames_of_another_size_than_in_training_are_named(tmp_path, resolution,
     said = []
     shown = protocols.Protocol(resolution=32)
     root = evaluation.Evaluation({"count": Shown(shown)})
-    evaluate.run(root, encoder, tmp_path, tmp_path, progress=lambda done, total, what: said.append(what))
+    evaluate.run(
+        root, encoder, store.of(tmp_path), tmp_path, progress=lambda done, total, what: said.append(what)
+    )
     assert remark in said[0]
     assert bool(remark) == (said[0] != "count (seed 0)")
 

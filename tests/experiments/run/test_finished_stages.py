@@ -11,7 +11,7 @@ from prismlab.core.train import stage_folder
 from prismlab.experiments import console, main
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import fingerprints, stages
-from prismlab.experiments.run import engine, explain
+from prismlab.experiments.run import engine, explain, store
 
 
 def test_a_finished_stage_without_its_last_checkpoint_resumes(whole, tmp_path):
@@ -22,7 +22,7 @@ def test_a_finished_stage_without_its_last_checkpoint_resumes(whole, tmp_path):
     root = strict.load(cli.TINY, cli.LONG).root
     found = stages.lines({"tiny": root}, (0,), fingerprints.Fingerprints(cli.CACHE))
     said = "done.json says step 8, but that checkpoint is missing; training resumes at step 7"
-    assert f"stage1 (seed 0): runs; {said}" in explain.text(found, copy)
+    assert f"stage1 (seed 0): runs; {said}" in explain.text(found, store.of(copy))
     done = cli.train(copy, *cli.LONG)
     assert done.returncode == 0, done.stderr
     assert f"stage1 (seed 0): {said}" in done.stdout

@@ -12,7 +12,7 @@ from prismlab.core.train import checkpoint
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import recipe, stages
-from prismlab.experiments.run import engine, explain
+from prismlab.experiments.run import engine, explain, store
 
 TINY = strict.load(cli.TINY, [*cli.LONG]).root
 FROZEN = ("towers/video/encoder",)
@@ -63,7 +63,7 @@ def test_a_folder_without_the_part_is_refused_before_training(trained, tmp_path)
 
 def test_the_reason_to_run_names_the_part_that_changed(trained, tmp_path):
     (first, second), _ = trained
-    told = functools.partial(explain.text, workdir=tmp_path)
+    told = functools.partial(explain.text, kept=store.of(tmp_path))
     train(lit({"towers": str(first)}, steps=0), tmp_path)
     changed = lit({"towers": str(first), "towers/video/encoder": str(second)}, steps=0)
     assert told(stages.lines({"row": changed}, [0]))[0] == (

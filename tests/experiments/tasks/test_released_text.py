@@ -13,7 +13,7 @@ from prismlab.core.weights import released
 from prismlab.data.loader import loader, source, tokenizer
 from prismlab.data.world import world
 from prismlab.experiments.released import released_weights
-from prismlab.experiments.run import evaluate, frozen_encoder
+from prismlab.experiments.run import evaluate, frozen_encoder, store
 from prismlab.experiments.tasks import evaluation, retrieval, zero_shot
 from prismlab.experiments.tasks.features import clip_vectors, encoder_pass, keeping, text_pass
 from prismlab.experiments.tasks.interface import protocols
@@ -52,7 +52,9 @@ def test_a_released_model_needs_a_tokenizer_that_fits(model, home, tmp_path):
     encoder = frozen_encoder.FrozenEncoder("released", towers, "digest")
     how = protocols.Protocol(model.video.frames, model.video.resolution, pooling="tower")
     task = retrieval.Retrieval(captioned_source.CaptionedSource(home), protocol=how, same_caption="hit")
-    run = lambda task: evaluate.run(evaluation.Evaluation({"captions": task}), encoder, tmp_path, cli.CACHE)
+    run = lambda task: evaluate.run(
+        evaluation.Evaluation({"captions": task}), encoder, store.of(tmp_path), cli.CACHE
+    )
     with pytest.raises(errors.UserError, match="comes without a tokenizer, so texts cannot be encoded; set"):
         run(task)
     words = tokenizer.Tokenizer((home,), vocabulary=model.text.vocabulary, length=8)
