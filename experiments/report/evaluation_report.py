@@ -31,6 +31,7 @@ class Shown:
         n, missing: items scored, items that could not be read.
         chance: or None.
         protocol: everything that made the number.
+        interval_by: how the interval was computed.
         paper: the paper's number in the unit of `value`, or None.
     """
 
@@ -42,6 +43,7 @@ class Shown:
     missing: int
     chance: float | None
     protocol: dict[str, Any]
+    interval_by: str = ""
     paper: float | None = None
 
 
@@ -60,6 +62,8 @@ def print_table(lines: Sequence[Shown], encoder: str, out: rich.console.Console)
     console.table(out, list(HEADS), [cells(line) for line in lines], numbers=HEADS[2:])
     for task, text in (*protocols(lines), *remarks(lines)):
         console.say(out, f"{task}: {text}")
+    if told := methods(lines):
+        console.say(out, told)
 
 
 def protocols(lines: Sequence[Shown]) -> list[tuple[str, str]]:
@@ -78,6 +82,16 @@ def remarks(lines: Sequence[Shown]) -> list[tuple[str, str]]:
     return list(found)
 
 
+def methods(lines: Sequence[Shown]) -> str:
+    """Return in one line how the intervals were computed, each method with its metrics; "" without any."""
+    found: dict[str, dict[str, None]] = {}
+    for line in lines:
+        if line.interval is not None and line.interval_by:
+            found.setdefault(line.interval_by, {})[line.metric] = None
+    texts = [f"{method} ({', '.join(metrics)})" for method, metrics in found.items()]
+    return f"95% intervals over items: {'; '.join(texts)}" if texts else ""
+
+
 def write(lines: Sequence[Shown], title: str, encoder: str, folder: filesystem.Path) -> None:
     """Write evaluation.json, evaluation.md and evaluation.html.
 
@@ -94,13 +108,15 @@ def write(lines: Sequence[Shown], title: str, encoder: str, folder: filesystem.P
     rows = ["| " + " | ".join(HEADS) + " |", "|" + "---|" * 2 + "---:|" * (len(HEADS) - 2)]
     rows += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells(line)) + " |" for line in lines]
     notes = [f"- {task}: {text}" for task, text in (*protocols(lines), *remarks(lines))]
+    if told := methods(lines):
+        notes.append(f"- {told}")
     text = [f"# {title}", "", f"Encoder: {encoder}", "", *rows, "", *notes, ""]
     filesystem.write_atomic(folder / "evaluation.md", "\n".join(map(console.escaped, text)).encode())
     bars = [(f"{line.task}: {line.metric}", *_bar(line)) for line in lines if 0 <= line.value <= 1]
     facts = [(f"{line.task}: {line.metric}", _facts(line.protocol)) for line in lines]
     page = html_page.render(
         "evaluation.html", title=title, encoder=encoder, heads=HEADS, lines=[cells(line) for line in lines],
-        bars=bars, facts=facts,
+        bars=bars, facts=facts, methods=methods(lines),
     )  # fmt: skip
     filesystem.write_atomic(folder / "evaluation.html", page.encode())
 

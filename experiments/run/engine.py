@@ -217,7 +217,7 @@ class Engine:
                 with self.kept.turn(f"score-{each.address}"):
                     if not path.exists():  # another process may have been at it
                         towers = towers or self.towers(planned)
-                        self._evaluate(planned, each, towers, path)
+                        self._evaluate(planned, each, towers)
             read = {
                 metric: _plain(score, results_table.Items(each.address, metric))
                 for metric, score in results_table.read_scores(path).items()
@@ -229,7 +229,7 @@ class Engine:
         return scores
 
     def _evaluate(
-        self, planned: stages.Planned, each: stages.Evaluation, towers: learner.Towers, path: filesystem.Path
+        self, planned: stages.Planned, each: stages.Evaluation, towers: learner.Towers
     ) -> None:
         heading = f"{planned.stage.name} (seed {planned.seed}): {each.name}"
         self.prints.check(each.task, each.inputs["data"], heading)
@@ -240,7 +240,7 @@ class Engine:
             "metrics": {metric: dataclasses.asdict(score) for metric, score in found.items()},
             "versions": installed.versions(), "inputs": dict(each.inputs),
         }  # fmt: skip
-        filesystem.write_atomic(path, work_directory.json_bytes(checked_json.sealed(written)))
+        work_directory.save_scores(self.kept, each.address, written)
 
     def run(self, lines: Sequence[stages.Line]) -> list[dict[str, Any]]:
         """Train and evaluate every row with every seed; shared stages are trained once.

@@ -3,17 +3,19 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from prismlab.core.io import checked_json, filesystem
+from prismlab.core.io import filesystem
 from prismlab.experiments.recipe import describe, fingerprints, task_interface
 from prismlab.experiments.recipe import progress as progress_module
 from prismlab.experiments.report import results_table
 from prismlab.experiments.run import frozen_encoder, installed, store, work_directory
 from prismlab.experiments.tasks import evaluation
+
+MEAN = "standard error of the mean over groups of items"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,11 +26,12 @@ class Line:
         task: name of the task.
         metric: name of the metric.
         value: mean over seeds.
-        interval: half width of the 95% interval over test items; None where the metric is no mean over items.
+        interval: half width of the 95% interval over test items; None for fewer than two groups of items.
         n: items that were scored.
         missing: items that could not be read.
         chance: or None if unknown.
         protocol: everything that made the number.
+        interval_by: how the interval was computed.
     """
 
     task: str
@@ -39,6 +42,7 @@ class Line:
     missing: int
     chance: float | None
     protocol: dict[str, Any]
+    interval_by: str = ""
 
 
 def run(
@@ -59,7 +63,8 @@ def run(
         progress: called as progress(units done, units, what comes next).
 
     Raises:
-        UserError: data of a task is missing or is not what its reader expects.
+        UserError: data of a task is missing or is not what its reader expects, or the work directory was
+            deleted.
     """
     prints = fingerprints.Fingerprints(cache)
     tasks = {name: task_interface.for_encoder(task, encoder.tokenizer) for name, task in root.tasks.items()}
@@ -76,11 +81,12 @@ def run(
             "data": prints.data(task),
             "settings": fingerprints.settings(),
         }
-        path = kept.score_path(describe.address(inputs))
+        address = describe.address(inputs)
+        path = kept.score_path(address)
         if path.exists():
             progress(done, len(units), f"{name} (seed {seed}): done before, reused")
         else:
-            with kept.turn(f"score-{describe.address(inputs)}"):
+            with kept.turn(f"score-{address}"):
                 if not path.exists():  # another user may have been at it
                     progress(done, len(units), f"{name} (seed {seed}){_unlike(task, encoder)}")
                     with progress_module.heard(functools.partial(_pass_on, progress, done, len(units), name)):
@@ -90,7 +96,7 @@ def run(
                         "name": name, "stage": encoder.name, "seed": seed, "metrics": metrics,
                         "versions": installed.versions(), "inputs": inputs,
                     }  # fmt: skip
-                    filesystem.write_atomic(path, work_directory.json_bytes(checked_json.sealed(written)))
+                    work_directory.save_scores(kept, address, written)
         read = results_table.read_scores(path)
         if not read:
             progress(
@@ -120,17 +126,26 @@ def _pass_on(progress: Callable[[int, int, str], None], done: int, total: int, n
 def _line(name: str, metric: str, scores: list[results_table.Score]) -> Line:
     first = scores[0]
     protocol = dict(first.protocol)
-    kept = [score.outcomes["outcomes"] for score in scores if score.outcomes and "outcomes" in score.outcomes]
-    outcomes = [np.asarray(each, float) for each in kept]
-    interval = None
-    if outcomes:
-        groups = first.outcomes["groups"] if first.outcomes else []
-        interval = item_interval(np.concatenate(outcomes).mean(0), groups)
+    interval, method = _interval(scores)
     chance = protocol.get("chance")
     return Line(
         name, metric, float(np.mean([score.value for score in scores])), interval, first.n,
-        int(protocol.get("missing", 0)), None if chance is None else float(chance), protocol,
+        int(protocol.get("missing", 0)), None if chance is None else float(chance), protocol, method,
     )  # fmt: skip
+
+
+def _interval(scores: Sequence[results_table.Score]) -> tuple[float | None, str]:
+    """Return the half width of the interval of the mean over seeds, and how it was computed."""
+    kept = [score.outcomes for score in scores if score.outcomes]
+    outcomes = [np.asarray(each["outcomes"], float) for each in kept if "outcomes" in each]
+    if outcomes:
+        half = item_interval(np.concatenate(outcomes).mean(0), kept[0]["groups"])
+        return half, "" if half is None else MEAN
+    # A mean over seeds on the same items spreads at most as the seeds do on average.
+    halves = [each["interval"] for each in kept if "interval" in each]
+    if len(halves) < len(scores):
+        return None, ""
+    return float(np.mean(halves)), str(kept[0]["interval by"])
 
 
 def item_interval(outcomes: np.ndarray, groups: list[str]) -> float | None:

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prismlab.core import errors, trees
@@ -12,7 +12,7 @@ from prismlab.core.io import checked_json, file_errors, filesystem, locks, tempo
 from prismlab.core.parallel import distributed
 from prismlab.core.train import checkpoint, stage_folder
 from prismlab.experiments.recipe import describe
-from prismlab.experiments.run import leases
+from prismlab.experiments.run import leases, store
 
 BUSY = "another process is running in {}; wait for it or stop it"
 
@@ -94,10 +94,42 @@ def check_usable(workdir: filesystem.Path) -> None:
         )
 
 
+def check_not_deleted(folder: filesystem.Path) -> None:
+    """Check that a work directory, or a folder in it, was not deleted under this process.
+
+    Only `claimed` and the checkpoints of a stage create folders: made again by a later write, they would hold
+    a part of the results and look whole. In a bucket there are no folders to check.
+
+    Raises:
+        UserError: the folder is missing.
+    """
+    if not filesystem.is_remote(folder) and not folder.is_dir():
+        raise errors.UserError(
+            f"{folder} was deleted while this process used it; run the same command again, which creates what "
+            "is missing"
+        )
+
+
 def record(path: filesystem.Path, value: Any) -> None:
-    """Write plain data as a JSON file, in process 0 only."""
+    """Write plain data as a JSON file in an existing folder, in process 0 only.
+
+    Raises:
+        UserError: the folder was deleted, or the file cannot be written.
+    """
     if distributed.is_main():
+        check_not_deleted(path.parent)
         filesystem.write_atomic(path, json_bytes(value))
+
+
+def save_scores(kept: store.Store, address: str, value: Mapping[str, Any]) -> None:
+    """Write the scores of an evaluation to the store, with a checksum.
+
+    Raises:
+        UserError: the store or the work directory was deleted, or the file cannot be written.
+    """
+    for folder in (kept.home, kept.workdir):
+        check_not_deleted(folder)
+    filesystem.write_atomic(kept.score_path(address), json_bytes(checked_json.sealed(dict(value))))
 
 
 def json_bytes(value: Any) -> bytes:

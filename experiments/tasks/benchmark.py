@@ -106,5 +106,5 @@ class Benchmark:
             facts["missing clips"] = dict(list(test.missing.items())[:20])
         if len(values) > 1:
             facts["by head seed"] = [round(value, 6) for value in values]
-        outcomes = item_outcomes.of(predicted.scores, test.found, found)
+        outcomes = item_outcomes.of(predicted.scores, test.found, found, metric)
         return task.Score(float(np.mean(values)), len(test.found), facts, outcomes)

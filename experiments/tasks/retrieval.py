@@ -16,7 +16,7 @@ from prismlab.data.loader import tokenizer as tokenizer_module
 from prismlab.experiments.tasks import caption_pool, task
 from prismlab.experiments.tasks.features import clip_vectors, keeping, text_pass
 from prismlab.experiments.tasks.interface import items, protocols
-from prismlab.experiments.tasks.metrics import item_outcomes, recall, retrieved
+from prismlab.experiments.tasks.metrics import item_outcomes, recall, resampling, retrieved
 
 SCORES = ("cosine", "dual softmax")
 
@@ -145,6 +145,10 @@ class Retrieval:
             made = metric(found)
             asked = {"queries": len(right), "scores": self.scores}
             outcomes = item_outcomes.of_mean(made, names, ranks=found.worst.tolist())
+            if outcomes is None:
+                value = lambda rows, metric=metric: metric(found.take(rows)).value
+                spread = resampling.bootstrap(value, [group for _, group in names])
+                outcomes = spread.kept() if spread else None
             scores[self._name(direction, metric)] = task.Score(
                 made.value, len(right), facts | dict(made.notes) | asked | made.chance_fact(), outcomes
             )

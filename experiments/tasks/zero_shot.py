@@ -83,6 +83,8 @@ class ZeroShot:
         for metric in self.metrics:
             made = metric(similarity, clips.found)
             outcomes = item_outcomes.of_mean(made, clips.named)
+            if outcomes is None:
+                outcomes = item_outcomes.interval_of(metric, similarity[None], clips.found)
             scores[metric.name] = task.Score(
                 made.value, len(clips.found), facts | dict(made.notes) | made.chance_fact(), outcomes
             )

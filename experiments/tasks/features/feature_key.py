@@ -1,6 +1,7 @@
 """Key of stored features: everything but the clips that decides their values, in readable form."""
 
 import re
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ from prismlab.experiments.tasks.features import encoder_pass
 ENCODING = ("prismlab.experiments.tasks.features.encoder_pass", "prismlab.experiments.tasks.features.views")
 # Words a configuration; what it says is in the key.
 WITHOUT = (*fingerprints.WATCHING, "prismlab.experiments.recipe.describe")
+# id of a tower -> the tower and the digest of its weights, while the tower is in use.
+_digests: dict[int, tuple["weakref.ref[Any]", str]] = {}
 _WORDS = {
     "weights": "other encoder weights",
     "structure": "another structure of the encoder",
@@ -36,7 +39,7 @@ def of(encoder: encoder_pass.EncoderPass, dtype: str) -> dict[str, Any]:
     # Addresses of functions in memory differ between processes.
     structure = re.sub(r" at 0x[0-9a-f]+", "", str(jax.tree_util.tree_structure(tower)))
     return {
-        "weights": trees.digest(trees.flatten(tower)),
+        "weights": weights_digest(tower),
         "structure": describe.address(structure),
         "code": code_fingerprint.closure(sorted({*modules, *ENCODING}), WITHOUT),
         "protocol": describe.describe(encoder.how),
@@ -45,6 +48,22 @@ def of(encoder: encoder_pass.EncoderPass, dtype: str) -> dict[str, Any]:
         "settings": fingerprints.settings(),
         "device": jax.devices()[0].device_kind,
     }
+
+
+def weights_digest(tower: Any) -> str:
+    """Return the sha256 of the weights of a frozen tower, computed once for each tower object.
+
+    All splits and tasks of an evaluation read one tower, whose weights may take seconds to hash.
+
+    Args:
+        tower: an `eqx.Module`; its arrays do not change, as those of any module.
+    """
+    known = _digests.get(id(tower))
+    if known is None or known[0]() is not tower:
+        forget = lambda gone, place=id(tower): _digests.pop(place, None)
+        known = weakref.ref(tower, forget), trees.digest(trees.flatten(tower))
+        _digests[id(tower)] = known
+    return known[1]
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

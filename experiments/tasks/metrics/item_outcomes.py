@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from prismlab.experiments.tasks.interface import items
-from prismlab.experiments.tasks.metrics import measured
+from prismlab.experiments.tasks.metrics import measured, resampling
 
 # Class scores are kept up to this many numbers (head seeds x items x classes), about 20 MB of text.
 MOST_SCORES = 2_000_000
@@ -34,19 +34,24 @@ def log_likelihood(scores: Float[np.ndarray, "n c"], found: items.ItemSet) -> Fl
 
 
 def of(
-    scores: Float32[np.ndarray, "k n c"], found: items.ItemSet, made: Sequence[measured.Measured]
+    scores: Float32[np.ndarray, "k n c"],
+    found: items.ItemSet,
+    made: Sequence[measured.Measured],
+    metric: measured.Metric,
 ) -> dict[str, Any]:
     """Return the outcomes of items as plain data.
 
     Args:
         scores: probabilities of each head seed.
         found: the items.
-        made: the metric of each head seed.
+        made: the value of the metric for each head seed.
+        metric: the metric.
 
     Returns:
         "keys" and "groups" [n], "log_likelihood" [k][n]; "outcomes" [k][n] of a metric that is a mean over
-        items; of another one "scores" [k][n][c] and "labels" [n], from which it can be computed for any
-        choice of items, unless there are more than `MOST_SCORES`.
+        items; of another one "interval" and "interval by" (`resampling.jackknife`), and "scores" [k][n][c]
+        and "labels" [n], from which it can be computed for any choice of items, unless there are more than
+        `MOST_SCORES`.
     """
     kept: dict[str, Any] = {
         "keys": [item.key for item in found.items],
@@ -55,11 +60,26 @@ def of(
     }
     if all(each.outcomes is not None for each in made):
         kept["outcomes"] = [np.asarray(each.outcomes).round(DIGITS).tolist() for each in made]
-    elif scores.size <= MOST_SCORES:
+        return kept
+    kept |= interval_of(metric, scores, found)
+    if scores.size <= MOST_SCORES:
         finite = np.where(np.isfinite(scores), scores, 0.0)
         kept["scores"] = finite.astype(np.float64).round(DIGITS).tolist()
         kept["labels"] = [list(item.labels) for item in found.items]
     return kept
+
+
+def interval_of(
+    metric: measured.Metric, scores: Float[np.ndarray, "k n c"], found: items.ItemSet
+) -> dict[str, Any]:
+    """Return the interval of the mean of a metric over head seeds as plain data, or {} if there is none."""
+
+    def value(rows: np.ndarray) -> float:
+        part = found.subset(rows.tolist())
+        return float(np.mean([metric(each[rows], part).value for each in scores]))
+
+    made = resampling.jackknife(value, [item.group for item in found.items])
+    return {} if made is None else made.kept()
 
 
 def of_mean(

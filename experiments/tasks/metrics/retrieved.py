@@ -32,6 +32,10 @@ class Retrieved:
         worst, best = ranks.ranks(similarity, right)
         return cls(worst, best, np.asarray([len(each) for each in right], np.int64), similarity.shape[1])
 
+    def take(self, rows: Int64[np.ndarray, " n"]) -> "Retrieved":
+        """Return the ranks of some queries, which may repeat."""
+        return Retrieved(self.worst[rows], self.best[rows], self.right[rows], self.candidates)
+
 
 @runtime_checkable
 class Metric(Protocol):

@@ -1,5 +1,7 @@
 """The table of `prismlab eval` says beside each task what its reader left out."""
 
+import dataclasses
+
 from prismlab.experiments import console
 from prismlab.experiments.report import evaluation_report
 
@@ -18,3 +20,15 @@ def test_what_was_left_out_is_printed_once_for_each_task(tmp_path, capsys):
     assert "grid" not in shown
     evaluation_report.write(lines, "title", "encoder", tmp_path)
     assert "- k400: rows left out: 3 x empty caption\n" in (tmp_path / "evaluation.md").read_text()
+
+
+def test_how_the_intervals_were_computed_is_said_once(tmp_path, capsys):
+    first = dataclasses.replace(line("top-1"), interval=0.1, interval_by="standard error")
+    lines = [first, dataclasses.replace(first, metric="mAP", interval_by="jackknife"), line("no interval")]
+    evaluation_report.print_table([*lines, first], "encoder", console.make_console())
+    told = "95% intervals over items: standard error (top-1); jackknife (mAP)"
+    assert " ".join(capsys.readouterr().out.split()).count(told) == 1
+    evaluation_report.write(lines, "title", "encoder", tmp_path)
+    assert f"- {told}\n" in (tmp_path / "evaluation.md").read_text()
+    assert told in (tmp_path / "evaluation.html").read_text()
+    assert evaluation_report.methods([line("top-1")]) == ""

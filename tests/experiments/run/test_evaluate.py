@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import cli
 import numpy as np
@@ -57,6 +58,7 @@ def test_finished_tasks_are_reused_and_seeds_are_averaged(tmp_path):
     assert CALLS == [(2, 0), (2, 1)]
     assert (first.value, first.n, first.missing, first.chance) == (1.0, 2, 1, 0.5)
     assert first.interval == pytest.approx(1.96 * 0.5)
+    assert first.interval_by == evaluate.MEAN
     evaluate.run(
         evaluation.Evaluation({"count": Counting(3)}, seeds=(1,)), encoder, store.of(tmp_path), tmp_path
     )
@@ -72,9 +74,14 @@ def test_what_a_task_reports_is_passed_on_with_its_name(tmp_path):
     assert (0, 1, "count: half done") in told
 
 
-def test_a_metric_that_is_no_mean_over_items_has_no_interval():
-    score = results_table.Score(0.5, 2, {}, {"keys": ["a", "b"], "groups": ["a", "b"], "labels": [[0], []]})
-    assert evaluate._line("task", "mAP", [score]).interval is None
+def test_a_metric_that_is_no_mean_over_items_has_the_interval_of_its_task():
+    names = {"keys": ["a", "b"], "groups": ["a", "b"]}
+    kept = [names | {"interval": half, "interval by": "jackknife"} for half in (0.1, 0.2)]
+    line = evaluate._line("task", "mAP", [results_table.Score(0.5, 2, {}, each) for each in kept])
+    assert (line.interval, line.interval_by) == (pytest.approx(0.15), "jackknife")
+    for old in (names, None):
+        line = evaluate._line("task", "mAP", [results_table.Score(0.5, 2, {}, old)])
+        assert (line.interval, line.interval_by) == (None, "")
 
 
 @settings(max_examples=50, deadline=None)
@@ -92,6 +99,27 @@ def test_items_of_one_group_count_once():
     alone = evaluate.item_interval(np.asarray([0.0, 1.0, 1.0, 0.0]), ["a", "b", "c", "d"])
     assert evaluate.item_interval(outcomes, groups) == pytest.approx(alone)
     assert evaluate.item_interval(outcomes, ["a"] * 20) is None
+
+
+@dataclasses.dataclass(frozen=True)
+class Deleting:
+    """Task under which somebody deletes the work directory."""
+
+    folder: str
+
+    def __call__(self, towers, *, seed, cache):
+        """Delete the folder, then return a fixed score."""
+        shutil.rmtree(self.folder)
+        return Counting()(towers, seed=seed, cache=cache)
+
+
+def test_a_work_directory_deleted_during_an_evaluation_is_not_made_again(tmp_path):
+    encoder, workdir = frozen_encoder.FrozenEncoder("e", {}, "digest"), tmp_path / "w"
+    workdir.mkdir()
+    root = evaluation.Evaluation({"open": Deleting(str(workdir))})
+    with pytest.raises(errors.UserError, match=r"w was deleted while this process used it; run the same"):
+        evaluate.run(root, encoder, store.of(workdir), tmp_path)
+    assert not workdir.exists()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,12 +1,15 @@
 """A store holds one key, refuses any other by name, and notices damaged files."""
 
+import dataclasses
+import gc
+
 import clips
 import jax
 import numpy as np
 import pytest
 import tiny
 
-from prismlab.core import errors
+from prismlab.core import errors, trees
 from prismlab.core.io import checked_json
 from prismlab.experiments.run import work_directory
 from prismlab.experiments.tasks.features import feature_key, feature_store
@@ -93,3 +96,20 @@ def test_the_key_names_what_decides_a_feature():
         "prismlab.core.nn.layers changed", "dtype: float32 -> bfloat16",
     ]  # fmt: skip
     assert key == feature_key.of(clips.Counting(TOWER), "float32")
+
+
+def test_the_weights_of_a_tower_are_hashed_once_for_all_splits_and_protocols(monkeypatch):
+    hashed = []
+    own = trees.digest
+    monkeypatch.setattr(feature_key.trees, "digest", lambda arrays: (hashed.append(1), own(arrays))[1])
+    tower, other = (tiny.video_tower(key=jax.random.key(seed)) for seed in (5, 6))
+    first = feature_key.of(clips.Counting(tower), "float32")
+    second = feature_key.of(clips.Counting(tower, dataclasses.replace(clips.SMALL, stride=1)), "bfloat16")
+    assert first["weights"] == second["weights"] == own(trees.flatten(tower))
+    assert len(hashed) == 1
+    assert feature_key.of(clips.Counting(other), "float32")["weights"] != first["weights"]
+    assert len(hashed) == 2
+    place = id(other)
+    del other
+    gc.collect()
+    assert place not in feature_key._digests

@@ -34,15 +34,27 @@ def test_a_mean_keeps_outcomes_and_another_metric_what_it_is_computed_from(monke
     found = item_set((0,), (1,))
     scores = np.stack([SCORES, SCORES[::-1]])
     mean = [accuracy.TopK(1)(each, found) for each in scores]
-    kept = item_outcomes.of(scores, found, mean)
+    kept = item_outcomes.of(scores, found, mean, accuracy.TopK(1))
     assert kept["keys"] == kept["groups"] == ["i0", "i1"]
     assert kept["outcomes"] == [[1.0, 0.0], [0.0, 0.0]]
     assert "scores" not in kept
     metric = average_precision.MeanAveragePrecision()
     made = [metric(each, found) for each in scores]
-    kept = item_outcomes.of(scores, found, made)
+    kept = item_outcomes.of(scores, found, made, metric)
     assert "outcomes" not in kept
     again = item_set(*map(tuple, kept["labels"]))
     assert [metric(np.asarray(each), again).value for each in kept["scores"]] == [one.value for one in made]
     monkeypatch.setattr(item_outcomes, "MOST_SCORES", 11)
-    assert "scores" not in item_outcomes.of(scores, found, made)
+    assert "scores" not in item_outcomes.of(scores, found, made, metric)
+
+
+def test_a_metric_that_is_no_mean_gets_a_jackknife_over_head_seeds_together():
+    rng = np.random.default_rng(0)
+    found = item_set(*[(int(label),) for label in rng.integers(3, size=90)])
+    scores = rng.random((2, 90, 3), np.float32)
+    metric = accuracy.ClassAccuracy()
+    kept = item_outcomes.interval_of(metric, scores, found)
+    assert kept["interval by"].startswith("jackknife over 50 test sets")
+    assert 0.03 < kept["interval"] < 0.2
+    copied = item_outcomes.interval_of(metric, scores[[0, 0]], found)
+    assert copied["interval"] == pytest.approx(item_outcomes.interval_of(metric, scores[:1], found)["interval"])
