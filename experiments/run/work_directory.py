@@ -105,8 +105,8 @@ def check_not_deleted(folder: filesystem.Path) -> None:
     """
     if not filesystem.is_remote(folder) and not folder.is_dir():
         raise errors.UserError(
-            f"{folder} was deleted while this process used it; run the same command again, which creates what "
-            "is missing"
+            f"{folder} was deleted while this process used it; run the same command again, which creates "
+            "what is missing"
         )
 
 

@@ -60,9 +60,10 @@ def weights_digest(tower: Any) -> str:
     """
     known = _digests.get(id(tower))
     if known is None or known[0]() is not tower:
-        forget = lambda gone, place=id(tower): _digests.pop(place, None)
-        known = weakref.ref(tower, forget), trees.digest(trees.flatten(tower))
-        _digests[id(tower)] = known
+        place = id(tower)
+        reference = weakref.ref(tower, lambda gone: _digests.pop(place, None))
+        known = reference, trees.digest(trees.flatten(tower))
+        _digests[place] = known
     return known[1]
 
 

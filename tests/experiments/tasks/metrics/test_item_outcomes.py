@@ -57,4 +57,6 @@ def test_a_metric_that_is_no_mean_gets_a_jackknife_over_head_seeds_together():
     assert kept["interval by"].startswith("jackknife over 50 test sets")
     assert 0.03 < kept["interval"] < 0.2
     copied = item_outcomes.interval_of(metric, scores[[0, 0]], found)
-    assert copied["interval"] == pytest.approx(item_outcomes.interval_of(metric, scores[:1], found)["interval"])
+    assert copied["interval"] == pytest.approx(
+        item_outcomes.interval_of(metric, scores[:1], found)["interval"]
+    )

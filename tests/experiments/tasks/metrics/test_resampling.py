@@ -1,4 +1,4 @@
-"""Intervals of metrics that are no mean: those of a mean are exact, groups stay whole, coverage is that named."""
+"""Intervals of metrics that are no mean: exact for a mean, whole groups, the coverage named."""
 
 import numpy as np
 import pytest
