@@ -228,9 +228,7 @@ class Engine:
             }
         return scores
 
-    def _evaluate(
-        self, planned: stages.Planned, each: stages.Evaluation, towers: learner.Towers
-    ) -> None:
+    def _evaluate(self, planned: stages.Planned, each: stages.Evaluation, towers: learner.Towers) -> None:
         heading = f"{planned.stage.name} (seed {planned.seed}): {each.name}"
         self.prints.check(each.task, each.inputs["data"], heading)
         console.say(self.out, heading)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from prismlab.core.io import filesystem
 from prismlab.experiments.recipe import describe, fingerprints, task_interface
 from prismlab.experiments.recipe import progress as progress_module
 from prismlab.experiments.report import results_table
