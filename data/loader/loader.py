@@ -108,7 +108,7 @@ class Line:
         return (self.frames_of or {}).get(name, self.frames)
 
     def open(
-        self, batch_size: int, steps: int, seed: int, name: str, cache: pathlib.Path,
+        self, batch_size: int, steps: int, seed: int, position: int, cache: pathlib.Path,
         host: int = 0, hosts: int = 1,
     ) -> stream.Stream:  # fmt: skip
         """Return the stream of training batches of a stage.
@@ -117,7 +117,8 @@ class Line:
             batch_size: global batch size.
             steps: number of batches that the stage will read.
             seed: the experiment's seed.
-            name: the stage's name, mixed into the seed so that stages shuffle differently.
+            position: number of stages before this one in its chain of initial weights, mixed into the seed
+                so that each of them shuffles differently, and stages of equal position alike.
             cache: directory shared by runs.
             host: process index; this host gets b / hosts rows of every batch, from row host * b / hosts.
             hosts: number of processes; the global batches do not depend on it.
@@ -126,7 +127,7 @@ class Line:
             UserError: a source is empty or too small, the batch cannot be split over hosts, or the memory
                 budget is exceeded.
         """
-        return stream.Stream(self, batch_size, steps, seed, name, cache, host, hosts)
+        return stream.Stream(self, batch_size, steps, seed, position, cache, host, hosts)
 
 
 def read_all(

@@ -1,7 +1,7 @@
 """Step-addressed batches of a training stage, optionally split over the hosts of a run.
 
-`Stream.batch(step)` is a pure function of (configuration, seed, step), so the step is the whole state of the
-loader and is enough to resume.
+`Stream.batch(step)` is a pure function of (configuration, seed, position, step), so the step is the whole
+state of the loader and is enough to resume.
 """
 
 import dataclasses
@@ -86,8 +86,8 @@ class _Captions:
         return found
 
 
-def _seed_of(seed: int, *names: str) -> int:
-    return int.from_bytes(hashlib.sha256("/".join([str(seed), *names]).encode()).digest()[:8], "big") >> 1
+def _seed_of(*names: int | str) -> int:
+    return int.from_bytes(hashlib.sha256("/".join(map(str, names)).encode()).digest()[:8], "big") >> 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,8 +116,8 @@ class Stream:
     """
 
     def __init__(
-        self, line: LoaderSettings, batch_size: int, steps: int, seed: int, name: str, cache: pathlib.Path,
-        host: int = 0, hosts: int = 1,
+        self, line: LoaderSettings, batch_size: int, steps: int, seed: int, position: int,
+        cache: pathlib.Path, host: int = 0, hosts: int = 1,
     ):  # fmt: skip
         names = sorted(line.sources)
         self._place = place = _place_of(line, batch_size, host, hosts)
@@ -135,13 +135,13 @@ class Stream:
                 )
             self.clips[each] = len(records)
             named = example.Named(each, records, strict=line.max_bad_share == 0)
-            shuffled = grain.MapDataset.source(named).seed(_seed_of(seed, name, each) % 2**32)
+            shuffled = grain.MapDataset.source(named).seed(_seed_of(seed, position, each) % 2**32)
             datasets.append(shuffled.shuffle().repeat())
         self._plan = line.plan()
         totals = [self.clips[each] for each in names] if "clips" in line.unique else None
         chosen = mixture.Alternate(self._plan, place, max(1, steps), totals)
         stream = grain.MapDataset.select_from_datasets(datasets, chosen)
-        prepare = example.Prepare(line, encode, _seed_of(seed, name, "example"), place)
+        prepare = example.Prepare(line, encode, _seed_of(seed, position, "example"), place)
         items = stream.batch(place.own, drop_remainder=True, batch_fn=list)
         batches = items.map_with_index(prepare)
         if "captions" in line.unique:

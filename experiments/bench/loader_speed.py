@@ -86,7 +86,7 @@ def bare_threads(home: Any, clips: int, side: int, threads: int) -> int:
 
 def loaded(line: loader.Line, clips: int, batch: int, cache: pathlib.Path) -> Callable[[], int]:
     """Open the loader, and return a function that reads clips from it; opening is not timed."""
-    stream = line.open(batch, clips // batch, 0, "bench", cache)
+    stream = line.open(batch, clips // batch, 0, 0, cache)
     return lambda: sum(len(each["weight"]) for each in stream.read(0))
 
 
@@ -160,7 +160,7 @@ def peer(options: argparse.Namespace, whole: shards.ShardReader, cache: pathlib.
     for name, way, workers in ways:
         pairs = []
         for _ in range(options.repeats):
-            stream = way.open(options.batch, reads // options.batch, 0, "bench", cache).read(0)
+            stream = way.open(options.batch, reads // options.batch, 0, 0, cache).read(0)
             next(stream)  # start both timings after the first batch, to exclude worker startup
             start = time.perf_counter()
             ours = sum(len(each["weight"]) for each in stream) / (time.perf_counter() - start)
@@ -179,7 +179,7 @@ def memory(options: argparse.Namespace, cache: pathlib.Path) -> None:
     made: Any = source.Rendered(world.World(clips=64, resolution=16, frames=4), workers=0)
     words = tokenizer.Tokenizer((made,), vocabulary=64, length=8)
     line = loader.Line({"one": made}, words, frames=2, resolution=16, workers=options.workers)
-    stream = line.open(4, options.memory, 0, "bench", cache)
+    stream = line.open(4, options.memory, 0, 0, cache)
     page = os.sysconf("SC_PAGE_SIZE")
     for number, _ in enumerate(stream.read(0), 1):
         if number % max(1, options.memory // 10) == 0:

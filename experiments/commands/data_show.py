@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     from prismlab.core import errors
     from prismlab.experiments import console
     from prismlab.experiments.gin_strict import strict
-    from prismlab.experiments.recipe import check, recipe
+    from prismlab.experiments.recipe import check, recipe, stages
     from prismlab.experiments.run import step_picture, work_directory
 
     root = strict.load(options.file, options.bindings).root
@@ -37,13 +37,13 @@ def run(options: argparse.Namespace) -> int:
         seed = root.seeds[0]
     else:
         experiment, seed = root, root.seed
-    stages = {stage.name: stage for stage in experiment.stages}
-    if options.stage not in stages:
-        raise errors.UserError(f"--stage {options.stage!r}: expected one of the stages {list(stages)}")
+    names = [stage.name for stage in experiment.stages]
+    if options.stage not in names:
+        raise errors.UserError(f"--stage {options.stage!r}: expected one of the stages {names}")
+    planned = stages.plan(experiment, seed if options.seed is None else options.seed)
     built = check.abstract_stages(experiment)[options.stage]
     told = step_picture.show(
-        stages[options.stage],
-        seed if options.seed is None else options.seed,
+        planned[names.index(options.stage)],
         options.step,
         work_directory.default_cache(),
         options.out,

@@ -59,16 +59,17 @@ def units(root: recipe.Ablation, prints: fingerprints.Fingerprints | None = None
     scores: list[Unit] = []
     for line in stages.lines(root.experiments(), root.seeds, prints):
         for planned in line.stages:
-            own = training.get(planned.folder)
+            own = training.get(planned.address)
             rows = (*own.rows, line.label) if own else (line.label,)
-            needs = tuple(dict.fromkeys(each.folder for each in planned.parents))
-            training[planned.folder] = Unit(planned.folder, planned, "", rows, needs)
-        before = tuple(planned.folder for planned in line.stages)
+            needs = tuple(dict.fromkeys(training[each.address].name for each in planned.parents))
+            first = own.planned if own else planned  # stages of several names may have one address
+            training[planned.address] = Unit(first.folder, first, "", rows, needs)
+        before = tuple(training[planned.address].name for planned in line.stages)
         judged = [each.address for each in line.evaluations]
         name = f"score-{describe.address([line.label, line.seed, before[-1], judged])}"
         scores.append(Unit(name, line.stages[-1], line.label, (line.label,), before, line.evaluations))
 
-    return [*_in_order(training), *scores]
+    return [*_in_order({unit.name: unit for unit in training.values()}), *scores]
 
 
 def _in_order(training: dict[str, Unit]) -> list[Unit]:

@@ -58,10 +58,10 @@ def facts(known: list[units.Unit]) -> dict[str, Any]:
     found: dict[str, Any] = {"units": sorted(unit.name for unit in known)}
     found |= {"code": {}, "data": {}, "settings": {}}
     for unit in known:
-        for inputs in [unit.planned.inputs, *(each.inputs for each in unit.evaluations)]:
+        parts = [(unit.planned.stage.name, unit.planned.inputs)]
+        for name, inputs in [*parts, *((each.name, each.inputs) for each in unit.evaluations)]:
             found["code"] |= inputs["code"]
             found["settings"] |= inputs["settings"]
-            name = inputs["configuration"].get("name", inputs["configuration"].get("class"))
             found["data"] |= {f"{name}: {path}": each for path, each in inputs["data"].items()}
     return found
 

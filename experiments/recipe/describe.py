@@ -16,10 +16,10 @@ Tree = Any  # JSON data: dict with str keys, list, str, int, float, bool or None
 
 _ABSENT = object()
 
-# Fields that cannot change a number: where and how fast a stage runs, and how it is watched. They are left
+# Fields that cannot change a number: how a stage is called, runs and is watched. They are left
 # out of addresses, so they may be changed at any time, also while a work directory is half done.
 WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
-    "prismlab.experiments.recipe.recipe.Stage": ("run", "monitors"),
+    "prismlab.experiments.recipe.recipe.Stage": ("name", "run", "monitors"),
     "prismlab.data.loader.loader.Line": (
         "threads", "workers", "prefetch", "cache_megabytes", "budget_megabytes",
     ),

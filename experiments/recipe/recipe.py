@@ -29,7 +29,7 @@ class Stage:
     """Configuration of one run of the training loop.
 
     Args:
-        name: unique in its experiment; folded into the random keys.
+        name: unique in its experiment; decides no number.
         towers: name -> constructor (`@video.VideoTower`), called with `key`.
         objectives: name -> constructor (`@contrastive.Contrastive`), called with `dims` and `key`; may be
             empty if steps is 0.

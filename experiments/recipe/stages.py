@@ -24,15 +24,19 @@ class Planned:
     Args:
         stage: the configuration.
         seed: the experiment's seed.
+        position: number of stages before it in its chain of initial weights. Order of the clips, crops,
+            augmentation and masks depend on the seed and on this, so that rows whose stages have other names
+            are paired.
         address: 16 hex digits that identify the result: the hash of `inputs`.
         init_from: source of the initial weights, or path -> source.
         teacher: source of the teacher towers.
-        inputs: plain data that decides the result: "configuration", "seed", "parents", "code" (module ->
-            hash), "data" (path -> digest of its content) and "settings" of JAX.
+        inputs: plain data that decides the result: "configuration", "seed", "position", "parents", "code"
+            (module -> hash), "data" (path -> digest of its content) and "settings" of JAX.
     """
 
     stage: recipe.Stage
     seed: int
+    position: int
     address: str
     init_from: Parents
     teacher: Parent
@@ -87,8 +91,10 @@ def plan(
         init_from = _parents(stage.init_from, f"stage {stage.name!r}: init_from", planned)
         teacher = _parent(stage.teacher, f"stage {stage.name!r}: teacher", planned)
         parents = {**initial_weights.labelled("init_from", init_from), "teacher": teacher}
-        inputs = _inputs(stage, seed, parents, prints)
-        planned[stage.name] = Planned(stage, seed, describe.address(inputs), init_from, teacher, inputs)
+        position = _position(init_from)
+        inputs = _inputs(stage, seed, position, parents, prints)
+        address = describe.address(inputs)
+        planned[stage.name] = Planned(stage, seed, position, address, init_from, teacher, inputs)
     return list(planned.values())
 
 
@@ -168,19 +174,33 @@ def data_of(stage: recipe.Stage) -> dict[str, Any]:
 
 
 def _inputs(
-    stage: recipe.Stage, seed: int, parents: Mapping[str, Parent], prints: fingerprints.Fingerprints
-) -> dict[str, Any]:
+    stage: recipe.Stage, seed: int, position: int, parents: Mapping[str, Parent],
+    prints: fingerprints.Fingerprints,
+) -> dict[str, Any]:  # fmt: skip
     tree = describe.addressed(describe.describe(stage))
     released = tuple(each for each in parents.values() if isinstance(each, released_weights.Released))
     configured = data_of(stage)
     return {
         "configuration": {name: each for name, each in tree.items() if name not in PARENTS},
         "seed": seed,
+        "position": position,
         "parents": {field: _identity(parent, prints) for field, parent in parents.items()},
         "code": prints.code((configured, released), fingerprints.TRAINING),
         "data": prints.data(configured),
         "settings": fingerprints.settings(),
     }
+
+
+def _position(init_from: Parents) -> int:
+    """Return the number of stages in the longest chain of initial weights."""
+    before = 0
+    for parent in initial_weights.parents(init_from):
+        if isinstance(parent, Planned):
+            before = max(before, parent.position + 1)
+        elif isinstance(parent, filesystem.Path):  # a copy of the checkpoints alone does not say it
+            facts = stage_folder.json_if_sound(parent / "stage.json") or {}
+            before = max(before, facts.get("inputs", {}).get("position", 0) + 1)
+    return before
 
 
 def _parents(given: Any, where: str, planned: Mapping[str, Planned]) -> Parents:

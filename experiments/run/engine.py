@@ -134,7 +134,7 @@ class Engine:
         mesh.check_batch(stage.batch_size, devices, stage.accumulate)
         host, hosts = distributed.host_rows(devices)
         stream = stage.data.open(
-            stage.batch_size, stage.steps, planned.seed, stage.name, self.cache, host=host, hosts=hosts
+            stage.batch_size, stage.steps, planned.seed, planned.position, self.cache, host=host, hosts=hosts
         )
         optimizer = stage.optimizer.build(stage.steps)
         with host_memory.on_host():
@@ -142,7 +142,7 @@ class Engine:
             first = self._first_weights(planned)
             built, taken = initial_state.build(stage, planned.seed, teacher, first)
             initial_weights.check(stage.init_from, trees.flatten(built), first or ())
-            state = initial_state.state(stage, planned.seed, built, optimizer)
+            state = initial_state.state(stage, planned.seed, planned.position, built, optimizer)
         accumulate.check(built, stage.batch_size, stage.accumulate)
         check_vocabulary(built, stream.vocabulary)
         source = initial_weights.text(stage.init_from)

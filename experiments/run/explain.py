@@ -33,24 +33,26 @@ def text(lines: Sequence[stages.Line], kept: store.Store, unstated: Iterable[str
 
 
 def _text(lines: Sequence[stages.Line], kept: store.Store) -> list[str]:
-    planned = {each.folder: each for line in lines for each in line.stages}
-    rows = {name: _rows(lines, lambda line: [each.folder for each in line.stages], name) for name in planned}
-    folders = {name: kept.stage_folder(planned[name].address, name) for name in planned}
-    left = {name: stage_folder.left_of(folders[name]) for name in planned}
-    run = {name for name in planned if left[name] is not None}
+    planned: dict[str, stages.Planned] = {}
+    for line in lines:
+        for each in line.stages:
+            planned.setdefault(each.address, each)
+    rows = {key: _rows(lines, lambda line: [each.address for each in line.stages], key) for key in planned}
+    folders = {key: kept.stage_folder(key, each.folder) for key, each in planned.items()}
+    left = {key: stage_folder.left_of(folders[key]) for key in planned}
+    run = {key for key in planned if left[key] is not None}
     earlier = _Earlier(kept.home)
     told: dict[tuple[str, tuple[str, ...], str], list[int]] = {}
-    for name in planned:
-        each = planned[name]
-        why = "reused" if name not in run else _why(each, folders[name], left[name] or "", earlier, run)
-        told.setdefault((each.stage.name, rows[name], why), []).append(each.seed)
+    for key, each in planned.items():
+        why = "reused" if key not in run else _why(each, folders[key], left[key] or "", earlier, run)
+        told.setdefault((each.stage.name, rows[key], why), []).append(each.seed)
     found = _grouped(told)
     scores = {judged.address: (judged, line) for line in lines for judged in line.evaluations}
     todo = {key for key in scores if not kept.score_path(key).exists()}
     told = {}
     for address in scores:
         judged, line = scores[address]
-        if address in todo and line.stages[-1].folder not in run:
+        if address in todo and line.stages[-1].address not in run:
             labels = _rows(lines, lambda row: [one.address for one in row.evaluations], address)
             why = _differs(judged.inputs, earlier.scores(judged.name), judged.name, lambda value: _FIRST)
             why = f"runs; {why}"
@@ -100,7 +102,7 @@ def _why(
     at = checkpoint.newest(folder / "checkpoints")
     if at is not None:
         return f"resumes at step {at} of {planned.stage.steps}"
-    names = {each.address: each.stage.name for each in planned.parents if each.folder in run}
+    names = {each.address: each.stage.name for each in planned.parents if each.address in run}
 
     def parent(address: Any) -> str:
         return f"follows {names[address]}" if address in names else ""
@@ -119,7 +121,9 @@ def _differs(inputs: Mapping[str, Any], before: list[Mapping[str, Any]], name: s
 
 
 def _reasons(a: Mapping[str, Any], b: Mapping[str, Any], name: str, parent: Any) -> list[str]:
-    found = [f"{name}.{line}" for line in describe.difference(a.get("configuration"), b["configuration"])]
+    # Earlier versions recorded the stage's name there.
+    before = {key: value for key, value in a.get("configuration", {}).items() if key != "name"}
+    found = [f"{name}.{line}" for line in describe.difference(before, b["configuration"])]
     found += [f"{file_of(key)} changed" for key in _changed(a, b, "code")]
     found += [f"content of {key} changed" for key in _changed(a, b, "data")]
     found += [f"{key}: {a['settings'][key]} -> {b['settings'][key]}" for key in _changed(a, b, "settings")]

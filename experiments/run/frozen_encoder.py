@@ -100,12 +100,15 @@ def _configured(folder: pathlib.Path, facts: Mapping[str, Any]) -> recipe.Stage:
         )
     root = strict.load(str(file)).root
     experiments = root.experiments().values() if isinstance(root, recipe.Ablation) else [root]
-    described = lambda stage: describe.addressed(describe.describe(stage))["towers"]
-    wanted = facts["inputs"]["configuration"]["towers"]
-    for experiment in experiments:
-        for stage in experiment.stages:
-            if stage.name == facts["name"] and described(stage) == wanted:
-                return stage
+    described = lambda stage: describe.addressed(describe.describe(stage))
+    wanted = facts["inputs"]["configuration"]
+    known = [stage for experiment in experiments for stage in experiment.stages]
+    for stage in known:
+        if stage.name == facts["name"] and described(stage)["towers"] == wanted["towers"]:
+            return stage
+    for stage in known:  # renamed since
+        if all(described(stage)[field] == wanted[field] for field in wanted):
+            return stage
     raise errors.UserError(
         f"{file} no longer holds stage {facts['name']!r} as {folder.name} was trained; train that row "
         "again, or restore its configuration"

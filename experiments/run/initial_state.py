@@ -50,14 +50,15 @@ def build(
 
 
 def state(
-    stage: Any, seed: int, built: learner.Learner, optimizer: optax.GradientTransformation
+    stage: Any, seed: int, position: int, built: learner.Learner, optimizer: optax.GradientTransformation
 ) -> step.TrainState:
     """Return the state before the first step.
 
     Args:
         stage: the configuration (recipe.Stage).
         seed: the experiment's seed.
+        position: see `stages.Planned`; masks and other randomness of the steps depend on it.
         built: the learner.
         optimizer: the gradient transformation.
     """
-    return step.init(built, optimizer, stage.frozen, key=keys.seeded(seed, "train", stage.name))
+    return step.init(built, optimizer, stage.frozen, key=keys.seeded(seed, "train", position))

@@ -16,7 +16,7 @@ from prismlab.core import errors, keys
 from prismlab.core.io import filesystem
 from prismlab.core.train import learner, masking, objective
 from prismlab.data.loader import loader
-from prismlab.experiments.recipe import recipe
+from prismlab.experiments.recipe import stages
 from prismlab.experiments.run import work_directory
 
 MOST_ROWS = 16
@@ -25,13 +25,13 @@ _LINE = 14  # height of a line of text, in pixels
 
 
 def masks_of(
-    views: list[objective.View], *, stage: str, seed: int, step: int, batch: int, frames: int, patches: int
+    views: list[objective.View], *, position: int, seed: int, step: int, batch: int, frames: int, patches: int
 ) -> dict[str, np.ndarray]:
     """Return the tokens visible to the student in a step, for each masked view.
 
     Args:
         views: views of the learner.
-        stage: name of the stage.
+        position: of the stage; see `stages.Planned`.
         seed: of the experiment.
         step: from 0.
         batch: b, global batch size.
@@ -41,7 +41,7 @@ def masks_of(
     Returns:
         description of the mask -> bool [b, t * n], True where visible.
     """
-    key = keys.fold(keys.seeded(seed, "train", stage), "step", jnp.int32(step))
+    key = keys.fold(keys.seeded(seed, "train", position), "step", jnp.int32(step))
     found = {}
     for view in views:
         if view.mask is not None:
@@ -51,14 +51,13 @@ def masks_of(
 
 
 def show(
-    stage: recipe.Stage, seed: int, step: int, cache: pathlib.Path, out: pathlib.Path, built: Any
+    planned: stages.Planned, step: int, cache: pathlib.Path, out: pathlib.Path, built: Any
 ) -> dict[str, Any]:
     """Write `step-<N>.png` and `step-<N>.json` into a folder.
 
     Args:
-        stage: the configuration.
-        seed: of the experiment.
-        step: from 0, below stage.steps.
+        planned: the stage and its seed.
+        step: from 0, below the stage's steps.
         cache: directory shared by runs.
         out: the folder, created if missing.
         built: the stage's learner, possibly abstract; only its views and video tower sizes are read.
@@ -70,15 +69,16 @@ def show(
     Raises:
         UserError: the stage has no such step, or has a bad clip where none is allowed.
     """
+    stage, seed = planned.stage, planned.seed
     if not 0 <= step < stage.steps:
         raise errors.UserError(f"--step {step}: stage {stage.name!r} has steps 0 to {stage.steps - 1}")
-    stream = stage.data.open(stage.batch_size, stage.steps, seed, stage.name, cache)
+    stream = stage.data.open(stage.batch_size, stage.steps, seed, planned.position, cache)
     batch, origin = stream.seen(step)
     records = stage.data.sources[origin.source].open(cache)
     tower = built.towers["video"]
     frames = batch["video"].shape[1]
     masks = masks_of(
-        built.views(), stage=stage.name, seed=seed, step=step, batch=stage.batch_size, frames=frames,
+        built.views(), position=planned.position, seed=seed, step=step, batch=stage.batch_size, frames=frames,
         patches=tower.patches,
     )  # fmt: skip
     examples = []

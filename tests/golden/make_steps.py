@@ -108,8 +108,8 @@ def _train(
         arrays = of(planned.init_from)
     optimizer = stage.optimizer.build(stage.steps)
     built, _ = initial_state.build(stage, seed, teacher, arrays)
-    state = initial_state.state(stage, seed, built, optimizer)
-    opened = stage.data.open(stage.batch_size, stage.steps, seed, stage.name, cache)
+    state = initial_state.state(stage, seed, planned.position, built, optimizer)
+    opened = stage.data.open(stage.batch_size, stage.steps, seed, planned.position, cache)
     compiled = step.compile_step(state, optimizer, stage.frozen, teacher)
     moving, static = eqx.partition(state, eqx.is_array)
     numbers: dict[str, Any] = {"metrics": [], "batches": []}

@@ -29,8 +29,8 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
-def opened(cache, line=LINE, *, steps=STEPS, seed=0, name="stage1"):
-    return line.open(BATCH, steps, seed, name, cache)
+def opened(cache, line=LINE, *, steps=STEPS, seed=0, position=0):
+    return line.open(BATCH, steps, seed, position, cache)
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +82,8 @@ def test_all_batches_differ(sums):
     assert len(set(sums)) == STEPS
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"name": "stage2"}])
-def test_another_seed_or_stage_has_another_order(cache, sums, change):
+@pytest.mark.parametrize("change", [{"seed": 1}, {"position": 1}])
+def test_another_seed_or_position_has_another_order(cache, sums, change):
     assert not set(read(opened(cache, **change))) & set(sums)
 
 

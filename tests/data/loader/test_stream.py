@@ -67,7 +67,7 @@ def cache(tmp_path_factory):
 
 
 def opened(cache, line=LINE, *, batch=BATCH, steps=STEPS, seed=0, host=0, hosts=1):
-    return line.open(batch, steps, seed, "stage1", cache, host=host, hosts=hosts)
+    return line.open(batch, steps, seed, 0, cache, host=host, hosts=hosts)
 
 
 def union(parts):

@@ -59,7 +59,7 @@ def test_the_seed_changes_every_address():
 
 @pytest.mark.parametrize(
     "fields",
-    [{"steps": 5}, {"batch_size": 8}, {"name": "other"}, {"frozen": ("towers/text",)},
+    [{"steps": 5}, {"batch_size": 8}, {"frozen": ("towers/text",)},
      {"data": dataclasses.replace(BASE.stages[0].data, frames=1)},
      {"optimizer": dataclasses.replace(BASE.stages[0].optimizer, weight_decay=0.5)}],
     ids=lambda fields: next(iter(fields)),

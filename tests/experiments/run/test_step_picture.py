@@ -30,7 +30,7 @@ def test_a_step_is_drawn_with_frames_masks_and_origin(tmp_path):
     experiment = strict.load(cli.TINY, []).root
     stage = next(each for each in experiment.stages if each.name == "stage2")
     stream = stage.data.open(
-        stage.batch_size, stage.steps, experiment.seed, "stage2", work_directory.default_cache()
+        stage.batch_size, stage.steps, experiment.seed, 1, work_directory.default_cache()
     )
     assert found["checksum"] == loader.checksum(stream.batch(3))
     assert found["checksum"] in told
@@ -65,10 +65,10 @@ def test_masks_are_those_of_the_training_step(monkeypatch):
         {"video": tiny.video_tower, "text": tiny.text_tower}, made, None, key=keys.seeded(0)
     )
     drawn = step_picture.masks_of(
-        built.views(), stage="stage1", seed=5, step=2, batch=4, frames=tiny.FRAMES, patches=tiny.PATCHES
+        built.views(), position=1, seed=5, step=2, batch=4, frames=tiny.FRAMES, patches=tiny.PATCHES
     )
     optimizer = optim.AdamW(optim.Schedule(1e-3, 1)).build(4)
-    state = step.init(built, optimizer, (), key=keys.seeded(5, "train", "stage1"))
+    state = step.init(built, optimizer, (), key=keys.seeded(5, "train", 1))
     state = step.TrainState(state.step + 2, state.learner, state.opt_state, state.key)
     monkeypatch.setattr(masking, "sample_batch", spy)
     with pytest.raises(Caught) as caught:
