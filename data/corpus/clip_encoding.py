@@ -6,7 +6,7 @@ av and pillow, whose codecs are used.
 
 import dataclasses
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,7 +19,7 @@ from prismlab.core.io import filesystem
 from prismlab.data.corpus import cutting
 from prismlab.data.corpus.inputs import media
 from prismlab.data.records import record
-from prismlab.data.video import container, encode
+from prismlab.data.video import clock, container, encode
 
 _UNKNOWN_RATE = 25.0  # frames per second if the rate is unknown, as in FFmpeg
 
@@ -86,22 +86,20 @@ class H264:
 
     def __call__(self, medium: media.Medium, limits: container.Limits) -> Iterator[Outcome]:
         """Yield each clip of a medium with its record or error."""
-        for cut, pixels in _pixels(medium, self.short_side, self.fps, limits):
-            if isinstance(pixels, errors.UserError):
-                yield cut, pixels
-            elif medium.kind == "image":
-                yield cut, _image(cut, pixels, self.quality)
-            else:
-                height, width = (side - side % 2 for side in pixels.frames.shape[1:3])
-                if min(height, width) < 2:
-                    yield cut, errors.UserError(f"{medium.name}: expected frames of at least 2x2 pixels")
-                    continue
-                even = pixels.frames[:, :height, :width]
-                rate = self.fps or pixels.fps or medium.fps or _UNKNOWN_RATE
-                exact = _exact(rate)
-                data = encode.encode(even, exact, crf=self.crf, preset=self.preset, gop=self.gop)
-                packed = record.Record(cut.key, data, cut.caption, labels=_labels(cut), frame_count=len(even))
-                yield cut, _made(packed, pixels, rate)
+
+        def encoded(cut: media.Cut, pixels: cutting.Pixels) -> Made | errors.UserError:
+            if medium.kind == "image":
+                return _image(cut, pixels, self.quality)
+            height, width = (side - side % 2 for side in pixels.frames.shape[1:3])
+            if min(height, width) < 2:
+                return errors.UserError(f"{medium.name}: expected frames of at least 2x2 pixels")
+            even = pixels.frames[:, :height, :width]
+            rate = self.fps or pixels.fps or medium.fps or _UNKNOWN_RATE
+            data = encode.encode(even, _exact(rate), crf=self.crf, preset=self.preset, gop=self.gop)
+            packed = record.Record(cut.key, data, cut.caption, labels=_labels(cut), frame_count=len(even))
+            return _made(packed, pixels, rate)
+
+        return _outcomes(medium, self.short_side, self.fps, limits, encoded)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,16 +123,16 @@ class Jpeg:
 
     def __call__(self, medium: media.Medium, limits: container.Limits) -> Iterator[Outcome]:
         """Yield each clip of a medium with its record or error."""
-        for cut, pixels in _pixels(medium, self.short_side, self.fps, limits):
-            if isinstance(pixels, errors.UserError):
-                yield cut, pixels
-            elif medium.kind == "image":
-                yield cut, _image(cut, pixels, self.quality)
-            else:
-                rate = self.fps or pixels.fps or medium.fps
-                pictures = [jpeg(frame, self.quality) for frame in pixels.frames]
-                packed = record.of_frames(cut.key, pictures, cut.caption, fps=rate, labels=_labels(cut))
-                yield cut, _made(packed, pixels, rate or _UNKNOWN_RATE)
+
+        def encoded(cut: media.Cut, pixels: cutting.Pixels) -> Made | errors.UserError:
+            if medium.kind == "image":
+                return _image(cut, pixels, self.quality)
+            rate = self.fps or pixels.fps or medium.fps
+            pictures = [jpeg(frame, self.quality) for frame in pixels.frames]
+            packed = record.of_frames(cut.key, pictures, cut.caption, fps=rate, labels=_labels(cut))
+            return _made(packed, pixels, rate or _UNKNOWN_RATE)
+
+        return _outcomes(medium, self.short_side, self.fps, limits, encoded)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,12 +141,11 @@ class Untouched:
 
     def __call__(self, medium: media.Medium, limits: container.Limits) -> Iterator[Outcome]:
         """Yield each clip of a medium with its record or error."""
-        own = None
-        for cut, pixels in _pixels(medium, None, None, limits):
-            if isinstance(pixels, errors.UserError):
-                yield cut, pixels
-                continue
-            own = _bytes(medium, limits) if own is None else own
+        read: list[bytes] = []
+
+        def encoded(cut: media.Cut, pixels: cutting.Pixels) -> Made | errors.UserError:
+            own = read or _bytes(medium, limits)
+            read[:] = own
             rate = pixels.fps or medium.fps
             if medium.kind == "frames":
                 # Store only the frames between start and end: frames have no timestamps.
@@ -170,7 +167,9 @@ class Untouched:
                     _labels(cut),
                     frame_count=len(pixels.frames),
                 )
-            yield cut, _made(packed, pixels, rate or _UNKNOWN_RATE)
+            return _made(packed, pixels, rate or _UNKNOWN_RATE)
+
+        return _outcomes(medium, None, None, limits, encoded)
 
 
 def jpeg(pixels: UInt8[np.ndarray, "h w 3"], quality: int) -> bytes:
@@ -201,18 +200,32 @@ def _bytes(medium: media.Medium, limits: container.Limits) -> list[bytes]:
     return [filesystem.read(medium.path, limits.max_bytes)]
 
 
-def _pixels(
-    medium: media.Medium, short_side: int | None, fps: float | None, limits: container.Limits
-) -> Iterator[tuple[media.Cut, cutting.Pixels | errors.UserError]]:
+def _outcomes(
+    medium: media.Medium,
+    short_side: int | None,
+    fps: float | None,
+    limits: container.Limits,
+    encoded: Callable[[media.Cut, cutting.Pixels], Made | errors.UserError],
+) -> Iterator[Outcome]:
+    """Encode each clip as soon as it is cut, and yield the results in the order of the cuts."""
+    timing = clock.Timing()
     if medium.kind == "video":
-        stream = cutting.of_video(medium.path or _bytes(medium, limits)[0], medium.name, short_side, limits)
+        video = medium.path or _bytes(medium, limits)[0]
+        stream = cutting.of_video(video, medium.name, short_side, limits, timing)
     else:
         rate = medium.fps or _UNKNOWN_RATE
         stream = cutting.of_pictures(_bytes(medium, limits), medium.name, short_side, limits, rate)
-    for cut, pixels in zip(medium.cuts, cutting.cut(stream, medium.name, medium.cuts)):
-        if isinstance(pixels, cutting.Pixels) and fps is not None and medium.kind != "image":
-            pixels = cutting.resample(pixels, fps)
-        yield cut, pixels
+    done: dict[int, Made | errors.UserError] = {}  # encoded, hence small
+    turn = 0
+    for index, pixels in cutting.cut(stream, medium.name, medium.cuts, limits, timing):
+        made: cutting.Pixels | errors.UserError = pixels
+        if isinstance(made, cutting.Pixels) and fps is not None and medium.kind != "image":
+            made = cutting.resample(made, fps, medium.name, limits)
+        done[index] = made if isinstance(made, errors.UserError) else encoded(medium.cuts[index], made)
+        del pixels, made
+        while turn in done:
+            yield medium.cuts[turn], done.pop(turn)
+            turn += 1
 
 
 def _image(cut: media.Cut, pixels: cutting.Pixels, quality: int) -> Made:

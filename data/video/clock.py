@@ -30,6 +30,8 @@ class Timing:
         steps_back: how often a time did not advance.
         interlaced: some frame is interlaced.
         ended: the video was read to its end.
+        away: seconds that the caller spent between frames on work that is not part of decoding, such as
+            encoding; added by the caller and not counted in `Limits.seconds`.
     """
 
     frames: int = 0
@@ -38,6 +40,7 @@ class Timing:
     steps_back: int = 0
     interlaced: bool = False
     ended: bool = False
+    away: float = 0.0
 
     def traits(self) -> set[str]:
         """Return which of `TRAITS` apply."""

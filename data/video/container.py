@@ -75,6 +75,7 @@ def decoded(
                     timing.frames, timing.steps_back = number, time_of.steps_back
                     timing.interlaced |= frame.interlaced_frame
                     yield display.show(frame), now
+                    guarded.excuse(timing.away)
             guarded.check(number)
             received.check(guarded, label)
             timing.ended = True

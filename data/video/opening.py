@@ -99,7 +99,8 @@ class Guarded:
 
     def __init__(self, file: io.BufferedIOBase, limits: Limits, label: str):
         self.file, self._limits, self._label = file, limits, label
-        self._deadline = time.monotonic() + limits.seconds
+        self._start = time.monotonic()
+        self._deadline = self._start + limits.seconds
         self._late = False
         self._fault: OSError | None = None
 
@@ -113,6 +114,10 @@ class Guarded:
         except OSError as error:
             self._fault = error
             return b""
+
+    def excuse(self, seconds: float) -> None:
+        """Extend the deadline by all the seconds so far in which the caller did not decode."""
+        self._deadline = self._start + self._limits.seconds + seconds
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Move to a position; see `io.IOBase.seek`."""

@@ -28,7 +28,7 @@ PART = list(range(10, 20))  # the frames from 3 to 4 s of a film that begins at 
 def clip_numbers(video: bytes, start: float, end: float) -> list[int]:
     """Return the frames that corpus preparation cuts from a film."""
     stream = cutting.of_video(video, "film", None, opening.Limits())
-    (found,) = cutting.cut(stream, "film", [media.Cut("clip", "words", start, end)])
+    ((_, found),) = cutting.cut(stream, "film", [media.Cut("clip", "words", start, end)], opening.Limits())
     assert isinstance(found, cutting.Pixels), found
     return films.numbers(found.frames)
 
@@ -74,7 +74,7 @@ def test_a_last_frame_that_stays_covers_the_time_that_it_stays() -> None:
     video = (films.SAMPLES / "last_frame_held_3s.mp4").read_bytes()
     assert clip_numbers(video, 2, 5) == [20, 21, 22, 23]
     stream = cutting.of_video(video, "film", None, opening.Limits())
-    (found,) = cutting.cut(stream, "film", [media.Cut("clip", "words", 2, 9)])
+    ((_, found),) = cutting.cut(stream, "film", [media.Cut("clip", "words", 2, 9)], opening.Limits())
     assert "got a video of 5.30 s" in str(found)
 
 
