@@ -215,7 +215,7 @@ def _outcomes(
     else:
         rate = medium.fps or _UNKNOWN_RATE
         stream = cutting.of_pictures(_bytes(medium, limits), medium.name, short_side, limits, rate)
-    done: dict[int, Made | errors.UserError] = {}  # encoded, hence small
+    done: dict[int, Made | errors.UserError] = {}  # encoded, therefore small
     turn = 0
     for index, pixels in cutting.cut(stream, medium.name, medium.cuts, limits, timing):
         made: cutting.Pixels | errors.UserError = pixels
