@@ -7,7 +7,7 @@ from prismlab.experiments.commands import shared_recipe
 
 NAME = "ablate"
 HELP = "run or resume the Ablation of a gin file and print its table"
-LAUNCHERS = ("local", "slurm", "gke")
+LAUNCHERS = ("local", "dask", "slurm", "gke")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=2,
         metavar="N",
-        help="number of workers with --launcher (default: %(default)s)",
+        help="number of units at a time with --launcher (default: %(default)s)",
     )
     parser.add_argument(
         "--setting",
@@ -32,6 +32,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=VALUE",
         help="platform setting for --launcher; may be repeated",
+    )
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="address of a running Dask scheduler, tcp://HOST:PORT"
+    )
+    parser.add_argument(
+        "--fail-fast", action="store_true", help="stop all units when one fails (default: the others go on)"
     )
     parser.add_argument("--dry-run", action="store_true", help="print what would run without running it")
 
@@ -49,9 +55,7 @@ def run(options: argparse.Namespace) -> int:
             f"{options.file} contains an Experiment; use: prismlab train {options.file} --workdir DIR"
         )
     if options.launcher or options.dry_run:
-        code = launch.run(options, root, loaded.text)
-        if options.dry_run or code or options.launcher != "local":
-            return code
+        return launch.run(options, root, loaded.text)
     return shared_recipe.execute(
         options.workdir, options.store, root, loaded.text, root.experiments(), root.seeds, root.compare_with
     )

@@ -22,9 +22,9 @@ def run(options: argparse.Namespace) -> int:
     from prismlab.core.parallel import distributed
     from prismlab.experiments import console
     from prismlab.experiments.gin_strict import strict
-    from prismlab.experiments.launch import worker
+    from prismlab.experiments.launch import prepared, worker
     from prismlab.experiments.recipe import recipe
-    from prismlab.experiments.run import leases, store, work_directory
+    from prismlab.experiments.run import leases, work_directory
 
     root = strict.load(options.file, options.bindings).root
     if not isinstance(root, recipe.Ablation):
@@ -33,12 +33,7 @@ def run(options: argparse.Namespace) -> int:
     if stale < 1:
         raise errors.UserError(f"--stale must be at least 1 second, got {stale}")
 
-    prepared = store.of(options.workdir)
-    if options.store is not None and store.choose(options.workdir, options.store) != prepared:
-        raise errors.UserError(
-            f"--store {options.store}: {options.workdir} was prepared with the store {prepared.home}; leave "
-            "--store out"
-        )
+    prepared.check_store(options.workdir, options.store)
 
     def work() -> int:
         main = distributed.is_main()

@@ -137,7 +137,7 @@ MOVED = {
     "experiments.gather": "prismlab.experiments.run.gather",
     "experiments.host_memory": "prismlab.experiments.run.host_memory",
     "experiments.launch.claims": "prismlab.experiments.run.leases",
-    "experiments.launch.command": "prismlab.experiments.launch.worker_command",
+    "experiments.launch.command": "prismlab.experiments.launch.executor",
     "experiments.launch.gke": "prismlab.experiments.launch.gke",
     "experiments.launch.launch": "prismlab.experiments.launch.launch",
     "experiments.launch.local": "prismlab.experiments.launch.local",

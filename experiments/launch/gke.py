@@ -13,7 +13,7 @@ import shlex
 from prismlab.core import errors
 from prismlab.core.io import filesystem
 from prismlab.experiments import console, exits
-from prismlab.experiments.launch import worker_command
+from prismlab.experiments.launch import executor
 from prismlab.experiments.plan import topology
 
 ACCELERATOR = {"v5e": "tpu-v5-lite-podslice", "v5p": "tpu-v5p-slice", "v6e": "tpu-v6e-slice"}
@@ -34,7 +34,7 @@ _DISK = """\
 """
 
 
-def run(order: worker_command.Order) -> int:
+def run(order: executor.Order) -> None:
     """Write the manifest to the work directory and print how to start the workers."""
     path = order.workdir / "jobset.yaml"
     filesystem.write_atomic(path, preview(order).encode())
@@ -43,10 +43,9 @@ def run(order: worker_command.Order) -> int:
     if not filesystem.is_remote(path):
         start = f"kubectl apply -f {name}"
     console.write(f"written: {path}\nstart the workers with: {start}")
-    return 0
 
 
-def preview(order: worker_command.Order) -> str:
+def preview(order: executor.Order) -> str:
     """Return the manifest: one JobSet per worker, with one process per host of its slice.
 
     Raises:
@@ -75,7 +74,7 @@ def preview(order: worker_command.Order) -> str:
     return "---\n".join(_worker(order, number) for number in range(order.jobs))
 
 
-def _worker(order: worker_command.Order, number: int) -> str:
+def _worker(order: executor.Order, number: int) -> str:
     where, hosts = slice_of(order)
     text = {name: _quoted(value) for name, value in order.settings.items()}
     disk = account = ""
@@ -144,13 +143,13 @@ def _quoted(value: str) -> str:
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def _command(order: worker_command.Order) -> str:
+def _command(order: executor.Order) -> str:
     """Return the command of the container; Kubernetes expands $(NAME) in it, and reads $$ as $."""
-    words = (_quoted(word.replace("$", "$$")) for word in order.words(("prismlab",)))
+    words = (_quoted(word.replace("$", "$$")) for word in order.words("worker", program=("prismlab",)))
     return f"[{', '.join(words)}]"
 
 
-def slice_of(order: worker_command.Order) -> tuple[topology.Topology, int]:
+def slice_of(order: executor.Order) -> tuple[topology.Topology, int]:
     """Return the TPU slice of each worker and its number of hosts.
 
     Raises:

@@ -1,18 +1,29 @@
-"""Launch an ablation (`prismlab ablate --launcher`): prepare the work directory and start the workers."""
+"""Launch an ablation (`prismlab ablate --launcher`): prepare the work directory, start an engine."""
 
 import argparse
 import importlib
 import os
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import cast
 
 from prismlab.core import errors
 from prismlab.core.io import filesystem
 from prismlab.core.parallel import rendezvous
-from prismlab.experiments import console
-from prismlab.experiments.launch import units, worker, worker_command
+from prismlab.experiments import console, exits
+from prismlab.experiments.launch import executor, prepared, units
 from prismlab.experiments.recipe import fingerprints, recipe, stages
-from prismlab.experiments.run import explain, leases, store, warm_up, work_directory
+from prismlab.experiments.report import terminal_table
+from prismlab.experiments.run import (
+    engine,
+    explain,
+    finished_rows,
+    gather,
+    leases,
+    store,
+    warm_up,
+    work_directory,
+)
 
 
 def settings(pairs: list[str]) -> dict[str, str]:
@@ -33,53 +44,84 @@ def settings(pairs: list[str]) -> dict[str, str]:
 
 
 def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
-    """Prepare the work directory and start the workers, or print what would run.
+    """Prepare the work directory and run or submit the units, or print what would run.
 
     Args:
-        options: command line options: file, bindings, workdir, store, launcher, jobs, setting, dry_run.
+        options: command line options: file, bindings, workdir, store, launcher, jobs, setting, scheduler,
+            fail_fast, dry_run.
         root: the ablation.
         text: the configuration as flat gin.
 
     Returns:
-        The exit code.
+        The exit code: that of a unit that failed, the smallest if several did (`exits`).
 
     Raises:
-        UserError: an option is invalid, or the directory contains another configuration.
+        UserError: an option is invalid, or a unit cannot be scheduled.
     """
     if options.jobs < 1:
         raise errors.UserError(f"--jobs must be at least 1, got {options.jobs}")
     if options.launcher == "local" and rendezvous.wanted(os.environ) is not None:
         raise errors.UserError(
-            "--launcher local starts single-process workers, but this environment defines several processes "
+            "--launcher local starts single-process units, but this environment defines several processes "
             f"(by {', '.join(rendezvous.VARIABLES)}, SLURM, or a multi-host TPU slice); drop --launcher, or "
             "start `prismlab worker` in every process"
         )
-    order = worker_command.Order(
-        options.file,
-        tuple(options.bindings),
-        filesystem.absolute(options.workdir),
-        options.jobs,
-        settings(options.setting),
-    )
-    platform: Any = importlib.import_module(f"prismlab.experiments.launch.{options.launcher or 'local'}")
-    preview = platform.preview(order)  # raises errors in the settings before anything is written
-    prints = fingerprints.Fingerprints(work_directory.default_cache())
-    lines, todo = stages.lines(root.experiments(), root.seeds, prints), units.units(root, prints)
+    given = settings(options.setting)
+    cache = work_directory.default_cache()
+    prints = fingerprints.Fingerprints(cache)
+    lines, known = stages.lines(root.experiments(), root.seeds, prints), units.units(root, prints)
+    work_directory.check_usable(options.workdir)
     kept = store.choose(options.workdir, options.store)
+    todo = tuple(unit for unit in known if not units.is_done(unit, kept))
+    order = executor.Order(
+        todo, options.file, tuple(options.bindings), filesystem.absolute(options.workdir), options.jobs,
+        given, options.scheduler or "", options.fail_fast,
+    )  # fmt: skip
+    engines = f"prismlab.experiments.launch.{options.launcher or 'local'}"
+    platform = cast(executor.Executor, importlib.import_module(engines))
+    preview = platform.preview(order)  # raises errors in the settings before anything is written
     if options.dry_run:
-        work_directory.check_usable(options.workdir)  # as `claimed` does below
         console.write("\n".join(explain.text(lines, kept, prints.unstated)))
-        console.write("\n".join(described(todo, kept)))
+        console.write("\n".join(described(known, kept)))
         console.write(preview)
-        return 0
+        return exits.DONE
+    out = console.make_console()
     with work_directory.claimed(options.workdir, root, text):
-        store.prepare(kept)  # workers find it in view.json
+        store.prepare(kept)  # units find it in view.json
         leases.forgive(options.workdir)
         console.write("\n".join(explain.text(lines, kept, prints.unstated)))
-        sys.stdout.flush()  # before the lines of the workers
-        work_directory.record(options.workdir / worker.PREPARED, worker.facts(todo))
-        warm_up.everything(root.experiments(), work_directory.default_cache(), console.make_console())
-        return platform.run(order)
+        sys.stdout.flush()  # before the lines of the units
+        work_directory.record(options.workdir / prepared.FILE, prepared.facts(known))
+        warm_up.everything(root.experiments(), cache, out)
+        ended = platform.run(order) if todo else executor.Ended()
+        if ended is None:
+            return exits.DONE
+        if ended.interrupted:
+            console.tell("stopped; saved results are kept, run the same command to continue")
+            return exits.INTERRUPTED
+        done, _ = finished_rows.write(engine.Engine(options.workdir, cache, out, prints, kept), lines)
+        if done:
+            terminal_table.print_table(gather.tables(options.workdir), out)
+            console.say(out, f"written: {options.workdir / 'table.json'}, report.md, report.html")
+        for line in failed(todo, ended, kept):
+            console.tell(line)
+        return min(ended.codes.values(), default=exits.DONE)
+
+
+def failed(todo: Sequence[units.Unit], ended: executor.Ended, kept: store.Store) -> list[str]:
+    """Return one line for each unit that failed, and one for all that were not run because of them."""
+    why = leases.failures(kept.workdir)
+    told = {exits.DEFECT: "ended with an error in prismlab", exits.INTERRUPTED: "was killed or interrupted"}
+    lines = [
+        f"{unit.told}: {why.get(unit.name) or told.get(ended.codes[unit.name], 'failed')}"
+        for unit in todo
+        if unit.name in ended.codes
+    ]
+    left = [unit for unit in todo if unit.name not in ended.codes and not units.is_done(unit, kept)]
+    if lines and left:
+        names = ", ".join(each.told for each in left[:3]) + (", ..." if len(left) > 3 else "")
+        lines.append(f"not run because of that: {names}; run the same command to try again")
+    return lines
 
 
 def described(todo: list[units.Unit], kept: store.Store) -> list[str]:

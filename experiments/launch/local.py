@@ -1,24 +1,25 @@
-"""Launch workers as local processes."""
+"""Run units on this machine: a Dask `LocalCluster` with one worker for each unit at a time."""
 
+import importlib.util
 import os
-import signal
-import subprocess
-import time
 
 from prismlab.core import errors
-from prismlab.core.events import stop_signal
-from prismlab.experiments import exits
-from prismlab.experiments.launch import worker_command
+from prismlab.experiments import console
+from prismlab.experiments.launch import executor
 
 
-def environments(order: worker_command.Order) -> list[dict[str, str]]:
+def environments(order: executor.Order) -> list[dict[str, str]]:
     """Return the extra environment variables of each worker; GPUs in CUDA_VISIBLE_DEVICES are distributed.
 
     Raises:
-        UserError: there are more workers than listed GPUs, or a setting is given.
+        UserError: there are more workers than listed GPUs, or a setting or scheduler is given.
     """
     if order.settings:
         raise errors.UserError(f"--launcher local accepts no --setting, got {sorted(order.settings)}")
+    if order.scheduler:
+        raise errors.UserError(
+            "--launcher local starts its own scheduler; use --launcher dask --scheduler ..."
+        )
     listed = [each for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]
     if not listed:
         return [{} for _ in range(order.jobs)]
@@ -29,38 +30,46 @@ def environments(order: worker_command.Order) -> list[dict[str, str]]:
     return [{"CUDA_VISIBLE_DEVICES": ",".join(listed[i :: order.jobs])} for i in range(order.jobs)]
 
 
-def preview(order: worker_command.Order) -> str:
-    """Return the commands that `run` would start."""
+def offers(order: executor.Order) -> dict[str, float]:
+    """Return what each worker offers: an equal share of this machine's cores, memory and listed GPUs."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    listed = [each.get("CUDA_VISIBLE_DEVICES", "") for each in environments(order)]
+    return {
+        "cores": len(os.sched_getaffinity(0)) // order.jobs,
+        "memory_gigabytes": memory / order.jobs,
+        "chips": min(len(each.split(",")) if each else 0 for each in listed),
+    }
+
+
+def preview(order: executor.Order) -> str:
+    """Return the commands that `run` would start, a line for each worker's first one."""
+    from prismlab.experiments.launch import dask_units
+
+    dask_units.check_offers(order, [offers(order)], "use fewer --jobs, or state less")
     lines = []
     for added in environments(order):
-        lines.append(" ".join([*(f"{name}={value}" for name, value in added.items()), order.line()]))
+        words = [*(f"{name}={value}" for name, value in added.items()), order.line("run-unit", "NAME")]
+        lines.append(" ".join(words))
     return "\n".join(lines)
 
 
-def run(order: worker_command.Order) -> int:
-    """Start the workers and wait for them; stop signals are forwarded to all as SIGTERM.
+def run(order: executor.Order) -> executor.Ended:
+    """Run the units; returns when all have ended."""
+    import distributed
 
-    Returns:
-        75 if a worker was interrupted, the largest exit code if all workers failed, otherwise 0.
-    """
-    started = [subprocess.Popen(order.words(), env={**os.environ, **added}) for added in environments(order)]
+    from prismlab.experiments.launch import dask_units
 
-    def pass_on(number: int, frame: object) -> None:
-        for each in started:
-            if each.poll() is None:
-                each.send_signal(signal.SIGTERM)
-
-    try:
-        with stop_signal.Handlers(pass_on):
-            while any(each.poll() is None for each in started):
-                time.sleep(0.2)
-    finally:
-        for each in started:
-            if each.poll() is None:
-                each.terminate()
-                each.wait()
-    # A killed worker is not an error if the others finished its work; the table shows what is missing.
-    codes = [each.returncode for each in started if each.returncode]
-    return (
-        exits.INTERRUPTED if exits.INTERRUPTED in codes else (0 if len(codes) < len(started) else max(codes))
-    )
+    served = importlib.util.find_spec("bokeh") is not None
+    added, own = environments(order), offers(order)
+    dask_units.quiet()
+    # Workers are threads of this process, because each unit is a process of its own anyway.
+    with (
+        distributed.LocalCluster(
+            n_workers=order.jobs, threads_per_worker=1, processes=False, resources=own, memory_limit=0,
+            dashboard_address=":0" if served else None, silence_logs=False,
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):  # fmt: skip
+        if served:
+            console.tell(f"Dask dashboard: {cluster.dashboard_link}")
+        return dask_units.run(client, order, added)

@@ -6,7 +6,7 @@ from typing import Any
 from prismlab.core import errors
 from prismlab.core.io import filesystem
 from prismlab.experiments import console
-from prismlab.experiments.launch import worker_command
+from prismlab.experiments.launch import executor
 
 # Accepted names in --setting KEY=VALUE: parameters of sbatch as named by submitit.
 SETTINGS = (
@@ -15,7 +15,7 @@ SETTINGS = (
 )  # fmt: skip
 
 
-def parameters(order: worker_command.Order) -> dict[str, Any]:
+def parameters(order: executor.Order) -> dict[str, Any]:
     """Return the parameters of sbatch.
 
     Raises:
@@ -30,14 +30,16 @@ def parameters(order: worker_command.Order) -> dict[str, Any]:
     return found
 
 
-def preview(order: worker_command.Order) -> str:
+def preview(order: executor.Order) -> str:
     """Return the batch script that submitit writes, and how often it is submitted."""
     slurm = _submitit().slurm.slurm
-    script = slurm._make_sbatch_string(command=order.line(), folder=str(_folder(order)), **parameters(order))
+    script = slurm._make_sbatch_string(
+        command=order.line("worker"), folder=str(_folder(order)), **parameters(order)
+    )
     return f"sbatch, {order.jobs} times:\n{script}"
 
 
-def run(order: worker_command.Order) -> int:
+def run(order: executor.Order) -> None:
     """Submit the workers, which keep running after this command exits.
 
     Raises:
@@ -51,13 +53,12 @@ def run(order: worker_command.Order) -> int:
             f"SLURM is not available ({error}); run this on a login node, or print the script with --dry-run"
         ) from error
     executor.update_parameters(**parameters(order))
-    task = submitit.helpers.CommandFunction(order.words())
+    task = submitit.helpers.CommandFunction(order.words("worker"))
     for _ in range(order.jobs):
         console.write(f"submitted {executor.submit(task).job_id}")
-    return 0
 
 
-def _folder(order: worker_command.Order) -> pathlib.Path:
+def _folder(order: executor.Order) -> pathlib.Path:
     """Return the folder for scripts and logs of submitit: on disk even if the work directory is a bucket."""
     here = pathlib.Path.cwd() if filesystem.is_remote(order.workdir) else order.workdir
     return pathlib.Path(here) / "slurm"

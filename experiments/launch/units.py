@@ -8,7 +8,7 @@ import dataclasses
 import graphlib
 
 from prismlab.core.train import stage_folder
-from prismlab.experiments.recipe import describe, fingerprints, recipe, stages
+from prismlab.experiments.recipe import describe, fingerprints, recipe, resources, stages
 from prismlab.experiments.run import store
 
 
@@ -23,6 +23,7 @@ class Unit:
         rows: labels of the rows that need it.
         needs: names of the units that must be done first.
         evaluations: evaluations of the row; empty for training.
+        reserve: what it reserves of a machine.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Unit:
     rows: tuple[str, ...]
     needs: tuple[str, ...]
     evaluations: tuple[stages.Evaluation, ...] = ()
+    reserve: resources.Resources = dataclasses.field(default_factory=resources.Resources)
 
     @property
     def lease(self) -> str:
@@ -57,17 +59,23 @@ def units(root: recipe.Ablation, prints: fingerprints.Fingerprints | None = None
     """
     training: dict[str, Unit] = {}
     scores: list[Unit] = []
-    for line in stages.lines(root.experiments(), root.seeds, prints):
+    experiments = root.experiments()
+    for line in stages.lines(experiments, root.seeds, prints):
         for planned in line.stages:
             own = training.get(planned.address)
             rows = (*own.rows, line.label) if own else (line.label,)
             needs = tuple(dict.fromkeys(training[each.address].name for each in planned.parents))
             first = own.planned if own else planned  # stages of several names may have one address
-            training[planned.address] = Unit(first.folder, first, "", rows, needs)
+            training[planned.address] = Unit(
+                first.folder, first, "", rows, needs, reserve=first.stage.reserve
+            )  # fmt: skip
         before = tuple(training[planned.address].name for planned in line.stages)
         judged = [each.address for each in line.evaluations]
         name = f"score-{describe.address([line.label, line.seed, before[-1], judged])}"
-        scores.append(Unit(name, line.stages[-1], line.label, (line.label,), before, line.evaluations))
+        reserve = experiments[line.label].reserve
+        scores.append(
+            Unit(name, line.stages[-1], line.label, (line.label,), before, line.evaluations, reserve)
+        )
 
     return [*_in_order({unit.name: unit for unit in training.values()}), *scores]
 

@@ -3,67 +3,20 @@
 A worker may have several processes (the hosts of a slice): process 0 holds the lease, and all train.
 """
 
-import functools
 import pathlib
 import time
 from typing import Any
 
-import jax
 import rich.console
 
-from prismlab.core import errors
-from prismlab.core.io import buckets, filesystem
+from prismlab.core.io import filesystem
 from prismlab.core.parallel import distributed
-from prismlab.core.train import loop, stage_folder
 from prismlab.experiments import console
-from prismlab.experiments.launch import units
-from prismlab.experiments.recipe import describe, fingerprints, recipe
-from prismlab.experiments.run import engine, leases, store, work_directory
+from prismlab.experiments.launch import prepared, unit_run, units
+from prismlab.experiments.recipe import fingerprints, recipe
+from prismlab.experiments.run import engine, leases, store
 
-PREPARED = "prepared.json"  # `facts` of the command that prepared the work directory
 POLL = 5.0  # seconds between two polls of the work directory
-
-
-def check_directory(workdir: filesystem.Path, root: recipe.Ablation, known: list[units.Unit]) -> None:
-    """Check that a work directory was prepared for this ablation, with the same code and data.
-
-    Args:
-        workdir: the shared work directory.
-        root: the ablation.
-        known: its units, as this worker sees them.
-
-    Raises:
-        UserError: it contains no configuration, another one, or units of other code or data.
-    """
-    if not (workdir / "config.json").is_file():
-        raise errors.UserError(
-            f"{workdir} is not prepared; first: prismlab ablate FILE.gin --workdir {workdir} --launcher ..."
-        )
-    config = describe.addressed(work_directory.read_json(workdir / "config.json"))
-    lines = describe.difference(config, describe.addressed(describe.describe(root)))
-    if lines:
-        raise errors.UserError(f"{workdir} contains another configuration: " + "; ".join(lines[:5]))
-    prepared, own = stage_folder.json_if_sound(workdir / PREPARED), facts(known)
-    if prepared is not None and prepared.get("units") != own["units"]:
-        lines = describe.difference(prepared, {**own, "units": prepared.get("units")})
-        raise errors.UserError(
-            f"this worker has other code or data than the command that prepared {workdir}: "
-            + "; ".join(lines[:5])
-            + "; give both the same, or prepare it again"
-        )
-
-
-def facts(known: list[units.Unit]) -> dict[str, Any]:
-    """Return what workers must agree on besides the configuration: code, data and settings of all units."""
-    found: dict[str, Any] = {"units": sorted(unit.name for unit in known)}
-    found |= {"code": {}, "data": {}, "settings": {}}
-    for unit in known:
-        parts = [(unit.planned.stage.name, unit.planned.inputs)]
-        for name, inputs in [*parts, *((each.name, each.inputs) for each in unit.evaluations)]:
-            found["code"] |= inputs["code"]
-            found["settings"] |= inputs["settings"]
-            found["data"] |= {f"{name}: {path}": each for path, each in inputs["data"].items()}
-    return found
 
 
 class Desk:
@@ -152,7 +105,7 @@ def work(
     """
     prints = fingerprints.Fingerprints(cache)
     known = units.units(root, prints)
-    check_directory(workdir, root, known)
+    prepared.check(workdir, root, known)
     runner = engine.Engine(workdir, cache, out, prints)
     desk = Desk(workdir, known, beat, stale)
     while True:
@@ -165,21 +118,9 @@ def work(
         unit, why = desk.units[told["unit"]], ""
         console.say(out, unit.told)
         try:
-            if unit.row:
-                # As in `engine.Engine.run`: process 0 evaluates, on its first device.
-                distributed.decide(functools.partial(runner.score, unit.planned, unit.evaluations))
-            else:
-                runner.train(unit.planned)
-        except buckets.Unreachable:
-            raise  # not an error of the unit: this worker, restarted, or another can run it
-        except (errors.UserError, loop.Diverged) as error:
-            if not workdir.exists():
-                raise  # deleted: nothing can be recorded
-            why = str(error)
-            if jax.process_count() > 1 and isinstance(error, errors.UserError):
-                leases.fail(workdir, unit.name, why)
-                raise
-            console.say(out, f"{unit.told}: {why}")
+            _, why = unit_run.once(unit, runner)
+            if why:
+                console.say(out, f"{unit.told}: {why}")
         finally:
             desk.give_back(why)
 

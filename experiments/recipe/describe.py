@@ -19,7 +19,8 @@ _ABSENT = object()
 # Fields that cannot change a number: how a stage is called, runs and is watched. They are left
 # out of addresses, so they may be changed at any time, also while a work directory is half done.
 WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
-    "prismlab.experiments.recipe.recipe.Stage": ("name", "run", "monitors"),
+    "prismlab.experiments.recipe.recipe.Stage": ("name", "run", "monitors", "reserve"),
+    "prismlab.experiments.recipe.recipe.Experiment": ("reserve",),
     "prismlab.data.loader.loader.Line": (
         "threads", "workers", "prefetch", "cache_megabytes", "budget_megabytes",
     ),

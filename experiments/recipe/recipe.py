@@ -18,7 +18,7 @@ from prismlab.core.train import loop, objective, optim
 from prismlab.data.loader import loader
 from prismlab.experiments import look_levels
 from prismlab.experiments.gin_strict import check_types
-from prismlab.experiments.recipe import monitor_interface, row_checks, task_interface
+from prismlab.experiments.recipe import monitor_interface, resources, row_checks, task_interface
 from prismlab.experiments.released import released_weights
 
 LONGEST_NAME = 100  # characters; a folder is named by the stage, its seed and its address
@@ -48,6 +48,7 @@ class Stage:
             memory.
         monitors: name -> what is measured while the stage trains (`monitors.representation`, for example);
             they do not affect the result.
+        reserve: what its training reserves of a machine (`--launcher`); it does not affect the result.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Stage:
     accumulate: int = 1
     run: loop.Settings = dataclasses.field(default_factory=loop.Settings)
     monitors: Mapping[str, monitor_interface.Monitor] = dataclasses.field(default_factory=dict)
+    reserve: resources.Resources = dataclasses.field(default_factory=resources.Resources)
 
     def __post_init__(self) -> None:
         _fit(self)
@@ -96,12 +98,15 @@ class Experiment:
         stages: in training order.
         tasks: name -> evaluation of the last stage's towers.
         seed: seed of initial weights, clip order, masks and all other randomness.
+        reserve: what the evaluation of the last stage reserves of a machine (`--launcher`); it does not
+            affect the result.
     """
 
     name: str
     stages: tuple[Stage, ...]
     tasks: Mapping[str, task_interface.Task] = dataclasses.field(default_factory=dict)
     seed: int = 0
+    reserve: resources.Resources = dataclasses.field(default_factory=resources.Resources)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))

@@ -15,7 +15,7 @@ from prismlab.core import errors
 from prismlab.core.io import buckets, filesystem
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.launch import gke, launch, local, slurm, units, worker, worker_command
+from prismlab.experiments.launch import executor, gke, launch, local, prepared, slurm, units, worker
 from prismlab.experiments.recipe import describe, fingerprints, stages
 from prismlab.experiments.run import engine, leases, work_directory
 
@@ -40,6 +40,7 @@ def test_a_worker_whose_work_directory_was_deleted_ends_and_leaves_it_deleted(
     ablation, tmp_path, monkeypatch
 ):
     workdir = tmp_path / "run"
+    workdir.mkdir()
     work_directory.record(workdir / "config.json", describe.describe(ablation))
 
     def train(self, planned):
@@ -97,7 +98,7 @@ def ablation():
 
 
 def order(tmp_path, **settings):
-    return worker_command.Order("smoke.gin", ("recipe.Ablation.seeds=(0, 1)",), tmp_path, 3, settings)
+    return executor.Order((), "smoke.gin", ("recipe.Ablation.seeds=(0, 1)",), tmp_path, 3, settings)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_the_command_arrives_as_it_was_given(tmp_path):
     """Kubernetes expands $(NAME) and reads $$ as $; YAML does not join the two halves of a JSON escape."""
     given = ("a/\U0001f3ac clip.gin", "x='$(HOME) $$ $$(A) $(($'", '\u2028\x85\x7f\ufeff\u00e9\t\n"\\')
     asked = {"image": "\U0001f3ac", "topology": "v5e:2x2", "claim": "results"}
-    (read,) = yaml.safe_load_all(gke.preview(worker_command.Order(given[0], given[1:], tmp_path, 1, asked)))
+    (read,) = yaml.safe_load_all(gke.preview(executor.Order((), given[0], given[1:], tmp_path, 1, asked)))
     container = read["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]["containers"][0]
     assert container["image"] == "\U0001f3ac"
     expand = lambda word: re.sub(
@@ -166,26 +167,26 @@ def test_gpus_are_dealt_out(tmp_path, monkeypatch):
 
 def test_a_bucket_needs_no_disk_in_the_manifest(bucket):
     asked = {"image": "x", "topology": "v5e:2x2", "service_account": "lab"}
-    (read,) = yaml.safe_load_all(gke.preview(worker_command.Order("x.gin", (), RUN, 1, asked)))
+    (read,) = yaml.safe_load_all(gke.preview(executor.Order((), "x.gin", (), RUN, 1, asked)))
     pod = read["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
     assert pod["serviceAccountName"] == "lab"
     assert "volumes" not in pod
     assert pod["containers"][0]["command"][-1] == "gs://bucket/run"
     with pytest.raises(errors.UserError, match="claim is not allowed"):
-        gke.preview(worker_command.Order("x.gin", (), RUN, 1, {**asked, "claim": "results"}))
+        gke.preview(executor.Order((), "x.gin", (), RUN, 1, {**asked, "claim": "results"}))
 
 
 def test_the_manifest_is_written_where_the_results_go(somewhere, capsys):
     asked = {"image": "x", "topology": "v5e:2x2"}
     asked |= {} if filesystem.is_remote(somewhere) else {"claim": "results"}
-    gke.run(worker_command.Order("x.gin", (), somewhere, 1, asked))
+    gke.run(executor.Order((), "x.gin", (), somewhere, 1, asked))
     assert yaml.safe_load((somewhere / "jobset.yaml").read_text())["kind"] == "JobSet"
     assert ("gcloud storage cat gs://bucket" in capsys.readouterr().out) == filesystem.is_remote(somewhere)
 
 
 def test_submitit_keeps_its_files_on_a_disk(tmp_path, bucket, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert slurm._folder(worker_command.Order("x.gin", (), RUN, 1, {})) == tmp_path / "slurm"
+    assert slurm._folder(executor.Order((), "x.gin", (), RUN, 1, {})) == tmp_path / "slurm"
     assert slurm._folder(order(tmp_path / "w")) == tmp_path / "w/slurm"
 
 
@@ -200,6 +201,8 @@ def test_a_dry_run_is_refused_where_the_run_would_be(ablation, tmp_path):
         launcher="local",
         dry_run=True,
         store=None,
+        scheduler=None,
+        fail_fast=False,
     )
     with pytest.raises(errors.UserError, match="moved into one package"):
         launch.run(options, ablation, "")
@@ -208,20 +211,20 @@ def test_a_dry_run_is_refused_where_the_run_would_be(ablation, tmp_path):
 def test_a_worker_with_other_code_data_or_configuration_is_refused(ablation, tmp_path, monkeypatch):
     known = units.units(ablation)
     with pytest.raises(errors.UserError, match="is not prepared"):
-        worker.check_directory(tmp_path, ablation, known)
+        prepared.check(tmp_path, ablation, known)
     work_directory.record(tmp_path / "config.json", describe.describe(ablation))
-    work_directory.record(tmp_path / worker.PREPARED, worker.facts(known))
-    worker.check_directory(tmp_path, ablation, known)
+    work_directory.record(tmp_path / prepared.FILE, prepared.facts(known))
+    prepared.check(tmp_path, ablation, known)
     faster = strict.load(ABLATION, ["recipe.Ablation.seeds=(0, 1)", "loader.Line.prefetch=9"]).root
-    worker.check_directory(tmp_path, faster, units.units(faster))
+    prepared.check(tmp_path, faster, units.units(faster))
     longer = strict.load(ABLATION, ["recipe.Ablation.seeds=(0, 1)", "recipe.Stage.steps=9"]).root
     with pytest.raises(errors.UserError, match=r"another configuration: .*steps: 8 -> 9"):
-        worker.check_directory(tmp_path, longer, units.units(longer))
+        prepared.check(tmp_path, longer, units.units(longer))
     of = fingerprints.Fingerprints.code
     other = lambda *given: of(*given) | {"prismlab.objectives.masked": "edited"}
     monkeypatch.setattr(fingerprints.Fingerprints, "code", other)
     with pytest.raises(errors.UserError, match=r"other code or data .*objectives\.masked: \S+ -> \"edited\""):
-        worker.check_directory(tmp_path, ablation, units.units(ablation))
+        prepared.check(tmp_path, ablation, units.units(ablation))
 
 
 def test_workers_of_one_process_are_refused_where_processes_are_joined(ablation, tmp_path, monkeypatch):

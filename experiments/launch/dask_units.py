@@ -1,0 +1,172 @@
+"""Run the graph of units on a Dask cluster: one task for each unit, which starts `run-unit` as a process.
+
+Dask chooses worker and moment, reserves the stated resources, and starts a unit again whose worker or process
+was killed. A unit that fails by itself is not started again: its task returns, and those that need it return
+without running.
+"""
+
+import dataclasses
+import logging
+import queue
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import distributed
+
+from prismlab.core import errors
+from prismlab.core.events import stop_signal
+from prismlab.experiments import exits
+from prismlab.experiments.launch import executor, unit_process
+from prismlab.experiments.recipe import resources
+
+FAILED = (exits.DEFECT, exits.USER_ERROR, exits.DIVERGED)  # codes of a unit that would fail again
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a unit ended: its exit code, or None if it was not run because one that it needs failed."""
+
+    unit: str
+    code: int | None
+
+
+class Stopped(Exception):
+    """The process of a unit was killed or interrupted; Dask starts the unit again."""
+
+
+def run_unit(
+    unit: str, words: Sequence[str], workdir: str, environments: Sequence[Mapping[str, str]],
+    parents: Sequence[Outcome],
+) -> Outcome:  # fmt: skip
+    """Start `run-unit` on a worker and wait for it: the task of a unit.
+
+    Args:
+        unit: its name.
+        words: arguments after `prismlab`.
+        workdir: the work directory.
+        environments: variables to add, for each worker of a local cluster; empty for other clusters.
+        parents: outcomes of the units that it needs.
+
+    Raises:
+        Stopped: the process was killed or interrupted.
+    """
+    if any(each.code != exits.DONE for each in parents):
+        return Outcome(unit, None)
+    added = environments[int(distributed.get_worker().name)] if environments else {}
+    code = unit_process.run(words, workdir, added)
+    if code == exits.DONE or code in FAILED:
+        return Outcome(unit, code)
+    raise Stopped(f"{unit} ended with {code}")
+
+
+def stop_units(workdir: str, force: bool) -> int:
+    """Stop the units of a work directory on a worker; see `unit_process.stop`."""
+    return unit_process.stop(workdir, force)
+
+
+def quiet() -> None:
+    """Keep what Dask logs of its own start and end from the terminal; what fails is raised."""
+    for name in ("distributed", "distributed.client", "distributed.scheduler", "tornado.application"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def check_offers(order: executor.Order, offers: Sequence[Mapping[str, float]], advice: str) -> None:
+    """Check that each unit can be scheduled.
+
+    Args:
+        order: the units.
+        offers: resources of each worker.
+        advice: what to change if one cannot.
+
+    Raises:
+        UserError: a unit states more than any worker offers.
+    """
+    for unit in order.graph:
+        stated = unit.reserve.stated()
+        if not any(all(offer.get(name, 0) >= stated[name] for name in stated) for offer in offers):
+            largest = max(offers, key=lambda offer: [offer.get(name, 0) for name in stated])
+            raise errors.UserError(
+                f"{unit.told} needs {resources.text(stated)}, but the largest worker offers "
+                f"{resources.text({name: largest.get(name, 0) for name in stated})}; {advice}"
+            )
+
+
+def run(
+    client: distributed.Client, order: executor.Order, environments: Sequence[Mapping[str, str]] = ()
+) -> executor.Ended:
+    """Run the units, and wait until all ended or the command was asked to stop.
+
+    Args:
+        client: connected to the cluster.
+        order: the units.
+        environments: see `run_unit`.
+
+    Raises:
+        UserError: the scheduler was lost.
+    """
+    ended: queue.SimpleQueue[distributed.Future] = queue.SimpleQueue()
+    futures = _submit(client, order, environments)
+    names = {future: name for name, future in futures.items()}
+    for future in futures.values():
+        future.add_done_callback(ended.put)
+    codes: dict[str, int] = {}
+    signals: list[int] = []
+    with stop_signal.Handlers(lambda number, frame: signals.append(number)):
+        while names and not signals:
+            try:
+                future = ended.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            name = names.pop(future)
+            if future.cancelled():
+                raise errors.UserError(
+                    f"the Dask scheduler {order.scheduler} was lost; units that run there save and stop; run "
+                    "the same command again"
+                )
+            code = exits.INTERRUPTED if future.exception() is not None else future.result().code
+            if code:
+                codes[name] = code
+            if code and order.fail_fast:
+                break
+        if names:
+            _stop(client, order, list(names), signals)
+    return executor.Ended(codes, bool(signals))
+
+
+def _submit(
+    client: distributed.Client, order: executor.Order, environments: Sequence[Mapping[str, str]]
+) -> dict[str, distributed.Future]:
+    futures: dict[str, distributed.Future] = {}
+    mark = secrets.token_hex(4)  # a key of an earlier command would return its result
+    for place, unit in enumerate(order.graph):
+        words = order.words("run-unit", unit.name, program=())
+        futures[unit.name] = client.submit(
+            run_unit, unit.name, words, str(order.workdir), environments,
+            [futures[name] for name in order.parents(unit)],
+            key=f"{unit.name}-{mark}", pure=False, retries=executor.RETRIES, priority=-place,
+            resources=unit.reserve.stated() or None,
+        )  # fmt: skip
+    return futures
+
+
+def _stop(
+    client: distributed.Client,
+    order: executor.Order,
+    left: Sequence[distributed.Future],
+    signals: Sequence[int],
+) -> None:
+    """Cancel what has not started and ask what runs to save; wait for it. A second signal kills it."""
+    seen = len(signals)
+    client.cancel(list(left), force=True)
+
+    def running() -> int:
+        force = len(signals) > max(seen, 1)
+        return sum(client.run(stop_units, str(order.workdir), force).values())
+
+    wait: Any = queue.SimpleQueue()
+    while running():
+        try:
+            wait.get(timeout=0.2)
+        except queue.Empty:
+            continue

@@ -1,0 +1,31 @@
+"""Results of the rows of a run whose evaluations are done, whoever ran them."""
+
+from collections.abc import Sequence
+
+from prismlab.core.io import checked_json
+from prismlab.experiments.recipe import stages
+from prismlab.experiments.run import engine, work_directory
+
+
+def write(runner: engine.Engine, lines: Sequence[stages.Line]) -> tuple[int, int]:
+    """Write results.json of the rows and seeds that are done; nothing is trained or evaluated.
+
+    Args:
+        runner: engine of the work directory.
+        lines: rows and seeds of the run.
+
+    Returns:
+        How many are done, and how many are not.
+    """
+    results = []
+    for line in lines:
+        if all(runner.kept.score_path(each.address).exists() for each in line.evaluations):
+            metrics = runner.score(line.stages[-1], line.evaluations)
+            entry = {"label": line.label, "seed": line.seed, "metrics": metrics}
+            entry["stages"] = [
+                runner.kept.stage_folder(each.address, each.folder).name for each in line.stages
+            ]
+            results.append(checked_json.sealed(entry))
+    if results:
+        work_directory.record(runner.workdir / "results.json", results)
+    return len(results), len(lines) - len(results)
