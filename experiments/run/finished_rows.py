@@ -1,4 +1,4 @@
-"""Results of the rows of a run whose evaluations are done, whoever ran them."""
+"""Results of the rows of a run whose evaluations are done, by this or any other process."""
 
 from collections.abc import Sequence
 
