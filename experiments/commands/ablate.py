@@ -37,7 +37,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--scheduler", metavar="ADDRESS", help="address of a running Dask scheduler, tcp://HOST:PORT"
     )
     parser.add_argument(
-        "--fail-fast", action="store_true", help="stop all units when one fails (default: the others continue)"
+        "--fail-fast",
+        action="store_true",
+        help="stop all units when one fails (default: the others continue)",
     )
     parser.add_argument("--dry-run", action="store_true", help="print what would run without running it")
 
