@@ -21,7 +21,7 @@ LOADER = ("data", "data.records", "data.video", "data.world", "data.loader")
 RECIPE = ("experiments", "experiments.released", "experiments.recipe")
 RUN = (*RECIPE, "experiments.gin_strict", "experiments.cost", "experiments.report")
 BELOW_RUN = (*CORE, "core.weights", *LOADER)
-TASK_ROOMS = ("interface", "metrics", "readers", "features", "heads")
+TASK_ROOMS = ("interface", "metrics", "readers", "features", "heads", "language")
 FLOORS = {
     "core": (),
     "core.io": ("core",),
@@ -29,6 +29,7 @@ FLOORS = {
     "core.nn": CORE[:3],
     "core.towers": CORE[:4],
     "core.events": LIGHT,
+    "core.language": CORE[:4],
     "core.train": (*CORE[:4], "core.events"),
     "core.weights": CORE,
     "objectives": CORE,
@@ -45,12 +46,16 @@ FLOORS = {
     "experiments.recipe": (*BELOW_RUN, *RECIPE, "experiments.gin_strict"),
     "experiments.cost": (*BELOW_RUN, *RECIPE),
     "experiments.tasks.interface": (*BELOW_RUN, *RECIPE),
-    "experiments.tasks.metrics": ("core", "experiments.tasks.interface"),
+    "experiments.tasks.metrics": (*LIGHT, "experiments.tasks.interface"),
     "experiments.tasks.readers": (
         *LIGHT, *LOADER, "data.corpus.inputs", "experiments.tasks.interface",
     ),
     "experiments.tasks.features": (*BELOW_RUN, *RECIPE, "experiments.tasks.interface"),
     "experiments.tasks.heads": (*BELOW_RUN, "experiments.tasks.interface", "experiments.tasks.features"),
+    "experiments.tasks.language": (
+        *BELOW_RUN, *RECIPE, "core.language",
+        *(f"experiments.tasks.{room}" for room in ("interface", "metrics", "features", "heads")),
+    ),
     "experiments.tasks": (
         *BELOW_RUN, *RECIPE, *(f"experiments.tasks.{room}" for room in TASK_ROOMS),
     ),

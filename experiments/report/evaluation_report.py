@@ -1,5 +1,6 @@
 """Table and page of `prismlab eval`: terminal, Markdown, JSON and HTML with bars."""
 
+import base64
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -14,10 +15,10 @@ HEADS = ("task", "metric", "score", "95% over items", "chance", "n", "missing", 
 # Facts that change how a score is to be read: a line each under the table.
 REMARKS = (
     "warning", "variant", "rows left out", "train clips missing", "size", "classes that never occur",
-    "videos without a label", "repeated captions",
+    "videos without a label", "repeated captions", "not computed",
 )  # fmt: skip
 # Facts shown in columns of their own, or too long for the list of a protocol.
-_ELSEWHERE = ("chance", "missing", "missing clips", "grid", "protocol", "by head seed")
+_ELSEWHERE = ("chance", "missing", "missing clips", "grid", "protocol", "by head seed", "examples")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,11 +115,21 @@ def write(lines: Sequence[Shown], title: str, encoder: str, folder: filesystem.P
     filesystem.write_atomic(folder / "evaluation.md", "\n".join(map(console.escaped, text)).encode())
     bars = [(f"{line.task}: {line.metric}", *_bar(line)) for line in lines if 0 <= line.value <= 1]
     facts = [(f"{line.task}: {line.metric}", _facts(line.protocol)) for line in lines]
+    examples = [
+        (line.task, [_example(each) for each in line.protocol["examples"]])
+        for line in lines
+        if line.protocol.get("examples")
+    ]
     page = html_page.render(
         "evaluation.html", title=title, encoder=encoder, heads=HEADS, lines=[cells(line) for line in lines],
-        bars=bars, facts=facts, methods=methods(lines),
+        bars=bars, facts=facts, examples=examples, methods=methods(lines),
     )  # fmt: skip
     filesystem.write_atomic(folder / "evaluation.html", page.encode())
+
+
+def _example(found: dict[str, Any]) -> tuple[str, str, list[tuple[str, str]]]:
+    picture = html_page.picture(base64.b64decode(found["picture"]), "image/jpeg")
+    return found["key"], picture, [(name, text) for name, text in found["lines"]]
 
 
 def _bar(line: Shown) -> tuple[float, float, float, float | None, float | None, str]:

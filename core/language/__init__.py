@@ -1,0 +1,1 @@
+"""Language models that stay frozen: decoder, tokenizer, weight files, greedy decoding."""

@@ -1,0 +1,1 @@
+"""Captions and answers from frozen features: a trained bridge into a frozen language model."""

@@ -1,0 +1,70 @@
+"""Clips whose features are their captions, and a small language model of these, for tests of bridges."""
+
+import dataclasses
+import functools
+import pathlib
+
+import numpy as np
+
+from prismlab.core.train import optim
+from prismlab.experiments.tasks.features import feature_set
+from prismlab.experiments.tasks.interface import items, texts
+from prismlab.experiments.tasks.language import bridge_fit, small_model, training_pairs
+
+COLOURS, SHAPES = ("red", "green", "dark blue"), ("star", "ring")
+BRIDGE = bridge_fit.Bridge(
+    latents=4, heads=2, mlp=False, steps=150, batch_size=32, longest=24,
+    optimizer=optim.AdamW(optim.Schedule(3e-2, 5), weight_decay=0.0, clip_norm=None),
+)  # fmt: skip
+
+
+def clips(name, count, *, shuffle=False):
+    """Return clips with a caption and two questions each, whose features say colour and shape."""
+    rng = np.random.default_rng(len(name) + count)
+    truth = np.stack([rng.integers(3, size=count), rng.integers(2, size=count)], 1)
+    features = np.zeros((count, 1, 3, 8), np.float32)
+    features[np.arange(count), 0, 0, truth[:, 0]] = 3
+    features[np.arange(count), 0, 2, 3 + truth[:, 1]] = 3
+    features += 0.2 * rng.standard_normal(features.shape).astype(np.float32)
+    said = rng.permutation(truth) if shuffle else truth
+    found = []
+    for number, (colour, shape) in enumerate(said):
+        asked = (
+            texts.Question("0", "which colour is it", (COLOURS[colour],), "colour"),
+            texts.Question("1", "which shape is it?", (SHAPES[shape],), "shape"),
+        )
+        caption = f"a {COLOURS[colour]} {SHAPES[shape]}"
+        extra = {texts.QUESTIONS: asked}
+        found.append(items.Item(f"{name}{number}", texts=(caption,), extra=extra))
+    item_set = items.ItemSet(name, tuple(found), (), load=None)
+    return feature_set.Encoded(item_set, feature_set.InMemory(features), {})
+
+
+@dataclasses.dataclass(frozen=True)
+class Clips:
+    """A reader of such clips."""
+
+    count: int = 60
+
+    def read(self, split, cache):
+        """Return the items alone."""
+        return clips(split, self.count).found
+
+
+@functools.cache
+def language_model():
+    """Return a language model of captions and questions, trained once."""
+    pairs = (training_pairs.Captions(), training_pairs.Questions())
+    made = small_model.SmallModel(
+        Clips(),
+        pairs,
+        layers=2,
+        width=32,
+        heads=2,
+        mlp_width=64,
+        vocabulary=400,
+        steps=120,
+        batch_size=32,
+        rate=1e-2,
+    )
+    return made.load(pathlib.Path())
