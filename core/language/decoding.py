@@ -34,7 +34,7 @@ def greedy(
     first = jnp.argmax(logits[:, 0], axis=-1).astype(jnp.int32)
     found = jnp.full((batch, steps), special.end, jnp.int32)
 
-    def unfinished(state: Any) -> Array:
+    def unfinished(state: Any) -> Any:
         step, token, _, _, ended = state
         return (step < steps) & ~jnp.all(ended | (token == special.end))
 
@@ -46,7 +46,8 @@ def greedy(
         return step + 1, jnp.argmax(logits[:, 0], axis=-1).astype(jnp.int32), cache, found, ended
 
     start = (jnp.zeros((), jnp.int32), first, cache, found, jnp.zeros(batch, bool))
-    return jax.lax.while_loop(unfinished, one, start)[3]
+    made: Array = jax.lax.while_loop(unfinished, one, start)[3]
+    return made
 
 
 def log_likelihoods(
@@ -82,7 +83,10 @@ def log_likelihoods(
         cache,
         (again(cache.keys, 1), again(cache.values, 1), again(cache.mask, 0)),
     )
-    tiled = lambda x: jnp.tile(x, (batch, 1))
+
+    def tiled(x: Array) -> Array:
+        return jnp.tile(x, (batch, 1))
+
     inputs, kept = decoder.embed(tiled(answers[:, :-1])), tiled(answer_mask[:, :-1])
     later, _ = decoder.logits(inputs.astype(embeddings.dtype), kept, shared)
     chosen = jnp.take_along_axis(jax.nn.log_softmax(later), tiled(answers[:, 1:])[..., None], -1)[..., 0]

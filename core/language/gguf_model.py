@@ -58,7 +58,7 @@ def load(path: str, *, dtype: str = "float32", remat: bool = True) -> frozen_mod
     if len(kinds) != len(tokens) or any(len(pair) != 2 for pair in merges):
         raise facts.fault("a type for each token and merges of two parts", "others")
     special = frozenset(index for index, kind in enumerate(kinds) if kind in (_CONTROL, _USER))
-    tokenizer = byte_pairs.BytePairs(tuple(tokens), tuple(merges), special, _SPLITS[split])  # type: ignore[arg-type]
+    tokenizer = byte_pairs.BytePairs(tuple(tokens), tuple(merges), special, _SPLITS[split])
     decoder = weight_arrays.assemble(
         str(file.path), shape, {name: each.shape for name, each in file.tensors.items()}, _NAMES, file.read,
         dtype=dtype, remat=remat,

@@ -115,7 +115,7 @@ def tokenizer_of(written: Mapping[str, Any], where: pathlib.Path) -> byte_pairs.
         raise _fault(
             where, "byte pairs with the splits of GPT-2 (ByteLevel)", f"{model.get('type')}, {kinds}"
         )
-    ids = {**vocabulary, **{each["content"]: each["id"] for each in added}}  # type: ignore[dict-item]
+    ids = {**(vocabulary or {}), **{each["content"]: each["id"] for each in added or ()}}
     order = sorted(ids, key=lambda token: ids[token])
     if sorted(ids.values()) != list(range(len(ids))):
         raise _fault(where, f"ids 0 to {len(ids) - 1}", "gaps")
@@ -147,7 +147,7 @@ def _tensors(home: pathlib.Path) -> tuple[dict[str, tuple[int, ...]], Callable[[
         path = home / pathlib.PurePath(name).name
         try:
             # numpy has no bfloat16; the flax framework of safetensors supports it.
-            file = safetensors.safe_open(path, framework="flax")
+            file: Any = safetensors.safe_open(path, framework="flax")
             for tensor in file.keys():  # noqa: SIM118
                 part = file.get_slice(tensor)
                 if part.get_dtype() not in _TYPES:

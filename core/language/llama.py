@@ -225,7 +225,7 @@ class Llama(eqx.Module):
         places = cache.length + jnp.arange(count)
         causal = jnp.arange(seen.shape[1])[None, :] <= places[:, None]
         allowed = causal[None] & seen[:, None, :]
-        one = functools.partial(self._layer, positions=positions, allowed=allowed, start=cache.length)
+        one: Any = functools.partial(self._layer, positions=positions, allowed=allowed, start=cache.length)
         one = jax.checkpoint(one) if self.remat else one
         x, (keys_, values) = jax.lax.scan(one, embeddings, (self.layers, cache.keys, cache.values))
         x = rms_norm(x if last is None else x[:, count - last :], self.norm, self.shape.epsilon)
@@ -239,9 +239,16 @@ class Llama(eqx.Module):
         part, keys_, values = one
         shape = self.shape
         normed = rms_norm(x, part.attention_norm, shape.epsilon)
-        split = lambda kernel: _times(normed, kernel).reshape(*x.shape[:2], -1, shape.head_width)
-        turn = lambda y: rotate(y, positions, shape.rope_base, shape.interleaved)
-        put = lambda kept, new: jax.lax.dynamic_update_slice(kept, new.astype(kept.dtype), (0, start, 0, 0))
+
+        def split(kernel: Array) -> Array:
+            return _times(normed, kernel).reshape(*x.shape[:2], -1, shape.head_width)
+
+        def turn(y: Array) -> Array:
+            return rotate(y, positions, shape.rope_base, shape.interleaved)
+
+        def put(kept: Array, new: Array) -> Array:
+            return jax.lax.dynamic_update_slice(kept, new.astype(kept.dtype), (0, start, 0, 0))
+
         query = turn(split(part.query))
         keys_, values = put(keys_, turn(split(part.key))), put(values, split(part.value))
         mixed = attend(query, keys_.astype(x.dtype), values.astype(x.dtype), allowed)

@@ -59,7 +59,10 @@ def assemble(
             raise errors.UserError(
                 f"language model: {where}: expected {name} of shape {size}, found {tuple(shapes[name])}"
             )
-    one = lambda name: jnp.asarray(read(name), dtype)
+
+    def one(name: str) -> jax.Array:
+        return jnp.asarray(read(name), dtype)
+
     stacks: dict[str, Any] = {}
     for part, size in of_layer.items():
         stack = np.empty((shape.layers, *size), jnp.dtype(dtype))

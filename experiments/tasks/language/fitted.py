@@ -94,7 +94,7 @@ class Fitted:
             present[row, : len(each)] = True
 
         @eqx.filter_jit
-        def likelihood(bridge: Any, decoder: Any, x: Array, prompt: Array, mask: Array, a: Array, m: Array):
+        def likelihood(bridge: Any, decoder: Any, x: Any, prompt: Any, mask: Any, a: Any, m: Any) -> Array:
             inputs, mask = prompted(bridge, decoder, x, prompt, mask)
             return decoding.log_likelihoods(decoder, inputs, mask, a, m)
 

@@ -96,7 +96,7 @@ def _fit(decoder: llama.Llama, encoded: list[list[list[int]]], end: int, setting
     optimizer = optim.AdamW(optim.Schedule(settings.rate), weight_decay=0.0).build(settings.steps)
 
     @eqx.filter_jit
-    def one(decoder: llama.Llama, memory: Any, ids: Array, present: Array) -> tuple[llama.Llama, Any]:
+    def one(decoder: llama.Llama, memory: Any, ids: Any, present: Any) -> tuple[llama.Llama, Any]:
         def loss_of(decoder: llama.Llama) -> Array:
             logits, _ = decoder.logits(decoder.embed(ids[:, :-1]), present[:, :-1])
             each = optax.softmax_cross_entropy_with_integer_labels(logits, ids[:, 1:])
