@@ -18,7 +18,7 @@ import optax
 from prismlab.core import errors
 from prismlab.core.events import event_log, stop_signal, telemetry
 from prismlab.core.parallel import distributed, mesh, sharding
-from prismlab.core.train import checkpoint, metrics, step
+from prismlab.core.train import checkpoint, metrics, objective_gradients, step
 
 
 class Interrupted(Exception):
@@ -58,6 +58,9 @@ class Settings:
         checkpoint_every: steps between two checkpoints.
         checkpoint_minutes: also save so many minutes after the last save, or None.
         log_every: steps between two lines of the event log.
+        gradients_every: lines of the event log between two measurements of each objective's gradient
+            (`objective_gradients`), or None. A program of its own measures: the trained bits stay the same,
+            and a measured step costs about two steps.
         profile: first and last step to profile (from 1), for TensorBoard or xprof, or None.
         layout: sizes of the mesh axes.
         rules: sharding rules of state and teacher.
@@ -66,6 +69,7 @@ class Settings:
     checkpoint_every: int = 200
     checkpoint_minutes: float | None = None
     log_every: int = 10
+    gradients_every: int | None = None
     profile: tuple[int, int] | None = None
     layout: mesh.Layout = dataclasses.field(default_factory=mesh.Layout)
     rules: sharding.Rules = dataclasses.field(default_factory=sharding.Rules)
@@ -74,6 +78,10 @@ class Settings:
         for field in ("checkpoint_every", "log_every"):
             if getattr(self, field) < 1:
                 raise errors.UserError(f"{field} must be at least 1, got {getattr(self, field)}")
+        if self.gradients_every is not None and self.gradients_every < 1:
+            raise errors.UserError(
+                f"gradients_every must be at least 1, or None for never, got {self.gradients_every}"
+            )
         if self.checkpoint_minutes is not None and self.checkpoint_minutes <= 0:
             raise errors.UserError(f"checkpoint_minutes must be positive, got {self.checkpoint_minutes}")
         if self.profile is not None and not 1 <= self.profile[0] <= self.profile[1]:
@@ -152,6 +160,10 @@ def run(
         rules=rules,
         accumulate=training.accumulate,
     )
+    measured = objective_gradients.Measured(
+        state, training.frozen, teacher, mesh=devices, accumulate=training.accumulate,
+        every=settings.gradients_every and settings.gradients_every * settings.log_every,
+    )  # fmt: skip
     arrays, static = eqx.partition(state, eqx.is_array)
     arrays = distributed.put(arrays, sharding.of(state, devices, rules))
     teacher_arrays = distributed.put(eqx.filter(teacher, eqx.is_array), sharding.of(teacher, devices, rules))
@@ -169,8 +181,9 @@ def run(
                     len(batch["weight"]) * (distributed.host_rows(devices)[1] if training.local else 1)
                 )
                 traced.at(done + 1)
-                compilations.before()
                 given = arrays, distributed.place(step.HostBatch(**batch), devices, local=training.local)
+                apart = measured.at(done + 1, *given, teacher_arrays)  # before the state is donated
+                compilations.before()
                 arrays, named = compiled(*given, teacher_arrays)
                 changed = compilations.after(*given)
                 clock.dispatched()
@@ -191,7 +204,7 @@ def run(
                 if pending is not None:  # the device is already running the next step
                     _record(pending, log, training, settings, clock, show, told)
                 done += 1
-                pending = (done, named)
+                pending = (done, {**named, **apart})
                 watch(done, arrays)
                 if done == steps or done % settings.checkpoint_every == 0 or came or due:
                     _record(pending, log, training, settings, clock, show, told)

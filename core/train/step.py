@@ -86,6 +86,39 @@ def to_device_units(batch: HostBatch) -> types.Batch:
     return types.Batch(jnp.asarray(batch.video).astype(jnp.float32) / 255.0, *words)
 
 
+def loss_and_gradients(
+    moving: learner.Learner,
+    still: learner.Learner,
+    batch: HostBatch,
+    teacher: learner.Towers | None,
+    accumulate: int,
+    *,
+    key: PRNGKeyArray,
+) -> tuple[Float[Array, ""], dict[str, metrics.Mean], learner.Learner]:
+    """Return the loss of the global batch, the metrics of every objective, and the gradient of `moving`.
+
+    Args:
+        moving: the trainable part of the learner; None elsewhere.
+        still: the rest of the learner.
+        batch: the global batch.
+        teacher: frozen towers, or None.
+        accumulate: number of gradient accumulation parts.
+        key: randomness of this step.
+    """
+    if accumulate > 1:
+        return accumulation.gradients(
+            moving, still, batch, to_device_units, teacher, parts=accumulate, key=key
+        )
+    scaled = to_device_units(batch)
+
+    def loss_of(moving: learner.Learner) -> tuple[Array, dict[str, metrics.Mean]]:
+        whole: learner.Learner = eqx.combine(moving, still)
+        return whole(scaled, teacher, key=key)
+
+    (loss, named), gradients = jax.value_and_grad(loss_of, has_aux=True)(moving)
+    return loss, named, gradients
+
+
 def train_step(
     state: TrainState,
     batch: HostBatch,
@@ -109,18 +142,7 @@ def train_step(
     """
     key = keys.fold(state.key, "step", state.step)
     moving, still = eqx.partition(state.learner, trainable(state.learner, frozen))
-    if accumulate > 1:
-        loss, named, gradients = accumulation.gradients(
-            moving, still, batch, to_device_units, teacher, parts=accumulate, key=key
-        )
-    else:
-        scaled = to_device_units(batch)
-
-        def loss_of(moving: learner.Learner) -> tuple[Array, dict[str, metrics.Mean]]:
-            whole: learner.Learner = eqx.combine(moving, still)
-            return whole(scaled, teacher, key=key)
-
-        (loss, named), gradients = jax.value_and_grad(loss_of, has_aux=True)(moving)
+    loss, named, gradients = loss_and_gradients(moving, still, batch, teacher, accumulate, key=key)
     updates, opt_state = optimizer.update(gradients, state.opt_state, moving)
     moved = eqx.apply_updates(moving, updates)
     one = jnp.float32(1.0)

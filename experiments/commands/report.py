@@ -38,16 +38,20 @@ def run(options: argparse.Namespace) -> int:
     from prismlab.experiments.run import gather
 
     out = console.make_console()
-    table = gather.again(options.directory)
-    terminal_table.print_table(table, out)
+    found = gather.again(options.directory)
+    terminal_table.print_table(found.table, out)
     folder = options.out or options.directory
     try:
-        gather.write(table, options.directory, folder)
+        gather.write(found, options.directory, folder)
     except errors.UserError as error:
         if options.out or not file_errors.is_refused(error):
             raise
         console.tell(f"{folder} may not be written, so nothing is; --out FOLDER writes the files elsewhere")
     else:
-        names = ["report.md", "report.html", *(gather.write_latex(table, folder) if options.latex else [])]
+        names = [
+            "report.md",
+            "report.html",
+            *(gather.write_latex(found.table, folder) if options.latex else []),
+        ]
         console.say(out, f"written: {folder / 'table.json'}, {', '.join(names)}")
     return 0

@@ -101,10 +101,8 @@ def _claim(
         remarks.append("one seed, no verdict")
     elif own.p is None:
         remarks.append("equal differences in all seeds, no verdict")
-    needed, advice = None, None
-    if verdict == two_part.NOT_SEPARABLE:
-        needed = two_part.seeds_needed(own, others, plan.matters)
-        advice = _advice(plan, own, needed)
+    needed = two_part.seeds_needed(own, others, plan.matters) if own.seeds > 1 else None
+    advice = _advice(plan, own, needed) if verdict == two_part.NOT_SEPARABLE else None
     return comparisons.Claim(
         *claim, own.mean, own.finite_interval, own.level, own.p, plan.matters, verdict,
         seeds_needed=needed, advice=advice, note="; ".join(remarks) or None, **pairs.counted(own),

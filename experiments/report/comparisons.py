@@ -5,7 +5,7 @@ from typing import Any
 
 from prismlab.core import errors
 
-_OPTIONAL = ("seeds", "clips", "seed_variance", "clip_variance", "note", "advice")
+_OPTIONAL = ("seeds", "clips", "seed_variance", "clip_variance", "head_variance", "note", "advice")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Comparison:
         clips: test clips of the interval (dependent ones count once); 0 or None for an interval over seeds
             only.
         seed_variance, clip_variance: see `two_part.Difference`.
+        head_variance: see `pairing.Pairs`.
         note: why the rows were not compared, or which seeds are missing.
     """
 
@@ -35,6 +36,7 @@ class Comparison:
     clips: int | None = None
     seed_variance: float | None = None
     clip_variance: float | None = None
+    head_variance: float | None = None
     note: str | None = None
 
     def __post_init__(self) -> None:
@@ -50,8 +52,8 @@ class Claim:
     """Comparison that the configuration declares, with its verdict.
 
     Args:
-        row, reference, metric, difference, n, seeds, clips, seed_variance, clip_variance, note: see
-            `Comparison`.
+        row, reference, metric, difference, n, seeds, clips: see `Comparison`.
+        seed_variance, clip_variance, head_variance, note: see `Comparison`.
         interval: interval of the difference at `level`, or None.
         level: coverage of the interval, 1 - .05 / claims; with planned looks that of one look.
         p: two-sided p value, below 1 - level exactly if the interval excludes 0; None if not tested.
@@ -75,6 +77,7 @@ class Claim:
     clips: int | None = None
     seed_variance: float | None = None
     clip_variance: float | None = None
+    head_variance: float | None = None
     seeds_needed: int | None = None
     advice: str | None = None
     note: str | None = None

@@ -50,19 +50,25 @@ def styled() -> Iterator[None]:
         yield
 
 
-def svg(figure: matplotlib.figure.Figure) -> str:
-    """Return a figure as SVG text; equal figures give equal text."""
-    return _written(figure, "svg").decode("utf-8")
+def svg(figure: matplotlib.figure.Figure, *, tight: bool = True) -> str:
+    """Return a figure as SVG text; equal figures give equal text.
+
+    Args:
+        figure: drawn within `styled`.
+        tight: cut it to what is drawn, which takes longer; False keeps its size.
+    """
+    return _written(figure, "svg", tight).decode("utf-8")
 
 
 def pdf(figure: matplotlib.figure.Figure) -> bytes:
     """Return a figure as a PDF file; equal figures give equal bytes."""
-    return _written(figure, "pdf")
+    return _written(figure, "pdf", tight=True)
 
 
-def _written(figure: matplotlib.figure.Figure, kind: Literal["svg", "pdf"]) -> bytes:
+def _written(figure: matplotlib.figure.Figure, kind: Literal["svg", "pdf"], tight: bool) -> bytes:
     buffer = io.BytesIO()
     # A date would make figures of the same numbers differ.
     date = {"svg": "Date", "pdf": "CreationDate"}[kind]
-    figure.savefig(buffer, format=kind, bbox_inches="tight", metadata={date: None, "Creator": None})
+    cut = "tight" if tight else None
+    figure.savefig(buffer, format=kind, bbox_inches=cut, metadata={date: None, "Creator": None})
     return buffer.getvalue()

@@ -1,6 +1,6 @@
-"""Figures of a report as SVG text; equal numbers give equal text.
+"""Curves of a report as SVG text: small panels for a phone's width; equal numbers give equal text.
 
-Readable without colour: curves differ in dash and marker, bars are labelled with names and values.
+Readable without colour: rows differ in dash and marker.
 """
 
 import dataclasses
@@ -9,11 +9,12 @@ from typing import Any
 
 import matplotlib.figure
 
-from prismlab.experiments.report import cells, drawing, results_table
+from prismlab.experiments.report import drawing
 
 _DASHES = ["-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3))]
 _MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 _MOST_POINTS = 80
+_WIDTH, _HEIGHT = 3.9, 2.1  # inches of a panel
 MOST_ROWS = 30  # in a figure: more cannot be told apart, and drawing takes long
 
 
@@ -46,109 +47,72 @@ def _thin(curve: Curve) -> tuple[list[float], list[float]]:
     return [sum(x) / len(x) for x, _ in parts], [sum(y) / len(y) for _, y in parts]
 
 
-def curves_svg(curves: Sequence[Curve]) -> str:
-    """Draw the curves of one stage: one panel per term, one line per row and seed.
+def curve_panels(curves: Sequence[Curve]) -> list[tuple[str, str]]:
+    """Draw the curves of one stage: one panel per term, one line per row and seed, and the legend.
+
+    The only "loss/" term beside "loss" is left out. Terms with one prefix, such as
+    "objective_gradient_norm/", share the scale of the second axis.
 
     Args:
         curves: curves of the same stage, each with at least one point; those of the first `MOST_ROWS` labels
             are drawn.
 
     Returns:
-        SVG text.
+        (what is drawn, SVG text) of each panel, the legend last.
     """
     labels = list(dict.fromkeys(curve.label for curve in curves))[:MOST_ROWS]
     curves = [curve for curve in curves if curve.label in labels]
     terms = list(dict.fromkeys(curve.term for curve in curves))
-    columns = min(2, len(terms))
-    lines = -(-len(terms) // columns)
+    parts = [term for term in terms if term.startswith("loss/")]
+    if len(parts) == 1 and "loss" in terms:  # one objective: its loss is the loss
+        terms.remove(parts[0])
     with drawing.styled():
-        legend = 0.2 * max(0, -(-len(labels) // 3) - 3)  # room for a long legend
-        size = 4.6 * columns + 0.4, 2.6 * lines + legend
-        figure = matplotlib.figure.Figure(figsize=size, layout="constrained")
-        panels = figure.subplots(lines, columns, squeeze=False).flatten()
-        handles: dict[str, Any] = {}
-        for panel, term in zip(panels, terms):
-            for curve in curves:
-                if curve.term != term:
-                    continue
-                index = labels.index(curve.label)
-                steps, values = _thin(curve)
-                (handles[curve.label],) = panel.plot(
-                    steps,
-                    values,
-                    color=drawing.COLOURS[index % len(drawing.COLOURS)],
-                    linestyle=_DASHES[index % len(_DASHES)],
-                    marker=_MARKERS[index % len(_MARKERS)],
-                    # Offset the markers of different rows, so that they do not overlap.
-                    markevery=(index * len(steps) // max(1, 6 * len(labels)), max(1, len(steps) // 6)),
-                    markersize=4,
-                    linewidth=1.3,
-                )
-            panel.set_title(drawing.label(term))
-            panel.set_xlabel("step")
-            panel.grid(alpha=0.25)
-        for panel in panels[len(terms) :]:
-            panel.set_visible(False)
-        figure.legend(
-            [handles[label] for label in labels],
-            [drawing.label(label) for label in labels],
-            loc="outside lower left",
-            ncols=min(3, len(labels)),
-            frameon=False,
-            handlelength=4,
-        )
-        return drawing.svg(figure)
+        panels = [(term, _panel(term, curves, labels)) for term in terms]
+        return [*panels, ("which line is which row", _legend(labels))]
 
 
-def bars_svg(name: str, rows: Sequence[tuple[str, results_table.Cell]]) -> str:
-    """Draw one metric: a horizontal bar per row, its interval, the seeds as dots, and the chance level.
+def _panel(term: str, curves: Sequence[Curve], labels: Sequence[str]) -> str:
+    figure = matplotlib.figure.Figure(figsize=(_WIDTH, _HEIGHT))
+    axes = figure.add_axes((0.14, 0.17, 0.83, 0.69))
+    for curve in curves:
+        if curve.term == term:
+            index = labels.index(curve.label)
+            steps, values = _thin(curve)
+            # Offset the markers of different rows, so that they do not overlap.
+            every = index * len(steps) // max(1, 6 * len(labels)), max(1, len(steps) // 6)
+            axes.plot(steps, values, markevery=every, **_look(index))
+    axes.set_title(drawing.label(term), fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.set_title("by step", loc="right", fontsize=7.5, color="#555555")
+    axes.grid(alpha=0.25)
+    prefix = term.rpartition("/")[0]
+    together = [
+        value for curve in curves if curve.term.rpartition("/")[0] == prefix for value in curve.values
+    ]
+    if prefix and len(together) > 1 and "loss" not in prefix:
+        low, high = min(together), max(together)
+        margin = 0.05 * (high - low) or 0.1
+        axes.set_ylim(low - margin, high + margin)
+    return drawing.svg(figure, tight=False)
 
-    Args:
-        name: the metric.
-        rows: row label and cell; cells without a finite mean have a label but no bar. The first `MOST_ROWS`
-            are drawn.
 
-    Returns:
-        SVG text.
-    """
-    rows = rows[:MOST_ROWS]
-    chances = {metric.chance for _, metric in rows}
-    with drawing.styled():
-        figure = matplotlib.figure.Figure(figsize=(7.2, 0.7 + 0.36 * len(rows)), layout="constrained")
-        axes = figure.subplots()
-        ends = [0.0]
-        for place, (_, metric) in enumerate(rows):
-            mean = metric.mean
-            if mean is None:
-                axes.annotate("not finite", (0, place), (4, 0), textcoords="offset points", va="center")
-                continue
-            axes.barh(place, mean, height=0.62, color="#9DC3E0", edgecolor="#222222", linewidth=0.8)
-            low, high = metric.ci95 or (mean, mean)
-            if metric.ci95 is not None:
-                axes.errorbar(
-                    mean, place, xerr=[[mean - low], [high - mean]], color="#222222", capsize=3, linewidth=1.2
-                )
-            values = [value for value in metric.values if value is not None]
-            if len(values) > 1:
-                axes.plot(values, [place] * len(values), "o", color="white", markeredgecolor="#222222", ms=4)
-            right = max([high, mean, 0.0, *values])
-            axes.annotate(cells.cell(metric), (right, place), (6, 0), textcoords="offset points", va="center")
-            ends += [low, right, *values]
-        for chance in sorted(level for level in chances if level is not None):
-            axes.axvline(chance, color="#222222", linestyle=":", linewidth=1.4, zorder=3)
-            axes.annotate(
-                f"chance {cells.number(chance)}",
-                (chance, -0.75),
-                (3, 0),
-                textcoords="offset points",
-                fontsize=8,
-                va="center",
-            )
-            ends.append(chance)
-        span = max(ends) - min(ends) or 1.0
-        axes.set_xlim(min(ends) - (0.02 * span if min(ends) < 0 else 0), max(ends) + 0.34 * span)
-        axes.set_ylim(len(rows) - 0.45, -1.05)
-        axes.set_yticks(range(len(rows)), [drawing.label(label) for label, _ in rows])
-        axes.tick_params(axis="y", length=0)
-        axes.set_title(drawing.label(name))
-        return drawing.svg(figure)
+def _legend(labels: Sequence[str]) -> str:
+    figure = matplotlib.figure.Figure(figsize=(_WIDTH, 0.22 * len(labels) + 0.1))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set_xlim(0, 1)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    for index, label in enumerate(labels):
+        axes.plot([0.02, 0.08, 0.14], [index] * 3, markevery=(1, 5), **_look(index))
+        axes.text(0.17, index, drawing.label(label, 52), fontsize=8, va="center")
+    return drawing.svg(figure, tight=False)
+
+
+def _look(index: int) -> dict[str, Any]:
+    return {
+        "color": drawing.COLOURS[index % len(drawing.COLOURS)],
+        "linestyle": _DASHES[index % len(_DASHES)],
+        "marker": _MARKERS[index % len(_MARKERS)],
+        "markersize": 4,
+        "linewidth": 1.2,
+    }

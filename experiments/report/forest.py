@@ -14,7 +14,7 @@ MOST_PANELS = 24
 _CLAIMED, _EXPLORATORY = drawing.COLOURS[0], "#7A7A7A"
 _WIDTH = 3.9  # inches of a panel: a phone's screen
 _COLUMNS = 2  # of panels in a PDF
-_LINE, _FRAME = 0.44, 0.75  # inches of height of a line, and of title and axis
+_LINE, _FRAME = 0.44, 0.65  # inches of height of a line, and of title and axis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,9 +131,11 @@ def svgs(found: Sequence[Panel]) -> list[str]:
     drawn = []
     with drawing.styled():
         for panel in found:
-            figure = matplotlib.figure.Figure(figsize=(_WIDTH, _height(panel)), layout="constrained")
-            _draw(figure.subplots(), panel, _reach(found, panel.metric))
-            drawn.append(drawing.svg(figure))
+            height = _height(panel)
+            figure = matplotlib.figure.Figure(figsize=(_WIDTH, height))
+            axes = figure.add_axes((0.03, 0.32 / height, 0.94, 1 - _FRAME / height))
+            _draw(axes, panel, _reach(found, panel.metric))
+            drawn.append(drawing.svg(figure, tight=False))
     return drawn
 
 

@@ -12,7 +12,18 @@ from typing import Any
 from prismlab.core import errors
 from prismlab.core.io import filesystem
 from prismlab.experiments import console, html_page
-from prismlab.experiments.report import cells, claim_verdicts, curves, figures, forest, results_table
+from prismlab.experiments.report import (
+    cells,
+    claim_verdicts,
+    compute_plot,
+    figures,
+    forest,
+    page_facts,
+    page_tables,
+    results_table,
+    stage_logs,
+    variance_split,
+)
 
 
 def _markdown_cell(value: Any) -> str:
@@ -50,54 +61,80 @@ def write_markdown(table: results_table.Table, path: str | os.PathLike) -> None:
     filesystem.write_atomic(path, ("\n".join(text) + "\n").encode())
 
 
-def write_html(table: results_table.Table, drawn: Sequence[figures.Curve], path: str | os.PathLike) -> None:
-    """Write the report as one page: verdicts, table, differences, bars, curves, protocols, configuration.
+def write_html(
+    table: results_table.Table,
+    logs: Sequence[stage_logs.StageLog],
+    path: str | os.PathLike,
+    facts: page_facts.Facts | None = None,
+) -> None:
+    """Write the report as one page, from the verdicts down to the protocols.
 
     Args:
         table: the result of `table_builder.build_table` or `results_table.read_table`; additional entries
             are shown collapsed.
-        drawn: the result of `curves.read_curves`.
+        logs: the result of `stage_logs.read`.
         path: the file to write.
+        facts: what else is known of the rows; None leaves their sections out.
 
     Raises:
         UserError: the disk is full.
     """
-    of = lambda entries, label: [entry for entry in entries if entry.reference == label]
+    facts = facts or page_facts.Facts()
     panels = forest.panels(table)
-    against = [(label, of(table.paired, label), of(table.claims, label)) for label in table.reference]
-    bars = [
-        (name, [(row.label, row.metrics[name]) for row in table.rows if name in row.metrics])
-        for name in table.metric_names
-    ]
+    metrics = list(dict.fromkeys(panel.metric for panel in panels))
     stages: dict[str, list[figures.Curve]] = {}
-    for curve in drawn:
+    for curve in stage_logs.curves(logs):
         stages.setdefault(curve.stage, []).append(curve)
+    of = lambda entries, label: [entry for entry in entries if entry.reference == label]
+    against = [(label, of(table.paired, label), of(table.claims, label)) for label in table.reference]
     page = html_page.render(
         "report.html",
         title=table.title or "Results",
         verdicts=[
-            (entry.verdict, line) for entry, line in zip(table.claims, claim_verdicts.sentences(table))
-        ],
-        forest=[
-            (f"{panel.metric}: differences to {panel.reference}", _picture(drawn_panel))
-            for panel, drawn_panel in zip(panels, forest.svgs(panels))
+            (entry.verdict or "no verdict", line)
+            for entry, line in zip(table.claims, claim_verdicts.sentences(table))
         ],
         scope=cells.SCOPE,
-        table=cells.grid(table),
-        notes=cells.footnotes(table)[1],
+        forest=[
+            (f"{panel.metric}: differences to {panel.reference}", _picture(drawn))
+            for panel, drawn in zip(panels, forest.svgs(panels))
+        ],
+        table=page_tables.results(table, panels),
         compared=[(label, cells.comparison_grid(each, claims)) for label, each, claims in against if each],
         paired=table.paired
         and (cells.COMPARISON_HEADS, [cells.comparison_cells(entry) for entry in table.paired]),
-        bars=[(name, _picture(figures.bars_svg(name, rows))) for name, rows in bars],
+        changes=facts.changes,
+        splits=variance_split.splits(table, metrics),
+        compute=_pictures(compute_plot.panels(table, facts.costs, metrics or table.metric_names[:1])),
+        costs=page_tables.compute(table, facts.costs) if facts.costs else [],
+        curves=[(stage, _pictures(figures.curve_panels(each))) for stage, each in stages.items()],
         cut=len(table.rows) > figures.MOST_ROWS and figures.MOST_ROWS,
-        curves=[(stage, _picture(figures.curves_svg(each))) for stage, each in stages.items()],
+        seen=[(each, _png(each.picture)) for each in facts.seen],
+        disagreements=[
+            (each, [(words, [(clip, _png(clip.picture)) for clip in clips]) for words, clips in
+                    ((f"{each.row} is better", each.gained), (f"{each.reference} is better", each.lost))])
+            for each in facts.disagreements
+        ],
+        health=facts.health,
+        lost=page_tables.lost(table),
+        notes=cells.footnotes(table)[1],
+        certificates=facts.certificates,
+        certificate=facts.certificate,
         extra=[(name, _pretty(value)) for name, value in table.extra.items()],
-    )
+    )  # fmt: skip
     filesystem.write_atomic(path, page.encode())
 
 
 def _picture(svg: str) -> str:
     return html_page.picture(svg.encode(), "image/svg+xml")
+
+
+def _pictures(drawn: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(words, _picture(svg)) for words, svg in drawn]
+
+
+def _png(picture: bytes | None) -> str:
+    return "" if picture is None else html_page.picture(picture, "image/png")
 
 
 def _pretty(value: Any) -> str:
@@ -122,21 +159,24 @@ def rebuild(directory: str | os.PathLike) -> results_table.Table:
             f"expected the folder of an ablation, got {base}; pass the folder that it wrote"
         )
     table = results_table.read_table(base / "table.json")
-    write_pages(table, base, base)
+    write_pages(table, stage_logs.read(base, table), base)
     return table
 
 
-def write_pages(table: results_table.Table, directory: filesystem.Path, out: filesystem.Path) -> None:
+def write_pages(
+    table: results_table.Table,
+    logs: Sequence[stage_logs.StageLog],
+    out: filesystem.Path,
+    facts: page_facts.Facts | None = None,
+) -> None:
     """Write report.md and report.html.
 
     Args:
-        table: see `write_html`.
-        directory: folder that the table's event logs are relative to.
+        table, logs, facts: see `write_html`.
         out: folder to write to, created if missing.
 
     Raises:
-        UserError: a log is missing or damaged, or the folder cannot be written.
+        UserError: the folder cannot be written.
     """
-    drawn = curves.read_curves(directory, table)
     write_markdown(table, out / "report.md")
-    write_html(table, drawn, out / "report.html")
+    write_html(table, logs, out / "report.html", facts)

@@ -23,11 +23,13 @@ class ItemScores:
         keys: names of the items.
         groups: what each item depends on, such as the video that it was cut from.
         values: mean over head seeds; their mean is the score.
+        heads: mean over items of each head seed; None if it is not known.
     """
 
     keys: tuple[str, ...]
     groups: tuple[str, ...]
     values: Float[np.ndarray, " items"]
+    heads: Float[np.ndarray, " heads"] | None = None
 
 
 Found = Mapping[tuple[str, int, str], ItemScores]  # (row label, seed, metric) -> items
@@ -102,4 +104,5 @@ def _items(
     if not kept.outcomes or not kept.keys:
         return None
     keys, groups = known.setdefault(kept.keys, kept.keys), known.setdefault(kept.groups, kept.groups)
-    return ItemScores(keys, groups, np.mean(np.asarray(kept.outcomes, np.float64), axis=0))
+    outcomes = np.asarray(kept.outcomes, np.float64)
+    return ItemScores(keys, groups, outcomes.mean(axis=0), outcomes.mean(axis=1))

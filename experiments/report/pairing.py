@@ -24,6 +24,8 @@ class Pairs:
         clips: number of these groups; 0 for a single column that stands for the score.
         diverged: number of shared seeds without a finite score in one of the rows.
         remarks: what a reader has to know, such as "diverged 1 of 6" or "seeds only".
+        head_variance: the part of the variance between seeds that comes from the probe heads, which more head
+            seeds would reduce; None with one head, or where the heads are not known.
     """
 
     seeds: tuple[int, ...]
@@ -31,6 +33,7 @@ class Pairs:
     clips: int
     diverged: int
     remarks: tuple[str, ...]
+    head_variance: float | None = None
 
     @property
     def remark(self) -> str | None:
@@ -51,6 +54,7 @@ class Pairs:
             "clips": self.clips,
             "seed_variance": None if found.seeds == 1 else found.seed_variance,
             "clip_variance": found.clip_variance if self.clips else None,
+            "head_variance": self.head_variance,
         }
 
 
@@ -77,9 +81,11 @@ def of(
     remarks = [f"diverged {diverged} of {len(shared)}"] if diverged else []
     alone = len(set(row.seeds) ^ set(reference.seeds))
     remarks += [f"{alone} seeds in one row only"] * (alone > 0)
-    matrix = _by_group([(row.label, reference.label, seed, name) for seed in seeds], found)
+    named = [(row.label, reference.label, seed, name) for seed in seeds]
+    matrix = _by_group(named, found)
     if matrix is not None:
-        return Pairs(seeds, matrix, matrix.shape[1], diverged, tuple(remarks))
+        heads = _head_variance(named, found)
+        return Pairs(seeds, matrix, matrix.shape[1], diverged, tuple(remarks), heads)
     column = np.asarray([a - b for _, a, b in pairs], np.float64)[:, None]
     # What is left of equal differences by rounding must not become a spread.
     if len(column) and np.ptp(column) <= 1e-12 * max(max(abs(a), abs(b)) for _, a, b in pairs):
@@ -98,6 +104,17 @@ def _by_group(
         return None
     values, groups = aligned
     return two_part.grouped(values[: len(pairs)] - values[len(pairs) :], groups)
+
+
+def _head_variance(pairs: list[tuple[str, str, int, str]], found: item_scores.Found) -> float | None:
+    """Return the part of the variance of a seed's difference that comes from its heads."""
+    variances = []
+    for row, reference, seed, name in pairs:
+        ours, theirs = found[row, seed, name].heads, found[reference, seed, name].heads
+        if ours is None or theirs is None or len(ours) != len(theirs) or len(ours) < 2:
+            return None
+        variances.append(float((ours - theirs).var(ddof=1)) / len(ours))
+    return float(np.mean(variances)) if variances else None
 
 
 def _aligned(

@@ -13,9 +13,10 @@ from prismlab.experiments.report import (
     item_scores,
     latex_table,
     results_table,
+    stage_logs,
     table_builder,
 )
-from prismlab.experiments.run import store
+from prismlab.experiments.run import page_content, store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +31,21 @@ class _Config:
     looks: tuple[int, ...] = ()
 
 
+@dataclasses.dataclass(frozen=True)
+class Gathered:
+    """The table of a work directory and what it was built from.
+
+    Args:
+        table: the table.
+        results: content of results.json.
+        items: outcomes of single items.
+    """
+
+    table: results_table.Table
+    results: tuple[results_table.Result, ...]
+    items: item_scores.Found
+
+
 def tables(workdir: filesystem.Path) -> results_table.Table:
     """Write table.json, report.md and report.html from the results in a work directory.
 
@@ -39,16 +55,16 @@ def tables(workdir: filesystem.Path) -> results_table.Table:
     Raises:
         UserError: results.json or an event log is missing or damaged, or the directory cannot be written.
     """
-    table = build(workdir)
-    write(table, workdir, workdir)
-    return table
+    found = build(workdir)
+    write(found, workdir, workdir)
+    return found.table
 
 
-def write(table: results_table.Table, workdir: filesystem.Path, out: filesystem.Path) -> None:
+def write(found: Gathered, workdir: filesystem.Path, out: filesystem.Path) -> None:
     """Write table.json, report.md and report.html.
 
     Args:
-        table: from `build` or `again`.
+        found: from `build` or `again`.
         workdir: the work directory of its event logs.
         out: folder to write to, created if missing; `workdir`, or elsewhere if that is read-only.
 
@@ -57,16 +73,19 @@ def write(table: results_table.Table, workdir: filesystem.Path, out: filesystem.
     """
     # A table names only logs below its folder; the page holds their curves.
     home = store.of(workdir).home
+    table = found.table
     written = table if out == home else dataclasses.replace(table, logs=())
     results_table.write_table(written, out / "table.json")
-    html_report.write_pages(table, home, out)
+    logs = stage_logs.read(home, table)
+    facts = page_content.collect(workdir, home, table, found.results, found.items, logs)
+    html_report.write_pages(table, logs, out, facts)
 
 
 def write_latex(table: results_table.Table, out: filesystem.Path) -> list[str]:
     """Write the table as LaTeX and the forest plot as PDF, for a paper.
 
     Args:
-        table: from `build` or `again`.
+        table: the table.
         out: folder to write to, created if missing.
 
     Returns:
@@ -83,7 +102,7 @@ def write_latex(table: results_table.Table, out: filesystem.Path) -> list[str]:
     return ["table.tex", "forest.pdf"]
 
 
-def build(workdir: filesystem.Path) -> results_table.Table:
+def build(workdir: filesystem.Path) -> Gathered:
     """Return the table of the results in a work directory; references that are not finished are skipped.
 
     Args:
@@ -105,19 +124,21 @@ def build(workdir: filesystem.Path) -> results_table.Table:
         for folder in entry.stages
         if (home / "stages" / folder / "events.jsonl").exists()
     ]
-    return table_builder.build_table(
+    items = item_scores.read(home, results)
+    table = table_builder.build_table(
         results,
         reference=[label for label in config.compare_with if label in finished],
         title=config.name,
         logs=logs,
-        items=item_scores.read(home, results),
+        items=items,
         plan=plan if plan.claims else None,
         config=filesystem.read(workdir / "config.gin").decode("utf-8", "backslashreplace"),
         address=describe.address(checked_json.read(Any, workdir / "config.json")),
     )
+    return Gathered(table, results, items)
 
 
-def again(workdir: filesystem.Path) -> results_table.Table:
+def again(workdir: filesystem.Path) -> Gathered:
     """Rebuild the table of an existing work directory; nothing is written.
 
     Args:

@@ -7,22 +7,38 @@ import jinja2
 import pytest
 
 from prismlab.experiments import html_page
+from prismlab.experiments.report import comparisons, page_facts, variance_split
 
 HOSTILE = "<script>alert(1)</script>\x1b]0;title\x07\x00\u202e\ud800'\" onload=x"
+SPLIT = variance_split.Split(
+    comparisons.Claim(HOSTILE, HOSTILE, HOSTILE, 0.1, None, 0.95, None, 0.02, None, 2), 0.5, 0.25, 0.25, True
+)
+DISAGREE = page_facts.Disagreements(
+    HOSTILE, HOSTILE, HOSTILE, (page_facts.Disagreement(HOSTILE, 1.0, 0.0),), (), (1, 0, 2)
+)
 GRID = ([HOSTILE, HOSTILE], [[HOSTILE, HOSTILE]])
 PAGES = {
     "report.html": {
         "title": HOSTILE,
         "verdicts": [(HOSTILE, HOSTILE)],
-        "forest": [(HOSTILE, HOSTILE)],
         "scope": HOSTILE,
-        "table": GRID,
-        "notes": [(HOSTILE, HOSTILE)],
+        "forest": [(HOSTILE, HOSTILE)],
+        "table": ([HOSTILE], [[(HOSTILE, HOSTILE)]]),
         "compared": [(HOSTILE, GRID)],
         "paired": GRID,
+        "changes": [page_facts.Change(HOSTILE, (HOSTILE,), HOSTILE)],
+        "splits": [SPLIT],
+        "compute": [(HOSTILE, HOSTILE)],
+        "costs": [[(HOSTILE, HOSTILE)] * 3],
+        "curves": [(HOSTILE, [(HOSTILE, HOSTILE)])],
         "cut": HOSTILE,
-        "bars": [(HOSTILE, HOSTILE)],
-        "curves": [(HOSTILE, HOSTILE)],
+        "seen": [(page_facts.Seen(HOSTILE, (HOSTILE,), HOSTILE, b""), HOSTILE)],
+        "disagreements": [(DISAGREE, [(HOSTILE, [(DISAGREE.gained[0], HOSTILE)])])],
+        "health": [page_facts.Health(HOSTILE, (HOSTILE,), 3, (HOSTILE,), 1.0, None)],
+        "lost": [HOSTILE],
+        "notes": [(HOSTILE, HOSTILE)],
+        "certificates": [(HOSTILE, HOSTILE)],
+        "certificate": "certificate.json",
         "extra": [(HOSTILE, HOSTILE)],
     },
     "search.html": {
@@ -35,6 +51,7 @@ PAGES = {
         "encoder": HOSTILE,
         "heads": GRID[0],
         "lines": GRID[1],
+        "methods": HOSTILE,
         "bars": [(HOSTILE,) * 7],
         "facts": [(HOSTILE, HOSTILE)],
     },

@@ -35,6 +35,7 @@ def _train(
     optimizer=OPTIMIZER,
     checkpoint_every=100,
     log_every=3,
+    gradients_every=None,
     show=lambda _: None,
 ):
     store = checkpoint.Checkpoints(folder / "checkpoints")
@@ -44,7 +45,9 @@ def _train(
             state,
             batches,
             loop.Training(None, optimizer, SCHEDULE.build(8), steps),
-            loop.Settings(checkpoint_every=checkpoint_every, log_every=log_every),
+            loop.Settings(
+                checkpoint_every=checkpoint_every, log_every=log_every, gradients_every=gradients_every
+            ),
             store,
             log,
             meta={"who": "test"},
@@ -98,6 +101,20 @@ def test_the_first_the_last_and_every_third_step_are_logged(straight):
         assert event["learning_rate"] == pytest.approx(float(SCHEDULE.build(8)(event["step"] - 1)), abs=1e-9)
     assert logged[-1]["loss"] < logged[0]["loss"]
     assert all(0 <= report.data_wait <= 1 and report.clips_per_second > 0 for report in shown)
+
+
+def test_gradients_of_objectives_are_measured_at_some_lines_and_change_no_bit(straight, tmp_path):
+    bits, folder, _ = straight
+    state = _train(tmp_path, _start(), _batches(0), gradients_every=2)
+    assert _bits(state) == bits
+    measured = "objective_gradient_norm/bowl"
+    events = _events(tmp_path)
+    assert [event["step"] for event in events if measured in event] == [6]
+    for event in events:
+        event.pop(measured, None)
+    assert events == _events(folder)
+    with pytest.raises(errors.UserError, match=r"gradients_every must be at least 1, or None .* got 0"):
+        loop.Settings(gradients_every=0)
 
 
 def test_the_last_state_is_on_disk(straight):

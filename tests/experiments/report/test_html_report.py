@@ -8,7 +8,7 @@ import pytest
 
 from prismlab.core import errors
 from prismlab.core.events import event_log
-from prismlab.experiments.report import curves, figures, html_report, results_table, table_builder
+from prismlab.experiments.report import figures, html_report, results_table, stage_logs, table_builder
 
 HOSTILE = '<script>alert("1")</script>$\\frac$|`x`\x00\ud800'
 
@@ -41,6 +41,10 @@ def make(folder, label="stage 2"):
     results_table.write_table(table, folder / "table.json")
 
 
+def read_curves(folder, table):
+    return stage_logs.curves(stage_logs.read(folder, table))
+
+
 def test_files_give_the_same_bytes_twice(tmp_path):
     make(tmp_path)
     first = results_table.read_table(tmp_path / "table.json")
@@ -59,7 +63,8 @@ def test_hostile_words_stay_words(tmp_path):
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in tags.seen}
     assert "&lt;script&gt;" in page
     sources = [attributes["src"] for _, attributes in tags.seen if "src" in attributes]
-    assert len(sources) == 4
+    # Forest plot, loss of each of two logs with its legend, and a second loss where there is one.
+    assert len(sources) == 5
     assert all(source.startswith("data:image/svg+xml;base64,") for source in sources)
     assert not any(name.startswith("on") for _, attributes in tags.seen for name in attributes)
     assert "url(" not in page
@@ -73,12 +78,12 @@ def test_the_page_holds_numbers_protocols_and_configuration(tmp_path):
     assert "0.550 [-0.09, 1.19]" in page
     assert "chance 0.125" in page
     assert re.search(r"<summary>config</summary><pre>stage 2</pre>", page)
-    assert "Learning curves: second" in page
+    assert "<h3>second</h3>" in page
 
 
 def test_a_shared_log_is_read_once_and_odd_values_are_left_out(tmp_path):
     make(tmp_path)
-    found = curves.read_curves(tmp_path, results_table.read_table(tmp_path / "table.json"))
+    found = read_curves(tmp_path, results_table.read_table(tmp_path / "table.json"))
     assert [(curve.label, curve.stage, curve.term) for curve in found] == [
         ("stage 1 (shared by 2 rows)", "stage 2", "loss"),
         ("stage 1 (shared by 2 rows)", "stage 2", "loss/masked"),
@@ -91,16 +96,16 @@ def test_a_shared_log_is_read_once_and_odd_values_are_left_out(tmp_path):
 def test_without_named_logs_the_folder_is_searched(tmp_path):
     make(tmp_path)
     table = dataclasses.replace(results_table.read_table(tmp_path / "table.json"), logs=None)
-    found = curves.read_curves(tmp_path, table)
+    found = read_curves(tmp_path, table)
     assert {curve.label for curve in found} == {"own", "shared"}
 
 
 def test_a_long_log_becomes_a_curve_of_bounded_length(tmp_path, monkeypatch):
-    monkeypatch.setattr(curves, "MOST_POINTS", 16)
+    monkeypatch.setattr(stage_logs, "MOST_POINTS", 16)
     with event_log.EventLog(tmp_path / "events.jsonl") as log:
         for step in range(1, 1000):
             log.write(step, "train", {"loss": 2.0 * step})
-    (found,) = curves.read_curves(tmp_path, results_table.Table(()))
+    (found,) = read_curves(tmp_path, results_table.Table(()))
     assert 8 <= len(found.steps) <= 17
     assert found.values == pytest.approx([2.0 * step for step in found.steps])
     assert list(found.steps) == sorted(found.steps)
@@ -111,7 +116,7 @@ def test_a_log_with_too_many_losses_is_refused(tmp_path):
     with event_log.EventLog(tmp_path / "events.jsonl") as log:
         log.write(1, "train", {f"loss/{number}": 1.0 for number in range(101)})
     with pytest.raises(errors.UserError, match="at most 100 losses"):
-        curves.read_curves(tmp_path, results_table.Table(()))
+        read_curves(tmp_path, results_table.Table(()))
 
 
 def test_figures_show_a_bounded_number_of_rows(tmp_path):
@@ -123,12 +128,8 @@ def test_figures_show_a_bounded_number_of_rows(tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert "the first 30 rows; the tables have all" in page
     assert page.count(">row ") == 200
-    cell = results_table.read_table(tmp_path / "table.json").rows[0].metrics["m"]
-    assert figures.bars_svg("m", [(row, cell) for row in rows]) == figures.bars_svg(
-        "m", [(row, cell) for row in rows[:30]]
-    )
     lines = [figures.Curve(row, "s", 0, "loss", (1.0, 2.0), (3.0, 4.0)) for row in rows]
-    assert figures.curves_svg(lines) == figures.curves_svg(lines[:30])
+    assert figures.curve_panels(lines) == figures.curve_panels(lines[:30])
 
 
 def test_missing_files_are_named(tmp_path):

@@ -1,0 +1,97 @@
+"""Collect what a page says beside the table from the files of a work directory, which may be a stranger's."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping, Sequence
+
+from prismlab.core import errors
+from prismlab.core.io import checked_json, filesystem
+from prismlab.experiments.report import disagreement, item_scores, page_facts, results_table, stage_logs
+from prismlab.experiments.run import row_changes
+
+_MOST_BYTES = 2**24  # of a list of bad clips or a stage.json
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stage:
+    """What a page needs of stage.json."""
+
+    mesh: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
+def collect(
+    workdir: filesystem.Path,
+    home: filesystem.Path,
+    table: results_table.Table,
+    results: Sequence[results_table.Result],
+    items: item_scores.Found,
+    logs: Sequence[stage_logs.StageLog],
+) -> page_facts.Facts:
+    """Return the facts of a page.
+
+    Args:
+        workdir: the work directory, with config.json.
+        home: its store.
+        table: its table.
+        results: from its results.json.
+        items: outcomes of single items.
+        logs: its event logs, from `stage_logs.read`.
+
+    Raises:
+        UserError: config.json is missing or damaged.
+    """
+    by_folder = {log.events.split("/")[1]: log for log in logs if log.events.count("/") == 2}
+    hours = {folder: _device_hours(home, folder, log) for folder, log in by_folder.items()}
+    costs = tuple(
+        page_facts.Cost(entry.label, entry.seed, _sum([hours.get(name) for name in entry.stages]), None)
+        for entry in results
+    )
+    return page_facts.Facts(
+        changes=row_changes.read(workdir / "config.json", tuple(row.label for row in table.rows)),
+        costs=costs,
+        health=tuple(_health(home, folder, log) for folder, log in by_folder.items()),
+        disagreements=disagreement.of(table, items),
+    )
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known and len(known) == len(values) else None
+
+
+def _device_hours(home: filesystem.Path, folder: str, log: stage_logs.StageLog) -> float:
+    """Return devices times the hours between the first and the last line of the log."""
+    devices = 1
+    try:
+        stage = checked_json.read(_Stage, home / "stages" / folder / "stage.json", limit=_MOST_BYTES)
+        devices = max(1, math.prod(stage.mesh.values()))
+    except errors.UserError:  # of an earlier version, or damaged: one device at least
+        pass
+    return devices * log.seconds / 3600
+
+
+def _health(home: filesystem.Path, folder: str, log: stage_logs.StageLog) -> page_facts.Health:
+    trouble = [f"collapsed: {reason}" for reason in log.collapsed]
+    bad = _bad_clips(home / "stages" / folder / "bad_clips.jsonl")
+    trouble += [f"{bad} bad clip{'s' * (bad != 1)}"] * (bad > 0)
+    trouble += [f"{log.recompiled} recompilation{'s' * (log.recompiled != 1)}"] * (log.recompiled > 0)
+    return page_facts.Health(
+        f"{log.stage} (seed {log.seed})",
+        log.rows,
+        log.steps,
+        tuple(trouble),
+        log.largest_gradient,
+        log.last_loss,
+    )
+
+
+def _bad_clips(path: filesystem.Path) -> int:
+    """Return the number of lines of a list of bad clips; 0 if there is none."""
+    if not path.is_file():
+        return 0
+    count = 0
+    with filesystem.open_binary(path) as file:
+        for part in iter(functools.partial(file.read, 2**20), b""):
+            count += part.count(b"\n")
+    return count
