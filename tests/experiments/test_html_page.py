@@ -54,6 +54,8 @@ PAGES = {
         "methods": HOSTILE,
         "bars": [(HOSTILE,) * 7],
         "facts": [(HOSTILE, HOSTILE)],
+        "examples": [(HOSTILE, [(HOSTILE, HOSTILE, [(HOSTILE, HOSTILE)])])],
+        "methods": HOSTILE,
     },
     "doctor.html": {"lines": [HOSTILE], "details": HOSTILE},
 }

@@ -32,3 +32,14 @@ def test_how_the_intervals_were_computed_is_said_once(tmp_path, capsys):
     assert f"- {told}\n" in (tmp_path / "evaluation.md").read_text()
     assert told in (tmp_path / "evaluation.html").read_text()
     assert evaluation_report.methods([line("top-1")]) == ""
+
+
+def test_examples_stand_beside_their_frames_and_what_was_not_computed_is_said(tmp_path):
+    examples = [{"key": "clip 7", "picture": "aGVsbG8=", "lines": [["says", "a <red> star"]]}]
+    lines = [line("CIDEr", examples=examples, **{"not computed": "WUPS: no WordNet"}), line("other")]
+    evaluation_report.write(lines, "title", "encoder", tmp_path)
+    page = (tmp_path / "evaluation.html").read_text()
+    assert page.count('<img src="data:image/jpeg;base64,aGVsbG8=" alt="four frames of clip 7">') == 1
+    assert "<b>says</b> a &lt;red&gt; star" in page
+    assert "- k400: not computed: WUPS: no WordNet\n" in (tmp_path / "evaluation.md").read_text()
+    assert page.count("aGVsbG8") == 1
