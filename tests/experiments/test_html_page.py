@@ -51,7 +51,6 @@ PAGES = {
         "encoder": HOSTILE,
         "heads": GRID[0],
         "lines": GRID[1],
-        "methods": HOSTILE,
         "bars": [(HOSTILE,) * 7],
         "facts": [(HOSTILE, HOSTILE)],
         "examples": [(HOSTILE, [(HOSTILE, HOSTILE, [(HOSTILE, HOSTILE)])])],
