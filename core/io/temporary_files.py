@@ -51,12 +51,23 @@ def remove_unfinished(folder: pathlib.Path) -> None:
     Args:
         folder: its subfolders are not searched. A file that cannot be deleted stays.
     """
-    for path in folder.glob(f".*{_SUFFIX}"):
+    for path in unfinished(folder):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def unfinished(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yield the temporary files that killed processes left in a folder; each is locked until the next one.
+
+    Args:
+        folder: may be missing; its subfolders are not searched.
+    """
+    for path in sorted(folder.glob(f".*{_SUFFIX}")):
         with contextlib.suppress(OSError):
             descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
+                yield path
             finally:
                 os.close(descriptor)
 

@@ -59,7 +59,6 @@ def run(options: argparse.Namespace) -> int:
         work_directory.claimed(options.workdir, loaded.root, loaded.text),
         stop_signal.Handlers(shared_recipe.stop_here),
     ):
-        store.prepare(kept)
         say = lambda done, total, what: console.say(out, f"[{done}/{total}] {what}")
         lines = evaluate.run(loaded.root, encoder, kept, cache, progress=say)
         shown = [evaluation_report.Shown(**vars(line)) for line in lines]

@@ -74,7 +74,7 @@ def execute(
     from prismlab.experiments import console
     from prismlab.experiments.recipe import fingerprints, stages
     from prismlab.experiments.report import terminal_table
-    from prismlab.experiments.run import engine, explain, gather, store, warm_up, work_directory
+    from prismlab.experiments.run import engine, explain, gather, store, views, warm_up, work_directory
 
     def work() -> int:
         main, cache = distributed.is_main(), work_directory.default_cache()
@@ -84,7 +84,8 @@ def execute(
         kept = store.choose(workdir, shared)
         with contextlib.ExitStack() as held:
             distributed.decide(lambda: held.enter_context(work_directory.claimed(workdir, root, text)))
-            distributed.decide(lambda: store.prepare(kept))
+            uses = views.of_lines(planned, kept)
+            distributed.decide(lambda: views.register(kept, views.ROWS, uses))
             for line in distributed.decide(lambda: explain.text(planned, kept, prints.unstated)):
                 console.say(out, line)
             distributed.decide(lambda: warm_up.everything(rows, cache, out))
@@ -93,6 +94,7 @@ def execute(
             engine.Engine(workdir, cache, out, prints, kept).run(planned)
             if main:
                 table = gather.tables(workdir)
+                views.register(kept, views.ROWS, uses, exact=True)  # the former table is replaced
                 terminal_table.print_table(table, out)
                 console.say(out, f"written: {workdir / 'table.json'}, report.md, report.html")
         return 0

@@ -21,6 +21,7 @@ from prismlab.experiments.run import (
     gather,
     leases,
     store,
+    views,
     warm_up,
     work_directory,
 )
@@ -87,7 +88,8 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
         return exits.DONE
     out = console.make_console()
     with work_directory.claimed(options.workdir, root, text):
-        store.prepare(kept)  # units find it in view.json
+        uses = views.of_lines(lines, kept)
+        views.register(kept, views.ROWS, uses)  # units read view.json
         leases.forgive(options.workdir)
         console.write("\n".join(explain.text(lines, kept, prints.unstated)))
         sys.stdout.flush()  # before the lines of the units
@@ -99,9 +101,11 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
         if ended.interrupted:
             console.tell("stopped; saved results are kept, run the same command to continue")
             return exits.INTERRUPTED
-        done, _ = finished_rows.write(engine.Engine(options.workdir, cache, out, prints, kept), lines)
+        done, missing = finished_rows.write(engine.Engine(options.workdir, cache, out, prints, kept), lines)
         if done:
             terminal_table.print_table(gather.tables(options.workdir), out)
+            if not missing:
+                views.register(kept, views.ROWS, uses, exact=True)  # the former table is replaced
             console.say(out, f"written: {options.workdir / 'table.json'}, report.md, report.html")
         for line in failed(todo, ended, kept):
             console.tell(line)

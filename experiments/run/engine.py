@@ -38,6 +38,7 @@ from prismlab.experiments.run import (
     monitoring,
     step_flops,
     store,
+    views,
     work_directory,
 )
 
@@ -204,6 +205,7 @@ class Engine:
             "mesh": dict(devices.shape),
             "processes": jax.process_count(),
             "versions": installed.versions(),
+            "writer": views.writer(self.workdir),
             "inputs": dict(planned.inputs),
         }
 
@@ -236,7 +238,8 @@ class Engine:
         written = {
             "name": each.name, "stage": planned.stage.name, "seed": planned.seed,
             "metrics": {metric: dataclasses.asdict(score) for metric, score in found.items()},
-            "versions": installed.versions(), "inputs": dict(each.inputs),
+            "versions": installed.versions(), "writer": views.writer(self.workdir),
+            "inputs": dict(each.inputs),
         }  # fmt: skip
         work_directory.save_scores(self.kept, each.address, written)
 

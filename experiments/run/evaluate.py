@@ -11,7 +11,7 @@ import numpy as np
 from prismlab.experiments.recipe import describe, fingerprints, task_interface
 from prismlab.experiments.recipe import progress as progress_module
 from prismlab.experiments.report import results_table
-from prismlab.experiments.run import frozen_encoder, installed, store, work_directory
+from prismlab.experiments.run import frozen_encoder, installed, store, views, work_directory
 from prismlab.experiments.tasks import evaluation
 
 MEAN = "standard error of the mean over groups of items"
@@ -67,20 +67,15 @@ def run(
     """
     prints = fingerprints.Fingerprints(cache)
     tasks = {name: task_interface.for_encoder(task, encoder.tokenizer) for name, task in root.tasks.items()}
-    units = [(name, task, seed) for name, task in tasks.items() for seed in root.seeds]
+    units = [
+        (name, task, seed, _inputs(task, seed, encoder, prints))
+        for name, task in tasks.items()
+        for seed in root.seeds
+    ]
+    addresses = [describe.address(inputs) for *_, inputs in units]
+    views.register(kept, views.EVALUATION, views.Uses((), tuple(addresses)))
     found: dict[tuple[str, str], list[results_table.Score]] = {}
-    for done, (name, task, seed) in enumerate(units):
-        inputs = {
-            "configuration": describe.addressed(describe.describe(task)),
-            "encoder": encoder.digest,
-            "seed": seed,
-            "code": prints.code(
-                (task, *(type(tower) for tower in encoder.towers.values())), fingerprints.EVALUATING
-            ),
-            "data": prints.data(task),
-            "settings": fingerprints.settings(),
-        }
-        address = describe.address(inputs)
+    for done, ((name, task, seed, inputs), address) in enumerate(zip(units, addresses)):
         path = kept.score_path(address)
         if path.exists():
             progress(done, len(units), f"{name} (seed {seed}): done before, reused")
@@ -93,7 +88,8 @@ def run(
                     metrics = {metric: dataclasses.asdict(score) for metric, score in scores.items()}
                     written = {
                         "name": name, "stage": encoder.name, "seed": seed, "metrics": metrics,
-                        "versions": installed.versions(), "inputs": inputs,
+                        "versions": installed.versions(), "writer": views.writer(kept.workdir),
+                        "inputs": inputs,
                     }  # fmt: skip
                     work_directory.save_scores(kept, address, written)
         read = results_table.read_scores(path)
@@ -103,8 +99,24 @@ def run(
             )
         for metric, score in read.items():
             found.setdefault((name, metric), []).append(score)
+    views.register(kept, views.EVALUATION, views.Uses((), tuple(addresses)), exact=True)
     progress(len(units), len(units), "done")
     return [_line(name, metric, scores) for (name, metric), scores in found.items()]
+
+
+def _inputs(
+    task: Any, seed: int, encoder: frozen_encoder.FrozenEncoder, prints: fingerprints.Fingerprints
+) -> dict[str, Any]:
+    """Return all that decides the scores of a task, whose hash is their address."""
+    parts = (task, *(type(tower) for tower in encoder.towers.values()))
+    return {
+        "configuration": describe.addressed(describe.describe(task)),
+        "encoder": encoder.digest,
+        "seed": seed,
+        "code": prints.code(parts, fingerprints.EVALUATING),
+        "data": prints.data(task),
+        "settings": fingerprints.settings(),
+    }
 
 
 def _unlike(task: Any, encoder: frozen_encoder.FrozenEncoder) -> str:

@@ -197,6 +197,14 @@ def in_turn(
         held.release()
 
 
+def is_held(workdir: filesystem.Path, unit: str) -> bool:
+    """Return whether a lease on a job is not released and its process may still run."""
+    folder = workdir / "claims"
+    there = _names(folder)
+    last = _last(there, unit)
+    return last is not None and not _is_free(folder, f"{unit}.{last}", there)
+
+
 def living(workdir: filesystem.Path) -> dict[str, Any]:
     """Return job -> owner of every lease that is not released and whose process may still run."""
     folder = workdir / "claims"

@@ -105,12 +105,8 @@ class _Mark:
 
 
 @dataclasses.dataclass(frozen=True)
-class View:
-    """Content of `view.json` of a work directory.
-
-    Args:
-        store: path or URL of its store; "" if it is its own.
-    """
+class _Named:
+    """What this module reads of `view.json`; see `views.View`."""
 
     store: str = ""
 
@@ -122,7 +118,7 @@ def of(workdir: filesystem.Path) -> Store:
         UserError: view.json is damaged.
     """
     path = workdir / VIEW
-    view = checked_json.read(View, path, limit=MOST_BYTES) if path.exists() else View()
+    view = checked_json.read(_Named, path, limit=MOST_BYTES) if path.exists() else _Named()
     return Store(filesystem.parse_path(view.store) if view.store else workdir, workdir)
 
 
@@ -151,6 +147,22 @@ def choose(workdir: filesystem.Path, given: filesystem.Path | None) -> Store:
     return found
 
 
+def named(given: filesystem.Path | None) -> filesystem.Path:
+    """Return an existing store.
+
+    Args:
+        given: the store; None takes $PRISMLAB_STORE.
+
+    Raises:
+        UserError: neither is given, or the store has another format.
+    """
+    if given is None and not os.environ.get(VARIABLE):
+        raise errors.UserError(f"name the store: its directory or gs://bucket/folder, or set {VARIABLE}")
+    home = given or filesystem.check_reachable(filesystem.parse_path(os.environ[VARIABLE]))
+    check(home)
+    return filesystem.absolute(home)
+
+
 def check(home: filesystem.Path) -> None:
     """Check that a folder can be a store of this version.
 
@@ -174,19 +186,16 @@ def check(home: filesystem.Path) -> None:
 
 
 def prepare(store: Store) -> None:
-    """Write `store.json`, and `view.json` of the work directory.
+    """Write `store.json` of a new store.
 
     Args:
         store: from `choose`.
 
     Raises:
-        UserError: the store or the work directory cannot be written.
+        UserError: the store cannot be written.
     """
     if not (store.home / MARK).exists():
-        filesystem.write_atomic(store.home / MARK, _json_bytes({"format": FORMAT}))
-    view = View(os.fspath(store.home) if store.is_shared else "")
-    if not (store.workdir / VIEW).exists() or of(store.workdir) != store:
-        filesystem.write_atomic(store.workdir / VIEW, _json_bytes(dataclasses.asdict(view)))
+        filesystem.write_atomic(store.home / MARK, json_bytes({"format": FORMAT}))
 
 
 def is_address(text: str) -> bool:
@@ -194,5 +203,6 @@ def is_address(text: str) -> bool:
     return _ADDRESS.fullmatch(text) is not None
 
 
-def _json_bytes(value: object) -> bytes:
+def json_bytes(value: object) -> bytes:
+    """Return a value as indented JSON with a final newline."""
     return (json.dumps(value, indent=1) + "\n").encode()

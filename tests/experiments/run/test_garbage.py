@@ -1,0 +1,280 @@
+"""`gc` never removes what a registered work directory, a pin or a live lease needs, and removes all else."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from prismlab.core import errors
+from prismlab.experiments import main
+from prismlab.experiments.recipe import describe
+from prismlab.experiments.run import garbage, leases, pins, store, store_search, views
+
+GRAPHS = st.integers(0, 5).flatmap(
+    lambda n: st.fixed_dictionaries(
+        {
+            "parents": st.tuples(
+                *(st.sets(st.integers(0, max(each - 1, 0)), max_size=2) for each in range(n))
+            ),
+            "scores": st.lists(st.integers(0, max(n - 1, 0)), max_size=4 if n else 0),
+            "done": st.sets(st.integers(0, n)),
+            "views": st.lists(st.sets(st.integers(0, n + 4), max_size=4), max_size=3),
+            "pinned": st.sets(st.integers(0, n + 4), max_size=2),
+            "held": st.sets(st.integers(0, n + 4), max_size=2),
+        }
+    )
+)
+
+
+class Laid:
+    """A store on the disk with a graph of stages and evaluations."""
+
+    def __init__(self, home: pathlib.Path, parents, scores, done=()):
+        self.home, self.parents = home, {}
+        self.kinds, places = {}, []
+        for place, (kind, above) in enumerate([("stage", each) for each in parents]):
+            above = sorted(places[each] for each in above if each < place)
+            address = self._add(
+                kind, {"parents": {f"p{n}": each for n, each in enumerate(above)}, "n": place}
+            )
+            places.append(address)
+            self.parents[address] = set(above)
+            if place in done:
+                self._folder(address).joinpath("done.json").write_text('{"step": 1, "digest": ""}')
+        for number, place in enumerate(scores):
+            address = self._add("evaluation", {"parents": {"stage": places[place]}, "n": f"e{number}"})
+            self.parents[address] = {places[place]}
+        self.all = list(self.kinds)
+
+    def _folder(self, address: str) -> pathlib.Path:
+        return self.home / "stages" / f"any-s0-{address}"
+
+    def _add(self, kind: str, inputs: dict) -> str:
+        address = describe.address(inputs)
+        self.kinds[address] = kind
+        if kind == "stage":
+            self._folder(address).mkdir(parents=True)
+            (self._folder(address) / "stage.json").write_text(json.dumps({"name": "any", "inputs": inputs}))
+        else:
+            (self.home / "scores").mkdir(exist_ok=True)
+            said = {"name": "judge", "inputs": inputs, "metrics": {"m": {"value": 0.5}}}
+            (self.home / "scores" / f"{address}.json").write_text(json.dumps(said))
+        return address
+
+    def uses(self, addresses) -> views.Uses:
+        of = lambda kind: tuple(each for each in addresses if self.kinds[each] == kind)
+        return views.Uses(of("stage"), of("evaluation"))
+
+    def closure(self, addresses) -> set[str]:
+        found = set(addresses)
+        while more := {above for each in found for above in self.parents[each]} - found:
+            found |= more
+        return found
+
+    def left(self) -> set[str]:
+        return {each.address for each in garbage.items(self.home) if each.address}
+
+
+def choose(laid: Laid, places) -> list[str]:
+    return [laid.all[each] for each in places if each < len(laid.all)]
+
+
+@hypothesis.given(GRAPHS)
+def test_all_that_is_needed_stays_and_all_else_goes(graph):
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        top = pathlib.Path(folder)
+        home = top / "store"
+        laid = Laid(home, graph["parents"], graph["scores"], graph["done"])
+        store.prepare(store.Store(home, top / "w"))
+        needed: set[str] = set()
+        for number, each in enumerate(graph["views"]):
+            used = choose(laid, each)
+            kept = store.Store(home, top / f"w{number}")
+            views.register(kept, views.ROWS, laid.uses(used))
+            needed |= set(used)
+        if graph["views"]:
+            shutil.rmtree(top / "w0")  # its claim stays
+        for address in choose(laid, graph["pinned"]):
+            views.pin(home, address, pins.uses_of(home, address), "ada")
+            needed |= laid.closure([address])
+        for address in choose(laid, graph["held"]):
+            score = laid.kinds[address] == "evaluation"
+            held = leases.claim(home, f"score-{address}" if score else address)
+            stack.callback(held.release)
+            needed.add(address)
+        (home / ".x.json.killed.tmp").touch()
+        (home / "notes.txt").touch()
+        (home / "stages").mkdir(exist_ok=True)
+        (home / "stages/own folder").mkdir()
+        unused = {each.address for each in garbage.survey(home).garbage if each.address}
+        assert laid.left() == set(laid.all)  # nothing is removed unasked
+        outcome = garbage.remove(home, patience=0)
+        assert laid.left() == needed
+        assert unused - needed == set(laid.all) - needed
+        assert not outcome.failed
+        assert not (home / ".x.json.killed.tmp").exists()
+        assert (home / "notes.txt").exists()
+        assert (home / "stages/own folder").exists()
+
+
+@pytest.fixture
+def laid(tmp_path) -> Laid:
+    """Two stages, one after the other, and an evaluation of the second."""
+    found = Laid(tmp_path / "store", [set(), {0}], [1], {0, 1})
+    store.prepare(store.Store(found.home, tmp_path / "w"))
+    return found
+
+
+def test_the_commands_list_pin_forget_and_delete(laid, tmp_path, capsys):
+    first, second, score = laid.all
+    kept = store.Store(laid.home, tmp_path / "w")
+    views.register(kept, views.ROWS, laid.uses([first]))
+    assert main.main(["pin", score, "--store", str(laid.home)]) == 0
+    assert "2 stages and 1 evaluations are pinned" in capsys.readouterr().out
+    shutil.rmtree(tmp_path / "w")
+    assert main.main(["gc", str(laid.home)]) == 0
+    told = capsys.readouterr().out
+    assert f"{tmp_path / 'w'} of" in told
+    assert "its 1 stages and 0 evaluations are kept until --forget" in told
+    assert "0 of 3 items are not needed: 0 bytes" in told
+    assert main.main(["pin", score, "--store", str(laid.home), "--unpin"]) == 0
+    assert main.main(["gc", str(laid.home)]) == 0
+    told = capsys.readouterr().out
+    assert "2 of 3 items are not needed" in told
+    assert f"stage  any-s0-{second}" in told
+    assert laid.left() == {first, second, score}
+    assert main.main(["gc", str(laid.home), "--delete", "--forget", str(tmp_path / "w")]) == 0
+    assert laid.left() == set()
+    assert main.main(["gc", str(laid.home), "--forget", "elsewhere"]) == 2
+    assert "no such work directory is registered" in capsys.readouterr().err
+
+
+def test_a_pinned_work_directory_keeps_its_table_when_its_rows_change(laid, tmp_path):
+    first, second, _ = laid.all
+    kept = store.Store(laid.home, tmp_path / "w")
+    views.register(kept, views.ROWS, laid.uses([first]))
+    assert main.main(["pin", str(tmp_path / "w")]) == 0
+    views.register(kept, views.ROWS, laid.uses([second]), exact=True)
+    garbage.remove(laid.home, patience=0)
+    assert laid.left() == {first, second}
+
+
+def test_the_table_before_is_kept_until_the_new_one_is_written(laid, tmp_path):
+    first, second, _ = laid.all
+    kept = store.Store(laid.home, tmp_path / "w")
+    views.register(kept, views.ROWS, laid.uses([first]))
+    views.register(kept, views.ROWS, laid.uses([second]))
+    assert set(views.registered(laid.home)[0].all_uses.stages) == {first, second}
+    views.register(kept, views.EVALUATION, views.Uses((), ()), exact=True)
+    views.register(kept, views.ROWS, laid.uses([second]), exact=True)
+    assert views.registered(laid.home)[0].all_uses.stages == (second,)
+
+
+def test_a_work_directory_that_moves_to_another_store_leaves_the_first(laid, tmp_path):
+    views.register(store.Store(laid.home, tmp_path / "w"), views.ROWS, laid.uses(laid.all))
+    assert len(views.registered(laid.home)) == 1
+    views.register(store.Store(tmp_path / "other", tmp_path / "w"), views.ROWS, laid.uses(laid.all))
+    assert views.registered(laid.home) == []
+
+
+def test_an_expired_lease_of_another_machine_holds_nothing(laid):
+    (laid.home / "claims").mkdir()
+    owner = {"host": "away", "process": 1}
+    (laid.home / "claims" / f"{laid.all[0]}.0").write_text(json.dumps(owner))
+    outcome = garbage.remove(laid.home, patience=0)
+    assert [each.address for each in outcome.held] == [laid.all[0]]
+    said: list[str] = []
+    assert len(garbage.remove(laid.home, said.append, beat=0.01, stale=0.02).removed) == 1
+    assert "1 items may be in use" in said[0]
+
+
+def test_a_registration_waits_while_gc_runs(laid, tmp_path, monkeypatch):
+    turns = []
+    monkeypatch.setattr(leases, "in_turn", lambda home, unit, **_: contextlib.nullcontext(turns.append(unit)))
+    held = leases.claim(laid.home, views.COLLECTING)
+    views.register(store.Store(laid.home, tmp_path / "w"), views.ROWS, laid.uses(laid.all))
+    held.release()
+    assert turns == [views.COLLECTING]
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("views/x.json", "{"),
+        ("views/x.json", "[" * 100_000),
+        ("views/x.json", '{"uses": {"rows": {"stages": ["../../home"]}}}'),
+        ("pins/x.json", '{"what": 1}'),
+        ("pins/x.json", None),
+        ("views", None),
+    ],
+)
+def test_a_damaged_or_hostile_registration_removes_nothing(laid, tmp_path, path, content):
+    target = laid.home / path
+    target.parent.mkdir(exist_ok=True)
+    if content is None:
+        target.symlink_to(tmp_path)
+    else:
+        target.write_text(content)
+    with pytest.raises(errors.UserError, match=path.partition("/")[0]):
+        garbage.remove(laid.home, patience=0)
+    assert laid.left() == set(laid.all)
+
+
+def test_links_lead_gc_nowhere(laid, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    (laid.home / "stages" / "link-s0-0123456789abcdef").symlink_to(outside)
+    os.symlink(outside, laid.home / "stages" / f"any-s0-{laid.all[0]}" / "checkpoints")
+    assert len(garbage.remove(laid.home, patience=0).removed) == 3
+    assert (outside / "kept").exists()
+
+
+def test_a_folder_that_is_no_store_is_refused(tmp_path):
+    with pytest.raises(errors.UserError, match=r"is no store: it has no store\.json"):
+        garbage.survey(tmp_path)
+    (tmp_path / "store.json").write_text('{"format": 1}')
+    (tmp_path / "results.json").write_text("[]")
+    with pytest.raises(errors.UserError, match=r"view\.json is missing, so what its table uses is not known"):
+        garbage.survey(tmp_path)
+
+
+def test_find_lists_what_fits(laid, tmp_path, capsys):
+    first, second, score = laid.all
+    views.register(store.Store(laid.home, tmp_path / "w"), views.ROWS, laid.uses([second, score]))
+    found = {each.address: each for each in store_search.find(laid.home)}
+    assert set(found) == {first, second, score}
+    assert found[second].used_by == (str(tmp_path / "w"),)
+    assert found[score].metrics == {"m": 0.5}
+    ask = lambda *words: [
+        each.address for each in store_search.find(laid.home, store_search.conditions(words))
+    ]
+    assert ask("kind=stage") == sorted([first, second])
+    assert ask("n=1") == [second]
+    assert ask("stage=" + second, "m=0.5") == [score]
+    assert ask("name=jud*") == [score]
+    assert ask("pinned=false", "kind=evaluation") == [score]
+    with pytest.raises(errors.UserError, match=r"no stage or evaluation .* field 'nmae'; did you mean name"):
+        ask("nmae=x")
+    with pytest.raises(errors.UserError, match="expected FIELD=VALUE"):
+        ask("name")
+    assert main.main(["find", str(laid.home), "kind=evaluation", "--json"]) == 0
+    (read,) = json.loads(capsys.readouterr().out)
+    assert read["address"] == score
+    assert main.main(["find", str(laid.home), "kind=stage"]) == 0
+    assert second in capsys.readouterr().out
+
+
+def test_find_names_damaged_items(laid):
+    path = laid.home / "stages" / f"any-s0-{laid.all[0]}" / "stage.json"
+    path.write_text('{"name": "x", "inputs": {"n": 77}}')
+    (laid.home / "scores" / f"{laid.all[2]}.json").write_text("[" * 100_000)
+    states = {each.address: each.state for each in store_search.find(laid.home)}
+    assert states[laid.all[0]] == "damaged: its content has another address"
+    assert "nested too deeply" in states[laid.all[2]]
