@@ -161,3 +161,10 @@ def test_inputs_are_written_beside_results_and_a_second_run_trains_nothing(lab, 
     out = capsys.readouterr().out
     assert "stage1 of 'own loss' (seed 0): runs; adlab/shared.py changed" in out
     assert out.count("randomly initialised") == 1
+    # A second work directory, on the first one as its store.
+    code_fingerprint.forget()
+    assert main.main([*words[:-1], str(tmp_path / "v"), "--store", str(tmp_path / "w")]) == 0
+    assert "all 3 stages and 3 evaluations are reused" in capsys.readouterr().out
+    assert not (tmp_path / "v/stages").exists()
+    rows = [json.loads((tmp_path / name / "table.json").read_text())["rows"] for name in ("v", "w")]
+    assert rows[0] == rows[1]

@@ -10,12 +10,12 @@ from user_lab import ALL_REUSED, ablation, finish, lines, told
 
 from prismlab.core import errors
 from prismlab.experiments import console
-from prismlab.experiments.run import engine, explain, leases, store
+from prismlab.experiments.run import engine, explain, leases, store, views
 
 
 def at(workdir, home) -> store.Store:
     found = store.choose(workdir, home)
-    store.prepare(found)
+    views.register(found, views.ROWS, views.Uses())
     return found
 
 
@@ -30,8 +30,9 @@ def test_two_work_directories_on_one_store_train_once(lab, tmp_path, monkeypatch
             (home / "checkpoints" / str(planned.stage.steps)).mkdir(parents=True)
             (home / "done.json").write_text(json.dumps({"step": planned.stage.steps, "digest": ""}))
 
-    def evaluate(self, planned, each, towers, path):
+    def evaluate(self, planned, each, towers):
         judged.append(each.address)
+        path = self.kept.score_path(each.address)
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps({"metrics": {}}))
 
