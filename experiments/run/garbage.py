@@ -46,7 +46,7 @@ class Survey:
 
     Args:
         items: everything that has an address, and what killed processes left.
-        garbage: the items that nobody needs.
+        garbage: the items that are not needed.
         held: those of them that a process may be working on.
         gone: registrations whose work directory is gone; what they use is kept.
         needed: number of items that are needed.
@@ -87,7 +87,7 @@ def survey(home: filesystem.Path) -> Survey:
 
 
 def items(home: filesystem.Path) -> Iterator[Item]:
-    """Yield the stages, evaluations and leftovers of a store; other files and links are nobody's and stay."""
+    """Yield the stages, evaluations and leftovers of a store; other files and links stay."""
     for path in _entries(home / "stages"):
         address = path.name.rpartition("-")[2]
         if store.is_address(address) and path.is_dir():
@@ -141,7 +141,7 @@ def remove(
     stale: float = leases.STALE,
     patience: float | None = None,
 ) -> Outcome:
-    """Remove what nobody needs, while registrations of work directories wait.
+    """Remove what is not needed, while registrations of work directories wait.
 
     Args:
         home: the store.
