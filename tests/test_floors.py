@@ -60,7 +60,8 @@ FLOORS = {
         *BELOW_RUN, *RECIPE, *(f"experiments.tasks.{room}" for room in TASK_ROOMS),
     ),
     "experiments.monitors": (*LIGHT, *LOADER),
-    "experiments.run": (*BELOW_RUN, *RUN, "experiments.tasks"),
+    "experiments.certificate": (*BELOW_RUN, *RUN),
+    "experiments.run": (*BELOW_RUN, *RUN, "experiments.tasks", "experiments.certificate"),
     "experiments.plan": (*BELOW_RUN, *RUN),
     "experiments.launch": (*BELOW_RUN, *RUN, "experiments.run", "experiments.plan"),
     "experiments.bench": (
@@ -68,7 +69,7 @@ FLOORS = {
     ),
     "experiments.commands": (
         *BELOW_RUN, *RUN, "data.corpus", "experiments.run", "experiments.plan", "experiments.launch",
-        "experiments.tasks",
+        "experiments.tasks", "experiments.certificate",
     ),
     "experiments": (*LIGHT, "experiments.commands"),
 }  # fmt: skip

@@ -18,7 +18,7 @@ from jax.sharding import Mesh, NamedSharding
 from prismlab.core import errors, trees
 from prismlab.core.io import buckets, filesystem
 from prismlab.core.parallel import sharding
-from prismlab.core.train import checksums, retention, step
+from prismlab.core.train import checkpoint_items, checksums, retention, step
 
 CHECKSUMS = "checksums"  # in `meta`: item -> path -> checksum (`checksums.of`)
 
@@ -26,22 +26,6 @@ CHECKSUMS = "checksums"  # in `meta`: item -> path -> checksum (`checksums.of`)
 def _nested(arrays: dict[str, Any]) -> dict[str, Any]:
     tree: dict[str, Any] = traverse_util.unflatten_dict(arrays, sep="/")
     return tree
-
-
-def _flat(tree: dict[str, Any]) -> dict[str, Any]:
-    arrays: dict[str, Any] = traverse_util.flatten_dict(tree, sep="/")
-    return arrays
-
-
-def _alone() -> dict[str, Any]:
-    """Return Orbax options that let one process read without barriers with the others."""
-    if jax.process_count() == 1:
-        return {}
-    own = jax.process_index()
-    options = ocp.options.MultiprocessingOptions(
-        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"alone{own}"
-    )
-    return {"multiprocessing_options": options}
 
 
 class Checkpoints:
@@ -178,13 +162,13 @@ class Checkpoints:
                 ),
             )
         except Exception as error:
-            raise unreadable(self.directory / str(at), error) from error
+            raise checkpoint_items.unreadable(self.directory / str(at), error) from error
         meta = dict(found["meta"])
         sums = meta.pop(CHECKSUMS, {})
         for item in wanted:
-            checksums.check(_flat(found[item]), sums.get(item), str(self.directory / str(at)))
-        tree = trees.replace(like.learner, _flat(found["learner"]))
-        rest = trees.replace(rest, _flat(found["optimizer"]))
+            checksums.check(checkpoint_items.flat(found[item]), sums.get(item), str(self.directory / str(at)))
+        tree = trees.replace(like.learner, checkpoint_items.flat(found["learner"]))
+        rest = trees.replace(rest, checkpoint_items.flat(found["optimizer"]))
         key = jax.random.wrap_key_data(rest["key"])
         return step.TrainState(rest["step"], tree, rest["opt_state"], key), meta
 
@@ -200,27 +184,9 @@ class Checkpoints:
             self._manager.close()
 
 
-def unreadable(path: filesystem.Path, error: Exception) -> errors.UserError:
-    """Return the UserError for a checkpoint that is damaged or has other shapes."""
-    reason = " ".join(str(error).split())[:300]
-    if filesystem.is_remote(path):
-        return buckets.Unreachable(
-            f"checkpoint {path} cannot be read ({reason}); try again; if that fails, it is damaged or "
-            "was written for other shapes"
-        )
-    return errors.UserError(
-        f"checkpoint {path} cannot be read: it is damaged or was written for other shapes ({reason}); "
-        "delete that folder to fall back to the previous one, or use the configuration that wrote it"
-    )
-
-
 def newest(directory: filesystem.Path) -> int | None:
     """Return the step of the newest complete checkpoint in a directory, or None, without opening it."""
-    steps = [int(p.name) for p in directory.glob("*") if p.name.isdigit()]
-    finished = [
-        s for s in steps if ocp.path.step.is_checkpoint_finalized(filesystem.absolute(directory) / str(s))
-    ]
-    return max(finished, default=None)
+    return max(checkpoint_items.steps(directory), default=None)
 
 
 def read_learner(directory: filesystem.Path) -> tuple[int, dict[str, np.ndarray]]:
@@ -240,25 +206,11 @@ def read_learner(directory: filesystem.Path) -> tuple[int, dict[str, np.ndarray]
         raise errors.UserError(
             f"no complete checkpoint under {directory}; train the stage that writes it first"
         )
-    whole = filesystem.absolute(directory) / str(at)
-    path = whole / "learner"
-    try:
-        with ocp.StandardCheckpointer(**_alone()) as reader:
-            shapes = reader.metadata(path).item_metadata.tree
-            on_host = jax.tree.map(
-                lambda m: jax.ShapeDtypeStruct(
-                    m.shape, m.dtype, sharding=jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-                ),
-                shapes,
-            )
-            tree = reader.restore(path, on_host)
-        with ocp.Checkpointer(ocp.JsonCheckpointHandler(), **_alone()) as reader:
-            meta = reader.restore(whole / "meta")
-    except Exception as error:
-        raise unreadable(path, error) from error
-    arrays = _flat(tree)
-    checksums.check(arrays, meta.get(CHECKSUMS, {}).get("learner"), str(whole))
-    return at, {name: np.asarray(value) for name, value in arrays.items()}
+    found, meta = checkpoint_items.read_items(directory, at, ("learner",))
+    arrays = found["learner"]
+    sums = meta.get(CHECKSUMS, {}).get("learner")
+    checksums.check(arrays, sums, str(filesystem.absolute(directory) / str(at)))
+    return at, arrays
 
 
 def adopt(tree: Any, arrays: dict[str, np.ndarray], source: str) -> tuple[Any, int]:

@@ -59,5 +59,5 @@ def run(options: argparse.Namespace) -> int:
     if options.launcher or options.dry_run:
         return launch.run(options, root, loaded.text)
     return shared_recipe.execute(
-        options.workdir, options.store, root, loaded.text, root.experiments(), root.seeds, root.compare_with
+        options.workdir, options.store, loaded, root.experiments(), root.seeds, root.compare_with
     )

@@ -29,7 +29,8 @@ def run(options: argparse.Namespace) -> int:
     from prismlab.experiments.recipe import recipe
     from prismlab.experiments.run import work_directory
 
-    root = strict.load(options.file, options.bindings).root
+    loaded = strict.load(options.file, options.bindings)
+    root = loaded.root
     if not isinstance(root, recipe.Ablation):
         raise errors.UserError(f"{options.file} contains an Experiment; units are parts of an Ablation")
     prepared.check_store(options.workdir, options.store)
@@ -37,7 +38,9 @@ def run(options: argparse.Namespace) -> int:
     def work() -> int:
         out = console.make_console() if distributed.is_main() else console.silent()
         try:
-            return unit_run.run(options.unit, options.workdir, work_directory.default_cache(), root, out)
+            return unit_run.run(
+                options.unit, options.workdir, work_directory.default_cache(), root, out, loaded
+            )
         except buckets.Unreachable as error:  # not an error of the unit: it may be started again
             console.tell(error)
             return exits.INTERRUPTED

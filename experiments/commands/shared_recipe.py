@@ -15,6 +15,7 @@ from prismlab.experiments.commands import path_arguments
 
 if TYPE_CHECKING:
     from prismlab.core.io import filesystem
+    from prismlab.experiments.gin_strict import strict
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,8 +51,7 @@ def store(parser: argparse.ArgumentParser) -> None:
 def execute(
     workdir: "filesystem.Path",
     shared: "filesystem.Path | None",
-    root: Any,
-    text: str,
+    loaded: "strict.Loaded",
     rows: Mapping[str, Any],
     seeds: tuple[int, ...],
     compare_with: tuple[str, ...],
@@ -61,8 +61,7 @@ def execute(
     Args:
         workdir: work directory; an existing one is resumed.
         shared: `--store`, or None.
-        root: the Experiment or Ablation.
-        text: the configuration as flat gin.
+        loaded: the recipe; its root is an Experiment or Ablation.
         rows: label -> experiment.
         seeds: every row is run with every seed.
         compare_with: labels of the reference rows.
@@ -83,7 +82,9 @@ def execute(
         planned = stages.lines(rows, seeds, prints)
         kept = store.choose(workdir, shared)
         with contextlib.ExitStack() as held:
-            distributed.decide(lambda: held.enter_context(work_directory.claimed(workdir, root, text)))
+            distributed.decide(
+                lambda: held.enter_context(work_directory.claimed(workdir, loaded.root, loaded.text))
+            )
             uses = views.of_lines(planned, kept)
             distributed.decide(lambda: views.register(kept, views.ROWS, uses))
             for line in distributed.decide(lambda: explain.text(planned, kept, prints.unstated)):
@@ -91,7 +92,7 @@ def execute(
             distributed.decide(lambda: warm_up.everything(rows, cache, out))
             if not main:  # each host fills its own cache unless it is shared
                 warm_up.everything(rows, cache, out)
-            engine.Engine(workdir, cache, out, prints, kept).run(planned)
+            engine.Engine(workdir, cache, out, prints, kept, loaded).run(planned)
             if main:
                 table = gather.tables(workdir)
                 views.register(kept, views.ROWS, uses, exact=True)  # the former table is replaced
@@ -99,7 +100,7 @@ def execute(
                 console.say(out, f"written: {workdir / 'table.json'}, report.md, report.html")
         return 0
 
-    return together(root, work)
+    return together(loaded.root, work)
 
 
 def together(root: Any, work: Callable[[], int]) -> int:

@@ -26,6 +26,4 @@ def run(options: argparse.Namespace) -> int:
         raise errors.UserError(
             f"{options.file} contains an Ablation; use: prismlab ablate {options.file} --workdir DIR"
         )
-    return shared_recipe.execute(
-        options.workdir, options.store, root, loaded.text, {root.name: root}, (root.seed,), ()
-    )
+    return shared_recipe.execute(options.workdir, options.store, loaded, {root.name: root}, (root.seed,), ())

@@ -26,7 +26,8 @@ def run(options: argparse.Namespace) -> int:
     from prismlab.experiments.recipe import recipe
     from prismlab.experiments.run import leases, work_directory
 
-    root = strict.load(options.file, options.bindings).root
+    loaded = strict.load(options.file, options.bindings)
+    root = loaded.root
     if not isinstance(root, recipe.Ablation):
         raise errors.UserError(f"{options.file} contains an Experiment; workers need an Ablation")
     stale = leases.STALE if options.stale is None else options.stale
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
         failed = worker.work(
             options.workdir, work_directory.default_cache(), root,
             console.make_console() if main else console.silent(),
-            beat=min(leases.BEAT, stale / 5), stale=stale, poll=min(worker.POLL, stale / 5),
+            beat=min(leases.BEAT, stale / 5), stale=stale, poll=min(worker.POLL, stale / 5), loaded=loaded,
         )  # fmt: skip
         if main:
             for name, why in failed.items():

@@ -1,5 +1,6 @@
 """Build Python objects from a `Sheet`: `@x.Y()` is Y(...), `@x.Y` is functools.partial(Y, ...)."""
 
+import dataclasses
 import functools
 import inspect
 import re
@@ -31,6 +32,7 @@ class Builder:
         self.making: list[tuple[str, Scope]] = []
         self.reading: list[str] = []
         self.shared: dict[str, Any] = {}
+        self.defaults: dict[tuple[str, str], str] = {}  # (target, parameter) -> default in use
 
     def make(self, target: binding_table.Target, scope: Scope, evaluate: bool, place: str, shown: str) -> Any:
         """Build a target in a scope.
@@ -100,7 +102,10 @@ class Builder:
         for name, parameter in parameters.items():
             if name in by_code:
                 continue
-            if name in arguments or parameter.default is not inspect.Parameter.empty:
+            if name in arguments:
+                continue
+            if parameter.default is not inspect.Parameter.empty:
+                self.defaults[target.name, name] = _written(target.call, name, parameter.default)
                 continue
             if (
                 not evaluate
@@ -167,6 +172,17 @@ class Builder:
         self.shared[name] = self.value(found.value, tuple(name.split("/")), found)
         self.reading.pop()
         return self.shared[name]
+
+
+def _written(call: Any, name: str, default: Any) -> str:
+    """Return a default as text, without addresses in memory."""
+    if dataclasses.is_dataclass(call):
+        made = next((each.default_factory for each in dataclasses.fields(call) if each.name == name), None)
+        if made not in (None, dataclasses.MISSING):
+            return f"{getattr(made, '__qualname__', type(made).__qualname__)}()"
+    if callable(default) and hasattr(default, "__qualname__"):
+        return f"@{default.__module__}.{default.__qualname__}"
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(default))
 
 
 def broken(value: Any) -> bool:

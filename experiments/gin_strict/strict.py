@@ -24,11 +24,13 @@ class Loaded:
         root: instance of the root class.
         text: the equivalent flat gin file, sorted.
         where: file:line of each binding in it.
+        bindings: the bindings, and the defaults of all that was built.
     """
 
     root: Any
     text: str
     where: Mapping[str, str]
+    bindings: tuple[flat_text.Binding, ...] = ()
 
 
 def load(path: str, bindings: Sequence[str] = (), roots: Sequence[Callable] | None = None) -> Loaded:
@@ -61,9 +63,10 @@ def load(path: str, bindings: Sequence[str] = (), roots: Sequence[Callable] | No
     chosen = _root(read, roots)
     used: set[binding_table.Entry] = set()
     value = None
+    builder = resolve.Builder(read, faults)
     if chosen is not None:
         target, place, name = chosen
-        value = resolve.Builder(read, faults).make(target, (), True, place, name)
+        value = builder.make(target, (), True, place, name)
         if read.complete:
             used = unused.unused(read, target, faults)
     elif read.complete:
@@ -76,7 +79,8 @@ def load(path: str, bindings: Sequence[str] = (), roots: Sequence[Callable] | No
     if resolve.broken(value):
         raise RuntimeError("a value is broken, but no error was recorded")
     where = {entry.shown: entry.place for entry in used}
-    return Loaded(value, flat_text.flat(used), dict(sorted(where.items())))
+    listed = flat_text.bindings(used, builder.defaults)
+    return Loaded(value, flat_text.flat(used), dict(sorted(where.items())), listed)
 
 
 def _root(

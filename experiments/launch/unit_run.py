@@ -16,6 +16,7 @@ from prismlab.core.io import buckets, filesystem
 from prismlab.core.parallel import distributed
 from prismlab.core.train import loop
 from prismlab.experiments import console, exits
+from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.launch import prepared, units
 from prismlab.experiments.recipe import fingerprints, recipe
 from prismlab.experiments.run import engine, leases
@@ -27,6 +28,7 @@ def run(
     cache: pathlib.Path,
     root: recipe.Ablation,
     out: rich.console.Console,
+    loaded: strict.Loaded | None = None,
 ) -> int:
     """Run a unit, in turn with other processes that run the same one.
 
@@ -36,6 +38,7 @@ def run(
         cache: directory shared by runs.
         root: the ablation.
         out: console for progress.
+        loaded: the recipe as it was read, for the certificates.
 
     Returns:
         The exit code: 0, 2 or 4 (`exits`); the reason of 2 and 4 is printed and recorded.
@@ -49,7 +52,7 @@ def run(
     by_name = {each.name: each for each in known}
     if name not in by_name:
         raise errors.UserError(distributed.decide(lambda: prepared.why_unknown(name, workdir, known)))
-    unit, runner = by_name[name], engine.Engine(workdir, cache, out, prints)
+    unit, runner = by_name[name], engine.Engine(workdir, cache, out, prints, loaded=loaded)
     if distributed.decide(lambda: units.is_done(unit, runner.kept)):
         console.say(out, f"{unit.told}: already done")
         return exits.DONE

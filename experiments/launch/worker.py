@@ -12,6 +12,7 @@ import rich.console
 from prismlab.core.io import filesystem
 from prismlab.core.parallel import distributed
 from prismlab.experiments import console
+from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.launch import prepared, unit_run, units
 from prismlab.experiments.recipe import fingerprints, recipe
 from prismlab.experiments.run import engine, leases, store
@@ -81,6 +82,7 @@ def work(
     beat: float = leases.BEAT,
     stale: float = leases.STALE,
     poll: float = POLL,
+    loaded: strict.Loaded | None = None,
 ) -> dict[str, str]:
     """Run units until all are done, failed or blocked by failed ones; called in every process of the worker.
 
@@ -91,6 +93,7 @@ def work(
         out: console for progress messages.
         beat, stale: see `leases.claim`.
         poll: seconds between two polls of the work directory.
+        loaded: the recipe as it was read, for the certificates.
 
     Returns:
         unit -> why it failed.
@@ -106,7 +109,7 @@ def work(
     prints = fingerprints.Fingerprints(cache)
     known = units.units(root, prints)
     prepared.check(workdir, root, known)
-    runner = engine.Engine(workdir, cache, out, prints)
+    runner = engine.Engine(workdir, cache, out, prints, loaded=loaded)
     desk = Desk(workdir, known, beat, stale)
     while True:
         told = distributed.decide(desk.take)

@@ -6,7 +6,9 @@ with equal addresses share one training run, and a stage whose address is in the
     workdir/config.json                      the configuration of the last run
     workdir/results.json                     label, seed and scores of each finished row of the last run
     store/stages/<name>-s<seed>-<address>/   checkpoints/ events.jsonl tensorboard/ stage.json done.json
+                                             attempts.json config.gin certificate.json
     store/scores/<address>.json              one evaluation of one stage: its inputs and metrics
+    store/scores/<address>.certificate       what they were made of
 
 The store (`store`) is the work directory itself, or one that is shared.
 """
@@ -20,13 +22,16 @@ from typing import Any
 
 import jax
 import rich.console
+from jax.sharding import Mesh
 
-from prismlab.core import errors, trees, types
+from prismlab.core import trees
 from prismlab.core.events import event_log, tensorboard
 from prismlab.core.io import checked_json, filesystem
-from prismlab.core.parallel import distributed, mesh
-from prismlab.core.train import accumulate, checkpoint, learner, loop, stage_folder
+from prismlab.core.parallel import distributed
+from prismlab.core.train import checkpoint, learner, loop, stage_folder, step
 from prismlab.experiments import console
+from prismlab.experiments.certificate import attempts, certify, step_digests
+from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import fingerprints, initial_weights, stages
 from prismlab.experiments.released import released_weights
 from prismlab.experiments.report import results_table
@@ -36,6 +41,7 @@ from prismlab.experiments.run import (
     initial_state,
     installed,
     monitoring,
+    stage_start,
     step_flops,
     store,
     views,
@@ -52,13 +58,15 @@ class Engine:
         out: console for progress.
         prints: fingerprints of code and data of this run; None takes them now.
         kept: where stages and evaluations are; None is the store of the work directory.
+        loaded: the recipe as it was read, for the certificates; None leaves it out of them.
     """
 
     def __init__(
         self, workdir: filesystem.Path, cache: pathlib.Path, out: rich.console.Console,
         prints: fingerprints.Fingerprints | None = None, kept: store.Store | None = None,
+        loaded: strict.Loaded | None = None,
     ):  # fmt: skip
-        self.workdir, self.cache, self.out = workdir, cache, out
+        self.workdir, self.cache, self.out, self.loaded = workdir, cache, out, loaded
         self.prints = prints or fingerprints.Fingerprints(cache)
         self.kept = kept or store.of(workdir)
 
@@ -131,36 +139,22 @@ class Engine:
         if left:
             console.say(self.out, f"{heading}: {left}")
         self.prints.check(stages.data_of(stage), planned.inputs["data"], heading)
-        devices = stage.run.layout.make()
-        mesh.check_batch(stage.batch_size, devices, stage.accumulate)
-        host, hosts = distributed.host_rows(devices)
-        stream = stage.data.open(
-            stage.batch_size, stage.steps, planned.seed, planned.position, self.cache, host=host, hosts=hosts
-        )
-        optimizer = stage.optimizer.build(stage.steps)
-        with host_memory.on_host():
-            teacher = learner.in_compute_dtype(self._teacher(planned))
-            first = self._first_weights(planned)
-            built, taken = initial_state.build(stage, planned.seed, teacher, first)
-            initial_weights.check(stage.init_from, trees.flatten(built), first or ())
-            state = initial_state.state(stage, planned.seed, planned.position, built, optimizer)
-        accumulate.check(built, stage.batch_size, stage.accumulate)
-        check_vocabulary(built, stream.vocabulary)
+        begun = self.begin(planned, stage.run.layout.make())
+        devices, stream, training, state = begun.devices, begun.stream, begun.training, begun.state
         source = initial_weights.text(stage.init_from)
-        origin = f"initialised {taken} of {len(trees.flatten(built))} arrays from {source}"
-        training = loop.Training(
-            teacher, optimizer, stage.optimizer.schedule.build(stage.steps), stage.steps, stage.frozen,
-            stage.accumulate, step_flops.of_step(planned), local=True,
-        )  # fmt: skip
+        origin = f"initialised {begun.taken} of {len(trees.flatten(begun.built))} arrays from {source}"
         checkpoints = checkpoint.Checkpoints(folder / "checkpoints")
         try:
             if checkpoints.latest() is not None:
                 state, _ = checkpoints.restore(state, devices, stage.run.rules)
                 origin = f"resumed at step {int(state.step)}"
             at = int(state.step)
-            work_directory.record(folder / "stage.json", self._facts(planned, built, stream, devices))
-            console.say(self.out, f"{heading}: {origin if taken or at else 'randomly initialised'}")
+            facts = self._facts(planned, begun.built, stream, devices)
+            work_directory.record(folder / "stage.json", facts)
+            certify.write_recipe(folder, self.loaded)
+            console.say(self.out, f"{heading}: {origin if begun.taken or at else 'randomly initialised'}")
             with (
+                attempts.attempt(folder, at, stage.steps),
                 _log(folder, at) as log,
                 console.Progress(heading, stage.steps, start=at, console=self.out, first="compiling") as bar,
             ):
@@ -169,8 +163,9 @@ class Engine:
                     every=stage.run.checkpoint_every, host=jax.process_index(),
                     say=lambda line: console.say(self.out, f"{heading}: {line}"),
                 )  # fmt: skip
+                fed = step_digests.batches(fed, at, log, every=stage.run.log_every, steps=stage.steps)
                 watching = monitoring.Monitoring(
-                    stage.monitors, built, teacher, devices, self.cache, checkpoints, log,
+                    stage.monitors, begun.built, training.teacher, devices, self.cache, checkpoints, log,
                     lambda line: console.say(self.out, f"{heading}: {line}"),
                     folder / "events.jsonl", at,
                 )  # fmt: skip
@@ -178,7 +173,7 @@ class Engine:
                     state, loop.batches_of(fed), training, stage.run, checkpoints, log,
                     meta={"address": planned.address, "stage": stage.name, "seed": planned.seed},
                     show=lambda r: bar.update(r.step, r.loss, r.clips_per_second, r.data_wait),
-                    watch=lambda done, now: watching(done, now.learner.towers),
+                    watch=functools.partial(_watch, watching, step_digests.Parameters(log, stage)),
                 )  # fmt: skip
         except loop.Lost:
             raise  # closing would wait for the lost process
@@ -186,10 +181,21 @@ class Engine:
             checkpoints.close()
             raise
         checkpoints.close()
-        work_directory.record(
-            folder / stage_folder.DONE,
-            dataclasses.asdict(stage_folder.Finished(stage.steps, host_memory.digest_of(state.learner))),
+        finished = stage_folder.Finished(stage.steps, host_memory.digest_of(state.learner))
+        certify.stage(
+            folder, stage, facts, finished, self.loaded, step_flops.counted(planned, training.flops)
         )
+        work_directory.record(folder / stage_folder.DONE, dataclasses.asdict(finished))
+
+    def begin(self, planned: stages.Planned, devices: Mesh) -> stage_start.Start:
+        """Return the start of a stage on a mesh; its parents are trained.
+
+        Raises:
+            UserError: an input is missing or does not match the configuration.
+        """
+        with host_memory.on_host():
+            teacher, first = self._teacher(planned), self._first_weights(planned)
+        return stage_start.prepare(planned, devices, self.cache, teacher, first)
 
     def _facts(
         self, planned: stages.Planned, built: learner.Learner, stream: Any, devices: Any
@@ -234,6 +240,7 @@ class Engine:
         heading = f"{planned.stage.name} (seed {planned.seed}): {each.name}"
         self.prints.check(each.task, each.inputs["data"], heading)
         console.say(self.out, heading)
+        timed = attempts.Timed()
         found = each.task(towers, seed=planned.seed, cache=self.cache)
         written = {
             "name": each.name, "stage": planned.stage.name, "seed": planned.seed,
@@ -242,6 +249,7 @@ class Engine:
             "inputs": dict(each.inputs),
         }  # fmt: skip
         work_directory.save_scores(self.kept, each.address, written)
+        certify.score(self.kept.score_path(each.address), written, each.address, timed.attempt(), self.loaded)
 
     def run(self, lines: Sequence[stages.Line]) -> list[dict[str, Any]]:
         """Train and evaluate every row with every seed; shared stages are trained once.
@@ -267,20 +275,6 @@ class Engine:
         return results
 
 
-def check_vocabulary(built: learner.Learner, vocabulary: int) -> None:
-    """Check that the text tower's embedding table covers the tokenizer's vocabulary.
-
-    Raises:
-        UserError: the table is too small; names both sizes.
-    """
-    tower = built.towers.get("text")
-    if isinstance(tower, types.CaptionTower) and tower.vocabulary < vocabulary:
-        raise errors.UserError(
-            f"text.TextTower.vocabulary={tower.vocabulary} is smaller than the tokenizer's "
-            f"{vocabulary} pieces; raise it or lower tokenizer.Tokenizer.vocabulary"
-        )
-
-
 def _log(folder: filesystem.Path, at: int) -> event_log.EventLog | event_log.Silent:
     """Open the event log of a stage, truncated to a step; only process 0 writes one."""
     if not distributed.is_main():
@@ -291,6 +285,13 @@ def _log(folder: filesystem.Path, at: int) -> event_log.EventLog | event_log.Sil
         None if remote else tensorboard.TensorBoard(folder / "tensorboard", resume_step=at, warn=console.tell)
     )
     return event_log.EventLog(folder / "events.jsonl", resume_step=at, tensorboard=mirror)
+
+
+def _watch(
+    watching: monitoring.Monitoring, digests: step_digests.Parameters, done: int, now: step.TrainState
+) -> None:
+    watching(done, now.learner.towers)
+    digests(done, now.learner)
 
 
 def _plain(score: results_table.Score, items: results_table.Items) -> dict[str, Any]:

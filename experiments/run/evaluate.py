@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from prismlab.experiments.certificate import attempts, certify
 from prismlab.experiments.recipe import describe, fingerprints, task_interface
 from prismlab.experiments.recipe import progress as progress_module
 from prismlab.experiments.report import results_table
@@ -83,6 +84,7 @@ def run(
             with kept.turn(f"score-{address}"):
                 if not path.exists():  # another user may have been at it
                     progress(done, len(units), f"{name} (seed {seed}){_unlike(task, encoder)}")
+                    timed = attempts.Timed()
                     with progress_module.heard(functools.partial(_pass_on, progress, done, len(units), name)):
                         scores = task(encoder.towers, seed=seed, cache=cache)
                     metrics = {metric: dataclasses.asdict(score) for metric, score in scores.items()}
@@ -92,6 +94,7 @@ def run(
                         "inputs": inputs,
                     }  # fmt: skip
                     work_directory.save_scores(kept, address, written)
+                    certify.score(path, written, address, timed.attempt())
         read = results_table.read_scores(path)
         if not read:
             progress(

@@ -5,6 +5,7 @@ from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import checked_json, filesystem
+from prismlab.experiments.certificate import certify, statement
 from prismlab.experiments.recipe import describe
 from prismlab.experiments.report import (
     claim_verdicts,
@@ -16,7 +17,7 @@ from prismlab.experiments.report import (
     stage_logs,
     table_builder,
 )
-from prismlab.experiments.run import page_content, store
+from prismlab.experiments.run import installed, page_content, store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +80,7 @@ def write(found: Gathered, workdir: filesystem.Path, out: filesystem.Path) -> No
     logs = stage_logs.read(home, table)
     facts = page_content.collect(workdir, home, table, found.results, found.items, logs)
     html_report.write_pages(table, logs, out, facts)
+    _certify(table, workdir, out)
 
 
 def write_latex(table: results_table.Table, out: filesystem.Path) -> list[str]:
@@ -100,6 +102,19 @@ def write_latex(table: results_table.Table, out: filesystem.Path) -> list[str]:
         return ["table.tex"]
     filesystem.write_atomic(out / "forest.pdf", forest.pdf(panels))
     return ["table.tex", "forest.pdf"]
+
+
+def _certify(table: results_table.Table, workdir: filesystem.Path, out: filesystem.Path) -> None:
+    results = results_table.read_results(workdir / "results.json")
+    folders = dict.fromkeys(folder for entry in results for folder in entry.stages)
+    kept = store.of(workdir)
+    parts = [kept.home / "stages" / folder / statement.NAME for folder in folders]
+    addresses = dict.fromkeys(
+        score.items.address for entry in results for score in entry.metrics.values() if score.items
+    )
+    parts += [certify.beside(kept.score_path(each)) for each in addresses]
+    config = checked_json.read(Any, workdir / "config.json")
+    certify.table(out, table.title or "", config, installed.versions(), parts)
 
 
 def build(workdir: filesystem.Path) -> Gathered:

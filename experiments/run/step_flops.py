@@ -9,6 +9,8 @@ from prismlab.core.train import learner
 from prismlab.experiments.cost import estimate
 from prismlab.experiments.recipe import shapes
 
+WORTH_STEPS = 100  # counting takes some seconds
+
 
 def of_step(planned: Any) -> float | None:
     """Return the model FLOPs of one step on the global batch, excluding rematerialization.
@@ -22,6 +24,23 @@ def of_step(planned: Any) -> float | None:
     if telemetry.peak_of(jax.local_devices()[0]) is None:
         return None
     stage = planned.stage
+    return sum(estimate.fewest(stage, learners(planned), stage.batch_size).values())
+
+
+def counted(planned: Any, known: float | None) -> float | None:
+    """Return the model FLOPs of one step for a certificate, on any device.
+
+    Args:
+        planned: a `stages.Planned`.
+        known: result of `of_step`.
+
+    Returns:
+        FLOPs; None for a stage of fewer than `WORTH_STEPS` steps on a device without a published peak, where
+        counting would take longer than training.
+    """
+    stage = planned.stage
+    if known is not None or stage.steps < WORTH_STEPS:
+        return known
     return sum(estimate.fewest(stage, learners(planned), stage.batch_size).values())
 
 

@@ -18,7 +18,7 @@ from prismlab.core.train import loop, stage_folder
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import describe, recipe, stages
-from prismlab.experiments.run import engine, work_directory
+from prismlab.experiments.run import engine, stage_start, work_directory
 from prismlab.experiments.tasks import task
 
 BASE = strict.load(cli.TINY).root
@@ -215,8 +215,8 @@ def test_each_task_is_asked_once_and_no_score_hides_another(tmp_path):
 
 def test_a_vocabulary_that_does_not_fit_is_refused():
     with pytest.raises(errors.UserError, match=r"vocabulary=11 is smaller than the tokenizer's 12"):
-        engine.check_vocabulary(tiny.stage1(), 12)
-    engine.check_vocabulary(tiny.stage1(), 11)
+        stage_start.check_vocabulary(tiny.stage1(), 12)
+    stage_start.check_vocabulary(tiny.stage1(), 11)
 
 
 def test_digests_are_of_the_parameters(whole):
