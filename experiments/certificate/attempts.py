@@ -100,10 +100,10 @@ def _ended(each: contents.Attempt, folder: filesystem.Path) -> contents.Attempt:
 
 
 def _last(folder: filesystem.Path) -> tuple[int | None, float | None]:
-    """Return step and time of the last line of the event log."""
-    last: tuple[int | None, float | None] = None, None
+    """Return the last logged step, and the time of the last line of the event log."""
+    step, when = None, None
     with contextlib.suppress(errors.UserError):
         for event in event_lines.events(folder / "events.jsonl"):
-            seen = event["time"]
-            last = event["step"], float(seen) if isinstance(seen, int | float) else None
-    return last
+            step = event["step"] if event["kind"] == "train" else step  # a batch is logged before its step
+            when = float(event["time"]) if isinstance(event["time"], int | float) else when
+    return step, when

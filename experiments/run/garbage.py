@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from prismlab.core import errors
 from prismlab.core.io import buckets, file_errors, filesystem, temporary_files
 from prismlab.core.train import stage_folder
+from prismlab.experiments.certificate import certify
 from prismlab.experiments.run import leases, store, views
 
 STAGE, SCORE, LEFTOVER = "stage", "evaluation", "leftover"
@@ -195,6 +196,8 @@ def _tried(
 
 def _delete(item: Item) -> None:
     if item.kind != STAGE:
+        if item.kind == SCORE:
+            certify.beside(item.path).unlink(missing_ok=True)
         item.path.unlink(missing_ok=True)
         return
     (item.path / stage_folder.DONE).unlink(missing_ok=True)  # first: half of it is not a finished stage

@@ -48,7 +48,7 @@ def test_a_read_only_run_is_printed_or_written_elsewhere(run, tmp_path, capsys, 
     assert main.main(["report", str(run), "--out", str(tmp_path / "mine")]) == 0
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
     names = {path.name for path in (tmp_path / "mine").iterdir()}
-    assert names == {"table.json", "report.md", "report.html"}
+    assert names == {"table.json", "report.md", "report.html", "certificate.json"}
     assert html_report.rebuild(tmp_path / "mine").rows[0].label == "a"
     # What was asked for and cannot be done is an error.
     assert main.main(["report", str(run), "--out", str(run)]) == 2

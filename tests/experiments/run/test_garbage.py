@@ -65,6 +65,7 @@ class Laid:
             (self.home / "scores").mkdir(exist_ok=True)
             said = {"name": "judge", "inputs": inputs, "metrics": {"m": {"value": 0.5}}}
             (self.home / "scores" / f"{address}.json").write_text(json.dumps(said))
+            (self.home / "scores" / f"{address}.certificate").touch()
         return address
 
     def uses(self, addresses) -> views.Uses:
@@ -117,6 +118,8 @@ def test_all_that_is_needed_stays_and_all_else_goes(graph):
         outcome = garbage.remove(home, patience=0)
         assert laid.left() == needed
         assert unused - needed == set(laid.all) - needed
+        certified = {path.stem for path in home.glob("scores/*.certificate")}
+        assert certified == {path.stem for path in home.glob("scores/*.json")}
         assert not outcome.failed
         assert not (home / ".x.json.killed.tmp").exists()
         assert (home / "notes.txt").exists()
