@@ -22,9 +22,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs",
         type=int,
-        default=2,
         metavar="N",
-        help="number of units at a time with --launcher (default: %(default)s)",
+        help="units at a time with --launcher (default: 2 on this machine, else what the cluster has)",
     )
     parser.add_argument(
         "--setting",

@@ -27,7 +27,7 @@ class Order:
         file: the gin file.
         bindings: gin bindings of the command line.
         workdir: the shared work directory.
-        jobs: number of units at a time, where the engine limits it.
+        jobs: number of units at a time; None is the engine's own limit.
         settings: KEY=VALUE settings of the engine.
         scheduler: address of a running scheduler, or "".
         fail_fast: whether the first unit that fails stops the others.
@@ -37,7 +37,7 @@ class Order:
     file: str
     bindings: tuple[str, ...]
     workdir: filesystem.Path
-    jobs: int = 2
+    jobs: int | None = None
     settings: Mapping[str, str] = dataclasses.field(default_factory=dict)
     scheduler: str = ""
     fail_fast: bool = False

@@ -17,6 +17,7 @@ from prismlab.experiments.launch import executor
 from prismlab.experiments.plan import topology
 
 ACCELERATOR = {"v5e": "tpu-v5-lite-podslice", "v5p": "tpu-v5p-slice", "v6e": "tpu-v6e-slice"}
+JOBS = 2  # workers, where --jobs does not say
 CHIPS_PER_HOST = 4  # in multi-host slices; up to 8 chips of v5e or v6e share one host
 NEEDED, OPTIONAL = ("image", "topology"), ("name", "namespace", "restarts", "service_account")
 DISK = ("claim", "mount")  # settings of a shared disk; unused with a bucket
@@ -71,7 +72,7 @@ def preview(order: executor.Order) -> str:
         faults.append(f"--setting restarts={order.settings['restarts']!r} must be an integer")
     if faults:
         raise errors.UserError("\n".join(faults))
-    return "---\n".join(_worker(order, number) for number in range(order.jobs))
+    return "---\n".join(_worker(order, number) for number in range(order.jobs or JOBS))
 
 
 def _worker(order: executor.Order, number: int) -> str:

@@ -59,7 +59,7 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
     Raises:
         UserError: an option is invalid, or a unit cannot be scheduled.
     """
-    if options.jobs < 1:
+    if options.jobs is not None and options.jobs < 1:
         raise errors.UserError(f"--jobs must be at least 1, got {options.jobs}")
     if options.launcher == "local" and rendezvous.wanted(os.environ) is not None:
         raise errors.UserError(

@@ -7,6 +7,8 @@ from prismlab.core import errors
 from prismlab.experiments import console
 from prismlab.experiments.launch import executor
 
+JOBS = 2  # units at a time, where --jobs does not say
+
 
 def environments(order: executor.Order) -> list[dict[str, str]]:
     """Return the extra environment variables of each worker; GPUs in CUDA_VISIBLE_DEVICES are distributed.
@@ -21,13 +23,14 @@ def environments(order: executor.Order) -> list[dict[str, str]]:
             "--launcher local starts its own scheduler; use --launcher dask --scheduler ..."
         )
     listed = [each for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]
+    jobs = order.jobs or JOBS
     if not listed:
-        return [{} for _ in range(order.jobs)]
-    if order.jobs > len(listed):
+        return [{} for _ in range(jobs)]
+    if jobs > len(listed):
         raise errors.UserError(
-            f"--jobs {order.jobs}, but CUDA_VISIBLE_DEVICES lists {len(listed)}; use --jobs {len(listed)}"
+            f"--jobs {jobs}, but CUDA_VISIBLE_DEVICES lists {len(listed)}; use --jobs {len(listed)}"
         )
-    return [{"CUDA_VISIBLE_DEVICES": ",".join(listed[i :: order.jobs])} for i in range(order.jobs)]
+    return [{"CUDA_VISIBLE_DEVICES": ",".join(listed[i::jobs])} for i in range(jobs)]
 
 
 def offers(order: executor.Order) -> dict[str, float]:
@@ -35,10 +38,15 @@ def offers(order: executor.Order) -> dict[str, float]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     listed = [each.get("CUDA_VISIBLE_DEVICES", "") for each in environments(order)]
     return {
-        "cores": len(os.sched_getaffinity(0)) // order.jobs,
-        "memory_gigabytes": memory / order.jobs,
+        "cores": cores() // len(listed),
+        "memory_gigabytes": memory / len(listed),
         "chips": min(len(each.split(",")) if each else 0 for each in listed),
     }
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def preview(order: executor.Order) -> str:
@@ -65,7 +73,7 @@ def run(order: executor.Order) -> executor.Ended:
     # Workers are threads of this process, because each unit is a process of its own anyway.
     with (
         distributed.LocalCluster(
-            n_workers=order.jobs, threads_per_worker=1, processes=False, resources=own, memory_limit=0,
+            n_workers=len(added), threads_per_worker=1, processes=False, resources=own, memory_limit=0,
             dashboard_address=":0" if served else None, silence_logs=False,
         ) as cluster,
         distributed.Client(cluster) as client,

@@ -15,7 +15,7 @@ from prismlab.core import errors
 from prismlab.core.io import buckets, filesystem
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.launch import executor, gke, launch, local, prepared, slurm, units, worker
+from prismlab.experiments.launch import executor, gke, launch, local, prepared, units, worker
 from prismlab.experiments.recipe import describe, fingerprints, stages
 from prismlab.experiments.run import engine, leases, work_directory
 
@@ -148,15 +148,6 @@ def test_the_command_arrives_as_it_was_given(tmp_path):
     assert tuple(map(expand, container["command"][2:5])) == given
 
 
-def test_slurm_shows_the_script_and_refuses_unknown_settings(tmp_path):
-    pytest.importorskip("submitit", reason="the optional extra `slurm` is not installed")
-    script = slurm.preview(order(tmp_path, partition="gpu", gpus_per_node="8"))
-    assert "#SBATCH --partition=gpu" in script
-    assert "prismlab worker smoke.gin" in script
-    with pytest.raises(errors.UserError, match="colour"):
-        slurm.parameters(order(tmp_path, colour="red"))
-
-
 def test_gpus_are_dealt_out(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
     assert [each["CUDA_VISIBLE_DEVICES"] for each in local.environments(order(tmp_path))] == ["0,3", "1", "2"]
@@ -182,12 +173,6 @@ def test_the_manifest_is_written_where_the_results_go(somewhere, capsys):
     gke.run(executor.Order((), "x.gin", (), somewhere, 1, asked))
     assert yaml.safe_load((somewhere / "jobset.yaml").read_text())["kind"] == "JobSet"
     assert ("gcloud storage cat gs://bucket" in capsys.readouterr().out) == filesystem.is_remote(somewhere)
-
-
-def test_submitit_keeps_its_files_on_a_disk(tmp_path, bucket, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert slurm._folder(executor.Order((), "x.gin", (), RUN, 1, {})) == tmp_path / "slurm"
-    assert slurm._folder(order(tmp_path / "w")) == tmp_path / "w/slurm"
 
 
 def test_a_dry_run_is_refused_where_the_run_would_be(ablation, tmp_path):
