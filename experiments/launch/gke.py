@@ -1,163 +1,117 @@
-"""Launch workers as JobSets on GKE, each on its own TPU slice; writes a manifest for `kubectl apply -f`.
+"""Run units on GKE TPU slices: one Argo Workflow, whose steps are JobSets with the queue of Kueue.
 
-Every worker is a separate JobSet: GKE would join the slices of one JobSet into one multislice run, and the
-loss of one slice would restart all.
+Where Argo is not installed, `--setting engine=jobset` writes JobSets of workers instead, which share the
+units by leases (`worker`).
 
-Source of labels, resources and hosts per slice: cloud.google.com/kubernetes-engine/docs, TPU pages.
+Source of the fields: argo-workflows.readthedocs.io, fields (v1alpha1), and its page on resource templates.
 """
 
-import json
 import re
 import shlex
+from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import filesystem
 from prismlab.experiments import console, exits
-from prismlab.experiments.launch import executor
-from prismlab.experiments.plan import topology
+from prismlab.experiments.launch import executor, jobsets, manifest, units
+from prismlab.experiments.recipe import resources
 
-ACCELERATOR = {"v5e": "tpu-v5-lite-podslice", "v5p": "tpu-v5p-slice", "v6e": "tpu-v6e-slice"}
-JOBS = 2  # workers, where --jobs does not say
-CHIPS_PER_HOST = 4  # in multi-host slices; up to 8 chips of v5e or v6e share one host
-NEEDED, OPTIONAL = ("image", "topology"), ("name", "namespace", "restarts", "service_account")
-DISK = ("claim", "mount")  # settings of a shared disk; unused with a bucket
-_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
-
-
-_DISK = """\
-              volumeMounts:
-              - name: work
-                mountPath: {mount}
-            volumes:
-            - name: work
-              persistentVolumeClaim:
-                claimName: {claim}
-"""
+JOBS = 2  # workers of engine=jobset, where --jobs does not say
+ENGINES = ("argo", "jobset")
+_SETTINGS = ("engine", "workflow_account")
+FILE = "gke.yaml"
 
 
 def run(order: executor.Order) -> None:
-    """Write the manifest to the work directory and print how to start the workers."""
-    path = order.workdir / "jobset.yaml"
+    """Write the manifest to the work directory and print how to start it."""
+    path = order.workdir / FILE
     filesystem.write_atomic(path, preview(order).encode())
     name = shlex.quote(str(path))
-    start = f"gcloud storage cat {name} | kubectl apply -f -"
-    if not filesystem.is_remote(path):
-        start = f"kubectl apply -f {name}"
-    console.write(f"written: {path}\nstart the workers with: {start}")
+    start = f"kubectl create -f {name}"
+    if filesystem.is_remote(path):
+        start = f"gcloud storage cat {name} | kubectl create -f -"
+    console.write(f"written: {path}\nstart it with: {start}\nwhen it has ended: {order.line('ablate')}")
 
 
 def preview(order: executor.Order) -> str:
-    """Return the manifest: one JobSet per worker, with one process per host of its slice.
+    """Return the manifest.
 
     Raises:
-        UserError: a setting is missing, unknown or unused, or the topology is not a TPU slice.
+        UserError: see `jobsets.check`.
     """
-    in_bucket = filesystem.is_remote(order.workdir)
-    known = (*NEEDED, *OPTIONAL, *(() if in_bucket else DISK))
-    needed = NEEDED if in_bucket else (*NEEDED, "claim")
-    faults = [f"--setting {name}=... is needed" for name in needed if name not in order.settings]
-    faults += [
-        f"--setting {name} is not allowed with a work directory in a bucket"
-        if name in DISK
-        else f"--setting {name!r} is unknown; known settings: {', '.join(known)}"
-        for name in order.settings
-        if name not in known
+    engine = order.settings.get("engine", "argo")
+    if engine not in ENGINES:
+        raise errors.UserError(f"--setting engine={engine!r} is unknown; it is one of {', '.join(ENGINES)}")
+    jobsets.check(order, _SETTINGS)
+    prefix = order.settings.get("name", "prismlab")
+    if engine == "argo":
+        return manifest.text(workflow(order, prefix))
+    words = order.words("worker", program=("prismlab",))
+    # A worker may get any unit, so each has the slice of the unit that states most.
+    most = max((unit.reserve for unit in order.graph), key=lambda each: each.chips, default=None)
+    documents = [
+        jobsets.jobset(
+            order,
+            words,
+            most or resources.Resources(),
+            {"generateName": f"{prefix}-{number}-"},
+            failing=(exits.DIVERGED,),
+        )
+        for number in range(order.jobs or JOBS)
     ]
-    faults += [
-        f"--setting {name}={order.settings[name]!r} must consist of a-z, 0-9 and -, starting with a letter"
-        for name in ("name", "namespace", "claim", "service_account")
-        if name in order.settings and not re.fullmatch(r"[a-z][a-z0-9-]{0,52}", order.settings[name])
-    ]
-    if not str(order.settings.get("restarts", "1")).isdigit():
-        faults.append(f"--setting restarts={order.settings['restarts']!r} must be an integer")
-    if faults:
-        raise errors.UserError("\n".join(faults))
-    return "---\n".join(_worker(order, number) for number in range(order.jobs or JOBS))
+    return manifest.text(*documents)
 
 
-def _worker(order: executor.Order, number: int) -> str:
-    where, hosts = slice_of(order)
-    text = {name: _quoted(value) for name, value in order.settings.items()}
-    disk = account = ""
-    if not filesystem.is_remote(order.workdir):
-        disk = _DISK.format(mount=text.get("mount", _quoted("/work")), claim=text["claim"])
-    if "service_account" in text:
-        account = f"            serviceAccountName: {text['service_account']}\n"
-    return f"""\
-apiVersion: jobset.x-k8s.io/v1alpha2
-kind: JobSet
-metadata:
-  name: {_quoted(f"{order.settings.get('name', 'prismlab')}-{number}")}
-  namespace: {text.get("namespace", '"default"')}
-  annotations:
-    alpha.jobset.sigs.k8s.io/exclusive-topology: cloud.google.com/gke-nodepool
-spec:
-  failurePolicy:
-    maxRestarts: {order.settings.get("restarts", "20")}
-    rules:
-    - action: FailJobSet
-      onJobFailureReasons: ["PodFailurePolicy"]
-  replicatedJobs:
-  - name: worker
-    replicas: 1
-    template:
-      spec:
-        parallelism: {hosts}
-        completions: {hosts}
-        backoffLimit: 0
-        completionMode: Indexed
-        podFailurePolicy:
-          rules:
-          # Only failed units are left; a restart would not help.
-          - action: FailJob
-            onExitCodes:
-              containerName: prismlab
-              operator: In
-              values: [{exits.DIVERGED}]
-        template:
-          spec:
-            restartPolicy: Never
-{account}            terminationGracePeriodSeconds: 120
-            nodeSelector:
-              cloud.google.com/gke-tpu-accelerator: {ACCELERATOR[where.chip.name]}
-              cloud.google.com/gke-tpu-topology: {where.shape}
-            containers:
-            - name: prismlab
-              image: {text["image"]}
-              command: {_command(order)}
-              ports:
-              - containerPort: 8471
-              - containerPort: 8080
-              resources:
-                limits:
-                  google.com/tpu: {where.count // hosts}
-{disk}"""
+def workflow(order: executor.Order, prefix: str) -> dict[str, Any]:
+    """Return the Argo Workflow: a graph of steps, each of which creates and follows the JobSet of one unit.
 
-
-def _quoted(value: str) -> str:
-    """Return a string for the manifest: quoted as JSON, which is valid YAML, it stays one value.
-
-    Only characters that YAML does not allow are escaped: JSON escapes one beyond U+FFFF as two halves, which
-    YAML does not join.
+    Args:
+        order: the units and settings.
+        prefix: first part of the names of workflow and JobSets.
     """
-    text = json.dumps(value, ensure_ascii=False)
-    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    steps = {unit.name: _name(unit.name) for unit in order.graph}
+    tasks = []
+    for unit in order.graph:
+        needs = [steps[name] for name in order.parents(unit)]
+        tasks.append({"name": steps[unit.name], "template": steps[unit.name]})
+        if needs:
+            tasks[-1]["depends"] = " && ".join(needs)
+    spec: dict[str, Any] = {"entrypoint": "units"}
+    if "workflow_account" in order.settings:
+        spec["serviceAccountName"] = manifest.Quoted(order.settings["workflow_account"])
+    if order.jobs is not None:
+        spec["parallelism"] = order.jobs
+    graph = {"name": "units", "dag": {"failFast": order.fail_fast, "tasks": tasks}}
+    spec["templates"] = [graph, *(_step(order, unit, prefix) for unit in order.graph)]
+    namespace = manifest.Quoted(order.settings.get("namespace", "default"))
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Workflow",
+        "metadata": {"generateName": f"{prefix}-", "namespace": namespace},
+        "spec": spec,
+    }
 
 
-def _command(order: executor.Order) -> str:
-    """Return the command of the container; Kubernetes expands $(NAME) in it, and reads $$ as $."""
-    words = (_quoted(word.replace("$", "$$")) for word in order.words("worker", program=("prismlab",)))
-    return f"[{', '.join(words)}]"
+def _step(order: executor.Order, unit: units.Unit, prefix: str) -> dict[str, Any]:
+    metadata = {
+        "generateName": f"{prefix}-{unit.name.rpartition('-')[2][:8]}-",
+        "annotations": {"prismlab/unit": manifest.Quoted(unit.name)},
+    }
+    words = order.words("run-unit", unit.name, program=("prismlab",))
+    # Argo replaces {{...}} in the manifest; all texts of the user in it are quoted, where \u007b is a brace.
+    text = manifest.text(jobsets.jobset(order, words, unit.reserve, metadata)).replace("{{", "{\\u007b")
+    return {
+        "name": _name(unit.name),
+        "resource": {
+            "action": "create",
+            "setOwnerReference": True,
+            "successCondition": "status.terminalState == Completed",
+            "failureCondition": "status.terminalState == Failed",
+            "manifest": text,
+        },
+    }
 
 
-def slice_of(order: executor.Order) -> tuple[topology.Topology, int]:
-    """Return the TPU slice of each worker and its number of hosts.
-
-    Raises:
-        UserError: the topology is unknown or not a TPU slice.
-    """
-    where = topology.parse(order.settings["topology"])
-    if where.chip.name not in ACCELERATOR:
-        raise errors.UserError(f"--launcher gke needs a TPU slice, got topology={where.text}")
-    single = where.chip.name in ("v5e", "v6e") and where.count <= 8
-    return where, 1 if single else max(1, where.count // CHIPS_PER_HOST)
+def _name(unit: str) -> str:
+    """Return the name of a step; names of stages may contain characters that Argo does not allow."""
+    return re.sub(r"[^a-z0-9-]", "-", unit)

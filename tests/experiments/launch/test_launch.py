@@ -2,25 +2,22 @@
 
 import argparse
 import json
-import re
 import shutil
 import signal
 import time
 
 import cli
 import pytest
-import yaml
 
 from prismlab.core import errors
-from prismlab.core.io import buckets, filesystem
+from prismlab.core.io import buckets
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.launch import executor, gke, launch, local, prepared, units, worker
+from prismlab.experiments.launch import executor, launch, local, prepared, units, worker
 from prismlab.experiments.recipe import describe, fingerprints, stages
 from prismlab.experiments.run import engine, leases, work_directory
 
 ABLATION = "smoke.gin"
-RUN = filesystem.parse_path("gs://bucket/run")
 
 
 def test_a_bucket_that_is_away_fails_no_unit(ablation, tmp_path, monkeypatch):
@@ -101,78 +98,12 @@ def order(tmp_path, **settings):
     return executor.Order((), "smoke.gin", ("recipe.Ablation.seeds=(0, 1)",), tmp_path, 3, settings)
 
 
-@pytest.mark.parametrize(
-    ("topology", "hosts", "chips"), [("v5p:4x4x8", 32, 4), ("v5e:2x4", 1, 8), ("v6e:16x16", 64, 4)]
-)
-def test_gke_gets_a_manifest_of_workers(topology, hosts, chips, tmp_path):
-    """Each worker is a JobSet of one job: several jobs of one would be joined to a single run."""
-    text = gke.preview(order(tmp_path, image="repo/prismlab:1", topology=topology, claim="results"))
-    read = list(yaml.safe_load_all(text))
-    assert [each["metadata"]["name"] for each in read] == [f"prismlab-{number}" for number in range(3)]
-    for each in read:
-        (job,) = each["spec"]["replicatedJobs"]
-        assert job["replicas"] == 1
-        assert (job["template"]["spec"]["parallelism"], job["template"]["spec"]["completions"]) == (
-            hosts,
-        ) * 2
-        pod = job["template"]["spec"]["template"]["spec"]
-        assert pod["nodeSelector"]["cloud.google.com/gke-tpu-topology"] == topology.partition(":")[2]
-        assert pod["containers"][0]["resources"]["limits"]["google.com/tpu"] == chips
-        assert pod["containers"][0]["command"][:3] == ["prismlab", "worker", "smoke.gin"]
-
-
-def test_faults_of_gke_settings_are_told_all_at_once(tmp_path):
-    with pytest.raises(errors.UserError) as told:
-        gke.preview(order(tmp_path, image="x", claim="UPPER", colour="red", restarts="many"))
-    assert len(str(told.value).splitlines()) == 4
-
-
-def test_a_setting_cannot_break_out_of_the_manifest(tmp_path):
-    evil = 'x"\n              privileged: true'
-    text = gke.preview(order(tmp_path, image=evil, topology="v5e:4x4", claim="results"))
-    read, *_ = yaml.safe_load_all(text)
-    pod = read["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
-    assert pod["containers"][0]["image"] == evil
-
-
-def test_the_command_arrives_as_it_was_given(tmp_path):
-    """Kubernetes expands $(NAME) and reads $$ as $; YAML does not join the two halves of a JSON escape."""
-    given = ("a/\U0001f3ac clip.gin", "x='$(HOME) $$ $$(A) $(($'", '\u2028\x85\x7f\ufeff\u00e9\t\n"\\')
-    asked = {"image": "\U0001f3ac", "topology": "v5e:2x2", "claim": "results"}
-    (read,) = yaml.safe_load_all(gke.preview(executor.Order((), given[0], given[1:], tmp_path, 1, asked)))
-    container = read["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]["containers"][0]
-    assert container["image"] == "\U0001f3ac"
-    expand = lambda word: re.sub(
-        r"\$(\$|\([^)]*\))", lambda found: "$" if found[1] == "$" else "expanded", word
-    )
-    assert tuple(map(expand, container["command"][2:5])) == given
-
-
 def test_gpus_are_dealt_out(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
     assert [each["CUDA_VISIBLE_DEVICES"] for each in local.environments(order(tmp_path))] == ["0,3", "1", "2"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     with pytest.raises(errors.UserError, match="use --jobs 1"):
         local.environments(order(tmp_path))
-
-
-def test_a_bucket_needs_no_disk_in_the_manifest(bucket):
-    asked = {"image": "x", "topology": "v5e:2x2", "service_account": "lab"}
-    (read,) = yaml.safe_load_all(gke.preview(executor.Order((), "x.gin", (), RUN, 1, asked)))
-    pod = read["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
-    assert pod["serviceAccountName"] == "lab"
-    assert "volumes" not in pod
-    assert pod["containers"][0]["command"][-1] == "gs://bucket/run"
-    with pytest.raises(errors.UserError, match="claim is not allowed"):
-        gke.preview(executor.Order((), "x.gin", (), RUN, 1, {**asked, "claim": "results"}))
-
-
-def test_the_manifest_is_written_where_the_results_go(somewhere, capsys):
-    asked = {"image": "x", "topology": "v5e:2x2"}
-    asked |= {} if filesystem.is_remote(somewhere) else {"claim": "results"}
-    gke.run(executor.Order((), "x.gin", (), somewhere, 1, asked))
-    assert yaml.safe_load((somewhere / "jobset.yaml").read_text())["kind"] == "JobSet"
-    assert ("gcloud storage cat gs://bucket" in capsys.readouterr().out) == filesystem.is_remote(somewhere)
 
 
 def test_a_dry_run_is_refused_where_the_run_would_be(ablation, tmp_path):
