@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import multiprocessing
 import os
 import sys
@@ -73,7 +74,16 @@ def execute(
     from prismlab.experiments import console
     from prismlab.experiments.recipe import fingerprints, stages
     from prismlab.experiments.report import terminal_table
-    from prismlab.experiments.run import engine, explain, gather, store, views, warm_up, work_directory
+    from prismlab.experiments.run import (
+        clip_pictures,
+        engine,
+        explain,
+        gather,
+        store,
+        views,
+        warm_up,
+        work_directory,
+    )
 
     def work() -> int:
         main, cache = distributed.is_main(), work_directory.default_cache()
@@ -94,7 +104,10 @@ def execute(
                 warm_up.everything(rows, cache, out)
             engine.Engine(workdir, cache, out, prints, kept, loaded).run(planned)
             if main:
-                table = gather.tables(workdir)
+                say = functools.partial(console.say, out)
+                table = gather.tables(
+                    workdir, lambda found: clip_pictures.draw(found, planned, kept, cache, say)
+                )
                 views.register(kept, views.ROWS, uses, exact=True)  # the former table is replaced
                 terminal_table.print_table(table, out)
                 console.say(out, f"written: {workdir / 'table.json'}, report.md, report.html")

@@ -1,6 +1,6 @@
 """The test clips on which two rows of a claim disagree most."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
@@ -11,21 +11,23 @@ MOST_CLIPS = 6  # of each kind: gained and lost
 
 
 def of(
-    table: results_table.Table, items: item_scores.Found, pictures: Mapping[str, bytes] | None = None
+    table: results_table.Table,
+    items: item_scores.Found,
+    picture: Callable[[str], bytes | None] = lambda key: None,
 ) -> tuple[page_facts.Disagreements, ...]:
     """Return the clips of each claim whose rows were tested on the same items.
 
     Args:
         table: the table.
         items: outcomes of single items, from `item_scores.read`.
-        pictures: name of a clip -> PNG.
+        picture: name of a clip -> PNG, or None.
     """
-    found = [_of_claim(claim, items, pictures or {}) for claim in table.claims]
+    found = [_of_claim(claim, items, picture) for claim in table.claims]
     return tuple(each for each in found if each is not None)
 
 
 def _of_claim(
-    claim: comparisons.Claim, items: item_scores.Found, pictures: Mapping[str, bytes]
+    claim: comparisons.Claim, items: item_scores.Found, picture: Callable[[str], bytes | None]
 ) -> page_facts.Disagreements | None:
     pairs = [
         (items.get((claim.row, seed, claim.metric)), items.get((claim.reference, seed, claim.metric)))
@@ -44,7 +46,7 @@ def _of_claim(
     def listed(places: Float[np.ndarray, " n"]) -> tuple[page_facts.Disagreement, ...]:
         return tuple(
             page_facts.Disagreement(
-                keys[place], float(ours[place]), float(theirs[place]), pictures.get(keys[place])
+                keys[place], float(ours[place]), float(theirs[place]), picture(keys[place])
             )
             for place in places[:MOST_CLIPS].tolist()
         )

@@ -37,13 +37,13 @@ class Split:
 
     @property
     def needed(self) -> str:
-        """Return the number of seeds that brings a claim's interval to what matters."""
+        """Return how many seeds bring a claim's interval to what matters, in words; "" if it is no claim."""
         if not isinstance(self.entry, comparisons.Claim):
-            return "–"
+            return ""
         band = f"±{cells.number(self.entry.matters)}"
         if self.entry.seeds_needed is None:
-            return f"{band}: out of reach of seeds"
-        return f"{band}: {self.entry.seeds_needed}"
+            return f"no number of seeds reaches {band}"
+        return f"{band} needs {self.entry.seeds_needed} seeds"
 
 
 def of(entry: comparisons.Claim | comparisons.Comparison) -> Split | None:

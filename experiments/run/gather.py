@@ -1,6 +1,7 @@
 """Write the results table and the reports of a work directory from its results.json."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from prismlab.core import errors
@@ -47,16 +48,20 @@ class Gathered:
     items: item_scores.Found
 
 
-def tables(workdir: filesystem.Path) -> results_table.Table:
+def tables(
+    workdir: filesystem.Path, prepare: Callable[[Gathered], None] = lambda found: None
+) -> results_table.Table:
     """Write table.json, report.md and report.html from the results in a work directory.
 
     Args:
         workdir: see `build`.
+        prepare: called before the page is written, such as to draw its pictures.
 
     Raises:
         UserError: results.json or an event log is missing or damaged, or the directory cannot be written.
     """
     found = build(workdir)
+    prepare(found)
     write(found, workdir, workdir)
     return found.table
 

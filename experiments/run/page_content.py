@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from prismlab.core import errors
 from prismlab.core.io import checked_json, filesystem
 from prismlab.experiments.report import disagreement, item_scores, page_facts, results_table, stage_logs
-from prismlab.experiments.run import row_changes
+from prismlab.experiments.run import page_pictures, row_changes
 
+_SAW = "Clips of the first step; below each, what the masks left visible to the student."
 _MOST_BYTES = 2**24  # of a list of bad clips or a stage.json
 
 
@@ -51,7 +52,24 @@ def collect(
         changes=row_changes.read(workdir / "config.json", tuple(row.label for row in table.rows)),
         costs=costs,
         health=tuple(_health(home, folder, log) for folder, log in by_folder.items()),
-        disagreements=disagreement.of(table, items),
+        disagreements=disagreement.of(
+            table, items, lambda key: page_pictures.read(page_pictures.of_clip(workdir, key))
+        ),
+        seen=_seen(home, results),
+    )
+
+
+def _seen(home: filesystem.Path, results: Sequence[results_table.Result]) -> tuple[page_facts.Seen, ...]:
+    """Return what the stages of the first seed saw; stages that saw the same share a picture."""
+    rows: dict[tuple[str, bytes], list[str]] = {}
+    for entry in results:
+        for folder in entry.stages:
+            picture = page_pictures.read(home / "stages" / folder / page_pictures.SEEN)
+            if picture is not None:
+                labels = rows.setdefault((folder.rpartition("-s")[0], picture), [])
+                labels.extend([entry.label] if entry.label not in labels else [])
+    return tuple(
+        page_facts.Seen(stage, tuple(labels), _SAW, picture) for (stage, picture), labels in rows.items()
     )
 
 
