@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PRISMLAB_CACHE ?= $(CURDIR)/runs/cache
 
 .PHONY: ablation smoke reproduce test test-slow test-tpu test-py test-newest lint lock graph bench bench-encoder \
-	bench-data bench-step bench-checkpoint bench-eval clean
+	bench-data bench-step bench-checkpoint bench-eval bench-rerun clean
 
 ablation: .venv/installed  ## the main job: rendered videos -> both stages -> table and report, one worker a core
 	XLA_FLAGS="--xla_cpu_multi_thread_eigen=false" \
@@ -61,6 +61,9 @@ bench-step: .venv/installed  ## stage-2 student cost against the share of visibl
 bench-checkpoint: .venv/installed  ## how long a save stops the loop, and memory over 30 saves
 	$(BIN)/python -m prismlab.experiments.bench.checkpoint_cost videoprism_base.gin --saves 5
 	$(BIN)/python -m prismlab.experiments.bench.checkpoint_cost reproduce_small.gin --saves 30
+
+bench-rerun: .venv/installed  ## a finished ablation, run again: nothing to do in under 3 seconds on a quiet core
+	$(BIN)/python -m prismlab.experiments.bench.rerun_time
 
 bench-eval: .venv/installed  ## a second task on stored features, and twenty heads against one, as ratios in one run
 	$(BIN)/python -m prismlab.experiments.bench.evaluation_cost

@@ -18,7 +18,7 @@ import hashlib
 import importlib.util
 import pathlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from prismlab.core import errors
@@ -107,8 +107,29 @@ def read(name: str) -> Module | None:
     return _parsed(path.read_bytes(), name if path.name == "__init__.py" else name.rpartition(".")[0])
 
 
-@functools.cache
+# Modules that were parsed, by the hash of their bytes and package: `remember` adds those of other processes.
+_KNOWN: dict[str, Module] = {}
+
+
+def parsed() -> dict[str, Module]:
+    """Return all modules that this process has parsed or remembers, by content."""
+    return dict(_KNOWN)
+
+
+def remember(modules: Mapping[str, Module]) -> None:
+    """Add modules that another process has parsed with the same version of this file; see `parsed`."""
+    for key, module in modules.items():
+        _KNOWN.setdefault(key, module)
+
+
 def _parsed(data: bytes, package: str) -> Module:
+    key = hashlib.sha256(package.encode() + b"\0" + data).hexdigest()[:32]
+    if key not in _KNOWN:
+        _KNOWN[key] = _parse(data, package)
+    return _KNOWN[key]
+
+
+def _parse(data: bytes, package: str) -> Module:
     imports: tuple[tuple[str, str], ...] = ()
     try:
         tree = _Stripped().visit(ast.parse(data))

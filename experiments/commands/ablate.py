@@ -46,7 +46,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train and evaluate every row with every seed; shared stages are trained once."""
     from prismlab.experiments.gin_strict import strict
-    from prismlab.experiments.launch import launch
     from prismlab.experiments.recipe import recipe
 
     loaded = strict.load(options.file, options.bindings)
@@ -55,8 +54,11 @@ def run(options: argparse.Namespace) -> int:
         raise errors.UserError(
             f"{options.file} contains an Experiment; use: prismlab train {options.file} --workdir DIR"
         )
+    rows = root.experiments()
+    if not options.dry_run and shared_recipe.reuse(options.workdir, options.store, loaded, rows, root.seeds):
+        return 0
     if options.launcher or options.dry_run:
+        from prismlab.experiments.launch import launch  # slow to import
+
         return launch.run(options, root, loaded.text)
-    return shared_recipe.execute(
-        options.workdir, options.store, loaded, root.experiments(), root.seeds, root.compare_with
-    )
+    return shared_recipe.execute(options.workdir, options.store, loaded, rows, root.seeds, root.compare_with)

@@ -79,6 +79,7 @@ def execute(
         engine,
         explain,
         gather,
+        reported,
         store,
         views,
         warm_up,
@@ -99,9 +100,10 @@ def execute(
             distributed.decide(lambda: views.register(kept, views.ROWS, uses))
             for line in distributed.decide(lambda: explain.text(planned, kept, prints.unstated)):
                 console.say(out, line)
-            distributed.decide(lambda: warm_up.everything(rows, cache, out))
-            if not main:  # each host fills its own cache unless it is shared
-                warm_up.everything(rows, cache, out)
+            if not distributed.decide(lambda: explain.is_finished(planned, kept)):
+                distributed.decide(lambda: warm_up.everything(rows, cache, out))
+                if not main:  # each host fills its own cache unless it is shared
+                    warm_up.everything(rows, cache, out)
             engine.Engine(workdir, cache, out, prints, kept, loaded).run(planned)
             if main:
                 say = functools.partial(console.say, out)
@@ -109,11 +111,56 @@ def execute(
                     workdir, lambda found: clip_pictures.draw(found, planned, kept, cache, say)
                 )
                 views.register(kept, views.ROWS, uses, exact=True)  # the former table is replaced
+                reported.note(kept, planned, loaded.root, loaded.text, cache)
                 terminal_table.print_table(table, out)
                 console.say(out, f"written: {workdir / 'table.json'}, report.md, report.html")
         return 0
 
     return together(loaded.root, work)
+
+
+def reuse(
+    workdir: "filesystem.Path",
+    shared: "filesystem.Path | None",
+    loaded: "strict.Loaded",
+    rows: Mapping[str, Any],
+    seeds: tuple[int, ...],
+) -> bool:
+    """Print the table of a finished run of which nothing has changed, without what training needs.
+
+    Args:
+        workdir, shared, loaded, rows, seeds: see `execute`.
+
+    Returns:
+        Whether that was so; else nothing was done.
+    """
+    from prismlab.core.io import filesystem
+    from prismlab.core.parallel import rendezvous
+    from prismlab.experiments import console
+    from prismlab.experiments.recipe import fingerprints, stages
+    from prismlab.experiments.report import terminal_table
+    from prismlab.experiments.run import explain, reported, store, views, work_directory
+
+    if filesystem.is_remote(workdir) or not (workdir / reported.FILE).exists():
+        return False
+    if rendezvous.wanted(os.environ) is not None:  # processes of one run decide together
+        return False
+    cache = work_directory.default_cache()
+    prints = fingerprints.Fingerprints(cache)
+    planned, kept = stages.lines(rows, seeds, prints), store.choose(workdir, shared)
+    if not explain.is_finished(planned, kept):
+        return False
+    table = reported.current(kept, planned, loaded.root, loaded.text, cache)
+    if table is None:
+        return False
+    out = console.make_console()
+    with work_directory.claimed(workdir, loaded.root, loaded.text):
+        views.register(kept, views.ROWS, views.of_lines(planned, kept), exact=True)
+        for line in explain.text(planned, kept, prints.unstated):
+            console.say(out, line)
+        terminal_table.print_table(table, out)
+        console.say(out, f"unchanged: {workdir / 'table.json'}, report.md, report.html")
+    return True
 
 
 def together(root: Any, work: Callable[[], int]) -> int:

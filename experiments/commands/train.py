@@ -26,4 +26,7 @@ def run(options: argparse.Namespace) -> int:
         raise errors.UserError(
             f"{options.file} contains an Ablation; use: prismlab ablate {options.file} --workdir DIR"
         )
-    return shared_recipe.execute(options.workdir, options.store, loaded, {root.name: root}, (root.seed,), ())
+    rows, seeds = {root.name: root}, (root.seed,)
+    if shared_recipe.reuse(options.workdir, options.store, loaded, rows, seeds):
+        return 0
+    return shared_recipe.execute(options.workdir, options.store, loaded, rows, seeds, ())

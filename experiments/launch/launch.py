@@ -20,6 +20,7 @@ from prismlab.experiments.run import (
     finished_rows,
     gather,
     leases,
+    reported,
     store,
     views,
     warm_up,
@@ -94,7 +95,8 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
         console.write("\n".join(explain.text(lines, kept, prints.unstated)))
         sys.stdout.flush()  # before the lines of the units
         work_directory.record(options.workdir / prepared.FILE, prepared.facts(known))
-        warm_up.everything(root.experiments(), cache, out)
+        if todo:
+            warm_up.everything(root.experiments(), cache, out)
         ended = platform.run(order) if todo else executor.Ended()
         if ended is None:
             return exits.DONE
@@ -106,6 +108,7 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
             terminal_table.print_table(gather.tables(options.workdir), out)
             if not missing:
                 views.register(kept, views.ROWS, uses, exact=True)  # the former table is replaced
+                reported.note(kept, lines, root, text, cache)
             console.say(out, f"written: {options.workdir / 'table.json'}, report.md, report.html")
         for line in failed(todo, ended, kept):
             console.tell(line)

@@ -16,7 +16,7 @@ import jax
 from prismlab.core import code_fingerprint, errors
 from prismlab.core.io import file_digest, user_paths
 from prismlab.data.loader import loader, source
-from prismlab.experiments.recipe import describe
+from prismlab.experiments.recipe import code_memory, describe
 
 # Trains every stage, whatever its configuration names: initial weights, batches, loss, update and resume.
 # The engine, commands, launchers, console and report decide when and where that happens, not its numbers.
@@ -76,7 +76,8 @@ class Fingerprints:
         named = {each.__module__ for each in parts if isinstance(getattr(each, "__module__", None), str)}
         roots = tuple(sorted({*named, *always}))
         if roots not in self._code:
-            self._code[roots] = code_fingerprint.closure(roots, WATCHING)
+            with code_memory.kept(self.cache):
+                self._code[roots] = code_fingerprint.closure(roots, WATCHING)
         return self._code[roots]
 
     def data(self, value: Any) -> dict[str, str]:

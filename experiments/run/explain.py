@@ -67,6 +67,25 @@ def _text(lines: Sequence[stages.Line], kept: store.Store) -> list[str]:
     return found
 
 
+def is_finished(lines: Sequence[stages.Line], kept: store.Store) -> bool:
+    """Return whether nothing of a run is left to train or to evaluate.
+
+    Args:
+        lines: rows and seeds of the run.
+        kept: the store of the work directory.
+
+    Raises:
+        UserError: the bucket request fails.
+    """
+    with file_errors.translate_errors(kept.home):
+        planned = {each.address: each for line in lines for each in line.stages}
+        judged = dict.fromkeys(each.address for line in lines for each in line.evaluations)
+        folders = (kept.stage_folder(key, each.folder) for key, each in planned.items())
+        return all(stage_folder.left_of(each) is None for each in folders) and all(
+            kept.score_path(each).exists() for each in judged
+        )
+
+
 class _Earlier:
     """Inputs of the stages and evaluations in a store, read when asked for."""
 

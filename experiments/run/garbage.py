@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from prismlab.core import errors
 from prismlab.core.io import buckets, file_errors, filesystem, temporary_files
 from prismlab.core.train import stage_folder
-from prismlab.experiments.certificate import certify
 from prismlab.experiments.run import leases, store, views
 
 STAGE, SCORE, LEFTOVER = "stage", "evaluation", "leftover"
@@ -29,11 +28,13 @@ class Item:
         kind: `STAGE`, `SCORE` or `LEFTOVER`, the temporary file of a process that was killed.
         address: its address; "" for a leftover.
         path: its folder or file.
+        beside: further files of an evaluation, such as its certificate.
     """
 
     kind: str
     address: str
     path: filesystem.Path
+    beside: tuple[filesystem.Path, ...] = ()
 
     @property
     def lease(self) -> str:
@@ -93,10 +94,14 @@ def items(home: filesystem.Path) -> Iterator[Item]:
         address = path.name.rpartition("-")[2]
         if store.is_address(address) and path.is_dir():
             yield Item(STAGE, address, path)
+    scores: dict[str, list[filesystem.Path]] = {}
     for path in _entries(home / "scores"):
-        address = path.name.removesuffix(".json")
-        if path.name.endswith(".json") and store.is_address(address) and path.is_file():
-            yield Item(SCORE, address, path)
+        address = path.name.partition(".")[0]
+        if store.is_address(address) and path.is_file():
+            scores.setdefault(address, []).append(path)
+    for address, paths in scores.items():
+        paths.sort(key=lambda path: not path.name.endswith(".json"))
+        yield Item(SCORE, address, paths[0], tuple(paths[1:]))
     if isinstance(home, pathlib.Path):  # objects of a bucket are written whole
         for folder in (home, home / "scores", home / "views", home / "pins"):
             if not folder.is_symlink():
@@ -107,10 +112,10 @@ def items(home: filesystem.Path) -> Iterator[Item]:
 def size(item: Item) -> int:
     """Return the bytes of all files of an item; links are not followed."""
     if not isinstance(item.path, pathlib.Path):
-        system, inner = buckets.connect(item.path)
-        return int(system.du(inner))
+        found = [buckets.connect(path) for path in (item.path, *item.beside)]
+        return sum(int(system.du(inner)) for system, inner in found)
     if not item.path.is_dir():
-        return item.path.lstat().st_size
+        return sum(os.lstat(path).st_size for path in (item.path, *item.beside))
     total = 0
     for folder, _, names in os.walk(item.path):
         for name in names:
@@ -196,9 +201,8 @@ def _tried(
 
 def _delete(item: Item) -> None:
     if item.kind != STAGE:
-        if item.kind == SCORE:
-            certify.beside(item.path).unlink(missing_ok=True)
-        item.path.unlink(missing_ok=True)
+        for path in (item.path, *item.beside):
+            path.unlink(missing_ok=True)
         return
     (item.path / stage_folder.DONE).unlink(missing_ok=True)  # first: half of it is not a finished stage
     if isinstance(item.path, pathlib.Path):

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import scipy  # its parts are imported at their first use
 from jaxtyping import Int64
-from scipy import stats
 
 from prismlab.core import errors
 
@@ -66,7 +66,7 @@ def jackknife(value: Value, groups: Sequence[str]) -> Interval | None:
     except errors.UserError:
         return None
     error = np.sqrt((count - 1) / count * np.square(values - values.mean()).sum())
-    half = float(stats.t.ppf(0.975, count - 1) * error)
+    half = float(scipy.stats.t.ppf(0.975, count - 1) * error)
     what = "one group" if count == len(names) else "a part of the groups"
     return Interval(half, f"jackknife over {count} test sets without {what} of items") if _is(half) else None
 

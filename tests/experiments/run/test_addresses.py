@@ -148,9 +148,15 @@ def test_inputs_are_written_beside_results_and_a_second_run_trains_nothing(lab, 
     score = json.loads(next((tmp_path / "w/scores").glob("*.json")).read_text())
     assert score["metrics"]["score"]["value"] == 0.5
     assert "adlab.judge" in score["inputs"]["code"]
-    code_fingerprint.forget()
-    assert main.main(words) == 0
-    assert "all 3 stages and 3 evaluations are reused" in capsys.readouterr().out
+    for file, shown in [("", "unchanged: "), ("report.html", "written: ")]:
+        if file:  # the page is made again
+            (tmp_path / "w" / file).write_bytes(b" " + (tmp_path / "w" / file).read_bytes())
+        code_fingerprint.forget()
+        assert main.main(words) == 0
+        said = capsys.readouterr().out
+        assert "all 3 stages and 3 evaluations are reused" in said
+        assert shown in said
+        assert not (tmp_path / "w/report.html").read_bytes().startswith(b" ")
     edit(lab / "shared.py", "1.0", "2.0")
     code_fingerprint.forget()
     assert main.main([*words, "--dry-run"]) == 0
