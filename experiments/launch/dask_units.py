@@ -37,7 +37,7 @@ class Stopped(Exception):
 
 def run_unit(
     unit: str, words: Sequence[str], workdir: str, environments: Sequence[Mapping[str, str]],
-    parents: Sequence[Outcome],
+    chips: int, parents: Sequence[Outcome],
 ) -> Outcome:  # fmt: skip
     """Start `run-unit` on a worker and wait for it: the task of a unit.
 
@@ -46,6 +46,7 @@ def run_unit(
         words: arguments after `prismlab`.
         workdir: the work directory.
         environments: variables to add, for each worker of a local cluster; empty for other clusters.
+        chips: how many of the worker's GPUs it gets; 0 for all.
         parents: outcomes of the units that it needs.
 
     Raises:
@@ -53,7 +54,9 @@ def run_unit(
     """
     if any(each.code != exits.DONE for each in parents):
         return Outcome(unit, None)
-    added = environments[int(distributed.get_worker().name)] if environments else {}
+    added = dict(environments[int(distributed.get_worker().name)]) if environments else {}
+    if chips and "CUDA_VISIBLE_DEVICES" in added:
+        added["CUDA_VISIBLE_DEVICES"] = ",".join(added["CUDA_VISIBLE_DEVICES"].split(",")[:chips])
     code = unit_process.run(words, workdir, added)
     if code == exits.DONE or code in FAILED:
         return Outcome(unit, code)
@@ -142,7 +145,7 @@ def _submit(
     for place, unit in enumerate(order.graph):
         words = order.words("run-unit", unit.name, program=())
         futures[unit.name] = client.submit(
-            run_unit, unit.name, words, str(order.workdir), environments,
+            run_unit, unit.name, words, str(order.workdir), environments, unit.reserve.chips,
             [futures[name] for name in order.parents(unit)],
             key=f"{unit.name}-{mark}", pure=False, retries=executor.RETRIES, priority=-place,
             resources=unit.reserve.stated() or None,

@@ -130,6 +130,48 @@ def test_each_unit_reserves_what_it_states(tmp_path, monkeypatch):
     assert seen == ["large", "large"]
 
 
+def test_gpus_are_shared_by_the_workers_and_a_unit_gets_what_it_states(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
+    seen = {}
+
+    def run(words, workdir, environment):
+        seen[words[1]] = environment["CUDA_VISIBLE_DEVICES"]
+        return exits.DONE
+
+    monkeypatch.setattr(unit_process, "run", run)
+    local.run(order(tmp_path, (unit("a"), unit("b", chips=1), unit("c", chips=2)), jobs=2))
+    assert {name: len(given.split(",")) for name, given in seen.items()} == {"a": 2, "b": 1, "c": 2}
+
+
+def test_a_worker_that_is_lost_is_replaced_and_a_lost_scheduler_is_one_line(tmp_path, monkeypatch):
+    started, ended = threading.Semaphore(0), threading.Event()
+
+    def run(words, workdir, environment):
+        started.release()
+        assert ended.wait(20)
+        return exits.DONE
+
+    monkeypatch.setattr(unit_process, "run", run)
+    with (
+        distributed.LocalCluster(1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        first = next(iter(cluster.workers.values()))
+
+        def lose() -> None:
+            assert started.acquire(timeout=20)
+            cluster.scale(2)
+            client.wait_for_workers(2, timeout=20)
+            client.sync(first.close, nanny=False, executor_wait=False)
+            assert started.acquire(timeout=20)  # again, on the other worker
+            ended.set()
+
+        losing = threading.Thread(target=lose)
+        losing.start()
+        assert dask_units.run(client, order(tmp_path, GRAPH[:1])) == executor.Ended()
+        losing.join()
+
+
 def test_a_scheduler_that_does_not_answer_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(dask, "SECONDS", 0.2)
     with pytest.raises(errors.UserError, match=r"no Dask scheduler answers at tcp://127.0.0.1:1 "):

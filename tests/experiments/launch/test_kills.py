@@ -61,8 +61,8 @@ class Cluster:
 
     def _start(self, *words: str) -> subprocess.Popen:
         command = [sys.executable, "-m", f"distributed.cli.dask_{words[0]}", *words[1:]]
-        log = (self.folder / "dask.log").open("a")
-        return subprocess.Popen(command, env=self.env, cwd=self.folder, stdout=log, stderr=log)
+        with (self.folder / "dask.log").open("a") as log:
+            return subprocess.Popen(command, env=self.env, cwd=self.folder, stdout=log, stderr=log)
 
     def stop(self) -> None:
         for each in (self.scheduler, *self.workers):
@@ -117,10 +117,16 @@ def finish(ablation, workdir: pathlib.Path, *words: str) -> str:
     raise AssertionError(said)
 
 
+_UNDISTURBED: list = []
+
+
 @pytest.fixture
 def undisturbed(ablation, tmp_path) -> list:
-    finish(ablation, tmp_path / "undisturbed")
-    return table(tmp_path / "undisturbed")
+    """Return the table of a run that nothing disturbs, trained once for all tests."""
+    if not _UNDISTURBED:
+        finish(ablation, tmp_path / "undisturbed")
+        _UNDISTURBED.extend(table(tmp_path / "undisturbed"))
+    return _UNDISTURBED
 
 
 def disturb(process: subprocess.Popen, draw: random.Random, kill: Callable[[], object]) -> None:
