@@ -70,7 +70,7 @@ class BytePairs:
         single_digits: see `pieces`.
 
     Raises:
-        UserError: a byte or the result of a merge is no token.
+        UserError: a character of ASCII or the result of a merge is no token.
     """
 
     tokens: Sequence[str]
@@ -79,11 +79,12 @@ class BytePairs:
     single_digits: bool = False
 
     def __post_init__(self) -> None:
-        missing = [sign for sign in byte_signs().values() if sign not in self._ids]
+        # Bytes that no text of UTF-8 has may lack a token.
+        missing = [chr(byte) for byte in range(33, 127) if chr(byte) not in self._ids]
         lost = [first + second for first, second in self.merges if first + second not in self._ids]
         if missing or lost:
             raise errors.UserError(
-                f"tokenizer: expected a token for every byte and merge, found none for "
+                f"tokenizer: expected a token for every character of ASCII and every merge, found none for "
                 f"{(missing + lost)[0]!r} and {len(missing) + len(lost) - 1} more; is "
                 "this a byte-level vocabulary (GPT-2)?"
             )
@@ -108,6 +109,8 @@ class BytePairs:
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text; special ids do not occur, whatever the text is.
 
+        A byte without a token is left out, as Hugging Face's tokenizers do; learnt vocabularies have all.
+
         Raises:
             UserError: the text is too long.
         """
@@ -116,7 +119,7 @@ class BytePairs:
         found: list[int] = []
         for piece in pieces(text, self.single_digits):
             if piece not in self._known:
-                self._known[piece] = [self._ids[part] for part in self._merged(piece)]
+                self._known[piece] = [self._ids[part] for part in self._merged(piece) if part in self._ids]
             found += self._known[piece]
         return found
 

@@ -97,6 +97,7 @@ def scored(
     said: Sequence[Said],
     right: Sequence[texts.Reference],
     shown: Sequence[Any] = (),
+    chance: Sequence[str] | None = None,
 ) -> dict[str, task_interface.Score]:
     """Return a score for each metric that can be computed.
 
@@ -106,6 +107,7 @@ def scored(
         said: the generated texts; a second entry is the control.
         right: the references.
         shown: examples, which are kept with the first score.
+        chance: texts that ignore the video, whose score is the chance of the others; None for none.
 
     Raises:
         UserError: no metric can be computed.
@@ -118,8 +120,9 @@ def scored(
     found: dict[str, task_interface.Score] = {}
     for metric in able:
         made = [metric(each.texts, right) for each in said]
+        guessed = {} if chance is None else {"chance": round(metric(chance, right).value, 4)}
         for number, (one, each) in enumerate(zip(made, said)):
-            known = {**each.facts, **one.notes, **one.chance_fact()}
+            known = {**each.facts, **one.notes, **one.chance_fact(), **guessed}
             if number == 0 and len(made) > 1:
                 known["no-video control"] = round(made[1].value, 6)
             if shown and not found:

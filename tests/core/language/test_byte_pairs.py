@@ -54,5 +54,7 @@ def test_merges_follow_their_rank():
 
 
 def test_a_vocabulary_of_another_kind_is_refused():
-    with pytest.raises(errors.UserError, match="expected a token for every byte and merge, found none for"):
+    with pytest.raises(
+        errors.UserError, match="expected a token for every character of ASCII and every merge"
+    ):
         byte_pairs.BytePairs(("▁the", "a"), ())

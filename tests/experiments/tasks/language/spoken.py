@@ -2,11 +2,14 @@
 
 import dataclasses
 import functools
+import io
 import pathlib
 
 import numpy as np
+from PIL import Image
 
 from prismlab.core.train import optim
+from prismlab.data.records import record
 from prismlab.experiments.tasks.features import feature_set
 from prismlab.experiments.tasks.interface import items, texts
 from prismlab.experiments.tasks.language import bridge_fit, small_model, training_pairs
@@ -16,6 +19,13 @@ BRIDGE = bridge_fit.Bridge(
     latents=4, heads=2, mlp=False, steps=150, batch_size=32, longest=24,
     optimizer=optim.AdamW(optim.Schedule(3e-2, 5), weight_decay=0.0, clip_norm=None),
 )  # fmt: skip
+
+
+def picture(item):
+    """Return the clip of an item: one grey picture."""
+    file = io.BytesIO()
+    Image.fromarray(np.full((8, 8, 3), 100, np.uint8)).save(file, "PNG")
+    return record.of_frames(item.key, [file.getvalue()] * 2, "a clip")
 
 
 def clips(name, count, *, shuffle=False):
@@ -36,19 +46,25 @@ def clips(name, count, *, shuffle=False):
         caption = f"a {COLOURS[colour]} {SHAPES[shape]}"
         extra = {texts.QUESTIONS: asked}
         found.append(items.Item(f"{name}{number}", texts=(caption,), extra=extra))
-    item_set = items.ItemSet(name, tuple(found), (), load=None)
+    item_set = items.ItemSet(name, tuple(found), (), picture)
     return feature_set.Encoded(item_set, feature_set.InMemory(features), {})
 
 
 @dataclasses.dataclass(frozen=True)
 class Clips:
-    """A reader of such clips."""
+    """A reader of such clips.
+
+    Args:
+        count: clips of each split.
+        shuffle: captions and answers of other clips.
+    """
 
     count: int = 60
+    shuffle: bool = False
 
     def read(self, split, cache):
         """Return the items alone."""
-        return clips(split, self.count).found
+        return clips(split, self.count, shuffle=self.shuffle).found
 
 
 @functools.cache
@@ -68,3 +84,21 @@ def language_model():
         rate=1e-2,
     )
     return made.load(pathlib.Path())
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """Stands in for `keeping.Keeping`: features that say what the clips show.
+
+    Args:
+        shuffle: see `Clips`.
+    """
+
+    shuffle: bool = False
+
+    def encode(self, found, encoder, cache):
+        """Return the features of the items."""
+        return clips(found.name, len(found), shuffle=self.shuffle)
+
+
+TOWERS = {"video": lambda clips: clips}

@@ -36,6 +36,7 @@ def test_oracle_features_are_said_almost_perfectly():
     assert np.mean(made.losses[-5:]) < 0.6 * made.losses[0]
 
 
+@pytest.mark.slow
 def test_shuffled_captions_give_chance():
     value = share_right(fitted(shuffle=True), spoken.clips("test", 150, shuffle=True))
     assert value < 1 / 6 + 3 * np.sqrt(5 / 36 / 150)
