@@ -84,6 +84,9 @@ def write(found: Gathered, workdir: filesystem.Path, out: filesystem.Path) -> No
     results_table.write_table(written, out / "table.json")
     logs = stage_logs.read(home, table)
     facts = page_content.collect(workdir, home, table, found.results, found.items, logs)
+    facts = dataclasses.replace(
+        facts, certificate=statement.NAME
+    )  # written after the page, of which it has the digest
     html_report.write_pages(table, logs, out, facts)
     _certify(table, workdir, out)
 

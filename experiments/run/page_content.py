@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from prismlab.core import errors
 from prismlab.core.io import checked_json, filesystem
 from prismlab.experiments.report import disagreement, item_scores, page_facts, results_table, stage_logs
-from prismlab.experiments.run import page_pictures, row_changes
+from prismlab.experiments.run import page_pictures, row_changes, stage_certificates
 
 _SAW = "Clips of the first step; below each, what the masks left visible to the student."
+_ROWS = "recipe.Ablation.rows"
 _MOST_BYTES = 2**24  # of a list of bad clips or a stage.json
 
 
@@ -43,15 +44,22 @@ def collect(
         UserError: config.json is missing or damaged.
     """
     by_folder = {log.events.split("/")[1]: log for log in logs if log.events.count("/") == 2}
-    hours = {folder: _device_hours(home, folder, log) for folder, log in by_folder.items()}
+    folders = tuple(dict.fromkeys(name for entry in results for name in entry.stages))
+    found = stage_certificates.read(home, folders)
+    hours, flops = dict(found.hours), dict(found.flops)
+    for folder, log in by_folder.items():
+        if folder not in hours:  # of a version without certificates
+            hours[folder] = _device_hours(home, folder, log)
     costs = tuple(
-        page_facts.Cost(entry.label, entry.seed, _sum([hours.get(name) for name in entry.stages]), None)
+        page_facts.Cost(entry.label, entry.seed, _sum(hours, entry.stages), _sum(flops, entry.stages))
         for entry in results
     )
+    order = tuple(row.label for row in table.rows)
     return page_facts.Facts(
-        changes=row_changes.read(workdir / "config.json", tuple(row.label for row in table.rows)),
+        changes=row_changes.read(workdir / "config.json", order, found.origin(_ROWS)),
         costs=costs,
-        health=tuple(_health(home, folder, log) for folder, log in by_folder.items()),
+        health=tuple(_health(home, folder, log, found.restarts(folder)) for folder, log in by_folder.items()),
+        certificates=found.told(table),
         disagreements=disagreement.of(
             table, items, lambda key: page_pictures.read(page_pictures.of_clip(workdir, key))
         ),
@@ -73,9 +81,8 @@ def _seen(home: filesystem.Path, results: Sequence[results_table.Result]) -> tup
     )
 
 
-def _sum(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known and len(known) == len(values) else None
+def _sum(known: Mapping[str, float], names: Sequence[str]) -> float | None:
+    return sum(known[name] for name in names) if names and all(name in known for name in names) else None
 
 
 def _device_hours(home: filesystem.Path, folder: str, log: stage_logs.StageLog) -> float:
@@ -89,8 +96,8 @@ def _device_hours(home: filesystem.Path, folder: str, log: stage_logs.StageLog) 
     return devices * log.seconds / 3600
 
 
-def _health(home: filesystem.Path, folder: str, log: stage_logs.StageLog) -> page_facts.Health:
-    trouble = [f"collapsed: {reason}" for reason in log.collapsed]
+def _health(home: filesystem.Path, folder: str, log: stage_logs.StageLog, restarts: str) -> page_facts.Health:
+    trouble = [f"collapsed: {reason}" for reason in log.collapsed] + [restarts] * bool(restarts)
     bad = _bad_clips(home / "stages" / folder / "bad_clips.jsonl")
     trouble += [f"{bad} bad clip{'s' * (bad != 1)}"] * (bad > 0)
     trouble += [f"{log.recompiled} recompilation{'s' * (log.recompiled != 1)}"] * (log.recompiled > 0)

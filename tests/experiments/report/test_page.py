@@ -82,7 +82,8 @@ def page(workdir):
 def test_the_sections_come_in_the_readers_order(page):
     assert re.findall(r"<h2>(.*?)</h2>", page) == [
         "Differences", "Table", "What each row changed", "Where the uncertainty comes from",
-        "Score against compute", "Curves", "Clips", "Health", "Protocols", "About this experiment",
+        "Score against compute", "Curves", "Clips", "Health", "Protocols", "Certificate",
+        "About this experiment",
     ]  # fmt: skip
     assert page.index('<ol class="verdicts">') < page.index("<h2>")
     assert page.count("new seeds and new clips of the same data; hyper-parameters not re-tuned per row") == 2
