@@ -14,6 +14,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     shared_recipe.arguments(parser)
     shared_recipe.workdir(parser)
+    shared_recipe.accept_code(parser)
     parser.add_argument(
         "--launcher",
         choices=LAUNCHERS,
@@ -61,4 +62,6 @@ def run(options: argparse.Namespace) -> int:
         from prismlab.experiments.launch import launch  # slow to import
 
         return launch.run(options, root, loaded.text)
-    return shared_recipe.execute(options.workdir, options.store, loaded, rows, root.seeds, root.compare_with)
+    return shared_recipe.execute(
+        options.workdir, options.store, loaded, rows, root.seeds, root.compare_with, options.accept_code
+    )

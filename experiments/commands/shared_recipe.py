@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from prismlab.core import errors
@@ -49,6 +49,18 @@ def store(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def accept_code(parser: argparse.ArgumentParser) -> None:
+    """Add the stages whose change of code is accepted."""
+    parser.add_argument(
+        "--accept-code",
+        action="append",
+        default=[],
+        metavar="STAGE",
+        help="reuse the finished stage that differs from STAGE in code only: you know that the change does "
+        "not matter. The table says so; may be repeated",
+    )
+
+
 def execute(
     workdir: "filesystem.Path",
     shared: "filesystem.Path | None",
@@ -56,6 +68,7 @@ def execute(
     rows: Mapping[str, Any],
     seeds: tuple[int, ...],
     compare_with: tuple[str, ...],
+    accept: Sequence[str] = (),
 ) -> int:
     """Train and evaluate every row with every seed, then print the table.
 
@@ -66,6 +79,7 @@ def execute(
         rows: label -> experiment.
         seeds: every row is run with every seed.
         compare_with: labels of the reference rows.
+        accept: stages whose change of code is accepted.
 
     Returns:
         The exit code.
@@ -75,6 +89,7 @@ def execute(
     from prismlab.experiments.recipe import fingerprints, stages
     from prismlab.experiments.report import terminal_table
     from prismlab.experiments.run import (
+        accepted_code,
         clip_pictures,
         engine,
         explain,
@@ -89,9 +104,11 @@ def execute(
     def work() -> int:
         main, cache = distributed.is_main(), work_directory.default_cache()
         out = console.make_console() if main else console.silent()
-        prints = fingerprints.Fingerprints(cache)
-        planned = stages.lines(rows, seeds, prints)
         kept = store.choose(workdir, shared)
+        accepted = accepted_code.Accepted(accept, kept)
+        prints = fingerprints.Fingerprints(cache, accepted)
+        planned = stages.lines(rows, seeds, prints)
+        accepted.check(planned)
         with contextlib.ExitStack() as held:
             distributed.decide(
                 lambda: held.enter_context(work_directory.claimed(workdir, loaded.root, loaded.text))

@@ -13,6 +13,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     shared_recipe.arguments(parser)
     shared_recipe.workdir(parser)
+    shared_recipe.accept_code(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -29,4 +30,4 @@ def run(options: argparse.Namespace) -> int:
     rows, seeds = {root.name: root}, (root.seed,)
     if shared_recipe.reuse(options.workdir, options.store, loaded, rows, seeds):
         return 0
-    return shared_recipe.execute(options.workdir, options.store, loaded, rows, seeds, ())
+    return shared_recipe.execute(options.workdir, options.store, loaded, rows, seeds, (), options.accept_code)

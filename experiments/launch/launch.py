@@ -15,6 +15,7 @@ from prismlab.experiments.launch import executor, prepared, units
 from prismlab.experiments.recipe import fingerprints, recipe, stages
 from prismlab.experiments.report import terminal_table
 from prismlab.experiments.run import (
+    accepted_code,
     engine,
     explain,
     finished_rows,
@@ -68,12 +69,16 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
             f"(by {', '.join(rendezvous.VARIABLES)}, SLURM, or a multi-host TPU slice); drop --launcher, or "
             "start `prismlab worker` in every process"
         )
+    if options.accept_code and options.launcher and not options.dry_run:
+        raise errors.UserError("--accept-code needs a run in one process: drop --launcher")
     given = settings(options.setting)
     cache = work_directory.default_cache()
-    prints = fingerprints.Fingerprints(cache)
-    lines, known = stages.lines(root.experiments(), root.seeds, prints), units.units(root, prints)
     work_directory.check_usable(options.workdir)
     kept = store.choose(options.workdir, options.store)
+    accepted = accepted_code.Accepted(options.accept_code, kept)
+    prints = fingerprints.Fingerprints(cache, accepted)
+    lines, known = stages.lines(root.experiments(), root.seeds, prints), units.units(root, prints)
+    accepted.check(lines)
     todo = tuple(unit for unit in known if not units.is_done(unit, kept))
     order = executor.Order(
         todo, options.file, tuple(options.bindings), filesystem.absolute(options.workdir), options.jobs,

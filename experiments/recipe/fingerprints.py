@@ -8,7 +8,7 @@ import enum
 import functools
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -48,6 +48,9 @@ def settings() -> dict[str, Any]:
     return {name: getattr(jax.config, name.lower()) for name in JAX_SETTINGS}
 
 
+Accept = Callable[[str, Mapping[str, Any]], tuple[Mapping[str, Any], list[str]] | None]
+
+
 class Fingerprints:
     """Fingerprints of code and data, each computed once: they belong to the start of a run.
 
@@ -55,10 +58,13 @@ class Fingerprints:
         cache: directory shared by runs, which remembers hashes of files. None leaves the content of sources
             out: addresses are then good for comparing stages with each other (`prismlab check`), and for
             finding results only where all sources are rendered.
+        accept: name and inputs of a stage -> inputs of a finished stage of other code that stands for it,
+            and the modules that differ; or None. See `run/accepted_code.py`.
     """
 
-    def __init__(self, cache: pathlib.Path | None):
+    def __init__(self, cache: pathlib.Path | None, accept: Accept | None = None):
         self.cache = cache
+        self.accept = accept or (lambda name, inputs: None)
         self.unstated: set[str] = set()
         self.parents: dict[str, str] = {}
         self._contents: dict[str, str] = {}

@@ -32,6 +32,8 @@ class Planned:
         teacher: source of the teacher towers.
         inputs: plain data that decides the result: "configuration", "seed", "position", "parents", "code"
             (module -> hash), "data" (path -> digest of its content) and "settings" of JAX.
+        accepted: modules that have changed since the stage was trained, which the user accepted
+            (`--accept-code`); `inputs` are those that it was trained with.
     """
 
     stage: recipe.Stage
@@ -41,6 +43,7 @@ class Planned:
     init_from: Parents
     teacher: Parent
     inputs: Mapping[str, Any]
+    accepted: tuple[str, ...] = ()
 
     @property
     def folder(self) -> str:
@@ -93,8 +96,10 @@ def plan(
         parents = {**initial_weights.labelled("init_from", init_from), "teacher": teacher}
         position = _position(init_from)
         inputs = _inputs(stage, seed, position, parents, prints)
-        address = describe.address(inputs)
-        planned[stage.name] = Planned(stage, seed, position, address, init_from, teacher, inputs)
+        inputs, accepted = prints.accept(stage.name, inputs) or (inputs, ())
+        planned[stage.name] = Planned(
+            stage, seed, position, describe.address(inputs), init_from, teacher, inputs, tuple(accepted)
+        )
     return list(planned.values())
 
 

@@ -65,7 +65,8 @@ def footnotes(table: results_table.Table) -> tuple[dict[tuple[str, str], str], l
         table: the table.
 
     Returns:
-        (row label, metric) -> mark, and the list of (mark, text) in order; equal protocols share a mark.
+        (row label, metric) -> mark, and the list of (mark, text) in order; equal protocols share a mark. Code
+        that the user accepted is told with the mark "!".
     """
     marks: dict[str, str] = {}
     where: dict[tuple[str, str], str] = {}
@@ -74,7 +75,8 @@ def footnotes(table: results_table.Table) -> tuple[dict[tuple[str, str], str], l
             if name in row.metrics:
                 text = protocol_text(row.metrics[name])
                 where[row.label, name] = marks.setdefault(text, mark(len(marks)))
-    return where, [(mark, text) for text, mark in marks.items()]
+    accepted = [("!", text) for text in table.accepted_code]
+    return where, [*accepted, *((mark, text) for text, mark in marks.items())]
 
 
 def heads(table: results_table.Table) -> dict[str, str]:

@@ -194,6 +194,7 @@ def _caption(table: results_table.Table, names: Sequence[str], marks: dict[str, 
         parts.append("Grey: exploratory, intervals at 95\\,\\%, not corrected, no verdict.")
     elif grey:
         parts.append("All differences are exploratory: intervals at 95\\,\\%, not corrected, no verdict.")
+    parts += [f"{latex_text.escaped(each)}." for each in table.accepted_code]
     return parts
 
 

@@ -69,12 +69,14 @@ class Result:
         seed: the seed.
         metrics: metric name -> score.
         stages: folders of the row's stages, in `stages/` of the work directory.
+        accepted_code: stage -> files whose change since it was trained was accepted (`--accept-code`).
     """
 
     label: str
     seed: int
     metrics: Mapping[str, Score]
     stages: tuple[str, ...] = ()
+    accepted_code: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         wrong = [name for name in self.stages if "/" in name or "\0" in name or name in ("", ".", "..")]
@@ -173,6 +175,7 @@ class Table:
         logs: event logs of the rows, or None if unknown.
         extra: additional entries of table.json, as plain JSON data.
         claims: the comparisons that were declared before the run, with their verdicts.
+        accepted_code: which rows reuse stages that were trained with other code, one sentence for each.
     """
 
     rows: tuple[Row, ...]
@@ -182,6 +185,7 @@ class Table:
     logs: tuple[Log, ...] | None = None
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict, metadata={"rest": True})
     claims: tuple[comparisons.Claim, ...] = ()
+    accepted_code: tuple[str, ...] = ()
 
     @property
     def metric_names(self) -> list[str]:
@@ -209,6 +213,7 @@ class Table:
             **({"claims": [entry.plain() for entry in self.claims]} if self.claims else {}),
             "paired": [entry.plain() for entry in self.paired],
             **{name: value for name, value in named.items() if value is not None},
+            **({"accepted_code": self.accepted_code} if self.accepted_code else {}),
             **self.extra,
         }
 

@@ -74,7 +74,20 @@ def build_table(
     ]
     logged = None if logs is None else tuple(logs)
     return results_table.Table(
-        tuple(rows), tuple(reference), tuple(paired), title, logged, extra, claims=claims
+        tuple(rows), tuple(reference), tuple(paired), title, logged, extra, claims, _accepted(results)
+    )
+
+
+def _accepted(results: Sequence[results_table.Result]) -> tuple[str, ...]:
+    """Return one sentence for each stage that was trained with other code than the rest of the table."""
+    rows: dict[tuple[str, tuple[str, ...]], dict[str, None]] = {}
+    for result in results:
+        for stage, files in result.accepted_code.items():
+            rows.setdefault((stage, tuple(files)), {})[result.label] = None
+    return tuple(
+        f"{stage} of {', '.join(map(repr, labels))} was trained before {', '.join(files)} changed; the user "
+        "accepted it (--accept-code)"
+        for (stage, files), labels in rows.items()
     )
 
 

@@ -36,6 +36,7 @@ from prismlab.experiments.recipe import fingerprints, initial_weights, stages
 from prismlab.experiments.released import released_weights
 from prismlab.experiments.report import results_table
 from prismlab.experiments.run import (
+    accepted_code,
     feed,
     host_memory,
     initial_state,
@@ -135,6 +136,7 @@ class Engine:
         left = distributed.decide(lambda: stage_folder.left_of(folder))
         if left is None:
             console.say(self.out, f"{heading}: already trained, reused")
+            distributed.decide(lambda: accepted_code.note(planned, self.kept))
             return
         if left:
             console.say(self.out, f"{heading}: {left}")
@@ -270,6 +272,7 @@ class Engine:
             judge = functools.partial(self.score, each.stages[-1], each.evaluations)
             entry = {"label": each.label, "seed": each.seed, "metrics": distributed.decide(judge)}
             entry["stages"] = [self._folder(planned).name for planned in each.stages]
+            entry[accepted_code.FIELD] = accepted_code.files(each.stages)
             results.append(checked_json.sealed(entry))
             work_directory.record(self.workdir / "results.json", results)
         return results

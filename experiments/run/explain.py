@@ -1,7 +1,7 @@
 """Say before a run which stages and evaluations run, which are reused, and what differs from earlier ones."""
 
 import collections
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from prismlab.core.io import file_errors, filesystem
@@ -44,7 +44,7 @@ def _text(lines: Sequence[stages.Line], kept: store.Store) -> list[str]:
     earlier = _Earlier(kept.home)
     told: dict[tuple[str, tuple[str, ...], str], list[int]] = {}
     for key, each in planned.items():
-        why = "reused" if key not in run else _why(each, folders[key], left[key] or "", earlier, run)
+        why = _reused(each) if key not in run else _why(each, folders[key], left[key] or "", earlier, run)
         told.setdefault((each.stage.name, rows[key], why), []).append(each.seed)
     found = _grouped(told)
     scores = {judged.address: (judged, line) for line in lines for judged in line.evaluations}
@@ -84,6 +84,15 @@ def is_finished(lines: Sequence[stages.Line], kept: store.Store) -> bool:
         return all(stage_folder.left_of(each) is None for each in folders) and all(
             kept.score_path(each).exists() for each in judged
         )
+
+
+def _reused(planned: stages.Planned) -> str:
+    files = [f"{file_of(module)} changed" for module in planned.accepted]
+    return f"reused; accepted: {_listed(files)}" if files else "reused"
+
+
+def _listed(reasons: Sequence[str]) -> str:
+    return ", ".join(reasons[:MOST]) + (f" and {len(reasons) - MOST} more" if len(reasons) > MOST else "")
 
 
 class _Earlier:
@@ -134,12 +143,20 @@ def _differs(inputs: Mapping[str, Any], before: list[Mapping[str, Any]], name: s
     known = [each for each in before if each]
     if not known:
         return "written by a version that did not record its inputs" if before else "new"
-    reasons = min((_reasons(each, inputs, name, parent) for each in known), key=len)
-    more = f" and {len(reasons) - MOST} more" if len(reasons) > MOST else ""
-    return ", ".join(reasons[:MOST]) + more
+    return _listed(min((reasons(each, inputs, name, parent) for each in known), key=len))
 
 
-def _reasons(a: Mapping[str, Any], b: Mapping[str, Any], name: str, parent: Any) -> list[str]:
+def reasons(
+    a: Mapping[str, Any], b: Mapping[str, Any], name: str, parent: Callable[[Any], str] = lambda value: ""
+) -> list[str]:
+    """Return how inputs differ from earlier ones, one short text for each difference.
+
+    Args:
+        a: the earlier inputs.
+        b: the inputs.
+        name: of the stage or evaluation.
+        parent: address of a parent -> why it is another one; "" if that is not known.
+    """
     # Earlier versions recorded the stage's name there.
     before = {key: value for key, value in a.get("configuration", {}).items() if key != "name"}
     found = [f"{name}.{line}" for line in describe.difference(before, b["configuration"])]
