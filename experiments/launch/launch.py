@@ -69,8 +69,6 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
             f"(by {', '.join(rendezvous.VARIABLES)}, SLURM, or a multi-host TPU slice); drop --launcher, or "
             "start `prismlab worker` in every process"
         )
-    if options.accept_code and options.launcher and not options.dry_run:
-        raise errors.UserError("--accept-code needs a run in one process: drop --launcher")
     given = settings(options.setting)
     cache = work_directory.default_cache()
     work_directory.check_usable(options.workdir)
@@ -99,7 +97,7 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
         leases.forgive(options.workdir)
         console.write("\n".join(explain.text(lines, kept, prints.unstated)))
         sys.stdout.flush()  # before the lines of the units
-        work_directory.record(options.workdir / prepared.FILE, prepared.facts(known))
+        prepared.record(options.workdir, known, options.accept_code)
         if todo:
             warm_up.everything(root.experiments(), cache, out)
         ended = platform.run(order) if todo else executor.Ended()

@@ -1,15 +1,35 @@
 """What `ablate --launcher` leaves in a work directory, so that units elsewhere run the same code and data."""
 
+import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import filesystem
 from prismlab.core.train import stage_folder
 from prismlab.experiments.launch import units
-from prismlab.experiments.recipe import describe, recipe
-from prismlab.experiments.run import store, work_directory
+from prismlab.experiments.recipe import describe, fingerprints, recipe
+from prismlab.experiments.run import accepted_code, store, work_directory
 
 FILE = "prepared.json"  # `facts` of the command that prepared the work directory
+
+
+def record(workdir: filesystem.Path, known: list[units.Unit], accept: Sequence[str] = ()) -> None:
+    """Write what units elsewhere must agree on.
+
+    Args:
+        workdir: the shared work directory.
+        known: all units of the ablation.
+        accept: names of the stages whose change of code is accepted (`--accept-code`).
+    """
+    work_directory.record(workdir / FILE, {**facts(known), accepted_code.FIELD: list(accept)})
+
+
+def prints(workdir: filesystem.Path, cache: pathlib.Path) -> fingerprints.Fingerprints:
+    """Return the fingerprints with which the command that prepared a work directory resolved its units."""
+    before = stage_folder.json_if_sound(workdir / FILE) or {}
+    names = before.get(accepted_code.FIELD, ())
+    return fingerprints.Fingerprints(cache, accepted_code.Accepted(names, store.of(workdir)))
 
 
 def check(workdir: filesystem.Path, root: recipe.Ablation, known: list[units.Unit]) -> None:
@@ -68,7 +88,8 @@ def why_unknown(name: str, workdir: filesystem.Path, known: list[units.Unit]) ->
 
 
 def _other(workdir: filesystem.Path, before: dict[str, Any], known: list[units.Unit]) -> str:
-    lines = describe.difference(before, {**facts(known), "units": before.get("units")})
+    alike = {key: before.get(key) for key in ("units", accepted_code.FIELD) if key in before}
+    lines = describe.difference(before, {**facts(known), **alike})
     told = "; ".join(lines[:5]) or "another configuration"
     return (
         f"this machine has other code or data than the command that prepared {workdir}: {told}; give both "

@@ -18,7 +18,7 @@ from prismlab.core.train import loop
 from prismlab.experiments import console, exits
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.launch import prepared, units
-from prismlab.experiments.recipe import fingerprints, recipe
+from prismlab.experiments.recipe import recipe
 from prismlab.experiments.run import engine, leases
 
 
@@ -47,7 +47,7 @@ def run(
         loop.Interrupted: a signal was received; the training state was saved.
         UserError: the ablation has no such unit, or a unit that it needs is not done.
     """
-    prints = fingerprints.Fingerprints(cache)
+    prints = prepared.prints(workdir, cache)
     known = units.units(root, prints)
     by_name = {each.name: each for each in known}
     if name not in by_name:

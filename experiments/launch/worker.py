@@ -14,7 +14,7 @@ from prismlab.core.parallel import distributed
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.launch import prepared, unit_run, units
-from prismlab.experiments.recipe import fingerprints, recipe
+from prismlab.experiments.recipe import recipe
 from prismlab.experiments.run import engine, leases, store
 
 POLL = 5.0  # seconds between two polls of the work directory
@@ -106,7 +106,7 @@ def work(
             error may exist in this process only, while the others wait for it in a step. It is recorded, and
             a restarted worker skips the unit.
     """
-    prints = fingerprints.Fingerprints(cache)
+    prints = prepared.prints(workdir, cache)
     known = units.units(root, prints)
     prepared.check(workdir, root, known)
     runner = engine.Engine(workdir, cache, out, prints, loaded=loaded)

@@ -106,18 +106,17 @@ def files(planned: Sequence[stages.Planned]) -> dict[str, list[str]]:
     return {each.stage.name: list(map(explain.file_of, each.accepted)) for each in planned if each.accepted}
 
 
-def note(planned: stages.Planned, kept: store.Store) -> None:
-    """Write into the record of a stage which changes of its code were accepted, if any were.
+def note(planned: Sequence[stages.Planned], kept: store.Store) -> None:
+    """Write into the records of finished stages which changes of their code were accepted, if any were.
 
     Args:
-        planned: a finished stage.
+        planned: finished stages.
         kept: the store.
     """
-    if not planned.accepted:
-        return
-    path = kept.stage_folder(planned.address, planned.folder) / "stage.json"
-    facts = work_directory.read_json(path)
-    known = facts.get(FIELD, [])
-    noted = sorted({*known, *map(explain.file_of, planned.accepted)})
-    if noted != known:
-        work_directory.record(path, {**facts, FIELD: noted})
+    for each in planned:
+        if each.accepted:
+            path = kept.stage_folder(each.address, each.folder) / "stage.json"
+            facts = work_directory.read_json(path)
+            noted = sorted({*facts.get(FIELD, []), *map(explain.file_of, each.accepted)})
+            if noted != facts.get(FIELD):
+                work_directory.record(path, {**facts, FIELD: noted})

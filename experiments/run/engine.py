@@ -25,7 +25,6 @@ import rich.console
 from jax.sharding import Mesh
 
 from prismlab.core import trees
-from prismlab.core.events import event_log, tensorboard
 from prismlab.core.io import checked_json, filesystem
 from prismlab.core.parallel import distributed
 from prismlab.core.train import checkpoint, learner, loop, stage_folder, step
@@ -42,6 +41,7 @@ from prismlab.experiments.run import (
     initial_state,
     installed,
     monitoring,
+    stage_log,
     stage_start,
     step_flops,
     store,
@@ -136,7 +136,6 @@ class Engine:
         left = distributed.decide(lambda: stage_folder.left_of(folder))
         if left is None:
             console.say(self.out, f"{heading}: already trained, reused")
-            distributed.decide(lambda: accepted_code.note(planned, self.kept))
             return
         if left:
             console.say(self.out, f"{heading}: {left}")
@@ -157,7 +156,7 @@ class Engine:
             console.say(self.out, f"{heading}: {origin if begun.taken or at else 'randomly initialised'}")
             with (
                 attempts.attempt(folder, at, stage.steps),
-                _log(folder, at) as log,
+                stage_log.open_log(folder, at) as log,
                 console.Progress(heading, stage.steps, start=at, console=self.out, first="compiling") as bar,
             ):
                 fed = feed.batches(
@@ -253,6 +252,15 @@ class Engine:
         work_directory.save_scores(self.kept, each.address, written)
         certify.score(self.kept.score_path(each.address), written, each.address, timed.attempt(), self.loaded)
 
+    def entry(self, line: stages.Line, metrics: Mapping[str, Any]) -> Any:
+        """Return the entry of results.json of a finished row and seed; process 0 notes accepted code."""
+        if distributed.is_main():
+            accepted_code.note(line.stages, self.kept)
+        folders = [self._folder(planned).name for planned in line.stages]
+        accepted = {accepted_code.FIELD: accepted_code.files(line.stages)}
+        entry = {"label": line.label, "seed": line.seed, "metrics": metrics, "stages": folders}
+        return checked_json.sealed(entry | accepted)
+
     def run(self, lines: Sequence[stages.Line]) -> list[dict[str, Any]]:
         """Train and evaluate every row with every seed; shared stages are trained once.
 
@@ -260,7 +268,7 @@ class Engine:
             lines: rows and seeds, from `stages.lines` with the fingerprints of this engine.
 
         Returns:
-            One entry per row and seed: label, seed, metrics, stages (folder names).
+            One `entry` per row and seed.
         """
         results: list[dict[str, Any]] = []
         for each in lines:
@@ -270,24 +278,9 @@ class Engine:
                     self.train(planned)
             # Evaluations are cheap compared with training: process 0 runs them on its first device.
             judge = functools.partial(self.score, each.stages[-1], each.evaluations)
-            entry = {"label": each.label, "seed": each.seed, "metrics": distributed.decide(judge)}
-            entry["stages"] = [self._folder(planned).name for planned in each.stages]
-            entry[accepted_code.FIELD] = accepted_code.files(each.stages)
-            results.append(checked_json.sealed(entry))
+            results.append(self.entry(each, distributed.decide(judge)))
             work_directory.record(self.workdir / "results.json", results)
         return results
-
-
-def _log(folder: filesystem.Path, at: int) -> event_log.EventLog | event_log.Silent:
-    """Open the event log of a stage, truncated to a step; only process 0 writes one."""
-    if not distributed.is_main():
-        return event_log.Silent()
-    # TensorBoard files cannot be appended to in a bucket; the event log has the same values.
-    remote = filesystem.is_remote(folder)
-    mirror = (
-        None if remote else tensorboard.TensorBoard(folder / "tensorboard", resume_step=at, warn=console.tell)
-    )
-    return event_log.EventLog(folder / "events.jsonl", resume_step=at, tensorboard=mirror)
 
 
 def _watch(

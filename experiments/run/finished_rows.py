@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from prismlab.core.io import checked_json
 from prismlab.experiments.recipe import stages
 from prismlab.experiments.run import engine, work_directory
 
@@ -21,11 +20,7 @@ def write(runner: engine.Engine, lines: Sequence[stages.Line]) -> tuple[int, int
     for line in lines:
         if all(runner.kept.score_path(each.address).exists() for each in line.evaluations):
             metrics = runner.score(line.stages[-1], line.evaluations)
-            entry = {"label": line.label, "seed": line.seed, "metrics": metrics}
-            entry["stages"] = [
-                runner.kept.stage_folder(each.address, each.folder).name for each in line.stages
-            ]
-            results.append(checked_json.sealed(entry))
+            results.append(runner.entry(line, metrics))
     if results:
         work_directory.record(runner.workdir / "results.json", results)
     return len(results), len(lines) - len(results)

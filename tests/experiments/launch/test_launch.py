@@ -119,6 +119,7 @@ def test_a_dry_run_is_refused_where_the_run_would_be(ablation, tmp_path):
         store=None,
         scheduler=None,
         fail_fast=False,
+        accept_code=[],
     )
     with pytest.raises(errors.UserError, match="moved into one package"):
         launch.run(options, ablation, "")

@@ -7,7 +7,7 @@ import pytest
 from user_lab import ROWS, ablation, edit, finish
 
 from prismlab.core import code_fingerprint, errors
-from prismlab.experiments import main
+from prismlab.experiments.launch import prepared, units
 from prismlab.experiments.recipe import fingerprints, stages
 from prismlab.experiments.report import cells, latex_table, results_table, table_builder
 from prismlab.experiments.run import accepted_code, explain, store, work_directory
@@ -52,7 +52,7 @@ def test_a_stage_of_other_code_is_reused_with_what_follows(done, tmp_path):
 def test_the_record_of_the_stage_and_the_table_say_so(done, tmp_path):
     line = accepted(tmp_path, ablation(done), "stage1")[0]
     for _ in range(2):
-        accepted_code.note(line.stages[0], store.of(tmp_path))
+        accepted_code.note(line.stages, store.of(tmp_path))
     facts = work_directory.read_json(tmp_path / "stages" / line.stages[0].folder / "stage.json")
     assert facts["accepted_code"] == ["adlab/shared.py"]
     files = accepted_code.files(line.stages)
@@ -62,7 +62,7 @@ def test_the_record_of_the_stage_and_the_table_say_so(done, tmp_path):
     wanted = "stage1 of 'own loss' was trained before adlab/shared.py changed; the user accepted it"
     wanted += " (--accept-code)"
     assert cells.footnotes(table)[1][0] == ("!", wanted)
-    assert f" {wanted}." in " ".join(latex_table.text(table).split())
+    assert "before adlab/shared.py changed; the user accepted it" in latex_table.text(table)
     results_table.write_table(table, tmp_path / "table.json")
     assert results_table.read_table(tmp_path / "table.json").accepted_code == (wanted,)
 
@@ -103,7 +103,10 @@ def test_an_edited_record_stands_for_nothing(done, tmp_path):
         accepted(tmp_path, ablation(done, "'own': {'stages': ('stage1',)}"), "stage1")
 
 
-def test_several_processes_are_refused_in_one_line(tmp_path, capsys):
-    words = ["ablate", "smoke.gin", "--workdir", str(tmp_path), "--launcher", "local"]
-    assert main.main([*words, "--accept-code", "stage1"]) == 2
-    assert "--accept-code needs a run in one process: drop --launcher" in capsys.readouterr().err
+def test_units_elsewhere_accept_the_same(done, tmp_path):
+    root = ablation(done)
+    accepted(tmp_path, root, "stage1")
+    prepared.record(tmp_path, units.units(root), ["stage1"])
+    found = units.units(root, prepared.prints(tmp_path, cli.CACHE))
+    assert all(units.is_done(unit, store.of(tmp_path)) for unit in found)
+    assert not all(units.is_done(unit, store.of(tmp_path)) for unit in units.units(root))
