@@ -95,8 +95,8 @@ def plan(
         teacher = _parent(stage.teacher, f"stage {stage.name!r}: teacher", planned)
         parents = {**initial_weights.labelled("init_from", init_from), "teacher": teacher}
         position = _position(init_from)
-        inputs = _inputs(stage, seed, position, parents, prints)
-        inputs, accepted = prints.accept(stage.name, inputs) or (inputs, ())
+        inputs: Mapping[str, Any] = _inputs(stage, seed, position, parents, prints)
+        inputs, accepted = prints.accept(stage.name, inputs) or (inputs, [])
         planned[stage.name] = Planned(
             stage, seed, position, describe.address(inputs), init_from, teacher, inputs, tuple(accepted)
         )
