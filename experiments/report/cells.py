@@ -66,7 +66,7 @@ def footnotes(table: results_table.Table) -> tuple[dict[tuple[str, str], str], l
 
     Returns:
         (row label, metric) -> mark, and the list of (mark, text) in order; equal protocols share a mark. Code
-        that the user accepted is told with the mark "!".
+        that the user accepted is listed with the mark "!".
     """
     marks: dict[str, str] = {}
     where: dict[tuple[str, str], str] = {}
