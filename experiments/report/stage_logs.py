@@ -80,12 +80,17 @@ def read(directory: str | os.PathLike, table: results_table.Table) -> list[Stage
 
 
 def curves(logs: Sequence[StageLog]) -> list[figures.Curve]:
-    """Return a curve for each loss, gradient and monitored value; non-finite values are dropped."""
-    return [
+    """Return a curve for each loss, gradient and monitored value, in this order.
+
+    Values that are not finite are dropped.
+    """
+    found = [
         figures.Curve(shared_label(log), log.stage, log.seed, name, *points)
         for log in logs
         for name, points in log.curves.items()
     ]
+    # Rows of a stage may have other losses: those of a later row come before the monitors of the first.
+    return sorted(found, key=lambda curve: _place(curve.term))
 
 
 def shared_label(log: StageLog) -> str:

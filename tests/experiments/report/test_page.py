@@ -10,7 +10,7 @@ import example_tables
 import pytest
 
 from prismlab.core.io import checked_json
-from prismlab.experiments.report import html_report, page_facts, variance_split
+from prismlab.experiments.report import html_report, page_facts, stage_logs, variance_split
 from prismlab.experiments.run import gather, page_content, row_changes
 
 STAGE = {"class": "prismlab.experiments.recipe.recipe.Stage", "steps": 8}
@@ -185,3 +185,19 @@ def test_a_browser_shows_it_without_errors_and_without_scrolling_sideways(workdi
     scroll, inner, broken = map(int, found.groups())
     assert (scroll, inner, broken) == (width, width, 0)
     assert "CONSOLE" not in done.stderr
+
+
+def test_losses_come_first_whichever_row_has_them():
+    def log(row, *terms):
+        curves = {term: ((1.0,), (1.0,)) for term in terms}
+        return stage_logs.StageLog((row,), "stage2", 0, "events.jsonl", 1, 0.0, (), 0, None, None, curves)
+
+    found = stage_logs.curves(
+        [log("a", "loss", "rank"), log("b", "loss/global", "objective_gradient_norm/global")]
+    )
+    assert [curve.term for curve in found] == [
+        "loss",
+        "loss/global",
+        "objective_gradient_norm/global",
+        "rank",
+    ]
