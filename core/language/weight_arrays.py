@@ -51,8 +51,9 @@ def assemble(
     if missing or foreign:
         raise errors.UserError(
             f"language model: {where}: expected the {len(expected)} tensors of a plain Llama, found "
-            f"{len(missing)} missing ({', '.join(missing[:2]) or '-'}) and {len(foreign)} others "
-            f"({', '.join(foreign[:2]) or '-'}); biases, scaled rotary positions and experts are not read"
+            f"{len(missing)} missing ({', '.join(map(repr, missing[:2])) or '-'}) and {len(foreign)} others "
+            f"({', '.join(map(repr, foreign[:2])) or '-'}); biases, scaled rotary positions and "
+            "experts are not read"
         )
     for name, size in expected.items():
         if tuple(shapes[name]) != size:
