@@ -39,7 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fail-fast",
         action="store_true",
-        help="stop all units when one fails (default: the others continue)",
+        help="stop when a stage or an evaluation fails (default: the others continue)",
     )
     parser.add_argument("--dry-run", action="store_true", help="print what would run without running it")
 
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     if options.launcher or options.dry_run:
         from prismlab.experiments.launch import launch  # slow to import
 
-        return launch.run(options, root, loaded.text)
+        return launch.run(options, loaded)
     return shared_recipe.execute(
-        options.workdir, options.store, loaded, rows, root.seeds, root.compare_with, options.accept_code
+        options.workdir, options.store, loaded, rows, root.seeds, options.accept_code, options.fail_fast
     )

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import functools
 import multiprocessing
 import os
 import sys
@@ -67,8 +66,8 @@ def execute(
     loaded: "strict.Loaded",
     rows: Mapping[str, Any],
     seeds: tuple[int, ...],
-    compare_with: tuple[str, ...],
     accept: Sequence[str] = (),
+    fail_fast: bool = False,
 ) -> int:
     """Train and evaluate every row with every seed, then print the table.
 
@@ -78,8 +77,8 @@ def execute(
         loaded: the recipe; its root is an Experiment or Ablation.
         rows: label -> experiment.
         seeds: every row is run with every seed.
-        compare_with: labels of the reference rows.
         accept: stages whose change of code is accepted.
+        fail_fast: whether the first row that fails ends the run.
 
     Returns:
         The exit code.
@@ -87,19 +86,8 @@ def execute(
     from prismlab.core.parallel import distributed
     from prismlab.experiments import console
     from prismlab.experiments.recipe import fingerprints, stages
-    from prismlab.experiments.report import terminal_table
-    from prismlab.experiments.run import (
-        accepted_code,
-        clip_pictures,
-        engine,
-        explain,
-        gather,
-        reported,
-        store,
-        views,
-        warm_up,
-        work_directory,
-    )
+    from prismlab.experiments.run import accepted_code, engine, explain, store, views, warm_up, work_directory
+    from prismlab.experiments.run import rows as table_rows
 
     def work() -> int:
         main, cache = distributed.is_main(), work_directory.default_cache()
@@ -113,25 +101,21 @@ def execute(
             distributed.decide(
                 lambda: held.enter_context(work_directory.claimed(workdir, loaded.root, loaded.text))
             )
-            uses = views.of_lines(planned, kept)
-            distributed.decide(lambda: views.register(kept, views.ROWS, uses))
+            distributed.decide(lambda: views.register(kept, views.ROWS, views.of_lines(planned, kept)))
             for line in distributed.decide(lambda: explain.text(planned, kept, prints.unstated)):
                 console.say(out, line)
             if not distributed.decide(lambda: explain.is_finished(planned, kept)):
                 distributed.decide(lambda: warm_up.everything(rows, cache, out))
                 if not main:  # each host fills its own cache unless it is shared
                     warm_up.everything(rows, cache, out)
-            engine.Engine(workdir, cache, out, prints, kept, loaded).run(planned)
+            runner = engine.Engine(workdir, cache, out, prints, kept, loaded)
+            ended = table_rows.run(runner, planned, fail_fast)
+            if main and ended.done:
+                table_rows.tabulate(kept, planned, loaded, cache, out, not ended.failed)
             if main:
-                say = functools.partial(console.say, out)
-                table = gather.tables(
-                    workdir, lambda found: clip_pictures.draw(found, planned, kept, cache, say)
-                )
-                views.register(kept, views.ROWS, uses, exact=True)  # the former table is replaced
-                reported.note(kept, planned, loaded.root, loaded.text, cache)
-                terminal_table.print_table(table, out)
-                console.say(out, f"written: {workdir / 'table.json'}, report.md, report.html")
-        return 0
+                for each in ended.failed:
+                    console.tell(f"{each.told}: {each.error}")
+        return ended.code
 
     return together(loaded.root, work)
 

@@ -30,4 +30,4 @@ def run(options: argparse.Namespace) -> int:
     rows, seeds = {root.name: root}, (root.seed,)
     if shared_recipe.reuse(options.workdir, options.store, loaded, rows, seeds):
         return 0
-    return shared_recipe.execute(options.workdir, options.store, loaded, rows, seeds, (), options.accept_code)
+    return shared_recipe.execute(options.workdir, options.store, loaded, rows, seeds, options.accept_code)

@@ -11,17 +11,16 @@ from prismlab.core import errors
 from prismlab.core.io import filesystem
 from prismlab.core.parallel import rendezvous
 from prismlab.experiments import console, exits
+from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.launch import executor, prepared, units
-from prismlab.experiments.recipe import fingerprints, recipe, stages
-from prismlab.experiments.report import terminal_table
+from prismlab.experiments.recipe import fingerprints, stages
 from prismlab.experiments.run import (
     accepted_code,
     engine,
     explain,
     finished_rows,
-    gather,
     leases,
-    reported,
+    rows,
     store,
     views,
     warm_up,
@@ -46,14 +45,13 @@ def settings(pairs: list[str]) -> dict[str, str]:
     return found
 
 
-def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
+def run(options: argparse.Namespace, loaded: strict.Loaded) -> int:
     """Prepare the work directory and run or submit the units, or print what would run.
 
     Args:
         options: command line options: file, bindings, workdir, store, launcher, jobs, setting, scheduler,
             fail_fast, dry_run.
-        root: the ablation.
-        text: the configuration as flat gin.
+        loaded: the recipe; its root is an Ablation.
 
     Returns:
         The exit code: that of a unit that failed, the smallest if several did (`exits`).
@@ -69,7 +67,7 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
             f"(by {', '.join(rendezvous.VARIABLES)}, SLURM, or a multi-host TPU slice); drop --launcher, or "
             "start `prismlab worker` in every process"
         )
-    given = settings(options.setting)
+    given, root = settings(options.setting), loaded.root
     cache = work_directory.default_cache()
     work_directory.check_usable(options.workdir)
     kept = store.choose(options.workdir, options.store)
@@ -91,9 +89,8 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
         console.write(preview)
         return exits.DONE
     out = console.make_console()
-    with work_directory.claimed(options.workdir, root, text):
-        uses = views.of_lines(lines, kept)
-        views.register(kept, views.ROWS, uses)  # units read view.json
+    with work_directory.claimed(options.workdir, root, loaded.text):
+        views.register(kept, views.ROWS, views.of_lines(lines, kept))  # units read view.json
         leases.forgive(options.workdir)
         console.write("\n".join(explain.text(lines, kept, prints.unstated)))
         sys.stdout.flush()  # before the lines of the units
@@ -106,13 +103,10 @@ def run(options: argparse.Namespace, root: recipe.Ablation, text: str) -> int:
         if ended.interrupted:
             console.tell("stopped; saved results are kept, run the same command to continue")
             return exits.INTERRUPTED
-        done, missing = finished_rows.write(engine.Engine(options.workdir, cache, out, prints, kept), lines)
+        runner = engine.Engine(options.workdir, cache, out, prints, kept, loaded)
+        done, missing = finished_rows.write(runner, lines)
         if done:
-            terminal_table.print_table(gather.tables(options.workdir), out)
-            if not missing:
-                views.register(kept, views.ROWS, uses, exact=True)  # the former table is replaced
-                reported.note(kept, lines, root, text, cache)
-            console.say(out, f"written: {options.workdir / 'table.json'}, report.md, report.html")
+            rows.tabulate(kept, lines, loaded, cache, out, not missing)
         for line in failed(todo, ended, kept):
             console.tell(line)
         return min(ended.codes.values(), default=exits.DONE)

@@ -90,7 +90,7 @@ def once(unit: units.Unit, runner: engine.Engine) -> tuple[int, str]:
     """
     try:
         if unit.row:
-            # As in `engine.Engine.run`: process 0 evaluates, on its first device.
+            # As in `rows.run`: process 0 evaluates, on its first device.
             distributed.decide(functools.partial(runner.score, unit.planned, unit.evaluations))
         else:
             runner.train(unit.planned)

@@ -115,8 +115,8 @@ class Engine:
             return parent.arrays()
         return stage_folder.read(self._folder(parent))[1]
 
-    def _turn(self, planned: stages.Planned) -> contextlib.AbstractContextManager[None]:
-        """Return the lease on a stage that is not finished."""
+    def turn(self, planned: stages.Planned) -> contextlib.AbstractContextManager[None]:
+        """Return the lease on a stage that is not finished, as a context manager."""
         if stage_folder.left_of(self._folder(planned)) is None:
             return contextlib.nullcontext()
         return self.kept.turn(planned.address)
@@ -260,27 +260,6 @@ class Engine:
         accepted = {accepted_code.FIELD: accepted_code.files(line.stages)}
         entry = {"label": line.label, "seed": line.seed, "metrics": metrics, "stages": folders}
         return checked_json.sealed(entry | accepted)
-
-    def run(self, lines: Sequence[stages.Line]) -> list[dict[str, Any]]:
-        """Train and evaluate every row with every seed; shared stages are trained once.
-
-        Args:
-            lines: rows and seeds, from `stages.lines` with the fingerprints of this engine.
-
-        Returns:
-            One `entry` per row and seed.
-        """
-        results: list[dict[str, Any]] = []
-        for each in lines:
-            for planned in each.stages:
-                with contextlib.ExitStack() as held:  # process 0 holds the lease, as in a worker
-                    distributed.decide(functools.partial(held.enter_context, self._turn(planned)))
-                    self.train(planned)
-            # Evaluations are cheap compared with training: process 0 runs them on its first device.
-            judge = functools.partial(self.score, each.stages[-1], each.evaluations)
-            results.append(self.entry(each, distributed.decide(judge)))
-            work_directory.record(self.workdir / "results.json", results)
-        return results
 
 
 def _watch(

@@ -16,11 +16,11 @@ def write(runner: engine.Engine, lines: Sequence[stages.Line]) -> tuple[int, int
     Returns:
         How many are done, and how many are not.
     """
-    results = []
-    for line in lines:
-        if all(runner.kept.score_path(each.address).exists() for each in line.evaluations):
-            metrics = runner.score(line.stages[-1], line.evaluations)
-            results.append(runner.entry(line, metrics))
+    results = [
+        runner.entry(line, runner.score(line.stages[-1], line.evaluations))
+        for line in lines
+        if all(runner.kept.score_path(each.address).exists() for each in line.evaluations)
+    ]
     if results:
         work_directory.record(runner.workdir / "results.json", results)
     return len(results), len(lines) - len(results)

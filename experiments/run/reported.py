@@ -25,6 +25,7 @@ _READ = ("events.jsonl", "certificate.json")  # of each stage
 _WRITES = (
     "prismlab.experiments.run.clip_pictures",
     "prismlab.experiments.run.finished_rows",
+    "prismlab.experiments.run.rows",
     "prismlab.experiments.run.gather",
 )
 _PACKAGES = ("jinja2", "matplotlib", "numpy", "scipy")

@@ -15,7 +15,7 @@ from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.launch import executor, launch, local, prepared, units, worker
 from prismlab.experiments.recipe import describe, fingerprints, stages
-from prismlab.experiments.run import engine, leases, work_directory
+from prismlab.experiments.run import engine, leases, rows, work_directory
 
 ABLATION = "smoke.gin"
 
@@ -65,7 +65,7 @@ def test_ablate_holds_the_same_lease_on_a_stage_as_a_worker(ablation, tmp_path, 
     monkeypatch.setattr(engine.Engine, "train", train)
     monkeypatch.setattr(engine.Engine, "score", lambda self, planned, evaluations: {})
     lines = stages.lines(ablation.experiments(), ablation.seeds)[:1]
-    engine.Engine(tmp_path, tmp_path / "cache", console.silent()).run(lines)
+    rows.run(engine.Engine(tmp_path, tmp_path / "cache", console.silent()), lines)
     assert taken
     assert not leases.living(tmp_path)
 
@@ -122,7 +122,7 @@ def test_a_dry_run_is_refused_where_the_run_would_be(ablation, tmp_path):
         accept_code=[],
     )
     with pytest.raises(errors.UserError, match="moved into one package"):
-        launch.run(options, ablation, "")
+        launch.run(options, strict.Loaded(ablation, "", {}))
 
 
 def test_a_worker_with_other_code_data_or_configuration_is_refused(ablation, tmp_path, monkeypatch):
@@ -148,7 +148,7 @@ def test_workers_of_one_process_are_refused_where_processes_are_joined(ablation,
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
     options = argparse.Namespace(workdir=tmp_path / "w", jobs=1, launcher="local", store=None)
     with pytest.raises(errors.UserError, match="prismlab worker"):
-        launch.run(options, ablation, "")
+        launch.run(options, strict.Loaded(ablation, "", {}))
     assert not (tmp_path / "w").exists()
 
 

@@ -10,7 +10,7 @@ from user_lab import ALL_REUSED, ablation, finish, lines, told
 
 from prismlab.core import errors
 from prismlab.experiments import console
-from prismlab.experiments.run import engine, explain, leases, store, views
+from prismlab.experiments.run import engine, explain, leases, rows, store, views
 
 
 def at(workdir, home) -> store.Store:
@@ -42,7 +42,7 @@ def test_two_work_directories_on_one_store_train_once(lab, tmp_path, monkeypatch
     found = lines(root)
     for name in ("a", "b"):
         kept = at(tmp_path / name, tmp_path / "shared")
-        engine.Engine(tmp_path / name, tmp_path / "cache", console.silent(), kept=kept).run(found)
+        rows.run(engine.Engine(tmp_path / name, tmp_path / "cache", console.silent(), kept=kept), found)
         assert not (tmp_path / name / "stages").exists()
     assert len(trained) == len(set(trained)) == 3
     assert len(judged) == len(set(judged)) == 3
