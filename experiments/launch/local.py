@@ -74,7 +74,7 @@ def run(order: executor.Order) -> executor.Ended:
     with (
         distributed.LocalCluster(
             n_workers=len(added), threads_per_worker=1, processes=False, resources=own, memory_limit=0,
-            dashboard_address=":0" if served else None, silence_logs=False,
+            dashboard_address=":0", silence_logs=False,
         ) as cluster,
         distributed.Client(cluster) as client,
     ):  # fmt: skip

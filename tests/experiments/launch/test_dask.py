@@ -91,7 +91,13 @@ def test_fail_fast_stops_what_runs(tmp_path, processes):
 
 def test_a_stop_signal_stops_the_units_and_ends_the_command(tmp_path, processes):
     made = processes(a=[exits.INTERRUPTED], b=[exits.INTERRUPTED])
-    threading.Timer(1, signal.raise_signal, [signal.SIGTERM]).start()
+
+    def stop() -> None:
+        while len(made.started) < 2:
+            time.sleep(0.02)
+        signal.raise_signal(signal.SIGTERM)
+
+    threading.Thread(target=stop, daemon=True).start()
     assert local.run(order(tmp_path)).interrupted
     assert sorted(made.started) == ["a", "b"]
 
@@ -117,7 +123,7 @@ def test_each_unit_reserves_what_it_states(tmp_path, monkeypatch):
 
     monkeypatch.setattr(unit_process, "run", run)
     with (
-        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
         for name, chips in (("small", 1), ("large", 2)):
@@ -153,7 +159,7 @@ def test_a_worker_that_is_lost_is_replaced_and_a_lost_scheduler_is_one_line(tmp_
 
     monkeypatch.setattr(unit_process, "run", run)
     with (
-        distributed.LocalCluster(1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        distributed.LocalCluster(1, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
         first = next(iter(cluster.workers.values()))

@@ -53,10 +53,11 @@ class Cluster:
 
     def start(self) -> None:
         self.scheduler = self._start(
-            "scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard"
+            "scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--dashboard-address", ":0"
         )
         self.workers = [
-            self._start("worker", self.address, "--nthreads", "1", "--no-dashboard") for _ in range(2)
+            self._start("worker", self.address, "--nthreads", "1", "--dashboard-address", ":0")
+            for _ in range(2)
         ]
 
     def _start(self, *words: str) -> subprocess.Popen:
