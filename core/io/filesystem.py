@@ -127,15 +127,19 @@ def read(path: PathLike, limit: int | None = None) -> bytes:
     return data
 
 
-def read_if_exists(path: PathLike) -> bytes:
+def read_if_exists(path: PathLike, limit: int | None = None) -> bytes:
     """Return the content of a file, or b"" if it does not exist.
+
+    Args:
+        path: path or URL.
+        limit: read at most one byte more than this, so that the caller sees a larger file.
 
     Raises:
         UserError: the file cannot be read or the bucket request fails.
     """
     with file_errors.translate_errors(path):
         try:
-            return _content(path)
+            return _content(path, limit)
         except (FileNotFoundError, NotADirectoryError):
             return b""
 

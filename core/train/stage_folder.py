@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from prismlab.core import errors, trees
-from prismlab.core.io import filesystem
+from prismlab.core.io import checked_json, filesystem
 from prismlab.core.train import checkpoint
 
 DONE = "done.json"
+MOST_BYTES = 2**29  # of a JSON file, which another user may have written
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,16 +81,20 @@ def read(folder: filesystem.Path) -> tuple[int, dict[str, np.ndarray]]:
 
 
 def json_if_sound(path: filesystem.Path) -> Any:
-    """Return the content of a JSON file; None if the file is missing or damaged.
+    """Return the content of a JSON file; None if it is missing, damaged, too large or nested too deeply.
 
     Raises:
         UserError: the bucket request fails.
     """
-    data = filesystem.read_if_exists(path)
-    try:
-        return json.loads(data)
-    except ValueError:
+    data = filesystem.read_if_exists(path, MOST_BYTES)
+    if len(data) > MOST_BYTES:
         return None
+    try:
+        value = json.loads(data)
+        checked_json.check_depth(value)
+    except (ValueError, RecursionError):
+        return None
+    return value
 
 
 def _ended(folder: filesystem.Path) -> Finished | None:

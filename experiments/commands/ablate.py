@@ -41,11 +41,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="stop when a stage or an evaluation fails (default: the others continue)",
     )
-    parser.add_argument("--dry-run", action="store_true", help="print what would run without running it")
+    parser.add_argument(
+        "--explain",
+        "--dry-run",
+        dest="dry_run",
+        action="store_true",
+        help="print what would run, why and at what cost, without running it",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Train and evaluate every row with every seed; shared stages are trained once."""
+    import jax
+
     from prismlab.experiments.gin_strict import strict
     from prismlab.experiments.recipe import recipe
 
@@ -58,6 +66,8 @@ def run(options: argparse.Namespace) -> int:
     rows = root.experiments()
     if not options.dry_run and shared_recipe.reuse(options.workdir, options.store, loaded, rows, root.seeds):
         return 0
+    if options.dry_run:
+        jax.config.update("jax_platforms", "cpu")  # a look takes no accelerator from those who train
     if options.launcher or options.dry_run:
         from prismlab.experiments.launch import launch  # slow to import
 

@@ -18,6 +18,7 @@ from prismlab.experiments.run import (
     accepted_code,
     engine,
     explain,
+    explain_graph,
     finished_rows,
     leases,
     rows,
@@ -75,16 +76,20 @@ def run(options: argparse.Namespace, loaded: strict.Loaded) -> int:
     prints = fingerprints.Fingerprints(cache, accepted)
     lines, known = stages.lines(root.experiments(), root.seeds, prints), units.units(root, prints)
     accepted.check(lines)
+    if options.dry_run:
+        console.write("\n".join(explain.text(lines, kept, prints.unstated)))
+        console.write("\n".join(explain_graph.text(lines, kept)))
+        if not options.launcher:
+            return exits.DONE
     todo = tuple(unit for unit in known if not units.is_done(unit, kept))
     order = executor.Order(
         todo, options.file, tuple(options.bindings), filesystem.absolute(options.workdir), options.jobs,
         given, options.scheduler or "", options.fail_fast,
     )  # fmt: skip
-    engines = f"prismlab.experiments.launch.{options.launcher or 'local'}"
+    engines = f"prismlab.experiments.launch.{options.launcher}"
     platform = cast(executor.Executor, importlib.import_module(engines))
     preview = platform.preview(order)  # raises errors in the settings before anything is written
     if options.dry_run:
-        console.write("\n".join(explain.text(lines, kept, prints.unstated)))
         console.write("\n".join(described(known, kept)))
         console.write(preview)
         return exits.DONE

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from prismlab.data.loader import tokenizer as tokenizer_module
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import describe, recipe
 from prismlab.experiments.released import released_weights
-from prismlab.experiments.run import initial_state, work_directory
+from prismlab.experiments.run import initial_state, views, work_directory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,13 +77,18 @@ def _stage(encoder: str) -> pathlib.Path | None:
     path = user_paths.local(encoder)
     if (path / "stage.json").exists():
         return path
-    found = sorted((path.parent / "stages").glob(f"{path.name}-s*-*")) if path.name else []
+    named = re.compile(rf"{re.escape(path.name)}-s\d+-[0-9a-f]+")
+    found = [each for each in _folders(path.parent) if named.fullmatch(each.name)]
     if len(found) > 1:
         found = [each for each in found if _steps(each) != 0] or found
     if len(found) > 1:
         names = ", ".join(each.name for each in found)
         raise errors.UserError(f"--encoder {encoder} fits several stages ({names}); name one of them")
     return found[0] if found else None
+
+
+def _folders(workdir: pathlib.Path) -> list[pathlib.Path]:
+    return [pathlib.Path(each) for each in views.stage_folders(workdir)] if workdir.is_dir() else []
 
 
 def _steps(folder: pathlib.Path) -> Any:
@@ -92,8 +98,9 @@ def _steps(folder: pathlib.Path) -> Any:
 
 
 def _configured(folder: pathlib.Path, facts: Mapping[str, Any]) -> recipe.Stage:
-    """Return the configuration of a stage, from config.gin of its work directory."""
-    file = folder.parent.parent / "config.gin"
+    """Return the configuration of a stage, from config.gin in its folder or of its work directory."""
+    file = folder / "config.gin"
+    file = file if file.exists() else folder.parent.parent / "config.gin"
     if not file.exists():
         raise errors.UserError(
             f"{file} is missing, so the encoder of {folder.name} cannot be built; copy the whole directory"

@@ -23,8 +23,7 @@ def of_step(planned: Any) -> float | None:
     """
     if telemetry.peak_of(jax.local_devices()[0]) is None:
         return None
-    stage = planned.stage
-    return sum(estimate.fewest(stage, learners(planned), stage.batch_size).values())
+    return model_flops(planned)
 
 
 def counted(planned: Any, known: float | None) -> float | None:
@@ -38,9 +37,18 @@ def counted(planned: Any, known: float | None) -> float | None:
         FLOPs; None for a stage of fewer than `WORTH_STEPS` steps on a device without a published peak, where
         counting would take longer than training.
     """
-    stage = planned.stage
-    if known is not None or stage.steps < WORTH_STEPS:
+    if known is not None or planned.stage.steps < WORTH_STEPS:
         return known
+    return model_flops(planned)
+
+
+def model_flops(planned: Any) -> float:
+    """Return the model FLOPs of one step on the global batch, from shapes alone.
+
+    Args:
+        planned: a `stages.Planned`.
+    """
+    stage = planned.stage
     return sum(estimate.fewest(stage, learners(planned), stage.batch_size).values())
 
 

@@ -153,6 +153,23 @@ def identity(view: View) -> str:
     return hashlib.sha256(f"{view.host}:{view.workdir}".encode()).hexdigest()[:16]
 
 
+def stage_folders(workdir: filesystem.Path) -> list[filesystem.Path]:
+    """Return the folders of stages of a work directory: all of its own, or those that it uses of its store.
+
+    Args:
+        workdir: the work directory.
+
+    Raises:
+        UserError: its view.json is damaged.
+    """
+    kept = store.of(workdir)
+    folders = sorted(path for path in (kept.home / "stages").glob("*") if path.is_dir())
+    if not kept.is_shared:
+        return folders
+    uses = set(read(workdir / store.VIEW).all_uses.stages)
+    return [path for path in folders if path.name.rpartition("-")[2] in uses]
+
+
 def registered(home: filesystem.Path) -> list[View]:
     """Return the registrations in a store, and the view of the store itself if it is a work directory.
 

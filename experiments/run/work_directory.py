@@ -12,7 +12,7 @@ from prismlab.core.io import checked_json, file_errors, filesystem, locks, tempo
 from prismlab.core.parallel import distributed
 from prismlab.core.train import checkpoint, stage_folder
 from prismlab.experiments.recipe import describe
-from prismlab.experiments.run import leases, store
+from prismlab.experiments.run import leases, store, views
 
 BUSY = "another process is running in {}; wait for it or stop it"
 
@@ -152,9 +152,8 @@ def digests(workdir: filesystem.Path) -> list[tuple[str, int, str]]:
     Raises:
         UserError: the directory holds no saved stage.
     """
-    folders = sorted(path for path in (workdir / "stages").glob("*") if path.is_dir())
     found = []
-    for folder in folders:
+    for folder in views.stage_folders(workdir):
         if checkpoint.newest(folder / "checkpoints") is not None:
             at, arrays = checkpoint.read_learner(folder / "checkpoints")
             found.append((folder.name, at, trees.digest(arrays)))

@@ -2,13 +2,17 @@
 
 import json
 import pathlib
+import shutil
+import tempfile
 
 import cli
 
 from prismlab.core import code_fingerprint
+from prismlab.core.train import stage_folder
+from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import fingerprints, recipe, stages
-from prismlab.experiments.run import explain, store
+from prismlab.experiments.run import engine, explain, explain_graph, rows, store
 
 LAB = {
     "__init__.py": "",
@@ -67,14 +71,9 @@ def finish(workdir: pathlib.Path, root: recipe.Ablation) -> None:
     """Write what a finished run leaves, without training."""
     for line in lines(root):
         for each in line.stages:
-            home = workdir / "stages" / each.folder
-            (home / "checkpoints" / str(each.stage.steps)).mkdir(parents=True, exist_ok=True)
-            (home / "stage.json").write_text(json.dumps({"inputs": dict(each.inputs)}))
-            (home / "done.json").write_text(json.dumps({"step": each.stage.steps, "digest": ""}))
-        (workdir / "scores").mkdir(exist_ok=True)
-        for each in line.evaluations:
-            path = workdir / "scores" / f"{each.address}.json"
-            path.write_text(json.dumps({"name": each.name, "inputs": dict(each.inputs), "metrics": {}}))
+            write_stage(workdir / "stages" / each.folder, each)
+        for judged in line.evaluations:
+            write_scores(workdir / "scores" / f"{judged.address}.json", judged)
 
 
 def lines(root: recipe.Ablation) -> list[stages.Line]:
@@ -85,9 +84,50 @@ def lines(root: recipe.Ablation) -> list[stages.Line]:
 
 
 def told(workdir: pathlib.Path, root: recipe.Ablation) -> list[str]:
-    """Return the lines about what runs."""
-    found = explain.text(lines(root), store.of(workdir))
+    """Return the lines about what runs, after a check that exactly this runs."""
+    planned, kept = lines(root), store.of(workdir)
+    nodes = explain_graph.graph(planned, kept)
+    assert {each.address for each in nodes if each.runs} == ran(kept, planned)
+    assert explain.is_finished(planned, kept) == (not any(each.runs for each in nodes))
+    found = explain.text(planned, kept)
     return [line for line in found if not line.endswith(": reused")]
+
+
+def ran(kept: store.Store, planned: list[stages.Line]) -> set[str]:
+    """Return the addresses of what the engine trains and evaluates, in a copy of the store."""
+    found: list[str] = []
+
+    def train(planned: stages.Planned) -> None:
+        home = runner._folder(planned)
+        if stage_folder.left_of(home) is not None:
+            found.append(planned.address)
+            write_stage(home, planned)
+
+    def evaluate(planned: stages.Planned, each: stages.Evaluation, towers: dict) -> None:
+        found.append(each.address)
+        write_scores(runner.kept.score_path(each.address), each)
+
+    with tempfile.TemporaryDirectory() as folder:
+        copy = pathlib.Path(folder) / "copy"
+        shutil.copytree(kept.home, copy) if kept.home.exists() else copy.mkdir()
+        runner = engine.Engine(copy, cli.CACHE, console.silent(), kept=store.Store(copy, copy))
+        runner.train, runner._evaluate, runner.towers = train, evaluate, lambda planned: {}  # type: ignore
+        rows.run(runner, planned)
+    assert len(found) == len(set(found))  # each once
+    return set(found)
+
+
+def write_stage(home: pathlib.Path, planned: stages.Planned) -> None:
+    (home / "checkpoints" / str(planned.stage.steps)).mkdir(parents=True, exist_ok=True)
+    (home / "stage.json").write_text(json.dumps({"inputs": dict(planned.inputs)}))
+    (home / "done.json").write_text(json.dumps({"step": planned.stage.steps, "digest": ""}))
+
+
+def write_scores(path: pathlib.Path, judged: stages.Evaluation) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(
+        json.dumps({"name": judged.name, "inputs": dict(judged.inputs), "metrics": {}}), encoding="utf-8"
+    )
 
 
 ALL_REUSED = ["all 3 stages and 3 evaluations are reused"]
