@@ -87,6 +87,7 @@ TESTS = pathlib.Path(__file__).parent
 # The uninterrupted run that these compare broken ones with takes longest of all: one worker runs them all.
 WITH_WHOLE = (
     "test_bad_input", "test_bucket", "test_certify", "test_engine", "test_finished_stages", "test_kill",
+    "test_verify",
 )  # fmt: skip
 
 

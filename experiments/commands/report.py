@@ -27,6 +27,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also write table.tex (booktabs, siunitx) and the forest plot as forest.pdf, for a paper",
     )
+    parser.add_argument(
+        "--checklist",
+        action="store_true",
+        help="only print a paragraph for a paper's appendix: seeds, intervals, compute, hardware, code",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,11 +39,15 @@ def run(options: argparse.Namespace) -> int:
     from prismlab.core import errors
     from prismlab.core.io import file_errors
     from prismlab.experiments import console
+    from prismlab.experiments.certificate import checklist
     from prismlab.experiments.report import terminal_table
-    from prismlab.experiments.run import gather
+    from prismlab.experiments.run import certificates, gather
 
     out = console.make_console()
     found = gather.again(options.directory)
+    if options.checklist:
+        console.write(checklist.text(list(certificates.read(options.directory)), found.table))
+        return 0
     terminal_table.print_table(found.table, out)
     folder = options.out or options.directory
     try:
