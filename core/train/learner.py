@@ -1,6 +1,8 @@
 """Learner: towers and objectives trained together; each distinct view is encoded once per step."""
 
+import inspect
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -176,17 +178,41 @@ def build(
     Raises:
         UserError: a tower that an objective needs is missing, or sizes are invalid.
     """
-    built = {name: make(key=keys.fold(key, "tower", name)) for name, make in towers.items()}
+    built = {}
+    for name, make in towers.items():
+        own = {"key": keys.fold(key, "tower", name)}
+        _check_takes(make, own, f"tower {name!r}", "a tower")
+        built[name] = make(**own)
     sizes = dims(built, teacher)
     made = {}
     for name, make in objectives.items():
+        given = {"dims": sizes, "key": keys.fold(key, "objective", name)}
+        _check_takes(make, given, f"objective {name!r}", "a class derived from objective.AbstractObjective")
         try:
-            made[name] = make(dims=sizes, key=keys.fold(key, "objective", name))
+            made[name] = make(**given)
         except ValueError as error:
             raise errors.UserError(f"objective {name!r}: {error}") from error
+        if not isinstance(made[name], objective.AbstractObjective):
+            raise errors.UserError(
+                f"objective {name!r}: expected a class derived from objective.AbstractObjective, found "
+                f"{type(made[name]).__name__}; name another one in recipe.Stage.objectives"
+            )
     learner = Learner(built, made)
     check(learner, teacher)
     return learner
+
+
+def _check_takes(make: Callable[..., Any], given: Mapping[str, Any], what: str, wanted: str) -> None:
+    """Check that a constructor takes what it is given, before it runs with an error of its own."""
+    try:
+        inspect.signature(make).bind(**given)
+    except TypeError as error:
+        found = getattr(make, "func", make)
+        name = getattr(found, "__name__", type(found).__name__)
+        raise errors.UserError(
+            f"{what}: expected {wanted}, which takes {' and '.join(given)}, found {name} ({error}); name "
+            "another one in recipe.Stage"
+        ) from error
 
 
 def dims(towers: Towers, teacher: Towers | None) -> types.Dims:

@@ -1,4 +1,4 @@
-"""Benchmark: data reader + head + metrics + protocol, evaluated on a frozen encoder.
+"""Benchmark: data reader + head + metrics + protocol, evaluated on an encoder.
 
 Every piece is a field, so a gin file swaps it. A number is printed with the protocol that made it, the number
 of items that could not be read, and the grid of heads behind it.
@@ -22,12 +22,12 @@ from prismlab.experiments.tasks.metrics import accuracy, item_outcomes, measured
 
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
-    """Classification of clips with a head on frozen features.
+    """Classification of clips with a head on the features of an encoder.
 
     Args:
         reader: the data set.
         metrics: the first one selects the learning rate of the head.
-        head: learns from the training items.
+        head: learns from the training items; all but `tuning.Tuning` leave the encoder as it is.
         protocol: how clips are shown and features are read.
         train_split, test_split: names of the reader's splits.
         batch_size: views encoded at once.
@@ -49,6 +49,8 @@ class Benchmark:
             raise errors.UserError("benchmark: give at least one metric")
         if self.batch_size < 1:
             raise errors.UserError(f"benchmark: batch_size must be at least 1, got {self.batch_size}")
+        if isinstance(self.head, probe.ChecksFrame):
+            self.head.check_frame(self.protocol, self.features.mode)
 
     def metric_names(self) -> tuple[str, ...]:
         """Return the names of the scores."""

@@ -111,16 +111,19 @@ class Streamed:
         """Number of rows."""
         return len(self.found)
 
+    def clips(self, rows: Int64[np.ndarray, " n"]) -> UInt8[np.ndarray, "n v t r r 3"]:
+        """Decode the views of these rows, each clip once."""
+        unique, back = np.unique(rows, return_inverse=True)
+        how, found = self.encoder.how, [self.found.items[row] for row in unique]
+        return np.stack([views.passes(self.found.load(each), how)[self.number] for each in found])[back]
+
     def take(self, rows: Int64[np.ndarray, " n"]) -> Float32[np.ndarray, "n v ..."]:
         """Decode and encode these rows, each once and a batch at a time."""
         unique, back = np.unique(rows, return_inverse=True)
         parts = []
-        how = self.encoder.how
-        step = max(1, self.encoder.batch_size // how.views)
+        step = max(1, self.encoder.batch_size // self.encoder.how.views)
         for start in range(0, len(unique), step):
-            found = [self.found.items[row] for row in unique[start : start + step]]
-            clips = np.stack([views.passes(self.found.load(each), how)[self.number] for each in found])
-            parts.append(encoded_clips(clips, self.encoder))
+            parts.append(encoded_clips(self.clips(unique[start : start + step]), self.encoder))
         features: Float32[np.ndarray, "n v ..."] = np.concatenate(parts)
         kept = features.astype(feature_store.number_type(self.dtype)).astype(np.float32)
         return kept[back]

@@ -222,11 +222,11 @@ def fit(
     chunk = max(1, min(grid.steps, CHUNK_BYTES // max(1, a_batch)))
     for start in range(0, grid.steps, chunk):
         steps = np.arange(start, min(start + chunk, grid.steps))
-        drawn = np.stack([_draw(rows, width[1], grid.batch_size, seed, int(step)) for step in steps])
-        read = _read((features, *augmented), drawn[:, 0].reshape(-1), (seed, start))
-        read = read[np.arange(len(read)), drawn[:, 1].reshape(-1)]
+        taken = np.stack([drawn(rows, width[1], grid.batch_size, seed, int(step)) for step in steps])
+        read = _read((features, *augmented), taken[:, 0].reshape(-1), (seed, start))
+        read = read[np.arange(len(read)), taken[:, 1].reshape(-1)]
         x = read.reshape(len(steps), grid.batch_size, *width[2:])
-        y = targets.array[drawn[:, 0]]
+        y = targets.array[taken[:, 0]]
         trained, memory = run(trained, memory, (jnp.asarray(steps), jnp.asarray(x), jnp.asarray(y)))
     sized = [(size, *point) for size in range(len(makes)) for point in points]
     return Fitted(eqx.combine(trained, static), sized, grid.seeds, targets, shift, scale)
@@ -248,7 +248,7 @@ def _read(passes: Sequence[feature_set.FeatureSet], rows: np.ndarray, seed: tupl
     return found
 
 
-def _draw(rows: np.ndarray, views: int, batch_size: int, seed: int, step: int) -> np.ndarray:
+def drawn(rows: np.ndarray, views: int, batch_size: int, seed: int, step: int) -> np.ndarray:
     """Return the row and the view of each item of a batch, int64 [2, b]; a pure function of (seed, step)."""
     rng = np.random.default_rng([seed, step])
     return np.stack([rows[rng.integers(len(rows), size=batch_size)], rng.integers(views, size=batch_size)])

@@ -12,7 +12,7 @@ from jaxtyping import Float32, PRNGKeyArray
 from prismlab.core import errors
 from prismlab.experiments.tasks.features import feature_set
 from prismlab.experiments.tasks.heads import classifier, head_grid, multi_layer, targets
-from prismlab.experiments.tasks.interface import items
+from prismlab.experiments.tasks.interface import items, protocols
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +50,15 @@ class Head(Protocol):
         ...
 
 
+@runtime_checkable
+class ChecksFrame(Protocol):
+    """A head that does not work with every protocol and every way of keeping features."""
+
+    def check_frame(self, how: protocols.Protocol, mode: str) -> None:
+        """Raise a UserError for a benchmark's protocol or `keeping.Keeping.mode` that the head cannot use."""
+        ...
+
+
 class Classifier(Protocol):
     """Interface of a classifier's settings; implementations are frozen dataclasses."""
 
@@ -76,9 +85,9 @@ class Attention:
         """Return a head for features [b, *shape]; the shape is tokens x width."""
         _expect(shape, 2, "Attention", "pooling='attention' or 'frames', and layers=1")
         dim = shape[-1]
-        width = _width(self.hidden_dim or dim, self.heads)
+        wide = width(self.hidden_dim or dim, self.heads)
         return classifier.AttentionHead(
-            dim, classes, heads=self.heads, hidden_dim=width, dropout=self.dropout, key=key
+            dim, classes, heads=self.heads, hidden_dim=wide, dropout=self.dropout, key=key
         )
 
 
@@ -111,17 +120,17 @@ class MultiLayer:
     def build(self, shape: tuple[int, ...], classes: int, *, key: PRNGKeyArray) -> eqx.Module:
         """Return a head for features [b, *shape]; the shape is layers x tokens x width."""
         _expect(shape, 3, "MultiLayer", "pooling='attention', and layers=2 or more (VideoGLUE: 4)")
-        width = _width(self.hidden_dim or shape[-1], self.heads)
+        wide = width(self.hidden_dim or shape[-1], self.heads)
         return multi_layer.MultiLayerHead(
-            shape[0], shape[-1], classes, heads=self.heads, hidden_dim=width, dropout=self.dropout, key=key
+            shape[0], shape[-1], classes, heads=self.heads, hidden_dim=wide, dropout=self.dropout, key=key
         )
 
 
-def _width(width: int, heads: int) -> int:
+def width(total: int, heads: int) -> int:
     """Return the width of attention heads, after a check that they divide it."""
-    if width % heads:
-        raise errors.UserError(f"probe: {heads} attention heads do not divide the width {width}")
-    return width
+    if total % heads:
+        raise errors.UserError(f"probe: {heads} attention heads do not divide the width {total}")
+    return total
 
 
 def _expect(shape: tuple[int, ...], axes: int, name: str, protocol: str) -> None:

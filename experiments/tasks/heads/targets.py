@@ -41,11 +41,26 @@ class Targets:
         Returns:
             Cross-entropy, summed over label sets; or binary cross-entropy, averaged over classes.
         """
+        return self.soft_loss(logits, self.soft(labels), smoothing)
+
+    def soft(self, labels: Array) -> Float[Array, "b c"]:
+        """Return rows of `array` as one distribution over the classes of each label set, or as multi-hot."""
         if not self.bounds:
-            return optax.sigmoid_binary_cross_entropy(logits, labels).mean((1, 2))
+            return labels
+        sets = [
+            jax.nn.one_hot(labels[:, index], end - start) for index, (start, end) in enumerate(self.bounds)
+        ]
+        return jnp.concatenate(sets, axis=1)
+
+    def soft_loss(
+        self, logits: Float[Array, "g b c"], soft: Float[Array, "b c"], smoothing: float
+    ) -> Float[Array, " g"]:
+        """Return the loss of each head for targets as of `soft`, which may be mixed; see `loss`."""
+        if not self.bounds:
+            return optax.sigmoid_binary_cross_entropy(logits, soft).mean((1, 2))
         total = jnp.zeros(len(logits))
-        for index, (start, end) in enumerate(self.bounds):
-            smooth = optax.smooth_labels(jax.nn.one_hot(labels[:, index], end - start), smoothing)
+        for start, end in self.bounds:
+            smooth = optax.smooth_labels(soft[:, start:end], smoothing)
             total = total + optax.softmax_cross_entropy(logits[..., start:end], smooth).mean(1)
         return total
 

@@ -11,7 +11,7 @@ import tiny
 
 from prismlab.core import errors, trees, types
 from prismlab.core.towers import video
-from prismlab.core.train import learner, masking, objective
+from prismlab.core.train import learner, masking, objective, optim
 from prismlab.objectives import contrastive, global_distillation, masked
 
 KEY = jax.random.key(11)
@@ -161,6 +161,34 @@ def test_a_wrong_hyperparameter_names_its_objective():
     wrong = {"mine": functools.partial(contrastive.Contrastive, temperature=-1.0)}
     with pytest.raises(errors.UserError, match=r"objective 'mine': temperature must be .*, got -1.0"):
         learner.build(BOTH, wrong, None, key=KEY)
+
+
+class Sizes:
+    """Takes what an objective takes, and is none."""
+
+    def __init__(self, *, dims, key):
+        del dims, key
+
+
+@pytest.mark.parametrize(
+    ("towers", "objectives", "message"),
+    [
+        (
+            BOTH,
+            {"a": optim.AdamW},
+            r"objective 'a': expected a class .*AbstractObjective.*, found AdamW \(got an",
+        ),
+        (
+            BOTH,
+            {"a": Sizes},
+            r"objective 'a': expected a class .*AbstractObjective, found Sizes; name another",
+        ),
+        ({"video": optim.AdamW}, {}, r"tower 'video': expected a tower, which takes key, found AdamW"),
+    ],
+)
+def test_a_class_of_another_kind_is_named(towers, objectives, message):
+    with pytest.raises(errors.UserError, match=message):
+        learner.build(towers, objectives, None, key=KEY)
 
 
 def test_a_teacher_that_sees_other_tokens_is_refused():

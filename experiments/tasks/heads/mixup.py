@@ -1,6 +1,6 @@
 """Mixup and CutMix on the device: mix clips of a batch and their targets, for supervised heads.
 
-To add another one, write a frozen dataclass with the call signature of `Mix`; `tuning.Setup.mix` lists those
+To add another one, write a frozen dataclass with the call signature of `Mix`; `tuning.Tuning.mix` lists those
 to sample from. Example i is mixed with example i - 1 (cyclically), so no second batch is needed.
 """
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prismlab.experiments.tasks import mixup
+from prismlab.experiments.tasks.heads import mixup
 
 B = 6
 # Each clip holds its own number everywhere, so that a mixed clip tells what it is made of.

@@ -1,10 +1,9 @@
-"""Adapter tuning: a frozen encoder with a trainable bottleneck after each MLP, and an attention pooler.
+"""Adapters: a frozen encoder with a trainable bottleneck after each MLP.
 
 Source: VideoGLUE figure 5 and appendix D: bottleneck 64, ReLU, a learned scale, after the MLP of each block.
 """
 
 import dataclasses
-import pathlib
 from typing import Any
 
 import equinox as eqx
@@ -14,9 +13,6 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from prismlab.core import errors, keys
 from prismlab.core.nn import layers
-from prismlab.core.train import learner
-from prismlab.data.loader import source
-from prismlab.experiments.tasks import task, tuning
 
 
 class AdaptedFeed(eqx.Module):
@@ -72,52 +68,24 @@ def adapted(encoder: Any, bottleneck: int, *, key: PRNGKeyArray) -> tuple[Any, A
 
 
 @dataclasses.dataclass(frozen=True)
-class AdapterTuning:
-    """Train adapters and an attention pooler on a frozen encoder; report the accuracy on test clips.
+class Adapters:
+    """Adapters in a frozen encoder, for `tuning.Tuning.change`.
 
     Args:
-        train: labelled training clips.
-        test: labelled test clips from another stream.
-        setup: clips, label and training hyperparameters.
         bottleneck: width of the adapters, 64 in VideoGLUE.
-        heads: attention heads of the pooler, 12 at base.
-        hidden_dim: total width of all heads; None means the token width.
     """
 
-    train: source.Source
-    test: source.Source
-    setup: tuning.Setup
     bottleneck: int = 64
-    heads: int = 12
-    hidden_dim: int | None = None
 
     def __post_init__(self) -> None:
         if self.bottleneck < 1:
             raise errors.UserError(f"bottleneck must be at least 1, got {self.bottleneck}")
 
-    def metric_names(self) -> tuple[str, ...]:
-        """Return the names of the scores."""
-        return (f"{self.setup.label}_adapter",)
+    @property
+    def words(self) -> str:
+        """What is trained, for tables."""
+        return f"adapters of width {self.bottleneck}, encoder frozen"
 
-    def __call__(self, towers: learner.Towers, *, seed: int, cache: pathlib.Path) -> dict[str, task.Score]:
-        """Return the accuracy as <label>_adapter.
-
-        Args:
-            towers: frozen encoders; only the encoder of "video" is read.
-            seed: seed of initial weights, clip order and dropout.
-            cache: directory shared by runs.
-        """
-        encoder = tuning.encoder_of(towers)
-
-        def build(classes: int, key: PRNGKeyArray) -> tuple[tuning.Classifier, Any]:
-            changed, moving = adapted(encoder, self.bottleneck, key=keys.fold(key, "adapters"))
-            model = tuning.pooled_once(
-                changed, self.heads, self.hidden_dim, classes, self.setup.dropout, key=key
-            )
-            moves = jax.tree.map(eqx.is_inexact_array, model)
-            return model, eqx.tree_at(lambda m: m.encoder, moves, moving)
-
-        words = f"attention pooler, adapters of width {self.bottleneck}, encoder frozen"
-        return tuning.score(
-            self.setup, self.train, self.test, build, "adapter", words, seed=seed, cache=cache
-        )
+    def __call__(self, encoder: Any, *, key: PRNGKeyArray) -> tuple[Any, Any]:
+        """Return the encoder with adapters and which of its arrays are trained; see `adapted`."""
+        return adapted(encoder, self.bottleneck, key=key)
