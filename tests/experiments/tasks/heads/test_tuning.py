@@ -40,21 +40,24 @@ QUICK = tuning.Tuning(
 CHANGES = {"adapters": adapter.Adapters(3), "end to end": tuning.EndToEnd()}
 
 
+COLOURS = ((220, 20, 20), (20, 220, 20), (20, 20, 220), (110, 110, 110))
+
+
 @functools.cache
-def pictures(shade):
-    rng = np.random.default_rng(shade)
+def pictures(colour, number):
+    rng = np.random.default_rng([colour, number])
     made = []
     for _ in range(2):
         file = io.BytesIO()
-        noise = rng.integers(0, 40, (8, 8, 3)) + shade
+        noise = rng.integers(0, 30, (8, 8, 3)) + COLOURS[colour]
         Image.fromarray(noise.astype(np.uint8)).save(file, "PNG")
         made.append(file.getvalue())
     return tuple(made)
 
 
 @dataclasses.dataclass(frozen=True)
-class Shades:
-    """Reader of dark and bright clips, whose labels are their shade or drawn at random."""
+class Coloured:
+    """Reader of clips of four colours, whose labels are their colour or drawn at random."""
 
     shuffled: bool = False
     counts: tuple[tuple[str, int], ...] = (("train", 32), ("test", 64))
@@ -64,21 +67,21 @@ class Shades:
         """Return the items of a split."""
         rng = np.random.default_rng(len(split))
         count = dict(self.counts)[split]
-        shown = np.arange(count) % 2
+        shown = np.arange(count) % 4
         told = rng.permutation(shown) if self.shuffled else shown
-        extra = [(2 + int(row),) if self.sets else () for row in shown]
+        extra = [(4 + int(row),) if self.sets else () for row in shown]
         found = tuple(
             items.Item(f"{split}{index}", labels=(int(told[index]), *extra[index]),
-                       extra={"shade": 200 * int(shown[index]) + index % 8})
+                       extra={"colour": int(shown[index]), "number": index % 5})
             for index in range(count)
         )  # fmt: skip
-        sets = (("shade", 2), ("again", 2)) if self.sets else ()
-        names = ("dark", "bright", "dim", "light")[: 4 if self.sets else 2]
+        sets = (("colour", 4), ("again", 4)) if self.sets else ()
+        names = tuple("abcdefgh"[: 8 if self.sets else 4])
         return items.ItemSet(split, found, names, load=loaded, label_sets=sets)
 
 
 def loaded(item):
-    return record.of_frames(item.key, list(pictures(item.extra["shade"])), "a clip")
+    return record.of_frames(item.key, list(pictures(item.extra["colour"], item.extra["number"])), "a clip")
 
 
 def streamed(found, how=HOW):
@@ -99,13 +102,13 @@ def evaluated(reader, head, how=HOW, metrics=TOP_1):
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_benchmark_is_learnt_and_shuffled_labels_give_chance(change):
     head = dataclasses.replace(QUICK, change=CHANGES[change])
-    score = evaluated(Shades(), head)["top-1 accuracy"]
+    score = evaluated(Coloured(), head)["top-1 accuracy"]
     assert score.value > 0.95
     assert score.protocol["tuned"] == CHANGES[change].words
     assert score.protocol["train items"] == 32
     assert len(score.outcomes["log_likelihood"][0]) == 64
-    chance = evaluated(Shades(shuffled=True), dataclasses.replace(head, steps=5))["top-1 accuracy"]
-    assert abs(chance.value - 0.5) < 3 * np.sqrt(0.25 / 64)
+    chance = evaluated(Coloured(shuffled=True), dataclasses.replace(head, steps=5))["top-1 accuracy"]
+    assert abs(chance.value - 0.25) < 3 * np.sqrt(0.25 * 0.75 / 64)
 
 
 @pytest.mark.slow
@@ -113,8 +116,8 @@ def test_label_sets_views_passes_and_seeds_of_a_benchmark():
     how = dataclasses.replace(
         HOW, stride=1, clips=2, passes=2, augment=(augment.ColourJitter(probability=1.0),)
     )
-    reader = Shades(counts=(("train", 16), ("test", 6)), sets=True)
-    metrics = (accuracy.TopK(1, "shade"), accuracy.TopK(1, "again"))
+    reader = Coloured(counts=(("train", 16), ("test", 6)), sets=True)
+    metrics = (accuracy.TopK(1, "colour"), accuracy.TopK(1, "again"))
     head = dataclasses.replace(QUICK, change=adapter.Adapters(2), seeds=2, steps=2, batch_size=4)
     first, second = (evaluated(reader, head, how, metrics) for _ in range(2))
     assert first == second
@@ -125,7 +128,7 @@ def test_label_sets_views_passes_and_seeds_of_a_benchmark():
 
 def test_the_encoder_that_is_given_is_not_changed():
     before = trees.digest(trees.flatten(TOWER))
-    reader = Shades(counts=(("train", 8), ("test", 2)))
+    reader = Coloured(counts=(("train", 8), ("test", 2)))
     evaluated(reader, dataclasses.replace(QUICK, steps=1, batch_size=4))
     assert trees.digest(trees.flatten(TOWER)) == before
 
@@ -140,8 +143,8 @@ def test_untrained_adapters_change_nothing_and_trained_ones_leave_the_encoder_al
     }  # fmt: skip
     assert paths["spatial/blocks/feed/down/kernel"].shape == (2, 8, 3)
     head = dataclasses.replace(QUICK, change=adapter.Adapters(3), steps=3, batch_size=4)
-    model, moves = head.build(encoder, 2, key=jax.random.key(0))
-    found = Shades().read("train", None)
+    model, moves = head.build(encoder, 4, key=jax.random.key(0))
+    found = Coloured().read("train", None)
     wanted = targets.Targets.of(found)
     trained = head.fit(model, moves, streamed(found), wanted, seed=0, key=jax.random.key(3))
     changed = model.encoder
@@ -164,12 +167,12 @@ class Relabelled:
 
 
 def test_mixes_reach_clips_and_targets():
-    found = Shades().read("train", None)
+    found = Coloured().read("train", None)
     wanted = targets.Targets.of(found)
 
     def fitted(*mix):
         head = dataclasses.replace(QUICK, change=adapter.Adapters(2), steps=2, batch_size=4, mix=mix)
-        model, moves = head.build(TOWER.encoder, 2, key=jax.random.key(0))
+        model, moves = head.build(TOWER.encoder, 4, key=jax.random.key(0))
         trained = head.fit(model, moves, streamed(found), wanted, seed=0, key=jax.random.key(1))
         return trained.head.linear.kernel
 
@@ -205,7 +208,7 @@ def test_dropout_is_of_training_only():
 def test_a_benchmark_that_keeps_features_is_refused_before_it_reads_a_clip(mode, protocol, match):
     with pytest.raises(errors.UserError, match=match):
         benchmark.Benchmark(
-            Shades(),
+            Coloured(),
             head=QUICK,
             protocol=dataclasses.replace(HOW, **protocol),
             features=keeping.Keeping(mode),
@@ -227,6 +230,6 @@ def test_mistakes_are_one_line():
     with pytest.raises(errors.UserError, match="bottleneck"):
         adapter.Adapters(0)
     diverging = optim.AdamW(optim.Schedule(1e30), clip_norm=None)
-    reader = Shades(counts=(("train", 8), ("test", 2)))
+    reader = Coloured(counts=(("train", 8), ("test", 2)))
     with pytest.raises(errors.UserError, match="the loss was not finite"):
         evaluated(reader, dataclasses.replace(QUICK, optimizer=diverging, steps=3, batch_size=4))
