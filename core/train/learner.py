@@ -179,12 +179,12 @@ def build(
         UserError: a tower that an objective needs is missing, or sizes are invalid.
     """
     built = {}
-    for name, make in towers.items():
+    for name, make_tower in towers.items():
         own = {"key": keys.fold(key, "tower", name)}
-        _check_takes(make, own, f"tower {name!r}", "a tower")
-        built[name] = make(**own)
+        _check_takes(make_tower, own, f"tower {name!r}", "a tower")
+        built[name] = make_tower(**own)
     sizes = dims(built, teacher)
-    made = {}
+    made: dict[str, objective.AbstractObjective] = {}
     for name, make in objectives.items():
         given = {"dims": sizes, "key": keys.fold(key, "objective", name)}
         _check_takes(make, given, f"objective {name!r}", "a class derived from objective.AbstractObjective")
