@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from prismlab.experiments.report import comparisons, results_table
 
-# What the intervals of every table, page and figure speak of.
-SCOPE = "new seeds and new clips of the same data; hyper-parameters not re-tuned per row"
+_UNTUNED = "hyper-parameters not re-tuned per row"
 
 
 def number(value: float, places: int = 3) -> str:
@@ -46,6 +45,20 @@ def protocol_text(metric: results_table.Cell) -> str:
     """Format the protocol of a score as one line."""
     parts = [f"{name.replace('_', ' ')} {value}" for name, value in metric.protocol.items()]
     return ", ".join(parts + ([f"interval: {metric.method}"] if metric.method else [])) or "no protocol given"
+
+
+def scope(table: results_table.Table) -> str:
+    """Return what the intervals of a table speak of, for the foot of every table, page and figure.
+
+    Without outcomes of single items, as in tables of earlier versions, they speak of new seeds only.
+    """
+    by_clip = [bool(entry.clips) for entry in table.claims if entry.n]
+    by_clip += [bool(entry.clips) for entry in table.paired if entry.n]
+    own = any(cell.method.startswith("two-part") for row in table.rows for cell in row.metrics.values())
+    if not own and not any(by_clip):
+        return f"new seeds on the same test clips; {_UNTUNED}"
+    only = "" if all(by_clip) else " (those that say seeds only: on the same clips)"
+    return f"new seeds and new clips of the same data{only}; {_UNTUNED}"
 
 
 def mark(index: int) -> str:

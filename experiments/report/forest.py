@@ -178,7 +178,7 @@ def _draw(axes: matplotlib.axes.Axes, panel: Panel, reach: float) -> None:
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="x", labelsize=8)
-    axes.set_title(drawing.label(f"{panel.metric}: minus {panel.reference}", 56), fontsize=9)
+    axes.set_title(drawing.label(f"{panel.metric}: minus {panel.reference}", 50), fontsize=9)
 
 
 def _draw_line(axes: matplotlib.axes.Axes, line: Line, place: int, reach: float) -> None:

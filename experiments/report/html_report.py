@@ -53,7 +53,7 @@ def write_markdown(table: results_table.Table, path: str | os.PathLike) -> None:
     text += [""] if table.claims else []
     text += _markdown_table(columns, lines, words=1)
     text += [""] + [f"({mark}) {_markdown_cell(note)}  " for mark, note in cells.footnotes(table)[1]]
-    text += ["", f"Intervals: {cells.SCOPE}."]
+    text += ["", f"Intervals: {cells.scope(table)}."]
     if table.paired:
         text += ["", "## Exploratory differences, same seeds (row minus reference, 95 % intervals)", ""]
         compared = [cells.comparison_cells(entry) for entry in table.paired]
@@ -94,7 +94,7 @@ def write_html(
             (entry.verdict or "no verdict", line)
             for entry, line in zip(table.claims, claim_verdicts.sentences(table))
         ],
-        scope=cells.SCOPE,
+        scope=cells.scope(table),
         forest=[
             (f"{panel.metric}: differences to {panel.reference}", _picture(drawn))
             for panel, drawn in zip(panels, forest.svgs(panels))

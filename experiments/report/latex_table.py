@@ -20,6 +20,7 @@ from prismlab.experiments.report import (
 
 _GREY = r"\color{black!55} "
 _BOLD = r"\bfseries "
+_MOST_LINES = 30  # rows of a table, over all its metrics; more do not fit a page
 _MOST_MEANS = 4  # columns of a table of means
 _SETTINGS = r"\sisetup{separate-uncertainty=true, retain-explicit-plus=true, detect-weight=true, mode=text}"
 
@@ -47,15 +48,17 @@ def text(table: results_table.Table) -> str:
     lines = [
         latex_text.comment(r"Written by prismlab report --latex; \input it in a document with"),
         latex_text.comment(r"\usepackage{booktabs, siunitx, xcolor} and \usepackage[T1]{fontenc}."),
-        *_differences(table, blocks),
     ]
+    each = max(1, _MOST_LINES // max(1, len(table.rows)))
+    for start in range(0, len(blocks), each):
+        lines += [""] * (start > 0) + _differences(table, blocks[start : start + each], start)
     parts = max(1, math.ceil(len(others) / _MOST_MEANS))
     for part in np.array_split(np.asarray(others, object), parts) if others else []:
         lines += ["", *_means(table, list(part))]
     return "\n".join(lines) + "\n"
 
 
-def _differences(table: results_table.Table, blocks: Sequence[_Block]) -> list[str]:
+def _differences(table: results_table.Table, blocks: Sequence[_Block], start: int) -> list[str]:
     marks = _marks(blocks)
     places = {block.metric: _places(table, [block.metric]) for block in blocks}
     whole = max(_whole(table, block.metric) for block in blocks)
@@ -75,8 +78,10 @@ def _differences(table: results_table.Table, blocks: Sequence[_Block]) -> list[s
     head = [f" & & {' & '.join(spans)} \\\\", "".join(rules)] if marks else []
     caption = _caption(table, [block.metric for block in blocks], marks)
     lines = [*head, f"{' & '.join(heads)} \\\\", r"\midrule", *body]
-    verdicts = [rf"{latex_text.escaped(line)}\par" for line in claim_verdicts.sentences(table)]
-    return _floating(caption, "tab:differences", columns, lines, verdicts)
+    verdicts = [] if start else claim_verdicts.sentences(table)
+    below = [rf"{latex_text.escaped(line)}\par" for line in verdicts]
+    label = "tab:differences" + (f"-{cells.mark(start)}" if start else "")
+    return _floating(caption, label, columns, lines, below)
 
 
 def _means(table: results_table.Table, names: Sequence[str]) -> list[str]:
@@ -218,7 +223,7 @@ def _spread(table: results_table.Table, names: Sequence[str]) -> list[str]:
     """Return what the sign +- stands for, in words; and what intervals speak of."""
     found = [row.metrics[name] for row in table.rows for name in names if name in row.metrics]
     methods = dict.fromkeys(cell.method for cell in found if _half(cell) is not None)
-    scope = f"Intervals: {cells.SCOPE}."
+    scope = f"Intervals: {cells.scope(table)}."
     if not methods:
         return [scope]
     listed = latex_text.escaped("; ".join(methods) or "of an unknown method")

@@ -25,7 +25,7 @@ def print_table(table: results_table.Table, console: rich.console.Console) -> No
     for mark, text in notes[:MOST_LINES]:
         terminal.say(console, f"({mark}) {text}")
     _say_what_is_cut(console, len(notes), "protocols")
-    terminal.say(console, f"Intervals: {cells.SCOPE}.")
+    terminal.say(console, f"Intervals: {cells.scope(table)}.")
     terminal.say(console, "")
     for reference in table.reference:
         compared = [entry for entry in table.paired if entry.reference == reference]

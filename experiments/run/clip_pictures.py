@@ -23,7 +23,7 @@ from prismlab.experiments.report import disagreement, page_facts
 from prismlab.experiments.run import gather, page_pictures, step_flops, step_picture, store
 
 WORTH_STEPS = 100  # pictures take some seconds, which a shorter training is not worth
-_EXAMPLES, _FRAMES, _SIDE = 3, 8, 64
+_EXAMPLES, _FRAMES, _SIDE, _GAP = 3, 8, 64, 2
 
 
 def draw(
@@ -108,7 +108,8 @@ def _strip(one: record.Record) -> Image.Image:
     count = video_frames.count(one)
     chosen = np.linspace(0, count - 1, min(_FRAMES, count)).round().astype(int).tolist()
     clip = video_frames.decode(one, chosen, short_side=_SIDE)
-    return Image.fromarray(np.concatenate(list(clip), axis=1))
+    apart = np.pad(clip, ((0, 0), (0, 0), (0, _GAP), (0, 0)), constant_values=255)
+    return Image.fromarray(np.concatenate(list(apart), axis=1)[:, :-_GAP])
 
 
 def _encoded(picture: Image.Image) -> bytes:

@@ -54,5 +54,6 @@ def test_equal_tables_give_equal_bytes_and_labels_stay_labels():
     first, second = forest.svgs(panels), forest.svgs(panels)
     assert first == second
     assert "<script>" not in first[0]
-    assert forest.pdf(panels) == forest.pdf(panels)
-    assert forest.pdf(panels).startswith(b"%PDF")
+    first, second = forest.pdf(panels[:1]), forest.pdf(panels[:1])
+    assert first == second
+    assert first.startswith(b"%PDF")

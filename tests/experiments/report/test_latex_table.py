@@ -44,6 +44,15 @@ def test_plus_minus_is_explained_wherever_it_stands():
     assert "1 seed, 40 test clips" in single
 
 
+def test_a_table_that_does_not_fit_a_page_becomes_several(monkeypatch):
+    table = example_tables.table(claims=())
+    assert latex_table.text(table).count(r"\begin{table}") == 1
+    monkeypatch.setattr(latex_table, "_MOST_LINES", 5)
+    text = latex_table.text(table)
+    assert re.findall(r"\\label\{(.*?)\}", text) == ["tab:differences", "tab:differences-b"]
+    assert text.count("species") == 1
+
+
 @pytest.mark.parametrize(
     ("text", "written"),
     [

@@ -1,8 +1,10 @@
 """The table: its written form, its comparisons, and how it is shown in a terminal."""
 
+import dataclasses
 import io
 import json
 
+import example_tables
 import hypothesis
 import pytest
 import rich.console
@@ -169,3 +171,14 @@ def test_a_damaged_table_is_named(tmp_path, text):
 )
 def test_numbers_are_short(value, text):
     assert cells.number(value) == text
+
+
+def test_the_foot_says_what_intervals_speak_of():
+    clips = "new seeds and new clips of the same data; hyper-parameters not re-tuned per row"
+    table = example_tables.table()
+    assert cells.scope(table) == clips
+    results, _ = example_tables.results_and_items()
+    known = table_builder.build_table(results, reference=["base"])
+    assert cells.scope(known) == "new seeds on the same test clips; hyper-parameters not re-tuned per row"
+    mixed = dataclasses.replace(table, paired=(*table.paired, known.paired[0]))
+    assert "(those that say seeds only: on the same clips)" in cells.scope(mixed)
