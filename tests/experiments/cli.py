@@ -1,9 +1,17 @@
 """What the tests of whole runs share: the command in a process of its own, with small shared caches."""
 
+import atexit
+import functools
+import json
 import os
 import pathlib
+import select
+import socket
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Sequence
 
 import xla_flags
 
@@ -11,6 +19,7 @@ import xla_flags
 UNOPTIMIZED = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 REPOSITORY = pathlib.Path(__file__).parents[2]
 TINY = str(pathlib.Path(__file__).with_name("tiny.gin"))
+QUICK = str(pathlib.Path(__file__).with_name("quick.gin"))
 SHARED = pathlib.Path(os.environ["PRISMLAB_TESTS"])  # of all workers, see conftest.py
 CACHE = SHARED / f"cache-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 ONE_STAGE = "recipe.Experiment.stages=(@stage1/recipe.Stage(),)"
@@ -29,19 +38,117 @@ def environment(devices: int = 1, **more: str) -> dict[str, str]:
         "JAX_PLATFORMS": "cpu",
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")]),
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {UNOPTIMIZED} {xla_flags.FAST}",
         **more,
     }
 
 
-def start(*words: object, **more: object) -> subprocess.Popen:
-    """Start `prismlab`, or the module that stands in for it, with its output caught."""
+class Command:
+    """A command in a process forked from a warm one (warm_commands.py), used like `subprocess.Popen`."""
+
+    def __init__(self, words: Sequence[str], environment: dict[str, str], folder: str):
+        self._output = [tempfile.TemporaryFile() for _ in range(2)]
+        self._answers = socket.socket(socket.AF_UNIX)
+        self._answers.connect(_warm())
+        request = {"words": list(words), "environment": environment, "folder": folder}
+        descriptors = [each.fileno() for each in self._output]
+        socket.send_fds(self._answers, [json.dumps(request).encode()], descriptors)
+        self._told = b""
+        self.returncode: int | None = None
+        self._read(1, None)
+        self.pid = int(self._told.split()[0])
+
+    def _read(self, lines: int, timeout: float | None) -> None:
+        """Read answers until there are so many lines; one is the process id, the next the wait status."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while self._told.count(b"\n") < lines:
+            left = None if end is None else max(0.0, end - time.monotonic())
+            if not select.select([self._answers], [], [], left)[0]:
+                return
+            received = self._answers.recv(4096)
+            assert received, "the process that starts commands has ended"
+            self._told += received
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while the command runs."""
+        return self._ended(0.0)
+
+    def _ended(self, timeout: float | None) -> int | None:
+        if self.returncode is None:
+            self._read(2, timeout)
+            if self._told.count(b"\n") == 2:
+                self._answers.close()
+                self.returncode = os.waitstatus_to_exitcode(int(self._told.split()[1]))
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code at the end of the command."""
+        if self._ended(timeout) is None:
+            raise subprocess.TimeoutExpired("prismlab", timeout or 0.0)
+        assert self.returncode is not None
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Return output and errors at the end of the command."""
+        self.wait(timeout)
+        found = []
+        for each in self._output:
+            each.seek(0)
+            found.append(each.read().decode())
+            each.close()
+        return found[0], found[1]
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless the command has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
+@functools.cache
+def _warm() -> str:
+    """Start the process from which this one's commands are forked; return the path of its socket."""
+    path = pathlib.Path(tempfile.mkdtemp(dir=SHARED)) / "warm"
+    server = subprocess.Popen(
+        [sys.executable, str(pathlib.Path(__file__).with_name("warm_commands.py")), str(path)],
+        env=environment(), stdin=subprocess.PIPE,
+    )  # fmt: skip
+
+    def end() -> None:
+        server.stdin.close()
+        server.wait()
+
+    atexit.register(end)
+    while not path.exists():
+        assert server.poll() is None
+        time.sleep(0.01)
+    return str(path)
+
+
+def start(*words: object, **more: object) -> Command | subprocess.Popen:
+    """Start `prismlab`, or the module that stands in for it, with its output caught.
+
+    Args:
+        words: the command.
+        more: env: its environment; cwd: its folder; module: what stands in for `prismlab`.
+    """
     env = more.pop("env", None) or environment()
-    command = [sys.executable, "-m", str(more.pop("module", "prismlab.experiments.main")), *map(str, words)]
+    module = more.pop("module", None)
+    if module is None and _as_imported(env):
+        return Command(list(map(str, words)), env, str(more.pop("cwd", os.getcwd())))
+    command = [sys.executable, "-m", str(module or "prismlab.experiments.main"), *map(str, words)]
     return subprocess.Popen(
         command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more
     )  # type: ignore[call-overload]
+
+
+def _as_imported(env: dict[str, str]) -> bool:
+    """Return whether an environment agrees with the warm process in what Python and JAX read at import."""
+    usual = environment()
+    return all(
+        env.get(name) == usual.get(name) for name in env.keys() | usual.keys()
+        if name.startswith(("JAX_", "PYTHON", "LC_", "LANG"))
+    )  # fmt: skip
 
 
 def run(*words: object, **more: object) -> subprocess.CompletedProcess:

@@ -39,13 +39,14 @@ def joined(processes: int, devices: int) -> list[dict[str, str]]:
 
 
 def started(
-    workdir: pathlib.Path, processes: int, devices: int, *more: str, bindings: tuple[str, ...] = SHORT
+    workdir: pathlib.Path, processes: int, devices: int, *more: str, bindings: tuple[str, ...] = SHORT,
+    file: str = cli.TINY,
 ) -> list:
     """Start the processes of one training run; `more` goes to the last one alone."""
     found = []
     for process, env in enumerate(joined(processes, devices)):
         last = more if process == processes - 1 else ()
-        found.append(cli.start("train", cli.TINY, *bindings, *last, "--workdir", workdir, env=env))
+        found.append(cli.start("train", file, *bindings, *last, "--workdir", workdir, env=env))
     return found
 
 
@@ -104,8 +105,8 @@ def near(workdir: pathlib.Path, other: pathlib.Path) -> None:
 
 
 def test_two_processes_take_the_steps_of_one(tmp_path):
-    short = (cli.ONE_STAGE, "STEPS=2")
-    runs = [started(tmp_path / "one", 1, 2, bindings=short), started(tmp_path / "two", 2, 1, bindings=short)]
+    short = {"bindings": (cli.ONE_STAGE, "STEPS=2"), "file": cli.QUICK}
+    runs = [started(tmp_path / "one", 1, 2, **short), started(tmp_path / "two", 2, 1, **short)]
     assert [code for each in runs for code, _ in finished(each)] == [0, 0, 0]
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert one.shape == (1, 2)
