@@ -19,6 +19,7 @@ class Patches(eqx.Module):
     """
 
     inputs: ClassVar[tuple[str, ...]] = ("video",)
+    pooler: ClassVar[str] = "mean of the tokens"
 
     projection: layers.Linear
     table: Array

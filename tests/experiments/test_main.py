@@ -15,14 +15,7 @@ import pytest
 from prismlab.experiments import main
 from prismlab.experiments.commands import convert, digest, models
 
-# smoke.gin, made smaller still.
-SMALL = (
-    "FRAMES=2", "RESOLUTION=16", "CLEAN_CLIPS=24", "SPEECH_CLIPS=8", "TEST_CLIPS=16",
-    "source.Rendered.workers=0",
-    "world.World.resolution=16", "world.World.frames=2", "probe.AttentiveProbe.train_clips=16",
-    "probe.AttentiveProbe.steps=2", "probe.AttentiveProbe.batch_size=8", "recipe.Stage.batch_size=4",
-    "recipe.Stage.steps=3", "loop.Settings.log_every=1",
-)  # fmt: skip
+ABLATION = str(pathlib.Path(__file__).with_name("quick_ablation.gin"))
 
 
 def call(*words: object) -> tuple[int, str, str]:
@@ -41,17 +34,17 @@ def refused(*words: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory) -> tuple[pathlib.Path, str]:
-    """Return the work directory of one small run of smoke.gin, and what was printed."""
-    workdir = tmp_path_factory.mktemp("smoke")
-    done = cli.run("ablate", "smoke.gin", *SMALL, "--workdir", workdir)
+def ablated(tmp_path_factory) -> tuple[pathlib.Path, str]:
+    """Return the work directory of one run of an ablation, and what was printed."""
+    workdir = tmp_path_factory.mktemp("ablated")
+    done = cli.run("ablate", ABLATION, "--workdir", workdir)
     assert done.returncode == 0, done.stderr
     return workdir, done.stdout
 
 
 def test_check_shows_every_stage_and_trains_nothing():
-    done = cli.run("check", "smoke.gin")
-    assert (done.returncode, done.stderr) == (0, "")
+    code, out, err = call("check", "smoke.gin")
+    assert (code, err) == (0, "")
     for part in (
         "stage 1 only",
         "both stages",
@@ -60,7 +53,7 @@ def test_check_shows_every_stage_and_trains_nothing():
         "clean, speech",
         "nothing was trained",
     ):
-        assert part in done.stdout
+        assert part in out
 
 
 def test_check_names_every_fault_on_a_line_of_its_own():
@@ -110,8 +103,8 @@ def test_words_that_are_no_command_end_with_2(words, capsys):
     assert "usage: prismlab" in capsys.readouterr().err
 
 
-def test_ablate_trains_shared_stages_once_and_prints_the_table(smoke):
-    workdir, out = smoke
+def test_ablate_trains_shared_stages_once_and_prints_the_table(ablated):
+    workdir, out = ablated
     assert len(list(workdir.glob("stages/*/done.json"))) == 2
     assert "stage1 (seed 0): already trained, reused" in out
     for part in ("stage 1 only", "both stages", "species", "reversal", "text_to_video_R@1"):
@@ -127,8 +120,8 @@ def test_ablate_trains_shared_stages_once_and_prints_the_table(smoke):
 REPORTS = ("table.json", "report.md", "report.html")
 
 
-def test_report_needs_the_directory_alone(smoke, tmp_path):
-    workdir, _ = smoke
+def test_report_needs_the_directory_alone(ablated, tmp_path):
+    workdir, _ = ablated
     copy = pathlib.Path(shutil.copytree(workdir, tmp_path / "elsewhere"))
     for name in REPORTS:
         (copy / name).unlink()
@@ -142,25 +135,25 @@ def test_report_needs_the_directory_alone(smoke, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["results.json", "config.json", "config.gin"])
-def test_report_refuses_a_directory_that_lacks_a_file(smoke, tmp_path, name):
-    copy = pathlib.Path(shutil.copytree(smoke[0], tmp_path / "w"))
+def test_report_refuses_a_directory_that_lacks_a_file(ablated, tmp_path, name):
+    copy = pathlib.Path(shutil.copytree(ablated[0], tmp_path / "w"))
     (copy / name).unlink()
     assert name in refused("report", copy)
 
 
 @pytest.mark.parametrize("name", ["results.json", "config.json"])
-def test_report_refuses_a_damaged_file(smoke, tmp_path, name):
-    copy = pathlib.Path(shutil.copytree(smoke[0], tmp_path / "w"))
+def test_report_refuses_a_damaged_file(ablated, tmp_path, name):
+    copy = pathlib.Path(shutil.copytree(ablated[0], tmp_path / "w"))
     (copy / name).write_text((copy / name).read_text()[:-9])
     assert f"{name} cannot be read" in refused("report", copy)
 
 
-def test_digest_prints_one_line_a_stage(smoke):
-    code, out, _ = call("digest", smoke[0])
+def test_digest_prints_one_line_a_stage(ablated):
+    code, out, _ = call("digest", ablated[0])
     lines = [line.split(" ") for line in out.splitlines()]
     assert code == 0
     assert [name.partition("-")[0] for name, _, _ in lines] == ["stage1", "stage2"]
-    assert all(at == "3" and len(sha) == 64 and set(sha) <= set("0123456789abcdef") for _, at, sha in lines)
+    assert all(at == "4" and len(sha) == 64 and set(sha) <= set("0123456789abcdef") for _, at, sha in lines)
 
 
 @pytest.mark.parametrize("command", ["digest", "report"])
@@ -169,11 +162,11 @@ def test_a_directory_without_a_run_is_refused(command, tmp_path):
     assert "nowhere" in refused(command, tmp_path / "nowhere")
 
 
-def test_the_same_command_again_trains_and_scores_nothing(smoke):
-    workdir, _ = smoke
+def test_the_same_command_again_trains_and_scores_nothing(ablated):
+    workdir, _ = ablated
     before = {path: path.stat().st_mtime_ns for path in workdir.glob("s*/**/*") if path.is_file()}
     reports = [(workdir / name).read_bytes() for name in REPORTS]
-    done = cli.run("ablate", "smoke.gin", *SMALL, "--workdir", workdir)  # checked types make it slow here
+    done = cli.run("ablate", ABLATION, "--workdir", workdir)  # checked types make it slow here
     out = done.stdout
     assert done.returncode == 0, done.stderr
     assert out.count("already trained, reused") == 3
@@ -182,8 +175,8 @@ def test_the_same_command_again_trains_and_scores_nothing(smoke):
     assert reports == [(workdir / name).read_bytes() for name in REPORTS]
 
 
-def test_another_binding_is_told_with_the_difference(smoke):
-    words = ("ablate", "smoke.gin", *SMALL, "optim.Schedule.peak=2e-3", "--workdir", smoke[0], "--dry-run")
+def test_another_binding_is_told_with_the_difference(ablated):
+    words = ("ablate", ABLATION, "optim.Schedule.peak=2e-3", "--workdir", ablated[0], "--dry-run")
     code, out, err = call(*words)
     assert (code, err) == (0, "")
     assert "stage1 (seed 0): runs; stage1.optimizer.schedule.peak: 0.001 -> 0.002\n" in out
@@ -206,9 +199,10 @@ def test_world_refuses_no_clips_and_a_file(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_ends_with_4_and_keeps_the_last_good_checkpoint(tmp_path):
-    done = cli.train(tmp_path, "optim.Schedule.peak=1e30", "STEPS=12", "loop.Settings.checkpoint_every=1")
-    assert done.returncode == 4, done.stderr
-    (line,) = (line for line in done.stderr.splitlines() if line.startswith("prismlab: "))
+    words = ("optim.Schedule.peak=1e30", "STEPS=12", "loop.Settings.checkpoint_every=1")
+    code, _, err = call("train", cli.QUICK, *words, "--workdir", tmp_path)
+    assert code == 4, err
+    (line,) = (line for line in err.splitlines() if line.startswith("prismlab: "))
     assert "is not finite at step " in line
     assert "the last good checkpoint was kept" in line
 
