@@ -1,4 +1,4 @@
-"""Towers without a Transformer, which compile in a fraction of a second: for tests of what is around a tower."""
+"""Towers without a Transformer, which compile at once: for tests of what is around a tower."""
 
 from typing import Any, ClassVar
 

@@ -48,12 +48,14 @@ class Command:
     """A command in a process forked from a warm one (warm_commands.py), used like `subprocess.Popen`."""
 
     def __init__(self, words: Sequence[str], environment: dict[str, str], folder: str):
-        self._output = [tempfile.TemporaryFile() for _ in range(2)]
+        home = pathlib.Path(tempfile.mkdtemp(dir=SHARED))
+        self._output = home / "output", home / "errors"
         self._answers = socket.socket(socket.AF_UNIX)
         self._answers.connect(_warm())
         request = {"words": list(words), "environment": environment, "folder": folder}
-        descriptors = [each.fileno() for each in self._output]
-        socket.send_fds(self._answers, [json.dumps(request).encode()], descriptors)
+        with self._output[0].open("wb") as output, self._output[1].open("wb") as errors:
+            descriptors = [output.fileno(), errors.fileno()]
+            socket.send_fds(self._answers, [json.dumps(request).encode()], descriptors)
         self._told = b""
         self.returncode: int | None = None
         self._read(1, None)
@@ -92,12 +94,8 @@ class Command:
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """Return output and errors at the end of the command."""
         self.wait(timeout)
-        found = []
-        for each in self._output:
-            each.seek(0)
-            found.append(each.read().decode())
-            each.close()
-        return found[0], found[1]
+        output, errors = (path.read_text(encoding="utf-8") for path in self._output)
+        return output, errors
 
     def send_signal(self, number: int) -> None:
         """Send a signal, unless the command has ended."""

@@ -39,7 +39,11 @@ def joined(processes: int, devices: int) -> list[dict[str, str]]:
 
 
 def started(
-    workdir: pathlib.Path, processes: int, devices: int, *more: str, bindings: tuple[str, ...] = SHORT,
+    workdir: pathlib.Path,
+    processes: int,
+    devices: int,
+    *more: str,
+    bindings: tuple[str, ...] = SHORT,
     file: str = cli.TINY,
 ) -> list:
     """Start the processes of one training run; `more` goes to the last one alone."""

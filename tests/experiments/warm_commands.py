@@ -1,4 +1,4 @@
-"""`python warm_commands.py SOCKET`: runs commands of prismlab in processes forked from one that has imported it.
+"""`python warm_commands.py SOCKET`: runs commands in processes forked from one that has imported prismlab.
 
 Each is a process of its own, with its own devices, signals and exit code; it only need not import JAX, Orbax
 and matplotlib again, which takes longer than most commands of the tests. One connection is one command: the
