@@ -2,12 +2,18 @@
 
 import argparse
 import collections
+import contextlib
+import os
+import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 
 import distributed
 import pytest
+import stand_in_unit
 
 from prismlab.core import errors
 from prismlab.experiments import exits
@@ -176,6 +182,44 @@ def test_a_worker_that_is_lost_is_replaced_and_a_lost_scheduler_is_one_line(tmp_
         losing.start()
         assert dask_units.run(client, order(tmp_path, GRAPH[:1])) == executor.Ended()
         losing.join()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_processes_that_are_killed_at_random_moments_end_as_undisturbed_ones(tmp_path, monkeypatch, seed):
+    monkeypatch.setattr(unit_process, "_enter", stand_in_unit.enter)
+    monkeypatch.setattr(unit_process, "IMPORTED", ())
+    draw, killed, over = random.Random(seed), [], threading.Event()
+
+    def kill() -> None:
+        while len(killed) < executor.RETRIES and not over.wait(draw.uniform(0.05, 0.15)):
+            if running := list(unit_process._RUNNING):
+                killed.append(draw.choice(running))
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(killed[-1], signal.SIGKILL)
+
+    killing = threading.Thread(target=kill)
+    killing.start()
+    assert local.run(order(tmp_path)) == executor.Ended()
+    over.set()
+    killing.join()
+    assert killed
+    assert not unit_process._RUNNING
+    for each in GRAPH:
+        assert stand_in_unit.steps(tmp_path / each.name) == list(range(stand_in_unit.STEPS))
+
+
+def test_a_unit_stops_with_the_process_that_started_it(tmp_path):
+    """It gets SIGTERM, as from a scheduler, when its parent has ended."""
+    code = "from prismlab.experiments.launch import unit_process; import os, time, signal;"
+    code += "signal.signal(signal.SIGTERM, lambda *_: (open('stopped', 'w').close(), os._exit(75)));"
+    code += "parent = os.getpid();"
+    code += "os.fork() and os._exit(0);"
+    code += "unit_process._stop_with(parent); time.sleep(20)"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ}, check=True)
+    until = time.monotonic() + 20
+    while not (tmp_path / "stopped").exists():
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def test_a_scheduler_that_does_not_answer_is_one_line(tmp_path, monkeypatch):
