@@ -49,7 +49,7 @@ class _Done:
 def of_stages(
     planned: Sequence[stages.Planned],
     kept: store.Store,
-    count: Callable[[stages.Planned], float] = step_flops.model_flops,
+    count: Callable[[stages.Planned], float] = step_flops.estimated,
 ) -> dict[str, Cost]:
     """Return address -> cost of stages that are not finished, without touching a device.
 

@@ -81,7 +81,7 @@ def _writer(path: filesystem.Path, kept: store.Store) -> str:
 def text(
     lines: Sequence[stages.Line],
     kept: store.Store,
-    count: Callable[[stages.Planned], float] = step_flops.model_flops,
+    count: Callable[[stages.Planned], float] = step_flops.estimated,
 ) -> list[str]:
     """Return the graph as one line for each node, and the cost of what runs; no device is touched.
 

@@ -52,6 +52,17 @@ def model_flops(planned: Any) -> float:
     return sum(estimate.fewest(stage, learners(planned), stage.batch_size).values())
 
 
+def estimated(planned: Any) -> float:
+    """Return about the model FLOPs of one step in a third of the time: with the layers as they are written.
+
+    Args:
+        planned: a `stages.Planned`.
+    """
+    stage = planned.stage
+    found = estimate.measured(stage, "none", learners(planned), stage.batch_size)
+    return sum(found.products.values())
+
+
 def learners(planned: Any) -> dict[str, learner.Learner]:
     """Return stage name -> abstract learner, for a stage and the planned stages it depends on.
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 from prismlab.core import errors
+from prismlab.core.io import filesystem
 from prismlab.experiments import main
 from prismlab.experiments.recipe import describe
 from prismlab.experiments.run import garbage, leases, pins, store, store_search, views
@@ -281,3 +282,23 @@ def test_find_names_damaged_items(laid):
     states = {each.address: each.state for each in store_search.find(laid.home)}
     assert states[laid.all[0]] == "damaged: its content has another address"
     assert "nested too deeply" in states[laid.all[2]]
+
+
+def test_a_store_in_a_bucket_is_queried_pinned_and_collected(bucket, tmp_path):
+    home = filesystem.parse_path("gs://bucket/store")
+    laid = Laid(tmp_path / "local", [set(), {0}], [1], {0, 1})
+    for path in laid.home.rglob("*"):
+        if path.is_file():
+            filesystem.write_atomic(home / path.relative_to(laid.home).as_posix(), path.read_bytes())
+    first, second, score = laid.all
+    kept = store.choose(tmp_path / "w", home)
+    views.register(kept, views.ROWS, laid.uses([first]))
+    assert store.of(tmp_path / "w") == kept
+    assert [each.state for each in store_search.find(home, [("kind", "stage")])] == ["unfinished"] * 2
+    assert all(garbage.size(each) > 0 for each in garbage.items(home))
+    views.pin(home, score, pins.uses_of(home, score), "ada")
+    assert not garbage.remove(home, patience=0).removed
+    assert views.unpin(home, score)
+    assert {each.address for each in garbage.remove(home, patience=0).removed} == {second, score}
+    assert {each.address for each in garbage.items(home)} == {first}
+    assert not [name for name in bucket.objects if second in name and "claims" not in name]
