@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 import cli
 import jax
+import laid_store
 import pytest
 import user_lab
 
 from prismlab.core import code_fingerprint
 from prismlab.core.io import locks
+from prismlab.experiments.run import store
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +55,11 @@ def lab(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pat
     code_fingerprint.forget()
     for name in [name for name in sys.modules if name.partition(".")[0] == "adlab"]:
         del sys.modules[name]
+
+
+@pytest.fixture
+def laid(tmp_path) -> laid_store.Laid:
+    """Two stages, one after the other, and an evaluation of the second."""
+    found = laid_store.Laid(tmp_path / "store", [set(), {0}], [1], {0, 1})
+    store.prepare(store.Store(found.home, tmp_path / "w"))
+    return found

@@ -10,11 +10,11 @@ import tempfile
 import hypothesis
 import pytest
 from hypothesis import strategies as st
+from laid_store import Laid
 
 from prismlab.core import errors
 from prismlab.core.io import filesystem
 from prismlab.experiments import main
-from prismlab.experiments.recipe import describe
 from prismlab.experiments.run import garbage, leases, pins, store, store_search, views
 
 GRAPHS = st.integers(0, 5).flatmap(
@@ -31,56 +31,6 @@ GRAPHS = st.integers(0, 5).flatmap(
         }
     )
 )
-
-
-class Laid:
-    """A store on the disk with a graph of stages and evaluations."""
-
-    def __init__(self, home: pathlib.Path, parents, scores, done=()):
-        self.home, self.parents = home, {}
-        self.kinds, places = {}, []
-        for place, (kind, above) in enumerate([("stage", each) for each in parents]):
-            above = sorted(places[each] for each in above if each < place)
-            address = self._add(
-                kind, {"parents": {f"p{n}": each for n, each in enumerate(above)}, "n": place}
-            )
-            places.append(address)
-            self.parents[address] = set(above)
-            if place in done:
-                self._folder(address).joinpath("done.json").write_text('{"step": 1, "digest": ""}')
-        for number, place in enumerate(scores):
-            address = self._add("evaluation", {"parents": {"stage": places[place]}, "n": f"e{number}"})
-            self.parents[address] = {places[place]}
-        self.all = list(self.kinds)
-
-    def _folder(self, address: str) -> pathlib.Path:
-        return self.home / "stages" / f"any-s0-{address}"
-
-    def _add(self, kind: str, inputs: dict) -> str:
-        address = describe.address(inputs)
-        self.kinds[address] = kind
-        if kind == "stage":
-            self._folder(address).mkdir(parents=True)
-            (self._folder(address) / "stage.json").write_text(json.dumps({"name": "any", "inputs": inputs}))
-        else:
-            (self.home / "scores").mkdir(exist_ok=True)
-            said = {"name": "judge", "inputs": inputs, "metrics": {"m": {"value": 0.5}}}
-            (self.home / "scores" / f"{address}.json").write_text(json.dumps(said))
-            (self.home / "scores" / f"{address}.certificate").touch()
-        return address
-
-    def uses(self, addresses) -> views.Uses:
-        of = lambda kind: tuple(each for each in addresses if self.kinds[each] == kind)
-        return views.Uses(of("stage"), of("evaluation"))
-
-    def closure(self, addresses) -> set[str]:
-        found = set(addresses)
-        while more := {above for each in found for above in self.parents[each]} - found:
-            found |= more
-        return found
-
-    def left(self) -> set[str]:
-        return {path.name.partition(".")[0][-16:] for path in self.home.glob("s*s/*") if path.name[0] != "o"}
 
 
 def choose(laid: Laid, places) -> list[str]:
@@ -125,14 +75,6 @@ def test_all_that_is_needed_stays_and_all_else_goes(graph):
         assert not (home / ".x.json.killed.tmp").exists()
         assert (home / "notes.txt").exists()
         assert (home / "stages/own folder").exists()
-
-
-@pytest.fixture
-def laid(tmp_path) -> Laid:
-    """Two stages, one after the other, and an evaluation of the second."""
-    found = Laid(tmp_path / "store", [set(), {0}], [1], {0, 1})
-    store.prepare(store.Store(found.home, tmp_path / "w"))
-    return found
 
 
 def test_the_commands_list_pin_forget_and_delete(laid, tmp_path, capsys):
@@ -247,41 +189,6 @@ def test_a_folder_that_is_no_store_is_refused(tmp_path):
     (tmp_path / "results.json").write_text("[]")
     with pytest.raises(errors.UserError, match=r"view\.json is missing, so what its table uses is not known"):
         garbage.survey(tmp_path)
-
-
-def test_find_lists_what_fits(laid, tmp_path, capsys):
-    first, second, score = laid.all
-    views.register(store.Store(laid.home, tmp_path / "w"), views.ROWS, laid.uses([second, score]))
-    found = {each.address: each for each in store_search.find(laid.home)}
-    assert set(found) == {first, second, score}
-    assert found[second].used_by == (str(tmp_path / "w"),)
-    assert found[score].metrics == {"m": 0.5}
-    ask = lambda *words: [
-        each.address for each in store_search.find(laid.home, store_search.conditions(words))
-    ]
-    assert ask("kind=stage") == sorted([first, second])
-    assert ask("n=1") == [second]
-    assert ask("stage=" + second, "m=0.5") == [score]
-    assert ask("name=jud*") == [score]
-    assert ask("pinned=false", "kind=evaluation") == [score]
-    with pytest.raises(errors.UserError, match=r"no stage or evaluation .* field 'nmae'; did you mean name"):
-        ask("nmae=x")
-    with pytest.raises(errors.UserError, match="expected FIELD=VALUE"):
-        ask("name")
-    assert main.main(["find", str(laid.home), "kind=evaluation", "--json"]) == 0
-    (read,) = json.loads(capsys.readouterr().out)
-    assert read["address"] == score
-    assert main.main(["find", str(laid.home), "kind=stage"]) == 0
-    assert second in capsys.readouterr().out
-
-
-def test_find_names_damaged_items(laid):
-    path = laid.home / "stages" / f"any-s0-{laid.all[0]}" / "stage.json"
-    path.write_text('{"name": "x", "inputs": {"n": 77}}')
-    (laid.home / "scores" / f"{laid.all[2]}.json").write_text("[" * 100_000)
-    states = {each.address: each.state for each in store_search.find(laid.home)}
-    assert states[laid.all[0]] == "damaged: its content has another address"
-    assert "nested too deeply" in states[laid.all[2]]
 
 
 def test_a_store_in_a_bucket_is_queried_pinned_and_collected(bucket, tmp_path):
