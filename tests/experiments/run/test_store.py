@@ -9,8 +9,9 @@ import pytest
 from user_lab import ALL_REUSED, ablation, finish, lines, told
 
 from prismlab.core import errors
+from prismlab.core.train import stage_folder
 from prismlab.experiments import console
-from prismlab.experiments.run import engine, explain, leases, rows, store, views
+from prismlab.experiments.run import engine, leases, rows, store, views
 
 
 def at(workdir, home) -> store.Store:
@@ -24,7 +25,7 @@ def test_two_work_directories_on_one_store_train_once(lab, tmp_path, monkeypatch
     trained, judged = [], []
 
     def train(self, planned):
-        if explain.stage_folder.left_of(self._folder(planned)) is not None:
+        if stage_folder.left_of(self._folder(planned)) is not None:
             trained.append(planned.address)
             home = self._folder(planned)
             (home / "checkpoints" / str(planned.stage.steps)).mkdir(parents=True)
@@ -126,3 +127,18 @@ def test_links_in_a_shared_store_are_not_followed(tmp_path, link):
         asked[link.startswith("scores")]()
     own = dataclasses.replace(kept, home=kept.workdir)
     own.stage_folder("0123456789abcdef", "one-s0-0123456789abcdef")  # of the user's own
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "{", "[1]"])
+def test_a_hostile_mark_of_the_end_is_no_end(tmp_path, content):
+    (tmp_path / "done.json").write_text(content)
+    assert stage_folder.left_of(tmp_path) == ""
+
+
+def test_a_file_that_is_too_large_is_read_as_damaged(tmp_path, monkeypatch):
+    monkeypatch.setattr(stage_folder, "MOST_BYTES", 20)
+    path = tmp_path / "stage.json"
+    path.write_text('{"x": 1}')
+    assert stage_folder.json_if_sound(path) == {"x": 1}
+    path.write_text('{"x": "' + "y" * 20 + '"}')
+    assert stage_folder.json_if_sound(path) is None
