@@ -63,6 +63,9 @@ def run(options: argparse.Namespace) -> int:
         raise errors.UserError(
             f"{options.file} contains an Experiment; use: prismlab train {options.file} --workdir DIR"
         )
+    idle = [f"--{name}" for name in ("jobs", "setting", "scheduler") if getattr(options, name)]
+    if idle and not options.launcher:
+        raise errors.UserError(f"{', '.join(idle)} needs --launcher, which starts units on an engine")
     rows = root.experiments()
     if not options.dry_run and shared_recipe.reuse(options.workdir, options.store, loaded, rows, root.seeds):
         return 0

@@ -50,6 +50,10 @@ def preview(order: executor.Order) -> str:
     """
     if order.settings:
         raise errors.UserError(f"--launcher dask accepts no --setting, got {sorted(order.settings)}")
+    if order.jobs is not None:
+        raise errors.UserError(
+            "--launcher dask accepts no --jobs; threads and resources of its workers decide (--nthreads 1)"
+        )
     with connected(order.scheduler) as client:
         workers = client.scheduler_info(n_workers=-1)["workers"].values()
         if not workers:

@@ -42,6 +42,10 @@ def preview(order: executor.Order) -> str:
     engine = order.settings.get("engine", "argo")
     if engine not in ENGINES:
         raise errors.UserError(f"--setting engine={engine!r} is unknown; it is one of {', '.join(ENGINES)}")
+    if engine == "jobset" and order.fail_fast:
+        raise errors.UserError(
+            "--fail-fast needs Argo, because workers share no state; drop --setting engine"
+        )
     jobsets.check(order, _SETTINGS)
     prefix = order.settings.get("name", "prismlab")
     if engine == "argo":

@@ -13,7 +13,7 @@ from prismlab.core.parallel import rendezvous
 from prismlab.experiments import console, exits
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.launch import executor, prepared, units
-from prismlab.experiments.recipe import fingerprints, stages
+from prismlab.experiments.recipe import fingerprints, resources, stages
 from prismlab.experiments.run import (
     accepted_code,
     engine,
@@ -62,6 +62,8 @@ def run(options: argparse.Namespace, loaded: strict.Loaded) -> int:
     """
     if options.jobs is not None and options.jobs < 1:
         raise errors.UserError(f"--jobs must be at least 1, got {options.jobs}")
+    if options.scheduler and options.launcher != "dask":
+        raise errors.UserError("--scheduler belongs to --launcher dask")
     if options.launcher == "local" and rendezvous.wanted(os.environ) is not None:
         raise errors.UserError(
             "--launcher local starts single-process units, but this environment defines several processes "
@@ -146,5 +148,7 @@ def described(todo: list[units.Unit], kept: store.Store) -> list[str]:
         if units.is_done(unit, kept):
             state = "done"
         after = f"  after {', '.join(unit.needs)}" if unit.needs else ""
-        lines.append(f"{state:8} {unit.name}  {unit.told}{after}")
+        stated = unit.reserve.stated()
+        reserved = f"  reserves {resources.text(stated)}" if stated else ""
+        lines.append(f"{state:8} {unit.name}  {unit.told}{after}{reserved}")
     return lines

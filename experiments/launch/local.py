@@ -14,7 +14,7 @@ def environments(order: executor.Order) -> list[dict[str, str]]:
     """Return the extra environment variables of each worker; GPUs in CUDA_VISIBLE_DEVICES are distributed.
 
     Raises:
-        UserError: there are more workers than listed GPUs, or a setting or scheduler is given.
+        UserError: there are more workers than listed GPUs, or a setting is given.
     """
     if order.settings:
         raise errors.UserError(f"--launcher local accepts no --setting, got {sorted(order.settings)}")
@@ -63,6 +63,7 @@ def preview(order: executor.Order) -> str:
 
 def run(order: executor.Order) -> executor.Ended:
     """Run the units; returns when all have ended."""
+    import dask.config
     import distributed
 
     from prismlab.experiments.launch import dask_units
@@ -72,6 +73,8 @@ def run(order: executor.Order) -> executor.Ended:
     dask_units.quiet()
     # Workers are threads of this process, because each unit is a process of its own anyway.
     with (
+        # An idle worker takes a unit that waits at another one within so much time (1 s by default).
+        dask.config.set({"distributed.scheduler.work-stealing-interval": "100ms"}),
         distributed.LocalCluster(
             n_workers=len(added), threads_per_worker=1, processes=False, resources=own, memory_limit=0,
             dashboard_address=":0", silence_logs=False,

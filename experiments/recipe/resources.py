@@ -1,6 +1,7 @@
 """What a unit of work needs of the machine that runs it; scheduling engines reserve it."""
 
 import dataclasses
+from collections.abc import Mapping
 
 from prismlab.core import errors
 
@@ -32,7 +33,12 @@ class Resources:
         return {name: amount for name, amount in dataclasses.asdict(self).items() if amount}
 
 
-def text(amounts: dict[str, float]) -> str:
-    """Return amounts in words: "4 cores, 16 GiB memory, 1 chips"; "nothing" for none."""
-    words = {"cores": "cores", "memory_gigabytes": "GiB memory", "chips": "chips"}
-    return ", ".join(f"{amounts[name]:g} {words[name]}" for name in words if name in amounts) or "nothing"
+def text(amounts: Mapping[str, float]) -> str:
+    """Return amounts in words: "4 cores, 16 GiB memory, 1 chip"; "nothing" for none."""
+    words = {"cores": "core", "memory_gigabytes": "GiB memory", "chips": "chip"}
+    told = [
+        f"{amounts[name]:g} {word}{'s' * (name != 'memory_gigabytes' and amounts[name] != 1)}"
+        for name, word in words.items()
+        if name in amounts
+    ]
+    return ", ".join(told) or "nothing"

@@ -16,7 +16,7 @@ import pytest
 import stand_in_unit
 
 from prismlab.core import errors
-from prismlab.experiments import exits
+from prismlab.experiments import exits, main
 from prismlab.experiments.launch import dask, dask_units, executor, local, unit_process, units
 from prismlab.experiments.recipe import resources
 
@@ -110,7 +110,7 @@ def test_a_stop_signal_stops_the_units_and_ends_the_command(tmp_path, processes)
 
 def test_a_unit_that_no_worker_can_run_is_refused(tmp_path):
     large = order(tmp_path, (unit("a"), unit("b", cores=10_000, memory_gigabytes=1)))
-    line = r"train x, .* needs 10000 cores, 1 GiB memory, but the largest worker offers \d+ cores, .*--jobs"
+    line = r"train x, .* needs 10000 cores, 1 GiB memory, but the largest worker offers \d+ cores?, .*--jobs"
     with pytest.raises(errors.UserError, match=line):
         local.preview(large)
 
@@ -228,3 +228,19 @@ def test_a_scheduler_that_does_not_answer_is_one_line(tmp_path, monkeypatch):
         dask.preview(order(tmp_path, scheduler="tcp://127.0.0.1:1"))
     with pytest.raises(errors.UserError, match="needs --scheduler"):
         dask.preview(order(tmp_path))
+    with pytest.raises(errors.UserError, match="accepts no --jobs"):
+        dask.preview(order(tmp_path, scheduler="tcp://127.0.0.1:1", jobs=3))
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("--jobs", "2"), "--jobs needs --launcher"),
+        (("--setting", "a=b", "--scheduler", "x"), "--setting, --scheduler needs --launcher"),
+        (("--launcher", "local", "--scheduler", "x"), "--scheduler belongs to --launcher dask"),
+    ],
+)
+def test_options_of_other_engines_are_refused(tmp_path, capsys, words, line):
+    assert main.main(["ablate", "smoke.gin", "--workdir", str(tmp_path / "w"), *words]) == exits.USER_ERROR
+    assert line in capsys.readouterr().err
+    assert not (tmp_path / "w").exists()

@@ -1,6 +1,7 @@
 """Manifests for GKE: an Argo Workflow of JobSets, and JobSets of workers, by the models of their APIs."""
 
 import argparse
+import dataclasses
 import re
 
 import pytest
@@ -96,6 +97,9 @@ def test_a_unit_that_fails_is_not_started_again_and_fail_fast_stops_the_others()
     assert first["spec"]["failurePolicy"]["rules"][0]["action"] == "FailJobSet"
     stopping = executor.Order(GRAPH, "x.gin", (), RUN, None, ASKED, fail_fast=True)
     assert workflow(stopping)["spec"]["templates"][0]["dag"]["failFast"]
+    workers = dataclasses.replace(stopping, settings={**ASKED, "engine": "jobset"})
+    with pytest.raises(errors.UserError, match="--fail-fast needs Argo"):
+        gke.preview(workers)
 
 
 def test_kueue_gets_its_queue_and_what_a_unit_states():

@@ -154,6 +154,17 @@ def test_a_killed_unit(ablation, undisturbed, tmp_path, moment):
 
 
 @pytest.mark.parametrize("moment", range(10))
+def test_a_killed_command(ablation, undisturbed, tmp_path, moment):
+    """Its scheduler and workers end with it, and its units save and stop."""
+    draw, workdir = random.Random(moment), tmp_path / "run"
+    process = ablation(workdir, "--launcher", "local")
+    disturb(process, draw, process.kill)
+    process.communicate(timeout=300)
+    finish(ablation, workdir, "--launcher", "local")
+    assert table(workdir) == undisturbed
+
+
+@pytest.mark.parametrize("moment", range(10))
 def test_a_killed_worker(ablation, cluster, undisturbed, tmp_path, moment):
     draw, workdir = random.Random(moment), tmp_path / "run"
     words = ("--launcher", "dask", "--scheduler", cluster.address)
