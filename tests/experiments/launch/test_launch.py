@@ -146,7 +146,7 @@ def test_a_worker_with_other_code_data_or_configuration_is_refused(ablation, tmp
 
 def test_workers_of_one_process_are_refused_where_processes_are_joined(ablation, tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
-    options = argparse.Namespace(workdir=tmp_path / "w", jobs=1, launcher="local", store=None)
+    options = argparse.Namespace(workdir=tmp_path / "w", jobs=1, launcher="local", scheduler=None)
     with pytest.raises(errors.UserError, match="prismlab worker"):
         launch.run(options, strict.Loaded(ablation, "", {}))
     assert not (tmp_path / "w").exists()
