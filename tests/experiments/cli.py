@@ -157,8 +157,8 @@ def run(*words: object, **more: object) -> subprocess.CompletedProcess:
 
 
 def train(workdir: pathlib.Path, *bindings: str, **more: object) -> subprocess.CompletedProcess:
-    """Run `prismlab train tiny.gin`."""
-    return run("train", TINY, *bindings, "--workdir", workdir, **more)
+    """Run `prismlab train quick.gin`."""
+    return run("train", QUICK, *bindings, "--workdir", workdir, **more)
 
 
 def digest(workdir: pathlib.Path) -> list[str]:

@@ -32,7 +32,7 @@ def usual_promotion():
 
 @pytest.fixture(scope="session")
 def whole() -> pathlib.Path:
-    """Return the work directory of tiny.gin, trained in one go: 8 steps a stage."""
+    """Return the work directory of quick.gin, trained in one go: 8 steps a stage."""
     workdir = cli.SHARED / "whole"
     with locks.held(cli.SHARED / "whole.lock"):  # one of the processes of a test run trains it
         if not (cli.SHARED / "whole.done").exists():

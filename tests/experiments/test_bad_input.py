@@ -39,7 +39,7 @@ def packed(rendered, tmp_path) -> pathlib.Path:
 
 def file_for(place: pathlib.Path, kind: str, *more: str) -> str:
     """Write an experiment of one stage that reads a folder or shards; return the file."""
-    text = pathlib.Path(cli.TINY).read_text(encoding="utf-8")
+    text = pathlib.Path(cli.QUICK).read_text(encoding="utf-8")
     start, end = text.index("SOURCE = "), text.index("TOKENIZER = ")
     text = text[:start] + f"SOURCE = @source.{kind}()\nsource.{kind}.path = '{place}'\n" + text[end:]
     path = place.parent / "mine.gin"
@@ -119,16 +119,16 @@ def test_a_frame_size_that_the_patch_does_not_divide(tmp_path):
 
 def test_a_batch_that_the_devices_do_not_divide(tmp_path):
     # conftest.py gives this process two devices.
-    done = call(cli.TINY, tmp_path / "w", "recipe.Stage.batch_size=3")
+    done = call(cli.QUICK, tmp_path / "w", "recipe.Stage.batch_size=3")
     cli.one_fault(done, "batch_size=3", "2 devices", "use 2 or 4")
     # The mistake is mended in place: nothing was saved, so the directory is still free.
-    done = call(cli.TINY, tmp_path / "w", "STEPS=0")
+    done = call(cli.QUICK, tmp_path / "w", "STEPS=0")
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("field", ["init_from", "teacher"])
 def test_a_parent_that_is_not_there(field, tmp_path):
-    done = call(cli.TINY, tmp_path / "w", f"stage2/recipe.Stage.{field}='{tmp_path / 'none'}'")
+    done = call(cli.QUICK, tmp_path / "w", f"stage2/recipe.Stage.{field}='{tmp_path / 'none'}'")
     cli.one_fault(done, field, "neither an earlier stage")
 
 
@@ -138,7 +138,7 @@ def test_a_parent_that_is_half_written(field, whole, tmp_path):
     newest = parent / "checkpoints/8/learner"
     for path in [path for path in newest.rglob("*") if path.is_file()]:
         path.unlink()
-    done = call(cli.TINY, tmp_path / "w", f"stage2/recipe.Stage.{field}='{parent}'")
+    done = call(cli.QUICK, tmp_path / "w", f"stage2/recipe.Stage.{field}='{parent}'")
     cli.one_fault(done, "checkpoints/8", "cannot be read")
 
 
@@ -146,15 +146,15 @@ def test_a_parent_that_is_half_written(field, whole, tmp_path):
 @pytest.mark.parametrize("field", ["init_from", "teacher"])
 def test_a_parent_of_another_shape(field, whole, tmp_path):
     parent = next(whole.glob("stages/stage1-*"))
-    bindings = [f"stage2/recipe.Stage.{field}='{parent}'", "presets.Size.mlp_dim=16", "STEPS=0"]
+    bindings = [f"stage2/recipe.Stage.{field}='{parent}'", "quick_towers.Patches.dim=16", "STEPS=0"]
     # Stage 1 takes no step here, so that the message comes before anything is compiled.
-    cli.one_fault(call(cli.TINY, tmp_path / "w", *bindings), "other shapes", "towers/video")
+    cli.one_fault(call(cli.QUICK, tmp_path / "w", *bindings), "other shapes", "towers/video")
 
 
 def test_a_work_directory_that_cannot_be_one(tmp_path):
     (tmp_path / "file").write_text("mine")
-    cli.one_fault(call(cli.TINY, tmp_path / "file"), "is a file")
-    cli.one_fault(call(cli.TINY, tmp_path / "file" / "below"), "file")
+    cli.one_fault(call(cli.QUICK, tmp_path / "file"), "is a file")
+    cli.one_fault(call(cli.QUICK, tmp_path / "file" / "below"), "file")
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -185,7 +185,7 @@ def test_a_full_disk_while_saving(whole, tmp_path, room):
         filler = disk / "filler"
         free = shutil.disk_usage(disk).free
         filler.write_bytes(b"\0" * (free - room))
-        command = ("train", cli.TINY, *cli.LONG, "--workdir", disk / "w")
+        command = ("train", cli.QUICK, *cli.LONG, "--workdir", disk / "w")
         done = cli.run(*command)
         cli.one_fault(done, "space")
         filler.unlink()

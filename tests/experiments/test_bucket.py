@@ -53,7 +53,7 @@ def test_what_else_is_done_with_a_directory_in_a_bucket(whole, bucket, capsys, t
             marked = path.parent.relative_to(whole).as_posix()
             bucket.put(f"run/{marked}/commit_success.txt", b"", {})
     where = ("--workdir", "gs://bucket/run")
-    assert main.main(["train", cli.TINY, *cli.LONG, *where]) == 0
+    assert main.main(["train", cli.QUICK, *cli.LONG, *where]) == 0
     assert "already trained, reused" in capsys.readouterr().out
     assert main.main(["report", "gs://bucket/run"]) == 0
     assert main.main(["digest", "gs://bucket/run"]) == 0
@@ -72,21 +72,21 @@ def test_what_else_is_done_with_a_directory_in_a_bucket(whole, bucket, capsys, t
     assert main.main(["inspect", str(stage)]) == 0
     assert main.main(["inspect", "gs://bucket/run/table.json"]) == 2
     assert "is not a stage of a work directory" in capsys.readouterr().err
-    assert main.main(["check", cli.TINY, f"recipe.Stage.init_from='{stage}'"]) == 0
-    assert main.main(["check", cli.TINY, "recipe.Stage.init_from='gs://elsewhere/stage'"]) == 2
+    assert main.main(["check", cli.QUICK, f"recipe.Stage.init_from='{stage}'"]) == 0
+    assert main.main(["check", cli.QUICK, "recipe.Stage.init_from='gs://elsewhere/stage'"]) == 2
     assert "bucket request failed" in capsys.readouterr().err
 
 
 def test_a_cache_in_a_bucket_is_refused(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("PRISMLAB_CACHE", "gs://bucket/cache")
-    assert main.main(["train", cli.TINY, "--workdir", str(tmp_path / "run")]) == 2
+    assert main.main(["train", cli.QUICK, "--workdir", str(tmp_path / "run")]) == 2
     assert "PRISMLAB_CACHE=gs://bucket/cache" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_kills_at_bad_moments_change_nothing(tmp_path, bucket):
     """Killed within two saves, and once stopped; a killed one's claim must first grow stale."""
-    words = ("train", cli.TINY, *cli.LONG, "--workdir")
+    words = ("train", cli.QUICK, *cli.LONG, "--workdir")
     disk, remote = tmp_path / "run", filesystem.parse_path("gs://bucket/run")
     assert cli.run(*words, disk).returncode == 0
 
@@ -111,7 +111,7 @@ def test_kills_at_bad_moments_change_nothing(tmp_path, bucket):
 
 @pytest.mark.slow
 def test_a_second_command_is_refused_while_one_runs(bucket):
-    words = ("train", cli.TINY, "STEPS=100000", "--workdir", "gs://bucket/run")
+    words = ("train", cli.QUICK, "STEPS=100000", "--workdir", "gs://bucket/run")
     first = cli.start(*words)
     wait_for(first, lambda: "run/running/claims/command.0" in bucket.objects)
     cli.one_fault(cli.run(*words), "another process is running")

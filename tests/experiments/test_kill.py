@@ -36,21 +36,11 @@ def events(workdir: pathlib.Path) -> list[list[tuple]]:
     return [[(each["step"], each["kind"], each.get("loss")) for each in log.read(path)] for path in paths]
 
 
-def command(workdir: pathlib.Path, file: str = cli.QUICK):
-    return cli.start("train", file, *cli.LONG, "--workdir", workdir)
+def command(workdir: pathlib.Path):
+    return cli.start("train", cli.QUICK, *cli.LONG, "--workdir", workdir)
 
 
-def finished(workdir: pathlib.Path, file: str = cli.QUICK) -> str:
-    """Run the command to its end; return what it printed."""
-    process = command(workdir, file)
-    out, err = process.communicate()
-    assert process.returncode == 0, err
-    return out
-
-
-def test_stopped_and_killed_it_ends_with_the_same_bits(tmp_path):
-    straight, tmp_path = tmp_path / "straight", tmp_path / "broken"
-    finished(straight)
+def test_stopped_and_killed_it_ends_with_the_same_bits(whole, tmp_path):
     process = command(tmp_path)
     wait_for(process, saved(tmp_path, "stage1", 2))
     process.send_signal(signal.SIGTERM)
@@ -66,9 +56,11 @@ def test_stopped_and_killed_it_ends_with_the_same_bits(tmp_path):
     out, _ = process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert f"resumed at step {at}" in out or at == "8"
-    assert "stage1 (seed 0): already trained, reused" in finished(tmp_path)
-    assert cli.digest(tmp_path) == cli.digest(straight)
-    assert events(tmp_path) == events(straight)
+    done = cli.train(tmp_path, *cli.LONG)
+    assert done.returncode == 0, done.stderr
+    assert "stage1 (seed 0): already trained, reused" in done.stdout
+    assert cli.digest(tmp_path) == cli.digest(whole)
+    assert events(tmp_path) == events(whole)
 
 
 @pytest.mark.slow
@@ -80,13 +72,15 @@ def test_kills_at_bad_moments_change_nothing(whole, tmp_path):
         lambda: being_saved(tmp_path, "stage2"),
     ]
     for moment in moments:
-        process = command(tmp_path, cli.TINY)
+        process = command(tmp_path)
         wait_for(process, moment())
         time.sleep(draw.random() * 0.03)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         process.communicate()
-    assert "stage1 (seed 0): already trained, reused" in finished(tmp_path, cli.TINY)
+    done = cli.train(tmp_path, *cli.LONG)
+    assert done.returncode == 0, done.stderr
+    assert "stage1 (seed 0): already trained, reused" in done.stdout
     assert cli.digest(tmp_path) == cli.digest(whole)
     assert events(tmp_path) == events(whole)
 

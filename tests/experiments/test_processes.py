@@ -44,7 +44,7 @@ def started(
     devices: int,
     *more: str,
     bindings: tuple[str, ...] = SHORT,
-    file: str = cli.TINY,
+    file: str = cli.QUICK,
 ) -> list:
     """Start the processes of one training run; `more` goes to the last one alone."""
     found = []
@@ -178,7 +178,7 @@ def test_hosts_with_different_configurations_are_refused_with_the_difference(tmp
 
 @pytest.mark.slow
 def test_a_host_whose_data_fail_ends_the_run_with_its_reason(tmp_path):
-    words = ("train", cli.TINY, *SHORT, "--workdir", tmp_path)
+    words = ("train", cli.QUICK, *SHORT, "--workdir", tmp_path)
     first, second = joined(2, 2)
     modules = {"module": "failing_host", "cwd": pathlib.Path(__file__).parent}
     fine, failing = cli.start(*words, env=first), cli.start(*words, env=second, **modules)

@@ -63,7 +63,7 @@ def edit(path: pathlib.Path, old: str, new: str) -> None:
 
 def ablation(lab: pathlib.Path, rows: str = ROWS, *bindings: str) -> recipe.Ablation:
     file = lab.parent / "ablation.gin"
-    file.write_text(pathlib.Path(cli.TINY).read_text(encoding="utf-8") + ABLATION.replace("ROWS", rows))
+    file.write_text(pathlib.Path(cli.QUICK).read_text(encoding="utf-8") + ABLATION.replace("ROWS", rows))
     return strict.load(str(file), bindings).root
 
 

@@ -9,7 +9,7 @@ from prismlab.experiments.recipe import stages, task_interface
 from prismlab.experiments.tasks import multiple_choice, probe, retrieval, zero_shot
 from prismlab.experiments.tasks.readers import captioned_source, rendered
 
-BASE = strict.load(cli.TINY).root
+BASE = strict.load(cli.QUICK).root
 HOME = BASE.stages[0].data.sources["clean"]
 OWN = BASE.stages[0].data.tokenizer
 OTHER = tokenizer.Tokenizer((HOME,), vocabulary=48, length=4)

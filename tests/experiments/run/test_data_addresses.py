@@ -35,7 +35,7 @@ def repacked(videos: pathlib.Path, target: pathlib.Path, caption: str | None = N
 
 
 def of_data(lab, kind: str, place: pathlib.Path) -> recipe.Ablation:
-    text = pathlib.Path(cli.TINY).read_text(encoding="utf-8")
+    text = pathlib.Path(cli.QUICK).read_text(encoding="utf-8")
     start, end = text.index("SOURCE = "), text.index("TOKENIZER = ")
     text = text[:start] + f"SOURCE = @source.{kind}()\nsource.{kind}.path = '{place}'\n" + text[end:]
     file = lab.parent / "data.gin"

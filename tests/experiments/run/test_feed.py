@@ -34,7 +34,7 @@ def bad_shards(tmp_path_factory) -> pathlib.Path:
 def call(
     place: pathlib.Path, workdir: pathlib.Path, *bindings: str, lines: str = "", only: str = cli.ONE_STAGE
 ) -> subprocess.CompletedProcess:
-    text = pathlib.Path(cli.TINY).read_text(encoding="utf-8")
+    text = pathlib.Path(cli.QUICK).read_text(encoding="utf-8")
     if lines:
         text = text.replace("loader.Line.sources = {'clean': %SOURCE}\n", "")
         text = text.replace(

@@ -19,7 +19,7 @@ def test_a_finished_stage_without_its_last_checkpoint_resumes(whole, tmp_path):
     before = cli.digest(copy)
     (stage1,) = copy.glob("stages/stage1-*")
     shutil.rmtree(stage1 / "checkpoints/8")
-    root = strict.load(cli.TINY, cli.LONG).root
+    root = strict.load(cli.QUICK, cli.LONG).root
     found = stages.lines({"tiny": root}, (0,), fingerprints.Fingerprints(cli.CACHE))
     said = "done.json says step 8, but that checkpoint is missing; training resumes at step 7"
     assert f"stage1 (seed 0): runs; {said}" in explain.text(found, store.of(copy))
@@ -36,7 +36,7 @@ def test_a_damaged_mark_of_the_end_is_written_anew(whole, tmp_path, content):
     (done,) = copy.glob("stages/stage1-*/done.json")
     kept = done.read_bytes()
     done.write_bytes(content)
-    (planned, _) = stages.plan(strict.load(cli.TINY, cli.LONG).root, 0)
+    (planned, _) = stages.plan(strict.load(cli.QUICK, cli.LONG).root, 0)
     engine.Engine(copy, cli.CACHE, console.silent()).train(planned)
     assert done.read_bytes() == kept
 

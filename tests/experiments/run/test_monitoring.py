@@ -17,7 +17,7 @@ from prismlab.experiments.monitors import micro_set, neighbours, representation,
 from prismlab.experiments.recipe import recipe, stages
 from prismlab.experiments.run import engine, monitoring
 
-BASE = strict.load(cli.TINY).root
+BASE = strict.load(cli.QUICK).root
 MICRO = micro_set.MicroSet(BASE.stages[0].data.sources["clean"], frames=2, resolution=16, size=8)
 
 

@@ -20,7 +20,7 @@ from prismlab.experiments.launch import units
 from prismlab.experiments.recipe import recipe, stages
 from prismlab.experiments.run import engine, step_picture, store
 
-BASE = strict.load(cli.TINY).root
+BASE = strict.load(cli.QUICK).root
 FIRST, SECOND = BASE.stages
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789_-", min_size=1, max_size=12)
 
