@@ -1,4 +1,4 @@
-"""Loss functions shared by several objectives: cosine distance, L2 normalization, whitening."""
+"""Loss functions shared by several objectives: distances, normalization, whitening."""
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,31 @@ def cosine_distance(
     Source: VideoPrism 2.3.2 and C.2 (cosine distance, local and global).
     """
     return 1.0 - jnp.sum(normalise(prediction) * normalise(target), axis=-1)
+
+
+def standardise(x: Float[Array, "*shape d"]) -> Float[Array, "*shape d"]:
+    """Return vectors with mean 0 and variance 1 over the last axis, in float32 (a plain layer norm).
+
+    Args:
+        x: [..., d], any float dtype.
+
+    Source: V-JEPA 2, app/vjepa/train.py (F.layer_norm of the targets, epsilon 1e-5).
+    """
+    x = x.astype(jnp.float32)
+    centred = x - jnp.mean(x, axis=-1, keepdims=True)
+    return centred * jax.lax.rsqrt(jnp.mean(jnp.square(centred), axis=-1, keepdims=True) + 1e-5)
+
+
+def absolute_error(
+    prediction: Float[Array, "*shape d"], target: Float[Array, "*shape d"]
+) -> Float[Array, "*shape"]:
+    """Mean absolute difference over the last axis, in float32.
+
+    Args:
+        prediction: [..., d], any float dtype.
+        target: [..., d]; the caller applies stop_gradient.
+    """
+    return jnp.mean(jnp.abs(prediction.astype(jnp.float32) - target.astype(jnp.float32)), axis=-1)
 
 
 def whiten(tokens: Float[Array, "b s d"], weight: Float[Array, " b"]) -> Float[Array, "b s d"]:

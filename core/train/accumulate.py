@@ -16,11 +16,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from prismlab.core import errors, types
 from prismlab.core.parallel import mesh
-from prismlab.core.train import learner, metrics, objective
+from prismlab.core.train import learner, metrics, objective, schedules
 
 Named = dict[str, metrics.Mean]
 Vectors = list[Float[Array, "b d"]]  # one array per view
@@ -61,8 +61,9 @@ def gradients(
     *,
     parts: int,
     key: PRNGKeyArray,
-) -> tuple[Float[Array, ""], Named, learner.Learner]:
-    """Compute loss, metrics and gradient of a global batch, encoding one part at a time.
+    step: Int[Array, ""],
+) -> tuple[Float[Array, ""], Named, learner.Learner, dict[str, dict[str, Array]]]:
+    """Compute loss, metrics, gradient and `Learner.observed` of a batch, encoding one part at a time.
 
     Args:
         moving: the trainable part of the learner; None elsewhere.
@@ -72,6 +73,7 @@ def gradients(
         teacher: frozen towers, or None.
         parts: number of parts; must divide the batch.
         key: randomness of this step.
+        step: number of this step, from 0.
     """
     size = host.weight.shape[0]
 
@@ -96,20 +98,20 @@ def gradients(
         rest = {name: each for name, each in tree.objectives.items() if name not in joined}
         return learner.Learner(tree.towers, rest)
 
-    def one_pass(tree: learner.Learner, batch: types.Batch) -> tuple[Named, Vectors]:
+    def one_pass(tree: learner.Learner, batch: types.Batch) -> tuple[Named, Vectors, dict[str, Any]]:
         # Views used by both kinds of losses are encoded once.
-        views = sorted({*alone(tree).views(), *vectors_of}, key=repr)
-        seen = {view: tree.encode(view, batch, teacher, key=key) for view in views}
-        _, named = alone(tree).losses(seen, batch, key=key)
-        return named, [objective.pooled(seen, view) for view in vectors_of]
+        seen = tree.seen(batch, teacher, key=key)
+        _, named = alone(tree).losses(seen, batch, key=key, step=step)
+        return named, [objective.pooled(seen, view) for view in vectors_of], tree.observed(seen, batch)
 
     # First pass, no gradient: counts and pooled vectors. XLA removes towers that only the counts would need.
-    def first(_: None, part: tuple[Any, Array]) -> tuple[None, tuple[dict[str, Array], Vectors]]:
-        named, vectors = one_pass(eqx.combine(moving, still), part_of(*part))
+    def first(_: None, part: tuple[Any, Array]) -> tuple[None, tuple[dict[str, Array], Vectors, Any]]:
+        named, vectors, observed = one_pass(eqx.combine(moving, still), part_of(*part))
         counts = {name: mean.count for name, mean in named.items()}
-        return None, (counts, vectors)
+        return None, (counts, vectors, observed)
 
-    _, (counted, kept) = jax.lax.scan(first, None, (dealt_host, dealt_index))
+    _, (counted, kept, parted_observed) = jax.lax.scan(first, None, (dealt_host, dealt_index))
+    observed = jax.tree.map(lambda each: mesh.held(collected(each)), parted_observed)
     counts = {name: jnp.sum(each) for name, each in counted.items()}
     vectors = [mesh.held(collected(each)) for each in kept]
 
@@ -120,7 +122,7 @@ def gradients(
         tree = eqx.combine(moving, still)
         seen = {view: types.Encoded(None, each) for view, each in zip(vectors_of, vectors)}
         return learner.Learner({}, {name: tree.objectives[name] for name in joined}).losses(
-            seen, whole, key=key
+            seen, whole, key=key, step=step
         )
 
     (loss, named), (gradient, slopes) = jax.value_and_grad(together, argnums=(0, 1), has_aux=True)(
@@ -134,11 +136,12 @@ def gradients(
 
         def share(moving: learner.Learner) -> tuple[Array, Named]:
             tree = eqx.combine(moving, still)
-            own, vectors = one_pass(tree, part_of(host, index))
+            own, vectors, _ = one_pass(tree, part_of(host, index))
             loss = jnp.zeros(())
             for name, each in alone(tree).objectives.items():
                 count = counts[f"loss/{name}"]
-                loss += each.weight * own[f"loss/{name}"].total / jnp.where(count > 0, count, 1.0)
+                factor = schedules.value(each.weight, step)
+                loss += factor * own[f"loss/{name}"].total / jnp.where(count > 0, count, 1.0)
             for vector, slope in zip(vectors, slopes):
                 loss += jnp.sum(vector.astype(jnp.float32) * slope.astype(jnp.float32))
             return loss, own
@@ -151,5 +154,5 @@ def gradients(
     parted = [dealt(each) for each in slopes]
     (gradient, own), _ = jax.lax.scan(second, (gradient, nothing), (dealt_host, dealt_index, parted))
     for name, each in alone(still).objectives.items():
-        loss += each.weight * own[f"loss/{name}"].value
-    return loss, {**named, **own}, gradient
+        loss += schedules.value(each.weight, step) * own[f"loss/{name}"].value
+    return loss, {**named, **own}, gradient, observed

@@ -20,6 +20,7 @@ from prismlab.core.io import buckets, filesystem
 from prismlab.core.parallel import sharding
 from prismlab.core.train import checkpoint_items, checksums, retention, step
 
+ENCODER = "encoder"  # in `meta`: `recipe.Stage.encoder` of the stage, if it is set
 CHECKSUMS = "checksums"  # in `meta`: item -> path -> checksum (`checksums.of`)
 
 
@@ -201,6 +202,11 @@ def read_learner(directory: filesystem.Path) -> tuple[int, dict[str, np.ndarray]
     Raises:
         UserError: the checkpoint is missing, incomplete or damaged.
     """
+    return read_with_meta(directory)[:2]
+
+
+def read_with_meta(directory: filesystem.Path) -> tuple[int, dict[str, np.ndarray], dict[str, Any]]:
+    """Read what `read_learner` reads, and the JSON values stored with it."""
     at = newest(directory)
     if at is None:
         raise errors.UserError(
@@ -210,7 +216,7 @@ def read_learner(directory: filesystem.Path) -> tuple[int, dict[str, np.ndarray]
     arrays = found["learner"]
     sums = meta.get(CHECKSUMS, {}).get("learner")
     checksums.check(arrays, sums, str(filesystem.absolute(directory) / str(at)))
-    return at, arrays
+    return at, arrays, meta
 
 
 def adopt(tree: Any, arrays: dict[str, np.ndarray], source: str) -> tuple[Any, int]:

@@ -7,10 +7,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from prismlab.core import errors, keys, types
-from prismlab.core.train import masking, metrics, objective
+from prismlab.core.train import masking, metrics, objective, objective_state, schedules, tower_sizes
 
 Towers = Mapping[str, types.Tower]
 
@@ -69,8 +69,19 @@ class Learner(eqx.Module):
             encoded = tower(*inputs, place=place, tube=view.mask.tube)
         return jax.lax.stop_gradient(encoded) if view.teacher else encoded
 
+    def seen(
+        self, batch: types.Batch, teacher: Towers | None, *, key: PRNGKeyArray
+    ) -> dict[objective.View, types.Encoded]:
+        """Return the encodings of all requested views; arguments as of `encode`."""
+        return {view: self.encode(view, batch, teacher, key=key) for view in self.views()}
+
     def __call__(
-        self, batch: types.Batch, teacher: Towers | None = None, *, key: PRNGKeyArray
+        self,
+        batch: types.Batch,
+        teacher: Towers | None = None,
+        *,
+        key: PRNGKeyArray,
+        step: Int[Array, ""] | int = 0,
     ) -> tuple[Float[Array, ""], dict[str, metrics.Mean]]:
         """Return the weighted sum of the objectives' losses and all metrics by name.
 
@@ -78,19 +89,64 @@ class Learner(eqx.Module):
             batch: the global batch.
             teacher: frozen towers for teacher views.
             key: PRNG key of this step.
+            step: number of this step, from 0, for weights that change.
 
         Returns:
             float32 scalar loss, and metrics named "loss/objective" and "objective/part".
         """
-        seen = {view: self.encode(view, batch, teacher, key=key) for view in self.views()}
-        return self.losses(seen, batch, key=key)
+        return self.losses(self.seen(batch, teacher, key=key), batch, key=key, step=step)
 
     def projected(self) -> "Learner":
         """Return the learner with the parameters of all objectives inside their range."""
         return Learner(self.towers, {name: each.projected() for name, each in self.objectives.items()})
 
+    def started(self) -> "Learner":
+        """Return the learner with the state of all objectives as it is before the first step."""
+        return Learner(
+            self.towers, {name: each.started(self.towers) for name, each in self.objectives.items()}
+        )
+
+    def observed(
+        self, seen: Mapping[objective.View, types.Encoded], batch: types.Batch
+    ) -> dict[str, dict[str, Array]]:
+        """Return what each objective's state needs of a batch, by the objective's name.
+
+        Args:
+            seen: the encodings of all requested views.
+            batch: the batch, or a part of it.
+        """
+        found = {}
+        for name in sorted(self.objectives):
+            each = self.objectives[name]
+            found[name] = each.observed({view: seen[view] for view in each.views()}, batch)
+        return found
+
+    def advanced(
+        self,
+        observed: Mapping[str, Mapping[str, Array]],
+        weight: Float[Array, " b"],
+        step: Int[Array, ""],
+    ) -> "Learner":
+        """Return the learner with the state of all objectives after a step.
+
+        Args:
+            observed: what `observed` returned for the whole batch.
+            weight: float32 [b], 0.0 for padding examples.
+            step: number of the step, from 0.
+        """
+        changed = {
+            name: each.advanced(self.towers, observed[name], weight, step)
+            for name, each in self.objectives.items()
+        }
+        return Learner(self.towers, changed)
+
     def losses(
-        self, seen: Mapping[objective.View, types.Encoded], batch: types.Batch, *, key: PRNGKeyArray
+        self,
+        seen: Mapping[objective.View, types.Encoded],
+        batch: types.Batch,
+        *,
+        key: PRNGKeyArray,
+        step: Int[Array, ""] | int = 0,
     ) -> tuple[Float[Array, ""], dict[str, metrics.Mean]]:
         """Return the weighted sum of the objectives' losses and all metrics by name, given the encodings.
 
@@ -98,15 +154,19 @@ class Learner(eqx.Module):
             seen: the encodings of all requested views.
             batch: the batch.
             key: PRNG key of this step.
+            step: number of this step, from 0, for weights that change.
         """
         loss: Float[Array, ""] = jnp.zeros(())
         named: dict[str, metrics.Mean] = {}
         for name in sorted(self.objectives):
-            each = self.objectives[name]
+            each = objective_state.stopped(self.objectives[name])
             own = {view: seen[view] for view in each.views()}
             mean, parts = each(own, batch, key=keys.fold(key, "objective", name))
-            loss = loss + each.weight * mean.value
+            factor = schedules.value(each.weight, step)
+            loss = loss + factor * mean.value
             named[f"loss/{name}"] = mean
+            if isinstance(each.weight, schedules.Ramp):
+                named[f"{name}/weight"] = metrics.Mean(factor, jnp.float32(1.0))
             named.update({f"{name}/{part}": value for part, value in parts.items()})
         return loss, named
 
@@ -183,7 +243,7 @@ def build(
         own = {"key": keys.fold(key, "tower", name)}
         _check_takes(make_tower, own, f"tower {name!r}", "a tower")
         built[name] = make_tower(**own)
-    sizes = dims(built, teacher)
+    sizes = tower_sizes.dims(built, teacher)
     made: dict[str, objective.AbstractObjective] = {}
     for name, make in objectives.items():
         given = {"dims": sizes, "key": keys.fold(key, "objective", name)}
@@ -199,7 +259,7 @@ def build(
             )
     learner = Learner(built, made)
     check(learner, teacher)
-    return learner
+    return learner.started()
 
 
 def _check_takes(make: Callable[..., Any], given: Mapping[str, Any], what: str, wanted: str) -> None:
@@ -213,41 +273,3 @@ def _check_takes(make: Callable[..., Any], given: Mapping[str, Any], what: str, 
             f"{what}: expected {wanted}, which takes {' and '.join(given)}, found {name} ({error}); name "
             "another one in recipe.Stage"
         ) from error
-
-
-def dims(towers: Towers, teacher: Towers | None) -> types.Dims:
-    """Return the sizes that objectives need, read from the towers."""
-    if "video" not in towers:
-        raise errors.UserError(f"recipe.Stage.towers needs a tower named 'video'; it holds {sorted(towers)}")
-    clip = _clip_tower(towers, "recipe.Stage.towers")
-    frozen = _clip_tower(teacher, "the teacher") if teacher and "video" in teacher else clip
-    text = towers.get("text")
-    if text is not None and not isinstance(text, types.CaptionTower):
-        raise errors.UserError(
-            f"recipe.Stage.towers: 'text' is a {type(text).__name__} without `dim` or `vocabulary`; see "
-            "types.CaptionTower"
-        )
-    if (frozen.frames, frozen.patches) != (clip.frames, clip.patches):
-        raise errors.UserError(
-            f"teacher and student must have the same token grid: the teacher has {frozen.frames} frames of "
-            f"{frozen.patches} patches, the student {clip.frames} of {clip.patches}"
-        )
-    return types.Dims(
-        frames=clip.frames,
-        patches=clip.patches,
-        patch_values=clip.patch**2 * 3,
-        video_dim=clip.dim,
-        teacher_dim=frozen.dim,
-        text_dim=None if text is None else text.dim,
-    )
-
-
-def _clip_tower(towers: Towers, whose: str) -> types.ClipTower:
-    tower = towers["video"]
-    if isinstance(tower, types.ClipTower):
-        return tower
-    needed = ("dim", "frames", "patches", "patch", "resolution")
-    missing = [name for name in needed if not hasattr(tower, name)]
-    raise errors.UserError(
-        f"{whose}: 'video' is a {type(tower).__name__} without {', '.join(missing)}; see types.ClipTower"
-    )

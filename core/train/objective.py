@@ -7,13 +7,13 @@ objectives that request equal views share one forward pass of the tower.
 import abc
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import equinox as eqx
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from prismlab.core import errors, types
-from prismlab.core.train import masking, metrics
+from prismlab.core.train import masking, metrics, schedules
 
 # How a loss couples the examples of a batch: not at all, through pooled vectors only, or through tokens.
 Coupling = Literal["none", "pooled", "tokens"]
@@ -80,10 +80,15 @@ class AbstractObjective(eqx.Module):
     """Base class of objectives: a loss over views of a batch, with the parameters only this loss needs.
 
     Subclasses are final, are constructed as `Name(hyperparameters..., dims=Dims, key=key)`, and are
-    used in gin files as `@module.Name`. `weight` scales the loss in the sum.
+    used in gin files as `@module.Name`. `weight` scales the loss in the sum: a number, or a `schedules.Ramp`
+    over the steps.
+
+    An objective may own state that no gradient trains, in fields marked with `objective_state.STATE`:
+    `started` gives it its first value, `observed` says what of a batch it needs, and `advanced` changes it
+    once per step.
     """
 
-    weight: eqx.AbstractVar[float]
+    weight: eqx.AbstractVar[schedules.Number]
 
     @abc.abstractmethod
     def views(self) -> frozenset[View]:
@@ -102,6 +107,47 @@ class AbstractObjective(eqx.Module):
         A parameter with bounds is clamped here and not in the loss, where its gradient would be 0 outside the
         bounds, so that it could never come back.
         """
+        return self
+
+    def started(self, towers: Mapping[str, types.Tower]) -> "AbstractObjective":
+        """Return the objective with its state as it is before the first step of a stage.
+
+        Args:
+            towers: the towers with their initial weights.
+        """
+        del towers
+        return self
+
+    def observed(
+        self, seen: Mapping[View, types.Encoded], batch: types.Batch
+    ) -> dict[str, Float[Array, "b ..."]]:
+        """Return what `advanced` needs of a batch: arrays with one row for each example, by name.
+
+        A batch that is encoded in parts is put together again, so that the state changes once per step.
+
+        Args:
+            seen: the encodings of the requested views.
+            batch: the batch, or a part of it.
+        """
+        del seen, batch
+        return {}
+
+    def advanced(
+        self,
+        towers: Mapping[str, types.Tower],
+        observed: Mapping[str, Any],
+        weight: Float[Array, " b"],
+        step: Int[Array, ""],
+    ) -> "AbstractObjective":
+        """Return the objective with its state after a step; applied once per step, after `projected`.
+
+        Args:
+            towers: the trained towers after the update of this step.
+            observed: what `observed` returned for the whole batch.
+            weight: float32 [b], 0.0 for padding examples.
+            step: number of the step, from 0.
+        """
+        del towers, observed, weight, step
         return self
 
     @abc.abstractmethod

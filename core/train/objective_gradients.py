@@ -53,7 +53,9 @@ def gradients(
     for name in sorted(state.learner.objectives):
         # Keys are folded by name, so an objective alone draws what it draws among the others.
         own, rest = (learner.Learner(each.towers, {name: each.objectives[name]}) for each in (moving, still))
-        _, _, gradient = step.loss_and_gradients(own, rest, batch, teacher, accumulate, key=key)
+        _, _, gradient, _ = step.loss_and_gradients(
+            own, rest, batch, teacher, accumulate, key=key, step=state.step
+        )
         found[name] = gradient.towers
     # Without a trained part in the towers there are no leaves, whose sum is a Python 0.
     norms = {name: jnp.asarray(optax.tree.norm(each), jnp.float32) for name, each in found.items()}

@@ -12,7 +12,7 @@ import numpy as np
 
 from prismlab.core import errors, trees
 from prismlab.core.io import checked_json, filesystem
-from prismlab.core.train import checkpoint
+from prismlab.core.train import checkpoint, moving_average
 
 DONE = "done.json"
 MOST_BYTES = 2**29  # of a JSON file, which another user may have written
@@ -58,7 +58,8 @@ def read(folder: filesystem.Path) -> tuple[int, dict[str, np.ndarray]]:
         folder: a stage's folder.
 
     Returns:
-        Its step, and path -> array.
+        Its step, and path -> array; the towers are those of the moving average that `recipe.Stage.encoder`
+        names, if it is set.
 
     Raises:
         UserError: the checkpoint is missing, incomplete or damaged, even by a single byte, or it is not the
@@ -71,13 +72,13 @@ def read(folder: filesystem.Path) -> tuple[int, dict[str, np.ndarray]]:
             f"{folder / DONE} says step {ended.step}, but the newest checkpoint is step {at}: the last is "
             "missing; copy the stage's folder again, or run the command that trained it, which resumes there"
         )
-    at, arrays = checkpoint.read_learner(folder / "checkpoints")
+    at, arrays, meta = checkpoint.read_with_meta(folder / "checkpoints")
     if ended is not None and ended.digest != trees.digest(arrays):
         raise errors.UserError(
             f"checkpoint {folder / 'checkpoints' / str(at)} does not match the digest in {folder / DONE}, so "
             "it is damaged; delete the stage's folder and run the same command to train it again"
         )
-    return at, arrays
+    return at, moving_average.read_arrays(arrays, meta.get(checkpoint.ENCODER))
 
 
 def json_if_sound(path: filesystem.Path) -> Any:

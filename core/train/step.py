@@ -15,7 +15,7 @@ from prismlab.core import errors, keys, trees, types
 from prismlab.core.parallel import mesh as meshes
 from prismlab.core.parallel import sharding
 from prismlab.core.train import accumulate as accumulation
-from prismlab.core.train import learner, metrics
+from prismlab.core.train import learner, metrics, objective_state
 
 
 class TrainState(eqx.Module):
@@ -44,7 +44,7 @@ class HostBatch(eqx.Module):
 
 
 def trainable(tree: learner.Learner, frozen: tuple[str, ...]) -> learner.Learner:
-    """Return a tree of booleans: True for float arrays outside the frozen parts.
+    """Return a tree of booleans: True for float arrays outside the frozen parts and the state of objectives.
 
     Args:
         tree: the learner.
@@ -60,12 +60,12 @@ def trainable(tree: learner.Learner, frozen: tuple[str, ...]) -> learner.Learner
                 f"recipe.Stage.frozen: no parameter lies under {part!r}; paths look like {paths[0]!r}"
             )
 
-    def moves(path: tuple[Any, ...], leaf: Any) -> bool:
+    def moves(path: tuple[Any, ...], leaf: Any, state: bool) -> bool:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
         still = any(name == part or name.startswith(part + "/") for part in frozen)
-        return eqx.is_inexact_array(leaf) and not still
+        return eqx.is_inexact_array(leaf) and not still and not state
 
-    wanted: learner.Learner = jax.tree_util.tree_map_with_path(moves, tree)
+    wanted: learner.Learner = jax.tree_util.tree_map_with_path(moves, tree, objective_state.mask(tree))
     return wanted
 
 
@@ -94,8 +94,9 @@ def loss_and_gradients(
     accumulate: int,
     *,
     key: PRNGKeyArray,
-) -> tuple[Float[Array, ""], dict[str, metrics.Mean], learner.Learner]:
-    """Return the loss of the global batch, the metrics of every objective, and the gradient of `moving`.
+    step: Int[Array, ""],
+) -> tuple[Float[Array, ""], dict[str, metrics.Mean], learner.Learner, dict[str, dict[str, Array]]]:
+    """Return loss and metrics of the global batch, the gradient of `moving`, and `Learner.observed`.
 
     Args:
         moving: the trainable part of the learner; None elsewhere.
@@ -104,19 +105,22 @@ def loss_and_gradients(
         teacher: frozen towers, or None.
         accumulate: number of gradient accumulation parts.
         key: randomness of this step.
+        step: number of this step, from 0.
     """
     if accumulate > 1:
         return accumulation.gradients(
-            moving, still, batch, to_device_units, teacher, parts=accumulate, key=key
+            moving, still, batch, to_device_units, teacher, parts=accumulate, key=key, step=step
         )
     scaled = to_device_units(batch)
 
-    def loss_of(moving: learner.Learner) -> tuple[Array, dict[str, metrics.Mean]]:
+    def loss_of(moving: learner.Learner) -> tuple[Array, tuple[dict[str, metrics.Mean], dict[str, Any]]]:
         whole: learner.Learner = eqx.combine(moving, still)
-        return whole(scaled, teacher, key=key)
+        seen = whole.seen(scaled, teacher, key=key)
+        loss, named = whole.losses(seen, scaled, key=key, step=step)
+        return loss, (named, whole.observed(seen, scaled))
 
-    (loss, named), gradients = jax.value_and_grad(loss_of, has_aux=True)(moving)
-    return loss, named, gradients
+    (loss, (named, observed)), gradients = jax.value_and_grad(loss_of, has_aux=True)(moving)
+    return loss, named, gradients, observed
 
 
 def train_step(
@@ -142,7 +146,9 @@ def train_step(
     """
     key = keys.fold(state.key, "step", state.step)
     moving, still = eqx.partition(state.learner, trainable(state.learner, frozen))
-    loss, named, gradients = loss_and_gradients(moving, still, batch, teacher, accumulate, key=key)
+    loss, named, gradients, observed = loss_and_gradients(
+        moving, still, batch, teacher, accumulate, key=key, step=state.step
+    )
     updates, opt_state = optimizer.update(gradients, state.opt_state, moving)
     moved = eqx.apply_updates(moving, updates)
     one = jnp.float32(1.0)
@@ -152,7 +158,9 @@ def train_step(
         **named,
     }
     updated: learner.Learner = eqx.combine(moved, still)
-    return TrainState(state.step + 1, updated.projected(), opt_state, state.key), named
+    following = state.step + 1
+    after = updated.projected().advanced(observed, jnp.asarray(batch.weight), state.step)
+    return TrainState(following, after, opt_state, state.key), named
 
 
 def compile_step(

@@ -10,7 +10,7 @@ import rich.console
 
 from prismlab.core import errors, keys, trees, types
 from prismlab.core.parallel import mesh, sharding
-from prismlab.core.train import accumulate, learner
+from prismlab.core.train import accumulate, learner, moving_average, objective_state, schedules
 from prismlab.experiments import console
 from prismlab.experiments.recipe import initial_weights, recipe, shapes, stages
 from prismlab.experiments.released import released_weights
@@ -44,6 +44,7 @@ def abstract_stages(experiment: recipe.Experiment) -> dict[str, learner.Learner]
             stage.optimizer.build(stage.steps)
             check_shapes(stage, built[stage.name])
             check_learns(stage, built[stage.name])
+            moving_average.read(built[stage.name].towers, built[stage.name].objectives, stage.encoder)
             if stage.data.frames_of:
                 check_lengths(stage, built[stage.name], shapes.abstract_teacher(stage, built))
             check_initial(stage, built)
@@ -91,7 +92,8 @@ def check_learns(stage: recipe.Stage, built: learner.Learner) -> None:
     if not stage.steps:
         return
     # By path: `built` holds shapes only.
-    paths = [name for name, leaf in trees.flatten(built).items() if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    own = trees.flatten(objective_state.without(built))
+    paths = [name for name, leaf in own.items() if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     for part in stage.frozen:
         if not any(name == part or name.startswith(f"{part}/") for name in paths):
             raise errors.UserError(
@@ -100,7 +102,10 @@ def check_learns(stage: recipe.Stage, built: learner.Learner) -> None:
     if all(any(name == part or name.startswith(f"{part}/") for part in stage.frozen) for name in paths):
         raise errors.UserError(f"recipe.Stage.frozen={stage.frozen} leaves nothing to train; set steps=0")
     weights = {name: getattr(each, "weight", 1.0) for name, each in built.objectives.items()}
-    if not all(0 <= weight < float("inf") for weight in weights.values()) or not any(weights.values()):
+    ends = [schedules.ends(weight) for weight in weights.values()]
+    if not all(0 <= least <= most < float("inf") for least, most in ends) or not any(
+        most for _, most in ends
+    ):
         raise errors.UserError(f"weights of objectives must not be negative, nor all 0, got {weights}")
     for each in built.objectives.values():
         each.check_batch(stage.batch_size)
@@ -212,7 +217,8 @@ def show(root: recipe.Experiment | recipe.Ablation, out: rich.console.Console) -
             seen.add(planned.address)
             lines.append([
                 label, stage.name + shared, ", ".join(sorted(stage.objectives)),
-                f"{trees.count(built[stage.name]):,}", f"{stage.steps:,}", f"{stage.batch_size:,}",
+                f"{trees.count(objective_state.without(built[stage.name])):,}",
+                f"{stage.steps:,}", f"{stage.batch_size:,}",
                 ", ".join(sorted(stage.data.sources)), initial_weights.text(stage.init_from),
                 str(stage.teacher or "-"),
             ])  # fmt: skip

@@ -49,6 +49,8 @@ class Stage:
         monitors: name -> what is measured while the stage trains (`monitors.representation`, for example);
             they do not affect the result.
         reserve: what its training reserves of a machine (`--launcher`); it does not affect the result.
+        encoder: what later stages, evaluations and monitors read as its towers: None for the trained ones, or
+            the name of an objective with a moving average of them (`latent.LatentPrediction`).
     """
 
     name: str
@@ -65,6 +67,7 @@ class Stage:
     run: loop.Settings = dataclasses.field(default_factory=loop.Settings)
     monitors: Mapping[str, monitor_interface.Monitor] = dataclasses.field(default_factory=dict)
     reserve: resources.Resources = dataclasses.field(default_factory=resources.Resources)
+    encoder: str | None = None
 
     def __post_init__(self) -> None:
         _fit(self)

@@ -27,7 +27,15 @@ from jax.sharding import Mesh
 from prismlab.core import trees
 from prismlab.core.io import checked_json, filesystem
 from prismlab.core.parallel import distributed
-from prismlab.core.train import checkpoint, learner, loop, stage_folder, step
+from prismlab.core.train import (
+    checkpoint,
+    learner,
+    loop,
+    moving_average,
+    objective_state,
+    stage_folder,
+    step,
+)
 from prismlab.experiments import console
 from prismlab.experiments.certificate import attempts, certify, step_digests
 from prismlab.experiments.gin_strict import strict
@@ -172,9 +180,11 @@ class Engine:
                 )  # fmt: skip
                 state = loop.run(
                     state, loop.batches_of(fed), training, stage.run, checkpoints, log,
-                    meta={"address": planned.address, "stage": stage.name, "seed": planned.seed},
+                    meta=_meta(planned),
                     show=lambda r: bar.update(r.step, r.loss, r.clips_per_second, r.data_wait),
-                    watch=functools.partial(_watch, watching, step_digests.Parameters(log, stage)),
+                    watch=functools.partial(
+                        _watch, watching, step_digests.Parameters(log, stage), stage.encoder
+                    ),
                 )  # fmt: skip
         except loop.Lost:
             raise  # closing would wait for the lost process
@@ -205,7 +215,7 @@ class Engine:
             "name": planned.stage.name,
             "seed": planned.seed,
             "address": planned.address,
-            "parameters": trees.count(built),
+            "parameters": trees.count(objective_state.without(built)),
             "clips": stream.clips,
             "megabytes_in_flight": round(stream.bytes_in_flight / 2**20, 1),
             "devices": [str(device.device_kind) for device in jax.devices()],
@@ -262,10 +272,21 @@ class Engine:
         return checked_json.sealed(entry | accepted)
 
 
+def _meta(planned: stages.Planned) -> dict[str, Any]:
+    """Return what is stored with each checkpoint of a stage."""
+    encoder = planned.stage.encoder
+    named = {} if encoder is None else {checkpoint.ENCODER: encoder}
+    return {"address": planned.address, "stage": planned.stage.name, "seed": planned.seed, **named}
+
+
 def _watch(
-    watching: monitoring.Monitoring, digests: step_digests.Parameters, done: int, now: step.TrainState
+    watching: monitoring.Monitoring,
+    digests: step_digests.Parameters,
+    encoder: str | None,
+    done: int,
+    now: step.TrainState,
 ) -> None:
-    watching(done, now.learner.towers)
+    watching(done, moving_average.read(now.learner.towers, now.learner.objectives, encoder))
     digests(done, now.learner)
 
 

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import jax
 import numpy as np
 import optax
 
 from prismlab.core import keys
-from prismlab.core.train import checkpoint, learner, step
+from prismlab.core.train import checkpoint, learner, objective_state, step
 
 
 def towers(stage: Any, seed: int, arrays: dict[str, np.ndarray], source: str) -> learner.Towers:
@@ -46,7 +47,12 @@ def build(
     built = learner.build(stage.towers, stage.objectives, teacher, key=keys.seeded(seed, "init"))
     if arrays is None:
         return built, 0
-    return checkpoint.adopt(built, arrays, f"init_from {str(stage.init_from)!r}")
+    source = f"init_from {str(stage.init_from)!r}"
+    tree, taken = checkpoint.adopt(built, arrays, source)
+    if any(jax.tree.leaves(objective_state.mask(tree))):
+        # State begins with the adopted towers, unless the parent has it.
+        tree, taken = checkpoint.adopt(tree.started(), arrays, source)
+    return tree, taken
 
 
 def state(

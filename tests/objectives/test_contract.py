@@ -17,7 +17,7 @@ import tiny
 
 from prismlab import objectives
 from prismlab.core import trees, types
-from prismlab.core.train import learner, objective
+from prismlab.core.train import learner, objective, objective_state
 
 KEY = jax.random.key(3)
 SMALL = {**tiny.SMALL, "pooler_heads": 2}
@@ -134,7 +134,10 @@ def test_gradient_reaches_each_own_array_and_none_of_the_teacher(case):
     _, (student, teacher) = case.score((case.tree, case.teacher), case.batch)
     own = trees.flatten(student.objectives["it"])
     assert own.keys() == trees.flatten(case.own).keys()
-    for name, gradient in own.items():
+    trained = trees.flatten(objective_state.without(case.own))
+    for name in own.keys() - trained.keys():
+        np.testing.assert_array_equal(own[name], 0.0, err_msg=f"{name} is state, which no gradient trains")
+    for name, gradient in ((name, own[name]) for name in trained):
         assert jnp.isfinite(gradient).all(), name
         assert name.endswith(WITHOUT_EFFECT) or (gradient != 0).any(), name
     for name, gradient in trees.flatten(teacher).items():

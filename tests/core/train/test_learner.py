@@ -11,7 +11,7 @@ import tiny
 
 from prismlab.core import errors, trees, types
 from prismlab.core.towers import video
-from prismlab.core.train import learner, masking, objective, optim
+from prismlab.core.train import learner, masking, objective, optim, tower_sizes
 from prismlab.objectives import contrastive, global_distillation, masked
 
 KEY = jax.random.key(11)
@@ -212,5 +212,5 @@ def test_a_tower_without_tokens_is_a_users_mistake():
 
 def test_sizes_are_read_from_the_towers():
     towers = {name: make(key=KEY) for name, make in BOTH.items()}
-    assert learner.dims(towers, None) == types.Dims(2, 16, 12, 8, 8, 8)
-    assert learner.dims({"video": towers["video"]}, tiny.teacher()).text_dim is None
+    assert tower_sizes.dims(towers, None) == types.Dims(2, 16, 12, 8, 8, 8)
+    assert tower_sizes.dims({"video": towers["video"]}, tiny.teacher()).text_dim is None
