@@ -93,7 +93,7 @@ def stage(
     tried = attempts.read(folder)
     flops = None if step_flops is None else step_flops * configured.steps
     subjects = {f"checkpoints/{finished.step}/learner": finished.digest}
-    files = ("events.jsonl", "stage.json", RECIPE)
+    files = ("events.jsonl", RECIPE)  # stage.json has notes of later runs (`--accept-code`)
     subjects |= {name: digest_of(folder / name) for name in files if (folder / name).is_file()}
     inputs = facts["inputs"]
     found = contents.Certificate(
@@ -138,7 +138,7 @@ def score(
 
 def table(
     out: filesystem.Path, title: str, config: Any, versions: Mapping[str, str],
-    parts: Iterable[filesystem.Path],
+    parts: Iterable[filesystem.Path], notes: Mapping[str, Any] | None = None,
 ) -> None:  # fmt: skip
     """Write the certificate of a table, in process 0 only.
 
@@ -148,6 +148,7 @@ def table(
         config: the described experiment or ablation.
         versions: package -> version of this process, which computed the statistics.
         parts: certificates of the stages and scores of the table; missing ones are left out.
+        notes: further facts, such as the code that was accepted.
     """
     if not distributed.is_main():
         return
@@ -159,7 +160,7 @@ def table(
             parents[f"{path.parent.name}/{path.name}"] = digest_of(path)
     found = contents.Certificate(
         "table", title, subjects, "", {"configuration": describe.addressed(config)},
-        environment.of_process(versions), environment.source(), parents=parents,
+        environment.of_process(versions), environment.source(), parents=parents, notes=notes or {},
     )  # fmt: skip
     statement.write(found, out / statement.NAME)
 

@@ -88,15 +88,20 @@ def _versions(certificates: Sequence[contents.Certificate]) -> list[str]:
 
 def _code(certificates: Sequence[contents.Certificate]) -> list[str]:
     commits = _unique(each.source.commit for each in certificates)
+    accepted = [note for each in certificates for note in each.notes.get("accepted_code") or ()]
+    accepted = [f"{each}." for each in _unique(accepted)]
     if not commits:
-        return ["The code was not in a git checkout; certificates hold a hash of each imported module."]
+        return [
+            "The code was not in a git checkout; certificates hold a hash of each imported module.",
+            *accepted,
+        ]
     dirty = sum(each.source.changes is not None for each in certificates)
     state = (
         f"with uncommitted changes in {dirty} of {len(certificates)} results (hash in the certificates)"
         if dirty
         else "without uncommitted changes"
     )
-    return [f"Code: commit {_joined(each[:12] for each in commits)}, {state}."]
+    return [f"Code: commit {_joined(each[:12] for each in commits)}, {state}.", *accepted]
 
 
 def _unique(values: Iterable) -> list:

@@ -122,7 +122,8 @@ def _certify(table: results_table.Table, workdir: filesystem.Path, out: filesyst
     )
     parts += [certify.beside(kept.score_path(each)) for each in addresses]
     config = checked_json.read(Any, workdir / "config.json")
-    certify.table(out, table.title or "", config, installed.versions(), parts)
+    notes = {"accepted_code": list(table.accepted_code)} if table.accepted_code else {}
+    certify.table(out, table.title or "", config, installed.versions(), parts, notes)
 
 
 def build(workdir: filesystem.Path) -> Gathered:

@@ -7,8 +7,9 @@ import numpy as np
 
 from prismlab.core import errors, trees
 from prismlab.core.io import filesystem
-from prismlab.core.train import checkpoint, checkpoint_items, checksums
+from prismlab.core.train import checkpoint, checkpoint_items, checksums, stage_folder
 from prismlab.experiments.certificate import certify, contents, step_digests
+from prismlab.experiments.recipe import describe
 
 MOST = 3  # arrays of one line
 
@@ -39,6 +40,8 @@ def of_stage(folder: filesystem.Path, certificate: contents.Certificate) -> Stor
     files = {name: each for name, each in certificate.subjects.items() if "/" not in name}
     changed = {name for name, each in files.items() if not _is(folder / name, each)}
     faults += [f"{name} is not the file that was certified" for name in sorted(changed)]
+    if not _has_inputs(folder, certificate.address):
+        faults.append("stage.json does not hold the inputs that were certified")
     recorded = {each.step: each.parameters for each in certificate.steps if each.parameters}
     for at in checkpoint_items.steps(folder / "checkpoints"):
         try:
@@ -91,6 +94,14 @@ def of_files(folder: filesystem.Path, certificate: contents.Certificate) -> list
         for name, digest in certificate.subjects.items()
         if "/" in name or not _is(folder / name, digest)  # a certificate names no file elsewhere
     ]
+
+
+def _has_inputs(folder: filesystem.Path, address: str) -> bool:
+    facts = stage_folder.json_if_sound(folder / "stage.json")
+    try:
+        return isinstance(facts, dict) and describe.address(facts.get("inputs")) == address
+    except ValueError:  # numbers that JSON lacks
+        return False
 
 
 def _is(path: filesystem.Path, digest: str) -> bool:

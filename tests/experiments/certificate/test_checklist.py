@@ -30,6 +30,10 @@ def test_everything_that_checklists_ask_for_is_said():
 
 
 def test_changes_and_what_was_not_counted_are_said():
-    text = checklist.text([stage(0, "e" * 64, None), stage(1)], None)
-    assert "with uncommitted changes in 1 of 2 results" in text
+    table = contents.Certificate(
+        "table", "t", {}, "", {}, MACHINE, environment.Source("c" * 40), notes={"accepted_code": ["Row a!"]}
+    )
+    text = checklist.text([stage(0, "e" * 64, None), stage(1), table], None)
+    assert text.endswith("Row a!.")
+    assert "with uncommitted changes in 1 of 3 results" in text
     assert "1 of these stages took 5.00e+15 model FLOPs; others were not counted" in text

@@ -189,10 +189,14 @@ def test_the_command_says_what_it_found(folder, stand_in, monkeypatch, capsys):
     stand_in()
     assert main.main(["verify", str(folder)]) == 0
     assert "1 of 1 results are as certified" in capsys.readouterr().out
-    with (folder / "stage.json").open("a") as file:
-        file.write(" ")
+    facts = json.loads((folder / "stage.json").read_text())
+    (folder / "stage.json").write_text(json.dumps(facts | {"accepted_code": ["core/x.py"]}))
+    assert main.main(["verify", str(folder)]) == 0
+    facts["inputs"]["seed"] = 1
+    (folder / "stage.json").write_text(json.dumps(facts))
     assert main.main(["verify", str(folder)]) == 3
-    assert "cause: stored bits: stage.json is not the file that was certified" in capsys.readouterr().out
+    told = "cause: stored bits: stage.json does not hold the inputs that were certified"
+    assert told in capsys.readouterr().out
     assert main.main(["verify", str(folder), "--steps", "0"]) == 2
 
 
