@@ -44,7 +44,7 @@ def test_each_value_has_its_origin(folder):
     assert found["STEPS"] == ("8", "command line")
     value, origin = found["loader.Line.resolution"]
     assert value == "%RESOLUTION"
-    assert re.fullmatch(r"(tests/experiments/)?tiny\.gin:\d+", origin)
+    assert re.fullmatch(r"(tests/experiments/)?quick\.gin:\d+", origin)
     assert found["optim.AdamW.weight_decay"][1] == "default"
 
 
