@@ -145,7 +145,10 @@ def rotate(
 
 
 def _times(x: Float[Array, "b n i"], kernel: Float[Array, "o i"]) -> Float[Array, "b n o"]:
-    return layers.rows_times(x, kernel.T)
+    # No transpose of the kernel: it would be kept for the backward pass, a second copy of all weights.
+    rows = x.reshape(-1, x.shape[-1])
+    made = jax.lax.dot_general(rows, kernel.astype(x.dtype), (((1,), (1,)), ((), ())))
+    return made.reshape(*x.shape[:-1], kernel.shape[0])
 
 
 class Llama(eqx.Module):
