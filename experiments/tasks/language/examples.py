@@ -14,6 +14,7 @@ from prismlab.experiments.tasks.interface import items, protocols
 
 COUNT = 8  # clips shown
 FRAMES, SIDE = 4, 96  # of a picture; larger frames are shrunk, smaller ones enlarged without smoothing
+GAP = 3  # white pixels between frames
 
 
 def of(
@@ -47,6 +48,7 @@ def of(
 def _strip(frames: np.ndarray) -> bytes:
     how = Image.Resampling.NEAREST if frames.shape[1] < SIDE else Image.Resampling.LANCZOS
     parts = [np.asarray(Image.fromarray(frame).resize((SIDE, SIDE), how)) for frame in frames]
+    apart = [np.pad(part, ((0, 0), (0, GAP), (0, 0)), constant_values=255) for part in parts]
     file = io.BytesIO()
-    Image.fromarray(np.concatenate(parts, axis=1)).save(file, "JPEG", quality=80)
+    Image.fromarray(np.concatenate(apart, axis=1)[:, :-GAP]).save(file, "JPEG", quality=80)
     return file.getvalue()

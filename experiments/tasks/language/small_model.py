@@ -70,6 +70,15 @@ class SmallModel:
 
 @functools.lru_cache(maxsize=4)
 def _trained(settings: SmallModel, cache: pathlib.Path) -> frozen_model.LanguageModel:
+    model, encoded = untrained(settings, cache)
+    decoder = _fit(model.decoder, encoded, model.special.end, settings)
+    return dataclasses.replace(model, decoder=decoder)
+
+
+def untrained(
+    settings: SmallModel, cache: pathlib.Path
+) -> tuple[frozen_model.LanguageModel, list[list[list[int]]]]:
+    """Return the model with random weights, and the ids of the texts of each clip that it learns from."""
     read = settings.reader.read(settings.split, cache)
     lines: dict[int, list[str]] = {}
     for made in settings.pairs:
@@ -86,9 +95,8 @@ def _trained(settings: SmallModel, cache: pathlib.Path) -> frozen_model.Language
         settings.width // settings.heads, settings.mlp_width,
     )  # fmt: skip
     decoder = llama.Llama.random(shape, key=keys.seeded(settings.seed, "small language model"))
-    trained = _fit(decoder, encoded, end, settings)
     name = f"small decoder ({settings.layers} layers, width {settings.width})"
-    return frozen_model.LanguageModel(name, trained, tokenizer, frozen_model.Special(end, end))
+    return frozen_model.LanguageModel(name, decoder, tokenizer, frozen_model.Special(end, end)), encoded
 
 
 def _fit(decoder: llama.Llama, encoded: list[list[list[int]]], end: int, settings: SmallModel) -> llama.Llama:

@@ -5,9 +5,13 @@ import functools
 import io
 import pathlib
 
+import golden_models
+import jax
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from prismlab.core import trees
 from prismlab.core.train import optim
 from prismlab.data.records import record
 from prismlab.experiments.tasks.features import feature_set
@@ -67,23 +71,27 @@ class Clips:
         return clips(split, self.count, shuffle=self.shuffle).found
 
 
+SMALL = small_model.SmallModel(
+    Clips(), (training_pairs.Captions(), training_pairs.Questions()), layers=2, width=32, heads=2,
+    mlp_width=64, vocabulary=400, steps=120, batch_size=32, rate=1e-2,
+)  # fmt: skip
+TRAINED = golden_models.GOLDEN / "small_language_model.npz"
+
+
 @functools.cache
 def language_model():
-    """Return a language model of captions and questions, trained once."""
-    pairs = (training_pairs.Captions(), training_pairs.Questions())
-    made = small_model.SmallModel(
-        Clips(),
-        pairs,
-        layers=2,
-        width=32,
-        heads=2,
-        mlp_width=64,
-        vocabulary=400,
-        steps=120,
-        batch_size=32,
-        rate=1e-2,
-    )
-    return made.load(pathlib.Path())
+    """Return a language model of captions and questions, with weights from a file; see `write`."""
+    with jax.ensure_compile_time_eval():
+        made, _ = small_model.untrained(SMALL, pathlib.Path())
+        with np.load(TRAINED) as file:
+            arrays = {name: jnp.asarray(file[name], jnp.float32) for name in file.files}
+        return dataclasses.replace(made, decoder=trees.replace(made.decoder, arrays))
+
+
+def write():
+    """Train the language model and write its weights: `python tests/experiments/tasks/language/spoken.py`."""
+    arrays = trees.flatten(SMALL.load(pathlib.Path()).decoder)
+    np.savez_compressed(TRAINED, **{name: np.asarray(array, np.float16) for name, array in arrays.items()})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,3 +110,7 @@ class Features:
 
 
 TOWERS = {"video": lambda clips: clips}
+
+
+if __name__ == "__main__":
+    write()

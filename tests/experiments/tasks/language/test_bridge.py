@@ -42,6 +42,7 @@ def test_shuffled_captions_give_chance():
     assert value < 1 / 6 + 3 * np.sqrt(5 / 36 / 150)
 
 
+@pytest.mark.slow
 def test_the_control_says_one_thing_for_every_clip():
     test = spoken.clips("test", 90)
     said = fitted(blind=True).generate(test.features, [(row, ASK) for row in range(90)], 8, 50)

@@ -4,11 +4,13 @@ import dataclasses
 import functools
 import pathlib
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import spoken
 
-from prismlab.core import errors
+from prismlab.core import errors, trees
+from prismlab.core.language import decoding
 from prismlab.experiments.tasks import captioning, question_answering
 from prismlab.experiments.tasks.interface import items, protocols, texts
 from prismlab.experiments.tasks.language import closed_answers, models, training_pairs
@@ -189,3 +191,18 @@ def test_without_a_metric_that_can_be_computed_there_is_no_score():
             control=False,
             bridge=dataclasses.replace(spoken.BRIDGE, steps=6),
         )
+
+
+@pytest.mark.slow
+def test_the_small_language_model_learns_its_texts_and_is_the_same_every_time():
+    made = spoken.SMALL.load(pathlib.Path())
+    prompt = made.tokenizer.encode("question: which shape is it? answer:")
+    end = made.special.end
+    ids = jnp.asarray([[end, *made.tokenizer.encode("caption: a red ring"), end, *prompt]], jnp.int32)
+    found = decoding.greedy(made.decoder, made.special, made.decoder.embed(ids), jnp.ones(ids.shape, bool), 3)
+    assert made.text(found[0].tolist()) == "ring"
+    short = dataclasses.replace(spoken.SMALL, steps=2)
+    again = dataclasses.replace(short, seed=0, rate=0.01)
+    assert trees.digest(trees.flatten(short.load(pathlib.Path()).decoder)) == trees.digest(
+        trees.flatten(again.load(pathlib.Path("other")).decoder)
+    )
