@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import MutableMapping
 from typing import Any
 
 # Only the compiler is used: skip the metadata server, and allow several processes to load libtpu.
@@ -22,7 +23,7 @@ ENVIRONMENT = {
 
 def main() -> None:
     """Read a request from stdin and write the answer to stdout; exceptions become the key "error"."""
-    os.environ.update(ENVIRONMENT)
+    prepare(os.environ)
     answer = sys.stdout
     sys.stdout = sys.stderr  # keep other output out of the JSON on stdout
     try:
@@ -30,6 +31,17 @@ def main() -> None:
     except Exception as error:
         told = {"error": f"{type(error).__name__}: {error}"[:20000]}
     json.dump(told, answer)
+
+
+def prepare(environment: MutableMapping[str, str]) -> None:
+    """Set the environment variables of the compiler.
+
+    Args:
+        environment: `os.environ`, before the compiler is loaded. XLA_FLAGS is removed: it is for another
+            backend, and libtpu ends the process at a flag that it does not know.
+    """
+    environment.update(ENVIRONMENT)
+    environment.pop("XLA_FLAGS", None)
 
 
 def compile_request(asked: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import filesystem
-from prismlab.experiments.plan import hlo
+from prismlab.experiments.plan import buffers, hlo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,17 +161,14 @@ def _told(asked: dict[str, Any], limit: float, folder: pathlib.Path) -> dict[str
 
 def _assigned(folder: pathlib.Path) -> tuple[float, str] | None:
     """Return the bytes of all buffers and the optimized module, or None until the compiler wrote both."""
-    reports = list(folder.glob("*jit_step*after_optimizations-memory-usage-report.txt"))
-    # The last file written of those needed here.
+    assignments = list(folder.glob("*jit_step*after_optimizations-buffer-assignment.txt"))
+    # The last file written of those needed here, after the buffer assignment.
     later = list(folder.glob("*jit_step*.after_optimizations.txt"))
-    if not reports or not later:
+    if not assignments or not later:
         return None
-    total = re.search(
-        r"Memory Space: default.*\nTotal bytes: (\d+)",
-        reports[0].read_text(errors="replace", encoding="utf-8"),
-    )
+    total = buffers.held(assignments[0].read_text(errors="replace", encoding="utf-8"))
     module = later[0].read_text(errors="replace", encoding="utf-8")
-    return (float(total[1]), module) if total and module.rstrip().endswith("}") else None
+    return (total, module) if total is not None and module.rstrip().endswith("}") else None
 
 
 def _address(asked: str) -> str:
@@ -185,7 +182,7 @@ def _address(asked: str) -> str:
     paths = [
         path for room in ("core", "objectives", "experiments/gin") for path in (root / room).rglob("*.*")
     ]
-    for name in ("plan/compile_worker", "plan/choices", "plan/hlo", "cost/abstract_step"):
+    for name in ("plan/buffers", "plan/compile_worker", "plan/choices", "plan/hlo", "cost/abstract_step"):
         paths.append(root / "experiments" / f"{name}.py")
     for path in sorted(paths):
         if path.suffix in (".py", ".gin"):
