@@ -5,18 +5,19 @@ was killed. A unit that fails by itself is not started again: its task returns, 
 without running.
 """
 
+import contextlib
 import dataclasses
 import logging
 import queue
 import secrets
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import distributed
 
 from prismlab.core import errors
 from prismlab.core.events import stop_signal
-from prismlab.experiments import exits
+from prismlab.experiments import console, exits
 from prismlab.experiments.launch import executor, unit_process
 from prismlab.experiments.recipe import resources
 
@@ -98,15 +99,12 @@ def check_offers(order: executor.Order, offers: Sequence[Mapping[str, float]], a
 def run(
     client: distributed.Client, order: executor.Order, environments: Sequence[Mapping[str, str]] = ()
 ) -> executor.Ended:
-    """Run the units, and wait until all ended or the command was asked to stop.
+    """Run the units, and wait until all ended, the command was asked to stop, or the scheduler was lost.
 
     Args:
         client: connected to the cluster.
         order: the units.
         environments: see `run_unit`.
-
-    Raises:
-        UserError: the scheduler was lost.
     """
     ended: queue.SimpleQueue[distributed.Future] = queue.SimpleQueue()
     futures = _submit(client, order, environments)
@@ -123,10 +121,10 @@ def run(
                 continue
             name = names.pop(future)
             if future.cancelled():
-                raise errors.UserError(
-                    f"the Dask scheduler {order.scheduler} was lost; units that run there save and stop; run "
-                    "the same command again"
+                console.tell(
+                    f"the Dask scheduler {order.scheduler} was lost; units that run there save and stop"
                 )
+                return executor.Ended(codes, interrupted=True)
             code = exits.INTERRUPTED if future.exception() is not None else future.result().code
             if code:
                 codes[name] = code
@@ -161,15 +159,12 @@ def _stop(
 ) -> None:
     """Cancel what has not started and ask what runs to save; wait for it. A second signal kills it."""
     seen = len(signals)
-    client.cancel(list(left), force=True)
 
     def running() -> int:
         force = len(signals) > max(seen, 1)
         return sum(client.run(stop_units, str(order.workdir), force).values())
 
-    wait: Any = queue.SimpleQueue()
-    while running():
-        try:
-            wait.get(timeout=0.2)
-        except queue.Empty:
-            continue
+    with contextlib.suppress(OSError):  # the scheduler is lost as well; units stop with their workers
+        client.cancel(list(left), force=True)
+        while running():
+            time.sleep(0.2)

@@ -14,6 +14,7 @@ import time
 import distributed
 import pytest
 import stand_in_unit
+from dask import config as dask_config
 
 from prismlab.core import errors
 from prismlab.experiments import exits, main
@@ -155,7 +156,34 @@ def test_gpus_are_shared_by_the_workers_and_a_unit_gets_what_it_states(tmp_path,
     assert {name: len(given.split(",")) for name, given in seen.items()} == {"a": 2, "b": 1, "c": 2}
 
 
-def test_a_worker_that_is_lost_is_replaced_and_a_lost_scheduler_is_one_line(tmp_path, monkeypatch):
+def test_a_lost_scheduler_is_one_line(tmp_path, monkeypatch, capsys):
+    started, ended = threading.Event(), threading.Event()
+
+    def run(words, workdir, environment):
+        started.set()
+        assert ended.wait(20)
+        return exits.DONE
+
+    monkeypatch.setattr(unit_process, "run", run)
+    with dask_config.set({"distributed.comm.timeouts.connect": "100ms"}):
+        cluster = distributed.LocalCluster(
+            1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=":0"
+        )
+        with cluster, distributed.Client(cluster.scheduler_address) as client:
+
+            def lose() -> None:
+                assert started.wait(20)
+                cluster.sync(cluster.scheduler.close)
+                ended.set()
+
+            losing = threading.Thread(target=lose)
+            losing.start()
+            assert dask_units.run(client, order(tmp_path, GRAPH[:1])).interrupted
+            losing.join()
+    assert capsys.readouterr().err.count("was lost; units that run there save and stop") == 1
+
+
+def test_a_worker_that_is_lost_is_replaced(tmp_path, monkeypatch):
     started, ended = threading.Semaphore(0), threading.Event()
 
     def run(words, workdir, environment):
