@@ -4,7 +4,8 @@ The names below are the public Python interface. They are imported on first use,
 and has no side effects.
 
     import prismlab
-    model, config = prismlab.released.load("videoprism_public_v1_base", "weights.npz")
+    model = prismlab.load("runs/quickstart/stage1")  # a stage of your own, a .bundle, ...
+    model = prismlab.load("videoprism_public_v1_base", "weights.npz")  # ... or a released model
 
 Everything else is reached by its module: `from prismlab.core.towers import video`.
 """
@@ -15,6 +16,8 @@ from typing import Any
 # Public name -> the module, or the module and the attribute, that it stands for.
 _PUBLIC = {
     "setup": ("prismlab.core.setup", "setup"),
+    "load": ("prismlab.experiments.run.named_model", "load"),
+    "embed_videos": ("prismlab.experiments.released.embedding", "embed_videos"),
     "released": ("prismlab.core.weights.released", None),
     "VideoTower": ("prismlab.core.towers.video", "VideoTower"),
     "TextTower": ("prismlab.core.towers.text", "TextTower"),

@@ -96,14 +96,17 @@ def names(config: release_config.ReleaseConfig) -> Names:
             **_under("", "video.pooler.", _POOLER),
             **_under("classifier.", "projection.", _LINEAR),
         }
+    ours = "video." if config.kind == "video_text" else ""
     table = {
-        **_under("video_model.vision_model.", "video.encoder.", _encoder("pre")),
-        **_under("video_model.", "video.pooler.", _POOLER),
-        **_under("text_model.", "text.", _TEXT_TOWER),
-        **_under("text_model.layers.{}.", "text.transformer.blocks.", _block(policy)),
+        **_under("video_model.vision_model.", f"{ours}encoder.", _encoder(config.encoder_norm_policy)),
+        **_under("video_model.", f"{ours}pooler.", _POOLER),
     }
     if config.num_auxiliary_layers:
-        table |= _under("video_model.auxiliary_layers.{}.", "video.auxiliary.blocks.", _BLOCK)
+        block = _block(config.auxiliary_norm_policy or "pre")
+        table |= _under("video_model.auxiliary_layers.{}.", f"{ours}auxiliary.blocks.", block)
+    if config.kind == "video_text":
+        table |= _under("text_model.", "text.", _TEXT_TOWER)
+        table |= _under("text_model.layers.{}.", "text.transformer.blocks.", _block(policy))
     return table
 
 
@@ -111,7 +114,7 @@ def config_json(config: release_config.ReleaseConfig) -> dict[str, Any]:
     """Return the config.json with which transformers builds the same model.
 
     Args:
-        config: from `release_config.checked`.
+        config: from `release_config.checked`, with `is_of_release`.
     """
     patch = config.patch_size
     shared = {

@@ -99,7 +99,7 @@ def text_sines(config: release_config.ReleaseConfig, contents: weight_files.Cont
     if config.kind != "video_text" or hf_names.POSITIONS not in contents.shapes:
         return None
     shape = contents.shapes[hf_names.POSITIONS]
-    if len(shape) == 2 and shape[1] == config.model_dim and 0 < shape[0] <= 65_536:
+    if len(shape) == 2 and shape[1] == (config.text_dim or config.model_dim) and 0 < shape[0] <= 65_536:
         stored = contents.read([hf_names.POSITIONS])[hf_names.POSITIONS].astype(np.float32)
         for formula in (config.text_sines, *release_config.TEXT_SINES):
             expected = positions.sinusoids(shape[0], shape[1], last_included=formula == "release")

@@ -70,13 +70,22 @@ def _encoder_names(norm_policy: str) -> dict[str, str]:
     return names
 
 
-def names(kind: str, norm_policy: str = "pre", auxiliary: bool = False) -> dict[str, str]:
+def names(
+    kind: str,
+    norm_policy: str = "pre",
+    auxiliary: bool = False,
+    *,
+    video_norm_policy: str = "pre",
+    auxiliary_norm_policy: str = "pre",
+) -> dict[str, str]:
     """Return the name table of a model: array name in the .npz -> dotted path of our field.
 
     Args:
-        kind: "video_encoder", "video_text" or "video_classifier".
-        norm_policy: of the video encoder; for video_text, of the text tower (its video tower uses "pre").
-        auxiliary: whether a video_text model has auxiliary layers.
+        kind: see `release_config.ReleaseConfig`, also for the others.
+        norm_policy: of the video encoder; for video_text, of the text tower.
+        auxiliary: whether a video_text or video_tower has auxiliary layers.
+        video_norm_policy: of the encoder of a video_text model; "pre" in the release.
+        auxiliary_norm_policy: of the auxiliary layers; "pre" in the release.
     """
     pooler = _POOLER | _under("pooling_attention", "attention", _ATTENTION)
     if kind == "video_encoder":
@@ -86,11 +95,14 @@ def names(kind: str, norm_policy: str = "pre", auxiliary: bool = False) -> dict[
         table |= _under("atten_pooler", "video.pooler", pooler)
         table |= _under("projection/linear", "projection", {"kernel": "kernel", "bias": "bias"})
     else:
-        table = _under("vision_encoder", "video.encoder", _encoder_names("pre"))
+        ours = "video." if kind == "video_text" else ""
+        policy = video_norm_policy if kind == "video_text" else norm_policy
+        table = _under("vision_encoder", f"{ours}encoder", _encoder_names(policy))
         if auxiliary:
             theirs = "auxiliary_encoder/transformers_stack/x_layers"
-            table |= _under(theirs, "video.auxiliary.blocks", _block_names("pre"))
-        table |= _under("contrastive_vision_pooler", "video.pooler", pooler)
+            table |= _under(theirs, f"{ours}auxiliary.blocks", _block_names(auxiliary_norm_policy))
+        table |= _under("contrastive_vision_pooler", f"{ours}pooler", pooler)
+    if kind == "video_text":
         table |= _under("text_encoder", "text", _TEXT_TOWER)
         theirs = "text_encoder/unimodal_transformer/x_layers"
         table |= _under(theirs, "text.transformer.blocks", _block_names(norm_policy))

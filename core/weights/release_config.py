@@ -24,15 +24,30 @@ _COUNTS = _VIDEO - {"pos_emb_shape"} | {
     "num_classes",
 }
 _SHARED = {"atten_logit_cap", "norm_policy", "scan"}
+_POOLER = {"pooler_heads", "pooler_dim"}
+_AUXILIARY = {
+    "num_auxiliary_layers",
+    "auxiliary_heads",
+    "auxiliary_mlp_dim",
+    "auxiliary_logit_cap",
+    "auxiliary_norm_policy",
+}
+_TEXT = {"text_dim", "text_heads", "text_logit_cap", "video_norm_policy", "enable_causal_atten", "text_sines"}
+# Not in the release: sizes that a recipe may choose, and that follow from the others there (None).
+OWN_COUNTS = ("pooler_heads", "pooler_dim", "auxiliary_heads", "auxiliary_mlp_dim", "text_dim", "text_heads")
+OWN_CAPS = ("auxiliary_logit_cap", "text_logit_cap")
+OWN = (*OWN_COUNTS, *OWN_CAPS, "auxiliary_norm_policy", "video_norm_policy")
 REQUIRED = {
     "video_encoder": _VIDEO,
+    "video_tower": _VIDEO,
     "video_text": _VIDEO | {"vocabulary_size", "num_unimodal_layers"},
     "video_classifier": _VIDEO | {"num_classes"},
 }
 OPTIONAL = {
     "video_encoder": _SHARED,
-    "video_text": _SHARED | {"num_auxiliary_layers", "enable_causal_atten", "text_sines"},
-    "video_classifier": _SHARED,
+    "video_tower": _SHARED | _POOLER | _AUXILIARY,
+    "video_text": _SHARED | _POOLER | _AUXILIARY | _TEXT,
+    "video_classifier": _SHARED | _POOLER,
 }
 TEXT_SINES = ("release", "transformers")
 KINETICS_400_CLASSES = 400
@@ -40,10 +55,11 @@ KINETICS_400_CLASSES = 400
 
 @dataclasses.dataclass(frozen=True)
 class ReleaseConfig:
-    """Complete configuration of a public model, with the field names of the release.
+    """Complete configuration of a model, with the field names of the release.
 
     Args:
-        kind: "video_encoder", "video_text" or "video_classifier".
+        kind: "video_encoder", "video_text" or "video_classifier"; "video_tower" (not in the release) is an
+            encoder with a pooler.
         patch_size: side of a patch in pixels.
         pos_emb_shape: (frames, rows, columns) of the position tables; rows equal columns.
         model_dim: token width.
@@ -56,11 +72,22 @@ class ReleaseConfig:
         scan: loop over layers instead of unrolling them.
         vocabulary_size: number of token ids; video_text only, else 0, as in the next two.
         num_unimodal_layers: layers of the text tower.
-        num_auxiliary_layers: full-attention layers before the pooler.
+        num_auxiliary_layers: full-attention layers before the pooler; also in a video_tower.
         enable_causal_atten: causal attention in the text tower; video_text only.
         text_sines: wavelengths of the text positions, see `positions.sinusoids`; video_text only. Not a field
             of the release.
         num_classes: classes of a video_classifier, else 0.
+        pooler_heads: heads of the pooler; None for num_heads. Neither this nor a field below is in the
+            release.
+        pooler_dim: total width of the pooler's heads; None for 4 * model_dim (video_classifier: model_dim).
+        auxiliary_heads: heads of the auxiliary layers; None for num_heads.
+        auxiliary_mlp_dim: their feed-forward width; None for mlp_dim.
+        auxiliary_logit_cap: their logit cap; None for atten_logit_cap.
+        auxiliary_norm_policy: their norm policy; None for "pre".
+        video_norm_policy: norm policy of the encoder of a video_text model; None for "pre".
+        text_dim: width of the text tower; None for model_dim.
+        text_heads: its heads; None for num_heads.
+        text_logit_cap: its logit cap; None for atten_logit_cap.
 
     Raises:
         UserError: one line for each field with an invalid value.
@@ -83,6 +110,16 @@ class ReleaseConfig:
     enable_causal_atten: bool = True
     text_sines: str = "release"
     num_classes: int = 0
+    pooler_heads: int | None = None
+    pooler_dim: int | None = None
+    auxiliary_heads: int | None = None
+    auxiliary_mlp_dim: int | None = None
+    auxiliary_logit_cap: float | None = None
+    auxiliary_norm_policy: str | None = None
+    video_norm_policy: str | None = None
+    text_dim: int | None = None
+    text_heads: int | None = None
+    text_logit_cap: float | None = None
 
     def __post_init__(self) -> None:
         faults = _faults(dataclasses.asdict(self))
@@ -107,7 +144,18 @@ class ReleaseConfig:
     def plain(self) -> dict[str, Any]:
         """Return `kind` and the fields of this kind, for JSON; `checked` reads it back."""
         known = {"kind"} | REQUIRED[self.kind] | OPTIONAL[self.kind]
-        return {name: value for name, value in dataclasses.asdict(self).items() if name in known}
+        named = {name: value for name, value in dataclasses.asdict(self).items() if name in known}
+        return {name: value for name, value in named.items() if name not in OWN or value is not None}
+
+    @property
+    def is_of_release(self) -> bool:
+        """True if the official code and transformers can build this model: its own sizes are as there."""
+        return self.kind != "video_tower" and all(getattr(self, name) is None for name in OWN)
+
+    @property
+    def encoder_norm_policy(self) -> str:
+        """Norm policy of the video encoder."""
+        return (self.video_norm_policy or "pre") if self.kind == "video_text" else self.norm_policy
 
 
 def _faults(values: Mapping[str, Any]) -> list[str]:
@@ -124,12 +172,21 @@ def _faults(values: Mapping[str, Any]) -> list[str]:
     for name in ("scan", "enable_causal_atten"):
         if not isinstance(values.get(name, True), bool):
             faults.append(f"{kind}: {name} must be True or False; got {values[name]!r}.")
-    cap = values.get("atten_logit_cap", 0.0)
-    if isinstance(cap, bool) or not isinstance(cap, int | float) or not cap >= 0:
-        faults.append(f"{kind}: atten_logit_cap must be a number of at least 0; got {cap!r}.")
-    for name, known in (("norm_policy", layers.NORM_POLICIES), ("text_sines", TEXT_SINES)):
-        if values.get(name, known[0]) not in known:
-            faults.append(f"{kind}: {name} must be one of {known}; got {values[name]!r}.")
+    for name in OWN_COUNTS:
+        value = values.get(name)
+        if value is not None and (type(value) is not int or value < 1):
+            faults.append(f"{kind}: {name} must be an integer of at least 1, or None; got {value!r}.")
+    for name in ("atten_logit_cap", *OWN_CAPS):
+        cap = values.get(name)
+        if cap is None and (name in OWN_CAPS or name not in values):
+            continue
+        if isinstance(cap, bool) or not isinstance(cap, int | float) or not cap >= 0:
+            faults.append(f"{kind}: {name} must be a number of at least 0; got {cap!r}.")
+    policies = ("norm_policy", "auxiliary_norm_policy", "video_norm_policy")
+    for name, known in (*((each, layers.NORM_POLICIES) for each in policies), ("text_sines", TEXT_SINES)):
+        value = values.get(name)
+        if value not in known and not (value is None and (name in OWN or name not in values)):
+            faults.append(f"{kind}: {name} must be one of {known}; got {value!r}.")
     return faults
 
 
@@ -205,8 +262,8 @@ def checked(name_or_config: NameOrConfig) -> ReleaseConfig:
     """Validate a configuration and fill in defaults; accepts a preset name or a mapping.
 
     Args:
-        name_or_config: a name in CONFIGS or ALIASES, or a mapping with `kind` ("video_encoder",
-            "video_text", "video_classifier") and the field names of the release.
+        name_or_config: a name in CONFIGS or ALIASES, or a mapping with `kind` (see ReleaseConfig) and the
+            field names of the release.
 
     Raises:
         UserError: for an unknown name or kind, or listing all missing, unknown and invalid fields.
@@ -235,6 +292,7 @@ def checked(name_or_config: NameOrConfig) -> ReleaseConfig:
     if faults:
         raise errors.UserError("\n".join(faults))
     whole: dict[str, Any] = {"pos_emb_shape": tuple(name_or_config["pos_emb_shape"])}
-    if "atten_logit_cap" in name_or_config:
-        whole["atten_logit_cap"] = float(name_or_config["atten_logit_cap"])
+    for name in ("atten_logit_cap", *OWN_CAPS):
+        if name_or_config.get(name) is not None:
+            whole[name] = float(name_or_config[name])
     return ReleaseConfig(**{**name_or_config, **whole})

@@ -89,19 +89,20 @@ def load(
     return model
 
 
-def save(model: Model, path: str | os.PathLike[str]) -> None:
+def save(model: Any, path: str | os.PathLike[str]) -> None:
     """Save a model to a weight file; loading it again is bitwise exact.
 
     Args:
-        model: any public model.
-        path: the suffix selects the weight format. `.npz`: the release's, for the official Flax code.
-            `.safetensors`: Hugging Face's, with a config.json in the same folder (transformers requires
-            the name model.safetensors). `.bundle`: one file that also contains the configuration. Files
-            are written atomically.
+        model: any public model, or the towers of a recipe.
+        path: the suffix selects the weight format. `.npz`: the release's, for the official Flax code; with
+            sizes of no preset, NAME.json of the sizes is written beside it. `.safetensors`: Hugging Face's,
+            with a config.json in the same folder if transformers can build the model (it requires the
+            name model.safetensors). `.bundle`: one file that also contains the configuration. Files are
+            written atomically.
 
     Raises:
-        UserError: for another suffix, if the disk is full, or if config.json in the same folder belongs
-            to a different model.
+        UserError: for another suffix or a tower of another class, if the disk is full, or if the file of
+            sizes in the same folder belongs to a different model.
     """
     path = pathlib.Path(path)
     config = release_models.describe(model)
@@ -113,21 +114,41 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     if path.suffix not in known:
         raise errors.UserError(f"save: expected a path that ends in one of {sorted(known)}; got {path}.")
     layout = known[path.suffix]
-    metadata: dict[str, str] = {}
+    arrays = weight_formats.arrays(layout, config, model)
+    told = {"config": json.dumps(config.plain(), sort_keys=True)}
+    if layout == weight_formats.BUNDLE:
+        weight_files.write(path, layout, arrays, told)
+        return
     if layout == weight_formats.HUGGING_FACE:
-        beside, text = path.parent / "config.json", _pretty(hf_names.config_json(config))
+        beside, text = path.parent / "config.json", None
+        if config.is_of_release:
+            text = _pretty(hf_names.config_json(config))
         others = [each for each in path.parent.glob("*.safetensors") if each.name != path.name]
-        if others and beside.is_file() and beside.read_text(encoding="utf-8") != text:
+        if (others or text is None) and beside.is_file() and beside.read_text(encoding="utf-8") != text:
             raise errors.UserError(
-                f"save: {beside} belongs to {others[0].name}, a different model; choose another folder."
+                f"save: {beside} belongs to {others[0].name if others else 'another model'}, a different "
+                "model; choose another folder."
             )
         metadata = {"format": "pt"}  # required by transformers
-        weight_files.write(path, layout, weight_formats.arrays(layout, config, model), metadata)
+        weight_files.write(path, layout, arrays, metadata | told)
+    else:
+        beside, text = path.with_suffix(".json"), None
+        if config not in map(release_config.checked, release_config.CONFIGS):
+            text = _pretty(config.plain())
+            if beside.is_file() and not _same_sizes(beside, config):
+                raise errors.UserError(
+                    f"save: {beside} holds other sizes than {path.name}; choose another name."
+                )
+        weight_files.write(path, layout, arrays)
+    if text is not None:
         filesystem.write_atomic(beside, text.encode())
-        return
-    if layout == weight_formats.BUNDLE:
-        metadata = {"config": json.dumps(config.plain(), sort_keys=True)}
-    weight_files.write(path, layout, weight_formats.arrays(layout, config, model), metadata)
+
+
+def _same_sizes(path: pathlib.Path, config: release_config.ReleaseConfig) -> bool:
+    try:
+        return release_config.checked(json.loads(path.read_text(encoding="utf-8"))) == config
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _pretty(value: Any) -> str:

@@ -112,6 +112,8 @@ def _safetensors(path: pathlib.Path, layout: str) -> Contents:
         step = int(beside["step"]) if "step" in beside else None
     except (safetensors.SafetensorError, OSError, ValueError) as fault:
         raise _not_plain(path, "safetensors", fault) from fault
+    if layout == weight_formats.HUGGING_FACE and not (isinstance(config, dict) and "kind" in config):
+        config = None  # of another program
     if layout == weight_formats.BUNDLE and not isinstance(config, dict):
         raise errors.UserError(f"released weights: {path} has no configuration, so it is not a bundle.")
 

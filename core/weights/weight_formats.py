@@ -71,9 +71,15 @@ def entries(layout: str, config: release_config.ReleaseConfig, empty: Any) -> di
             else:
                 table[theirs] = Entry(ours, None, how, shape)
     else:
-        kind, auxiliary = config.kind, bool(config.num_auxiliary_layers)
-        for theirs, ours in npz_names.names(kind, config.norm_policy, auxiliary).items():
-            name = theirs if layout == RELEASE else bundle_name(kind, ours)
+        names = npz_names.names(
+            config.kind,
+            config.norm_policy,
+            bool(config.num_auxiliary_layers),
+            video_norm_policy=config.video_norm_policy or "pre",
+            auxiliary_norm_policy=config.auxiliary_norm_policy or "pre",
+        )
+        for theirs, ours in names.items():
+            name = theirs if layout == RELEASE else bundle_name(config.kind, ours)
             table[name] = Entry(ours, None, arrangement.SAME, field(empty, ours).shape)
     filled = {entry.field for entry in table.values()}
     if len(filled) != len(trees.flatten(empty)):
@@ -88,7 +94,7 @@ def bundle_name(kind: str, ours: str) -> str:
         kind: kind of the model.
         ours: dotted path of our field.
     """
-    dotted = f"video.encoder.{ours}" if kind == "video_encoder" else ours
+    dotted = {"video_encoder": "video.encoder.", "video_tower": "video."}.get(kind, "") + ours
     return "towers/" + dotted.replace(".", "/")
 
 
@@ -102,7 +108,7 @@ def computed(layout: str, config: release_config.ReleaseConfig) -> dict[str, np.
     if layout != HUGGING_FACE or config.kind != "video_text":
         return {}
     length = hf_names.LONGEST_TEXT
-    sines = positions.sinusoids(length, config.model_dim, config.text_sines == "release")
+    sines = positions.sinusoids(length, config.text_dim or config.model_dim, config.text_sines == "release")
     return {
         hf_names.POSITIONS: np.asarray(sines),
         hf_names.POSITION_IDS: np.arange(length, dtype=np.int64)[None],

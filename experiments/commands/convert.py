@@ -11,7 +11,10 @@ HELP = "convert weights between .npz (release), .safetensors (Hugging Face) and 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add source, destination and model."""
     parser.add_argument(
-        "source", type=path_arguments.path, metavar="SRC", help="weight file, or a stage's folder"
+        "source",
+        type=path_arguments.path,
+        metavar="SRC",
+        help="weight file, or a stage (WORKDIR/stages/NAME or WORKDIR/NAME)",
     )
     parser.add_argument(
         "destination",
@@ -32,16 +35,14 @@ def run(options: argparse.Namespace) -> int:
     from prismlab.core import trees
     from prismlab.core.weights import release_models, released
     from prismlab.experiments import console
-    from prismlab.experiments.released import weights
+    from prismlab.experiments.run import named_model
 
-    config = weights.configuration(options.source, options.model)
-    model = released.load(config, options.source)
+    model = named_model.read(options.source, options.model)
     released.save(model, options.destination)
-    out = console.make_console()
+    out, config = console.make_console(), release_models.describe(model)
     count = trees.count(model)
     console.say(out, f"written: {options.destination} ({config.kind}, {count:,} parameters)")
-    sines = release_models.describe(model).text_sines
-    if sines != "release" and options.destination.suffix == ".npz":
+    if config.text_sines != "release" and options.destination.suffix == ".npz":
         console.say(
             out,
             "note: the source contains the text positions of transformers; the release's format has none, so "

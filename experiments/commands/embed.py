@@ -1,4 +1,4 @@
-"""`prismlab embed`: embed videos with a released model."""
+"""`prismlab embed`: embed videos with a stage of your own or a released model."""
 
 import argparse
 
@@ -6,7 +6,7 @@ from prismlab.core import errors
 from prismlab.experiments.commands import path_arguments, shared_model
 
 NAME = "embed"
-HELP = "embed videos (files, folders, patterns) with a released model and write one .npz"
+HELP = "embed videos (files, folders, patterns) with a trained stage or a released model and write one .npz"
 SOME_FAILED = 3
 
 
@@ -42,12 +42,13 @@ def run(options: argparse.Namespace) -> int:
     found, nothing = listing.find(options.videos)
     if not found:
         raise errors.UserError("\n".join(f"{word}: {reason}" for word, reason in nothing))
-    model, digest = shared_model.load(options)
+    named, digest = shared_model.load(options)
+    model = named.model
     frames, resolution = embedding.sizes(model, options.frames, options.resolution)
     embed = embedding.embedder(model, options.tokens)
     vector = embedding.kind_of_vector(model)
     out = console.make_console()
-    console.say(out, f"{options.model}: {frames} frames of {resolution} x {resolution}; vector: {vector}")
+    console.say(out, f"{named.name}: {frames} frames of {resolution} x {resolution}; vector: {vector}")
     failed = len(nothing)
     with embedding_archive.writing(options.out) as writer:
         for word, reason in nothing:
@@ -64,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
                     failed += 1
                 bar.update(done)
         rows = writer.rows
-        writer.finish(model=options.model, weights_sha256=digest, vector=vector)
+        writer.finish(model=named.name, weights_sha256=digest, vector=vector)
     few = f"; {failed} failed, listed in failed_path of the file" if failed else ""
     console.say(out, f"written: {options.out}, {rows} vectors of {len(found)} files{few}")
     return SOME_FAILED if failed else 0

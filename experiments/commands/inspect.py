@@ -16,7 +16,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "file",
         type=path_arguments.path,
         metavar="FILE",
-        help=".npz, .safetensors, .bundle, or folder of a stage",
+        help=".npz, .safetensors, .bundle, or a stage (WORKDIR/stages/NAME or WORKDIR/NAME)",
     )
 
 
@@ -26,9 +26,11 @@ def run(options: argparse.Namespace) -> int:
 
     from prismlab.core.weights import matching, weight_files
     from prismlab.experiments import console
+    from prismlab.experiments.run import named_model
 
     out = console.make_console()
-    contents = weight_files.open_file(options.file)
+    file = named_model.stage_or_file(options.file)
+    contents = weight_files.open_file(file)
     lines, broken = [], []
     for name in sorted(contents.shapes):
         value = contents.read([name])[name].astype(np.float64)
@@ -43,6 +45,10 @@ def run(options: argparse.Namespace) -> int:
     console.say(out, f"{len(contents.shapes)} arrays, {total:,} numbers, weight format {contents.layout}{at}")
     fit = matching.presets(contents)
     console.say(out, f"fits: {', '.join(fit) if fit else 'no preset'}")
+    sizes = named_model.sizes(file, contents)
+    if sizes is not None:
+        told = [f"{name} {value}" for name, value in sizes.plain().items() if name != "kind"]
+        console.say(out, f"sizes: {', '.join([sizes.kind, *sorted(told)])}")
     for name in broken:
         console.say(out, f"not finite: {name}")
     return 0

@@ -1,7 +1,6 @@
 """`prismlab search`: rank embedded videos by text queries."""
 
 import argparse
-import pathlib
 
 from prismlab.core import errors
 from prismlab.experiments.commands import path_arguments, shared_model
@@ -16,7 +15,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("queries", nargs="+", metavar="QUERY", help='text, for example "a video of a dog"')
     shared_model.arguments(parser)
     parser.add_argument(
-        "--tokenizer", required=True, metavar="FILE", help="SentencePiece model of the text tower"
+        "--tokenizer",
+        metavar="FILE",
+        help="SentencePiece model of the text tower (default: the tokenizer of the stage)",
     )
     parser.add_argument("--top", type=int, default=10, help="results per query (default: %(default)s)")
     parser.add_argument(
@@ -32,18 +33,22 @@ def run(options: argparse.Namespace) -> int:
     from prismlab.data.loader import tokenizer
     from prismlab.experiments import console
     from prismlab.experiments.released import embedding, embedding_archive, search_html
+    from prismlab.experiments.run import work_directory
 
     if options.top < 1:
         raise errors.UserError(f"--top must be at least 1, got {options.top}")
     found = embedding_archive.read(options.embeddings)
-    encode = tokenizer.Tokenizer(model=options.tokenizer).prepare(pathlib.Path())
-    ids, paddings = map(np.stack, zip(*(encode(query) for query in options.queries)))
     model, digest = shared_model.load(options)
     if digest != found.weights_sha256:
         raise errors.UserError(
             f"{options.embeddings} was made with other weights (of {found.model}); use the same weights"
         )
-    vectors = embedding.texts(model, ids, paddings)
+    own = model.tokenizer if options.tokenizer is None else tokenizer.Tokenizer(model=options.tokenizer)
+    if own is None:
+        raise errors.UserError(f"{model.name} has no tokenizer of its own; give --tokenizer FILE")
+    encode = own.prepare(work_directory.default_cache())
+    ids, paddings = map(np.stack, zip(*(encode(query) for query in options.queries)))
+    vectors = embedding.texts(model.model, ids, paddings)
     if vectors.shape[1] != found.vectors.shape[1]:
         raise errors.UserError(
             f"{options.embeddings}: expected vectors of {vectors.shape[1]} numbers, as the model gives for "

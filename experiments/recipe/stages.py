@@ -7,7 +7,14 @@ from typing import Any, TypeAlias
 from prismlab.core import errors, trees
 from prismlab.core.io import filesystem
 from prismlab.core.train import checkpoint, stage_folder
-from prismlab.experiments.recipe import describe, fingerprints, initial_weights, recipe, task_interface
+from prismlab.experiments.recipe import (
+    describe,
+    fingerprints,
+    initial_weights,
+    recipe,
+    stage_names,
+    task_interface,
+)
 from prismlab.experiments.released import released_weights
 
 # Initial weights or teacher of a stage: a stage planned here, a stage's folder, or released weights.
@@ -222,10 +229,12 @@ def _parent(
     if name in planned:
         return planned[name]
     folder = filesystem.check_reachable(filesystem.parse_path(name))
+    if not filesystem.is_remote(folder) and not folder.exists():
+        folder = stage_names.find(name, f"{where}:") or folder
     if checkpoint.newest(folder / "checkpoints") is None:
         raise errors.UserError(
-            f"{where}={name!r} is neither an earlier stage of this experiment {list(planned)} nor a folder "
-            "with finished checkpoints"
+            f"{where}={name!r} is neither an earlier stage of this experiment {list(planned)} nor a "
+            "stage with finished checkpoints (WORKDIR/stages/NAME, or WORKDIR/NAME)"
         )
     return folder
 

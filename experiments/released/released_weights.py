@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -56,11 +57,47 @@ def load(model: str, weights: str | None) -> released.Model:
     return released.load(config, user_paths.local(weights))
 
 
-def tower_of(model: released.Model) -> video.VideoTower:
-    """Return the video tower of a model; a bare encoder is wrapped in a tower without a pooler."""
-    if not isinstance(model, video_encoder.FactorizedVideoEncoder):
+def tower_of(model: Any) -> Any:
+    """Return the tower of clips of a model; a bare encoder is wrapped in a tower without a pooler.
+
+    Args:
+        model: a released model, or a tower of clips, which is returned as it is.
+    """
+    if isinstance(model, released.VideoText | released.VideoClassifier):
         return model.video
-    return video.VideoTower(lambda key: model, use_pooler=False, key=keys.seeded(0))
+    if isinstance(model, video_encoder.FactorizedVideoEncoder):
+        return video.VideoTower(lambda key: model, use_pooler=False, key=keys.seeded(0))
+    return model
+
+
+def model_of(towers: Mapping[str, Any]) -> Any:
+    """Return the model of a stage's towers; `tower_of` and `towers_of` are its inverse.
+
+    Args:
+        towers: name -> tower; that of clips is named "video", or is the only one that reads `video`, and
+            likewise for captions.
+
+    Returns:
+        VideoText with a tower of captions and a pooler; the encoder alone without a pooler; otherwise the
+        tower of clips.
+
+    Raises:
+        UserError: no tower, or several, read clips.
+    """
+    clips, captions = _reading(towers, "video"), _reading(towers, "text_ids")
+    if clips is None:
+        raise errors.UserError(
+            f"expected one tower of clips, got towers {sorted(towers)}; name the one to use 'video'"
+        )
+    if getattr(clips, "pooler", True) is None:
+        return clips.encoder if isinstance(clips, video.VideoTower) else clips
+    return clips if captions is None else released.VideoText(clips, captions)
+
+
+def _reading(towers: Mapping[str, Any], field: str) -> Any:
+    found = {name: tower for name, tower in towers.items() if field in tower.inputs}
+    usual = {"video": "video", "text_ids": "text"}[field]
+    return found.get(usual, next(iter(found.values())) if len(found) == 1 else None)
 
 
 def towers_of(model: released.Model) -> dict[str, types.Tower]:

@@ -14,7 +14,8 @@ def configuration(source: filesystem.Path, model: str | None) -> release_config.
 
     Args:
         source: weight file or folder of a stage, see `weight_files.open_file`.
-        model: preset, or path of a .json file with the field names of the release; None infers it.
+        model: preset, or path of a .json file with the field names of the release; None infers it: from the
+            file, from NAME.json beside NAME.npz, or from the preset that fits.
 
     Returns:
         A complete configuration.
@@ -28,6 +29,9 @@ def configuration(source: filesystem.Path, model: str | None) -> release_config.
     if contents.config is not None:
         return release_config.checked(contents.config)
     fit = matching.presets(contents)
+    beside = source.with_suffix(".json")
+    if len(fit) != 1 and source.suffix == ".npz" and beside.is_file():
+        return release_config.checked(_mapping(pathlib.Path(beside)))
     if len(fit) != 1:
         told = f"fits {', '.join(fit)}" if fit else "fits no preset"
         raise errors.UserError(

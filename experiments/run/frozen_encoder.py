@@ -2,16 +2,15 @@
 
 import dataclasses
 import pathlib
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from prismlab.core import errors, trees
-from prismlab.core.io import user_paths
+from prismlab.core.io import filesystem, user_paths
 from prismlab.core.train import stage_folder
 from prismlab.data.loader import tokenizer as tokenizer_module
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import describe, recipe
+from prismlab.experiments.recipe import describe, recipe, stage_names
 from prismlab.experiments.released import released_weights
 from prismlab.experiments.run import initial_state, views, work_directory
 
@@ -47,7 +46,7 @@ def load(encoder: str, weights: str | None) -> FrozenEncoder:
     Raises:
         UserError: there is no such encoder, or its weights are missing or damaged.
     """
-    folder = _stage(encoder)
+    folder = find(encoder, "--encoder")
     if folder is None:
         if user_paths.local(encoder).is_dir():
             raise errors.UserError(
@@ -59,6 +58,18 @@ def load(encoder: str, weights: str | None) -> FrozenEncoder:
         return FrozenEncoder(name, towers, trees.digest(trees.flatten({"towers": towers})))
     if weights is not None:
         raise errors.UserError(f"--weights belongs to a released model, but --encoder {encoder} is a stage")
+    return of_stage(folder)
+
+
+def of_stage(folder: filesystem.Path) -> FrozenEncoder:
+    """Return the encoder of a stage.
+
+    Args:
+        folder: the stage's folder.
+
+    Raises:
+        UserError: its configuration is gone, or its weights are missing or damaged.
+    """
     at, arrays = stage_folder.read(folder)
     facts = work_directory.read_json(folder / "stage.json")
     stage = _configured(folder, facts)
@@ -73,28 +84,9 @@ def load(encoder: str, weights: str | None) -> FrozenEncoder:
     )
 
 
-def _stage(encoder: str) -> pathlib.Path | None:
-    path = user_paths.local(encoder)
-    if (path / "stage.json").exists():
-        return path
-    named = re.compile(rf"{re.escape(path.name)}-s\d+-[0-9a-f]+")
-    found = [each for each in _folders(path.parent) if named.fullmatch(each.name)]
-    if len(found) > 1:
-        found = [each for each in found if _steps(each) != 0] or found
-    if len(found) > 1:
-        names = ", ".join(each.name for each in found)
-        raise errors.UserError(f"--encoder {encoder} fits several stages ({names}); name one of them")
-    return found[0] if found else None
-
-
-def _folders(workdir: pathlib.Path) -> list[pathlib.Path]:
-    return [pathlib.Path(each) for each in views.stage_folders(workdir)] if workdir.is_dir() else []
-
-
-def _steps(folder: pathlib.Path) -> Any:
-    """Return the steps of a stage; 0 is the untrained encoder that rows of an ablation are compared with."""
-    facts = work_directory.read_json(folder / "stage.json")
-    return facts.get("inputs", {}).get("configuration", {}).get("steps")
+def find(name: str, option: str) -> pathlib.Path | None:
+    """Return the folder of a stage, or None if the name is none of a stage; arguments as of `stage_names`."""
+    return stage_names.find(name, option, views.stage_folders)
 
 
 def _configured(folder: pathlib.Path, facts: Mapping[str, Any]) -> recipe.Stage:

@@ -169,14 +169,14 @@ def stage(folder, name, steps):
 
 def test_the_untrained_stage_of_a_name_does_not_make_it_ambiguous(tmp_path):
     trained = stage(tmp_path, "stage1-s0-aa", 300)
-    assert frozen_encoder._stage(str(tmp_path / "stage1")) == trained
+    assert frozen_encoder.find(str(tmp_path / "stage1"), "--encoder") == trained
     stage(tmp_path, "stage1-s0-bb", 0)
-    assert frozen_encoder._stage(str(tmp_path / "stage1")) == trained
+    assert frozen_encoder.find(str(tmp_path / "stage1"), "--encoder") == trained
     stage(tmp_path, "stage1-s1-cc", 300)
     with pytest.raises(errors.UserError, match=r"fits several stages \(stage1-s0-aa, stage1-s1-cc\)"):
-        frozen_encoder._stage(str(tmp_path / "stage1"))
+        frozen_encoder.find(str(tmp_path / "stage1"), "--encoder")
     untrained = stage(tmp_path, "stage2-s0-dd", 0)
-    assert frozen_encoder._stage(str(tmp_path / "stage2")) == untrained
+    assert frozen_encoder.find(str(tmp_path / "stage2"), "--encoder") == untrained
 
 
 @pytest.mark.parametrize(("resolution", "remark"), [(32, ""), (None, ""), (16, "add RESOLUTION=16 unless")])

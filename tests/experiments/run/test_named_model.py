@@ -1,0 +1,121 @@
+"""A stage of one's own is named wherever a released model is: embed, search, convert, inspect, load."""
+
+import json
+
+import cli
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import prismlab
+from prismlab.core import errors, trees
+from prismlab.core.towers import video, video_encoder
+from prismlab.core.train import stage_folder
+from prismlab.core.weights import released
+from prismlab.data.video import encode
+from prismlab.experiments import main
+from prismlab.experiments.recipe import stages
+from prismlab.experiments.released import embedding_archive
+from prismlab.experiments.run import named_model
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Return a folder of two clips."""
+    folder = tmp_path_factory.mktemp("clips")
+    for name in "ab":
+        video = np.random.default_rng(ord(name)).integers(0, 255, (6, 16, 16, 3), np.uint8)
+        (folder / f"{name}.mp4").write_bytes(encode.encode(video, 4))
+    return folder
+
+
+@pytest.fixture
+def stage1(whole):
+    """Return the folder of a stage with towers of clips and captions."""
+    (folder,) = (whole / "stages").glob("stage1-s0-*")
+    return folder
+
+
+def test_a_stage_is_embedded_and_searched_by_either_name(whole, stage1, clips, tmp_path, capsys):
+    found = []
+    for name in (stage1, whole / "stage1"):
+        out = tmp_path / "emb.npz"
+        assert main.main(["embed", str(clips), "--model", str(name), "--out", str(out)]) == 0
+        found.append(embedding_archive.read(out))
+    np.testing.assert_array_equal(found[0].vectors, found[1].vectors)
+    np.testing.assert_allclose(np.linalg.norm(found[0].vectors, axis=1), 1.0, atol=1e-5)
+    assert found[0].model == "stage1 (seed 0, step 8)"
+    model = prismlab.load(whole / "stage1")  # the five lines of the README
+    for (path, vector), row, place in zip(
+        prismlab.embed_videos(model, clips), found[0].vectors, found[0].path, strict=True
+    ):
+        np.testing.assert_array_equal(vector, row)
+        assert str(path) == place
+    capsys.readouterr()
+    assert main.main(["search", str(out), "a red disc", "--model", str(stage1)]) == 0
+    assert capsys.readouterr().out.count(".mp4") == 2  # with the tokenizer of the stage
+
+
+def test_a_stage_is_loaded_with_its_own_weights_and_sizes(whole, stage1):
+    model = named_model.load(stage1)
+    assert isinstance(model, released.VideoText)
+    arrays = stage_folder.read(stage1)[1]
+    own = {name: leaf for name, leaf in arrays.items() if name.startswith("towers/")}
+    towers = {"towers": {"video": model.video, "text": model.text}}
+    assert trees.digest(trees.flatten(towers)) == trees.digest(own)
+    assert isinstance(
+        named_model.load(whole / "stage2"), video.VideoTower | video_encoder.FactorizedVideoEncoder
+    )
+
+
+def test_a_stage_is_converted_and_read_back_without_a_word_on_its_sizes(whole, stage1, tmp_path, capsys):
+    model = named_model.load(stage1)
+    pixels = jnp.asarray(np.random.default_rng(0).random((1, model.video.frames, 16, 16, 3), np.float32))
+    expected = released.embed(model, pixels)[0]
+    for name in ("own.bundle", "own.npz", "model.safetensors"):
+        path = tmp_path / name
+        assert main.main(["convert", str(whole / "stage1"), str(path)]) == 0
+        again = named_model.load(path)
+        assert trees.digest(trees.flatten(again)) == trees.digest(trees.flatten(model)), name
+        np.testing.assert_allclose(released.embed(again, pixels)[0], expected, atol=1e-6)
+    assert json.loads((tmp_path / "own.json").read_text())["kind"] == "video_text"
+    capsys.readouterr()
+    assert main.main(["inspect", str(whole / "stage1")]) == 0
+    assert "sizes: video_text, atten_logit_cap 50.0, enable" in capsys.readouterr().out
+
+
+def test_a_stage_of_another_work_directory_is_named_as_a_parent_by_its_short_name(whole, stage1):
+    for name in (whole / "stage1", stage1):
+        assert stages._parent(str(name), "init_from", {}) == stage1
+    with pytest.raises(
+        errors.UserError, match=r"nor a stage with finished checkpoints \(WORKDIR/stages/NAME"
+    ):
+        stages._parent(str(whole / "stage7"), "init_from", {})
+
+
+def test_a_tower_of_the_users_own_is_embedded_but_fits_no_weight_format(tmp_path, clips, capsys):
+    workdir = tmp_path / "w"
+    done = cli.run("train", cli.QUICK, cli.ONE_STAGE, "--workdir", workdir)
+    assert done.returncode == 0, done.stderr
+    (path, vector), *_ = prismlab.embed_videos(prismlab.load(workdir / "stage1"), clips)
+    assert (path.name, vector.shape) == ("a.mp4", (8,))
+    assert main.main(["convert", str(workdir / "stage1"), str(tmp_path / "x.npz")]) == 2
+    assert "video.VideoTower and text.TextTower, got Patches" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "told"),
+    [
+        (
+            "nowhere/stage1",
+            None,
+            "neither a stage .* nor a weight file; for a released model, give its weights",
+        ),
+        ("videoprism_public_v1_base", None, "give its weights too"),
+        ("{stage}", "w.npz", "is a stage and has its own weights; leave out"),
+        ("videoprism_v9", "w.npz", "must be one of"),
+    ],
+)
+def test_a_name_that_is_none_is_one_clear_line(name, weights, told, stage1):
+    with pytest.raises(errors.UserError, match=told):
+        named_model.load(name.format(stage=stage1), weights)
