@@ -7,18 +7,24 @@ forward or the backward pass.
 
 import functools
 import importlib.util
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from prismlab.core.parallel import mesh as meshes
+
 # Logit of masked keys. Finite, so that a fully masked row returns the mean value instead of NaN.
 MASKED_LOGIT = -0.7 * float(np.finfo(np.float32).max)
 # Logits per head (queries * keys) from which the chunked or fused path is used (1024 * 1024).
 LONG = 2**20
-# Maximum logits per chunk, over all rows and heads: 64 MiB in float32.
+# Maximum logits per chunk on a CPU, over all rows and heads: 64 MiB in float32.
 PIECE = 2**24
+# The same on an accelerator, over the rows and heads of one device: every chunk reads all keys and values
+# from device memory again, so chunks are as large as memory allows.
+ACCELERATOR_PIECE = 2**29
 FEWEST_QUERIES, MOST_QUERIES = 16, 512
 
 
@@ -74,9 +80,28 @@ def attend_whole(
     return jnp.einsum("rhij,rhjk->rhik", weights, value).swapaxes(1, 2)
 
 
-def queries_a_piece(rows: int, heads: int, keys: int) -> int:
-    """Return the number of queries per chunk, chosen so that a chunk has at most PIECE logits if possible."""
-    return max(FEWEST_QUERIES, min(MOST_QUERIES, PIECE // (rows * heads * keys)))
+def queries_a_piece(rows: int, heads: int, keys: int, budget: int = PIECE) -> int:
+    """Return the number of queries per chunk: at most `budget` logits a chunk if possible."""
+    return max(FEWEST_QUERIES, min(MOST_QUERIES, budget // (rows * heads * keys)))
+
+
+def sizes_of_pieces(rows: int, length: int, heads: int, keys: int) -> tuple[int, int]:
+    """Return the number of queries per chunk on a CPU and on an accelerator.
+
+    Args:
+        rows: rows of the global array; on an accelerator only those of one device of the current mesh count.
+        length: query positions.
+        heads: number of attention heads, likewise.
+        keys: key positions.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    own_rows, own_heads = rows, heads
+    if not mesh.empty:
+        own_rows = max(1, rows // meshes.batch_shards(mesh))
+        own_heads = max(1, heads // mesh.shape.get("model", 1))
+    on_cpu = queries_a_piece(rows, heads, keys)
+    on_accelerator = queries_a_piece(own_rows, own_heads, keys, ACCELERATOR_PIECE)
+    return min(length, on_cpu), min(length, on_accelerator)
 
 
 def attend_in_pieces(
@@ -98,10 +123,25 @@ def attend_in_pieces(
         value: see `attend`.
         allowed: see `attend`.
         logit_cap: see `attend`.
-        size: queries per chunk; None derives it from PIECE.
+        size: queries per chunk; None takes that of `sizes_of_pieces` for the platform that the program is
+            compiled for.
     """
     rows, length, heads, width = query.shape
-    size = min(length, size or queries_a_piece(rows, heads, key.shape[1]))
+    if size is None:
+        on_cpu, on_accelerator = sizes_of_pieces(rows, length, heads, key.shape[1])
+        if on_cpu != on_accelerator:
+            by_size: Callable[..., Array] = functools.partial(attend_in_pieces, logit_cap=logit_cap)
+            chosen: Array = jax.lax.platform_dependent(
+                query,
+                key,
+                value,
+                allowed,
+                cpu=functools.partial(by_size, size=on_cpu),
+                default=functools.partial(by_size, size=on_accelerator),
+            )
+            return chosen
+        size = on_cpu
+    size = min(length, size)
     count = -(-length // size)
     # Pad the queries with zeros to whole chunks; their outputs are discarded.
     padded = jnp.pad(query, ((0, 0), (0, count * size - length), (0, 0), (0, 0)))

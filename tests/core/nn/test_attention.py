@@ -96,3 +96,33 @@ def test_long_rows_go_to_the_fused_kernel_where_there_is_one(monkeypatch):
     assert not asked
     attention.attend(*_parts(1, 8, 8), None, 50.0)
     assert asked == [(1.0, 50.0, ("mosaic", "triton", "xla_chunked"))]
+
+
+def test_on_an_accelerator_a_piece_is_as_large_as_one_device_holds():
+    # videoprism_base.gin, stage 2: 4096 clips, 8 heads, 2048 tokens; 64 or 16 clips a chip.
+    for chips in (64, 256):
+        mesh = jax.sharding.AbstractMesh((1, chips, 1), ("replica", "data", "model"))
+        with jax.sharding.use_abstract_mesh(mesh):
+            assert attention.sizes_of_pieces(4096, 2048, 8, 2048) == (attention.FEWEST_QUERIES, 512)
+    assert attention.sizes_of_pieces(1, 300, 8, 2048) == (300, 300)
+
+
+def test_the_platform_that_a_program_is_compiled_for_decides_on_its_pieces():
+    parts = _parts(4, 1024, 1024)  # 512 queries on both
+    ways = (attention.attend, functools.partial(attention.attend_in_pieces, size=16))
+    text = str(jax.make_jaxpr(lambda *p: attention.attend(*p, None, 50.0))(*parts))
+    assert "platform_index" not in text
+    many = [jax.ShapeDtypeStruct((64, 1024, 2, 4), jnp.float32) for _ in range(3)]
+    lowered = lambda way, platform: (
+        jax.jit(lambda *p: jnp.sum(way(*p, None, 50.0)))
+        .trace(*many)
+        .lower(lowering_platforms=(platform,))
+        .as_text()
+    )
+    on_cpu, on_accelerator = attention.sizes_of_pieces(64, 1024, 2, 1024)
+    assert on_cpu < on_accelerator
+    for platform, size in (("cpu", on_cpu), ("tpu", on_accelerator), ("cuda", on_accelerator)):
+        text = lowered(ways[0], platform)
+        assert f"tensor<64x2x{size}x1024xf32>" in text
+        other = on_cpu + on_accelerator - size
+        assert f"tensor<64x2x{other}x1024xf32>" not in text
