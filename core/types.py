@@ -53,10 +53,12 @@ class Encoded(eqx.Module):
     Args:
         tokens: the token sequence, or None if the tower produces none.
         pooled: float [b, d], one vector per example (not normalised), or None without a pooler.
+        spatial: float [b, m, d], the same tokens after the spatial part of a factorized encoder, or None.
     """
 
     tokens: Tokens | None
     pooled: Float[Array, "b d"] | None
+    spatial: Float[Array, "b m d"] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Dims:
         video_dim: width of the student's video tower.
         teacher_dim: width of the frozen teacher's video tower (equals video_dim without a teacher).
         text_dim: width of the text tower, or None without one.
+        vocabulary: number of the text tower's token ids, or None without one.
     """
 
     frames: int
@@ -78,6 +81,7 @@ class Dims:
     video_dim: int
     teacher_dim: int
     text_dim: int | None = None
+    vocabulary: int | None = None
 
     @property
     def tokens(self) -> int:

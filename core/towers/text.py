@@ -111,7 +111,8 @@ class TextTower(eqx.Module):
             text_paddings: float32 [b, l], 1.0 where padded.
 
         Returns:
-            Encoded(tokens=None, pooled=[b, d]): the class token after the final norm, not L2-normalized.
+            Encoded(tokens=[b, l, d] of the words, pooled=[b, d], the class token), after the final norm, not
+            L2-normalized.
         """
         batch, length = text_ids.shape
         scale = math.sqrt(self.dim)
@@ -126,4 +127,5 @@ class TextTower(eqx.Module):
             before = jnp.tril(jnp.ones((length + 1, length + 1), bool))
             allowed = allowed & allowed.swapaxes(-1, -2) & before
         x = self.norm(self.transformer(x, paddings, allowed=allowed))
-        return types.Encoded(tokens=None, pooled=x[:, -1])
+        place = jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32), (batch, length))
+        return types.Encoded(tokens=types.Tokens(x[:, :-1], place), pooled=x[:, -1])

@@ -118,7 +118,8 @@ class VideoTower(eqx.Module):
             tube: if True, place must contain the same patches in every frame (static).
 
         Returns:
-            Encoded(tokens=encoder tokens, pooled=[b, d], or None without a pooler).
+            Encoded(tokens=encoder tokens, pooled=[b, d], or None without a pooler, spatial=[b, m, d]).
         """
-        tokens = self.encoder(video, place, tube=tube)
-        return types.Encoded(tokens=tokens, pooled=None if self.pooler is None else self.pool(tokens.x))
+        tokens, spatial = self.encoder.features(video, place, tube=tube)
+        pooled = None if self.pooler is None else self.pool(tokens.x)
+        return types.Encoded(tokens=tokens, pooled=pooled, spatial=spatial)

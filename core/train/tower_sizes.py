@@ -31,6 +31,7 @@ def dims(towers: Towers, teacher: Towers | None) -> types.Dims:
         video_dim=clip.dim,
         teacher_dim=frozen.dim,
         text_dim=None if text is None else text.dim,
+        vocabulary=None if text is None else text.vocabulary,
     )
 
 

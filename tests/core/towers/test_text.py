@@ -40,7 +40,12 @@ def test_causal_differs_from_full_and_sizes_are_told():
     ids, paddings = jnp.array([[3, 5, 7]]), jnp.zeros((1, 3))
     assert jnp.abs(full(ids, paddings).pooled - CALL(ids, paddings)).max() > 1e-3
     assert (TOWER.dim, TOWER.vocabulary) == (8, 20)
-    assert TOWER(ids, paddings).tokens is None
+    words = TOWER(ids, paddings).tokens
+    assert words.x.shape == (1, 3, 8)
+    # Causal: a word knows nothing of the words after it.
+    changed = TOWER(ids.at[0, 2].set(9), paddings).tokens.x
+    np.testing.assert_array_equal(changed[:, :2], words.x[:, :2])
+    assert jnp.abs(changed[:, 2] - words.x[:, 2]).max() > 1e-3
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -212,5 +212,5 @@ def test_a_tower_without_tokens_is_a_users_mistake():
 
 def test_sizes_are_read_from_the_towers():
     towers = {name: make(key=KEY) for name, make in BOTH.items()}
-    assert tower_sizes.dims(towers, None) == types.Dims(2, 16, 12, 8, 8, 8)
+    assert tower_sizes.dims(towers, None) == types.Dims(2, 16, 12, 8, 8, 8, 11)
     assert tower_sizes.dims({"video": towers["video"]}, tiny.teacher()).text_dim is None

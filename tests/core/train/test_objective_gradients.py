@@ -37,7 +37,7 @@ def test_the_parts_add_up_to_the_gradient_of_the_towers():
     moving, still = eqx.partition(state.learner, step.trainable(state.learner, ()))
     batch = step.HostBatch(**jax.tree.map(jnp.asarray, tiny.host_batch()))
     key = keys.fold(state.key, "step", state.step)
-    _, _, gradient = step.loss_and_gradients(moving, still, batch, None, 1, key=key)
+    _, _, gradient, _ = step.loss_and_gradients(moving, still, batch, None, 1, key=key, step=state.step)
     norms = {name: found[f"{NORM}{name}"] for name in "abc"}
     square = sum(norm**2 for norm in norms.values()) + 2 * sum(
         found[f"{COSINE}{one} and {other}"] * norms[one] * norms[other]
