@@ -51,10 +51,7 @@ class Learner(eqx.Module):
         if view.mask is None:
             encoded = tower(*inputs)
         elif not isinstance(tower, types.ClipTower):
-            raise errors.UserError(
-                f"a view masks the tower {view.tower!r} ({type(tower).__name__}), which has no token grid "
-                "(frames, patches); remove the mask or name a tower of clips"
-            )
+            raise errors.UserError(_not_masked(view, tower))
         else:
             # Clip lengths differ between sources (images: one frame), so take the frame count from the batch.
             frames = batch.video.shape[1]
@@ -194,14 +191,14 @@ def in_compute_dtype(towers: Towers | None) -> Towers | None:
 
 
 def check(learner: Learner, teacher: Towers | None) -> None:
-    """Raise an error if an objective needs a tower that does not exist.
+    """Raise an error if an objective needs a view that no tower can give.
 
     Args:
         learner: towers and objectives.
         teacher: frozen towers, or None.
 
     Raises:
-        UserError: names the objective, the missing tower and how to add it.
+        UserError: names the objective, the missing or unsuitable tower and what to change.
     """
     for name, each in learner.objectives.items():
         for view in each.views():
@@ -215,6 +212,15 @@ def check(learner: Learner, teacher: Towers | None) -> None:
                 raise errors.UserError(
                     f"objective {name!r} needs the tower {view.tower!r}; {whose} hold {sorted(there)}"
                 )
+            if view.mask is not None and not isinstance(there[view.tower], types.ClipTower):
+                raise errors.UserError(f"objective {name!r}: {_not_masked(view, there[view.tower])}")
+
+
+def _not_masked(view: objective.View, tower: types.Tower) -> str:
+    return (
+        f"a view masks the tower {view.tower!r} ({type(tower).__name__}), which has no token grid "
+        "(frames, patches); remove the mask or name a tower of clips"
+    )
 
 
 def build(

@@ -15,7 +15,15 @@ from prismlab.objectives import sigmoid
 DIMS = types.Dims(frames=1, patches=1, patch_values=3, video_dim=6, teacher_dim=6, text_dim=6)
 CLIP, CAPTION = objective.View("video"), objective.View("text")
 KEY = jax.random.key(0)
-CALL = eqx.filter_jit(lambda own, seen, batch: own(seen, batch, key=KEY))
+
+
+@eqx.filter_jit
+def _compiled(own, clips, captions, batch):
+    return own({CLIP: clips, CAPTION: captions}, batch, key=KEY)
+
+
+def _call(own, seen, batch):
+    return _compiled(own, seen[CLIP], seen[CAPTION], batch)
 
 
 def _make(**options):
@@ -58,7 +66,7 @@ def _loss(clips, captions, ids, weight, old=(), ignore=False, scale=4.0, bias=-2
 def test_it_equals_the_equation(seed, ignore):
     seen, batch, (clips, captions), ids, weight = _case(seed)
     own = _make(temperature=0.25, bias=-2.0, ignore_same_caption=ignore)
-    loss, named = CALL(own, seen, batch)
+    loss, named = _call(own, seen, batch)
     np.testing.assert_allclose(loss.value, _loss(clips, captions, ids, weight, ignore=ignore), rtol=1e-4)
     np.testing.assert_allclose([named["temperature"].value, named["bias"].value], [0.25, -2.0], rtol=1e-5)
 
@@ -67,7 +75,7 @@ def test_captions_of_past_batches_are_negatives_newest_first():
     own, old = _make(temperature=0.25, bias=-2.0, queue=8), []
     for seed in range(3):
         seen, batch, (clips, captions), ids, weight = _case(seed)
-        loss, _ = CALL(own, seen, batch)
+        loss, _ = _call(own, seen, batch)
         wanted = _loss(clips, captions, ids, weight, [row for row, there in old if there])
         np.testing.assert_allclose(loss.value, wanted, rtol=1e-4)
         own = own.advanced({}, own.observed(seen, batch), batch.weight, jnp.int32(seed))

@@ -10,9 +10,9 @@ import pytest
 import tiny
 
 from prismlab.core import errors
-from prismlab.core.train import learner, masking, optim
+from prismlab.core.train import learner, masking, optim, schedules
 from prismlab.experiments.recipe import check
-from prismlab.objectives import contrastive, masked
+from prismlab.objectives import contrastive, latent, masked
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,8 @@ def checked(objectives, batch_size=4, frozen=(), steps=4, tower=tiny.video_tower
 
 
 CONTRASTIVE = functools.partial(contrastive.Contrastive, drop=masking.Tube(0.5))
+LATENT = functools.partial(latent.LatentPrediction, mask=masking.Tube(0.5), **tiny.SMALL)
+RAMP = schedules.Ramp(1.0, -1.0, steps=3)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,12 @@ CONTRASTIVE = functools.partial(contrastive.Contrastive, drop=masking.Tube(0.5))
         ({"objectives": {"c": functools.partial(CONTRASTIVE, weight=0.0)}}, "nor all 0"),
         ({"objectives": {"c": functools.partial(CONTRASTIVE, weight=-1.0)}}, "must not be negative"),
         ({"objectives": {"c": functools.partial(CONTRASTIVE, weight=math.nan)}}, "must not be negative"),
+        ({"objectives": {"c": functools.partial(CONTRASTIVE, weight=RAMP)}}, "must not be negative"),
         ({"frozen": ("towers", "objectives")}, "leaves nothing to train"),
+        (
+            {"objectives": {"c": LATENT}, "frozen": ("towers", "objectives/c/decoder")},
+            "leaves nothing to train",  # the moving average is no parameter
+        ),
         ({"frozen": ("towers/vidoe",)}, "no parameter lies under 'towers/vidoe'"),
     ],
 )
@@ -92,4 +99,5 @@ def test_float16_is_refused():
 
 def test_an_ordinary_stage_passes():
     checked({"c": CONTRASTIVE})
+    checked({"c": functools.partial(CONTRASTIVE, weight=schedules.Ramp(0.0, 1.0, steps=3))})
     checked({"c": CONTRASTIVE}, frozen=("towers/video/encoder",))
