@@ -50,8 +50,9 @@ class Patches(eqx.Module):
         if place is None:
             place = jnp.broadcast_to(jnp.arange(patches.shape[1], dtype=jnp.int32), patches.shape[:2])
         kept = jnp.take_along_axis(patches, place[..., None], axis=1)
-        x = jnp.tanh(self.projection(kept) + self.table[place])
-        return types.Encoded(tokens=types.Tokens(x, place), pooled=jnp.mean(x, axis=1))
+        spatial = self.projection(kept) + self.table[place]
+        x = jnp.tanh(spatial)
+        return types.Encoded(tokens=types.Tokens(x, place), pooled=jnp.mean(x, axis=1), spatial=spatial)
 
 
 class Words(eqx.Module):
@@ -75,7 +76,9 @@ class Words(eqx.Module):
         return self.token_table.shape[0]
 
     def __call__(self, text_ids: Array, text_paddings: Array) -> types.Encoded:
-        """Return the mean."""
+        """Return the vectors and their mean."""
         kept = (1.0 - text_paddings)[..., None]
-        summed = jnp.sum(self.token_table[text_ids] * kept, axis=1)
-        return types.Encoded(tokens=None, pooled=summed / jnp.maximum(jnp.sum(kept, axis=1), 1.0))
+        words = self.token_table[text_ids]
+        place = jnp.broadcast_to(jnp.arange(words.shape[1], dtype=jnp.int32), words.shape[:2])
+        pooled = jnp.sum(words * kept, axis=1) / jnp.maximum(jnp.sum(kept, axis=1), 1.0)
+        return types.Encoded(tokens=types.Tokens(words, place), pooled=pooled)

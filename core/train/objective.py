@@ -71,7 +71,8 @@ def tokens(seen: Mapping[View, types.Encoded], view: View) -> types.Tokens:
     if found is None:
         whose = "the teacher's tower" if view.teacher else "the tower"
         raise errors.UserError(
-            f"{whose} {view.tower!r} gives no tokens, which an objective needs; use a tower of clips"
+            f"{whose} {view.tower!r} gives no tokens, which an objective needs; use a tower of clips "
+            "or text.TextTower"
         )
     return found
 
