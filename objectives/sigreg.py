@@ -56,7 +56,10 @@ def epps_pulley(
     angles = (jnp.where(shown[:, None] > 0, z.astype(jnp.float32), 0.0) @ directions)[
         :, :, None
     ] * t  # [b, a, t]
-    mean = lambda wave: jnp.einsum("b,bat->at", shown, wave) / count
+
+    def mean(wave: Float[Array, "b a t"]) -> Float[Array, "a t"]:
+        return jnp.einsum("b,bat->at", shown, wave) / count
+
     error = jnp.square(mean(jnp.cos(angles)) - normal) + jnp.square(mean(jnp.sin(angles)))
     return count * jnp.mean(error @ (normal * width))
 
