@@ -53,9 +53,8 @@ def epps_pulley(
     width = np.full(knots, 2.0 * end / (knots - 1), np.float32)
     width[[0, -1]] /= 2.0
     normal = np.exp(-0.5 * t**2)
-    angles = (jnp.where(shown[:, None] > 0, z.astype(jnp.float32), 0.0) @ directions)[
-        :, :, None
-    ] * t  # [b, a, t]
+    projected = jnp.where(shown[:, None] > 0, z.astype(jnp.float32), 0.0) @ directions
+    angles = projected[:, :, None] * t  # [b, a, t]
 
     def mean(wave: Float[Array, "b a t"]) -> Float[Array, "a t"]:
         return jnp.einsum("b,bat->at", shown, wave) / count
@@ -71,7 +70,7 @@ class SigReg(objective.AbstractObjective):
         weight: weight of this loss in the sum; a number or a `schedules.Ramp`.
         masks: masks of the views, at least one, all different; one mask alone gives SIGReg only.
         balance: share of SIGReg, in [0, 1] (LeJEPA's only hyperparameter; 0.05 there).
-        slices: number of random directions, drawn anew in each step.
+        slices: number of random directions, drawn again in each step.
         hidden: hidden width of the projector.
         dim: width of the embeddings.
         dims: sizes of the towers.
