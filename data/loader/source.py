@@ -19,7 +19,7 @@ from prismlab.core import code_fingerprint, errors
 from prismlab.core.io import file_digest, file_names, filesystem, locks, user_paths
 from prismlab.data.records import shards
 from prismlab.data.video import folder
-from prismlab.data.world import render, world
+from prismlab.data.world import render
 
 FORMAT = 3  # increment when the files that a source writes into the cache change
 
@@ -83,12 +83,12 @@ class Rendered:
     """Synthetic rendered world, encoded as MP4 files and packed into shards on first use.
 
     Args:
-        world: the world to render.
+        world: the world to render, such as `world.World`.
         records_per_shard: clips per shard file.
         workers: number of rendering processes.
     """
 
-    world: world.World
+    world: render.Renderable
     records_per_shard: int = 2000
     workers: int = 2
 

@@ -8,20 +8,64 @@ import multiprocessing
 import os
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
 
 from prismlab.core import errors
 from prismlab.core.io import filesystem, temporary_files
 from prismlab.data import process_pool as workers_module
 from prismlab.data.video import encode
 from prismlab.data.video import folder as folder_module
-from prismlab.data.world import world as world_module
 
 WORLD = "world.json"
 _CLIPS_A_TASK = 32
 
 
+@runtime_checkable
+class Renderable(Protocol):
+    """Interface of a world; implementations are frozen dataclasses with plain fields.
+
+    A clip has `frames * segments` frames, `fps` in a second.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def frames(self) -> int:
+        """Frames of a segment."""
+        ...
+
+    @property
+    def segments(self) -> int:
+        """Segments of a clip."""
+        ...
+
+    @property
+    def fps(self) -> int:
+        """Frames per second."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        ...
+
+    def video(self, index: int) -> UInt8[np.ndarray, "t h w 3"]:
+        """Render a clip."""
+        ...
+
+    def truth(self, index: int) -> Any:
+        """Return the ground truth of a clip; its `labels()` are JSON-serializable values by name."""
+        ...
+
+    def caption(self, index: int) -> str:
+        """Return the caption of a clip."""
+        ...
+
+
 def render(
-    world: world_module.World,
+    world: Renderable,
     directory: str | os.PathLike[str],
     *,
     workers: int = 2,
@@ -69,7 +113,7 @@ def render(
 
 
 def _results(
-    world: world_module.World, directory: pathlib.Path, tasks: list[range], workers: int
+    world: Renderable, directory: pathlib.Path, tasks: list[range], workers: int
 ) -> Iterator[list[tuple[str, str]]]:
     if workers == 0:
         for task in tasks:
@@ -89,7 +133,7 @@ def _results(
             raise
 
 
-def _render_some(world: world_module.World, directory: pathlib.Path, indices: range) -> list[tuple[str, str]]:
+def _render_some(world: Renderable, directory: pathlib.Path, indices: range) -> list[tuple[str, str]]:
     rows = []
     for index in indices:
         name = f"{folder_module.VIDEOS}/{index:06d}.mp4"
@@ -102,7 +146,7 @@ def _render_some(world: world_module.World, directory: pathlib.Path, indices: ra
     return rows
 
 
-def _claim(world: world_module.World, directory: pathlib.Path) -> None:
+def _claim(world: Renderable, directory: pathlib.Path) -> None:
     """Write world.json to the folder, or raise if the folder belongs to a different world."""
     path = directory / WORLD
     fields = json.loads(json.dumps(dataclasses.asdict(world)))

@@ -30,7 +30,9 @@ def frame_indices(length: int, how: protocols.Protocol) -> list[np.ndarray]:
 
 
 def crops(video: UInt8[np.ndarray, "t h w 3"], how: protocols.Protocol) -> list[UInt8[np.ndarray, "t r r 3"]]:
-    """Return the centre crop, or the three crops along the longer side."""
+    """Return the centre crop, the three crops along the longer side, or the whole frame."""
+    if how.crop == "whole":
+        return [sampling.resize(video, how.resolution)]
     if how.crop == "centre":
         return [sampling.centre(video, how.resolution)]
     height, width = video.shape[1:3]

@@ -8,7 +8,7 @@ from prismlab.core import errors
 from prismlab.experiments.recipe import describe
 
 POOLINGS = ("attention", "frames", "mean", "tower")
-CROPS = ("centre", "three")
+CROPS = ("centre", "three", "whole")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Protocol:
         stride: frames between two sampled frames, counted at the video's own rate; None spreads the frames
             evenly over the whole clip.
         clips: views along time, spread evenly over the clip; more than one only with a stride.
-        crop: "centre" (one square) or "three" (left or top, centre, right or bottom).
+        crop: "centre" (one square), "three" (left or top, centre, right or bottom) or "whole" (the whole
+            frame, resized to a square, so that boxes stay where they are).
         layers: output layers of the encoder that a head reads; 1 is the last.
         pooling: "attention" (the head's own pooler over all tokens), "frames" (the same over the mean of the
             tokens of each frame), "mean" (of the tokens) or "tower" (the pooled vector of the tower, as

@@ -41,6 +41,10 @@ class ClipFiles:
             if pictures and folder:
                 self._found.setdefault(posixpath.basename(folder), []).append(folder)
 
+    def stems(self) -> list[str]:
+        """Return the names of all videos, without suffix."""
+        return list(self._found)
+
     def fields(self, name: str) -> dict[str, Any]:
         """Return the fields of an Item whose video has this name: its path, or why there is none.
 
