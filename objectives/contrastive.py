@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from prismlab.core import errors, types
 from prismlab.core.nn import losses
 from prismlab.core.parallel import mesh
-from prismlab.core.train import masking, metrics, objective
+from prismlab.core.train import masking, metrics, objective, schedules
 
 # Similarities are multiplied by at most 100, as in CLIP, for numerical stability.
 LEAST_TEMPERATURE = 0.01
@@ -103,7 +103,7 @@ class Contrastive(objective.AbstractObjective):
     """Contrastive loss: symmetric cross-entropy between pooled clips and captions over the global batch.
 
     Args:
-        weight: weight of this loss in the sum.
+        weight: weight of this loss in the sum; a number or a `schedules.Ramp`.
         temperature: initial value of the learnable temperature, at least 0.01; logits are similarities /
             temperature. After each update it is clamped to 0.01 or more, as in CLIP.
         drop: mask applied to the clip's tokens during training (the paper: Tube(0.5)); None keeps all.
@@ -116,7 +116,7 @@ class Contrastive(objective.AbstractObjective):
         key: unused.
     """
 
-    weight: float
+    weight: schedules.Number
     drop: masking.Mask | None
     ignore_same_caption: bool
     chunk: int | None
@@ -124,7 +124,7 @@ class Contrastive(objective.AbstractObjective):
 
     def __init__(
         self,
-        weight: float = 1.0,
+        weight: schedules.Number = 1.0,
         temperature: float = 0.07,
         drop: masking.Mask | None = None,
         ignore_same_caption: bool = False,

@@ -13,14 +13,14 @@ from jaxtyping import PRNGKeyArray
 
 from prismlab.core import keys, types
 from prismlab.core.nn import layers, losses, pooling, token_decoder, transformer_stack
-from prismlab.core.train import masking, metrics, objective
+from prismlab.core.train import masking, metrics, objective, schedules
 
 
 class GlobalDistillation(objective.AbstractObjective):
     """Global distillation loss: cosine distance between pooled student and teacher embedding.
 
     Args:
-        weight: weight of this loss in the sum.
+        weight: weight of this loss in the sum; a number or a `schedules.Ramp`.
         mask: mask of the student's view; use the local objective's mask, so that both share one forward pass.
         decoder: constructor of the decoder's Transformer (`@transformer_stack.Stack`), called with `key`.
         pooler_heads: number of heads of the pooler; its width is the teacher's, its initial weights are
@@ -29,7 +29,7 @@ class GlobalDistillation(objective.AbstractObjective):
         key: JAX key for the initial weights of the decoder and the pooler.
     """
 
-    weight: float
+    weight: schedules.Number
     mask: masking.Mask
     enter: layers.Linear
     transformer: transformer_stack.Stack
@@ -39,7 +39,7 @@ class GlobalDistillation(objective.AbstractObjective):
 
     def __init__(
         self,
-        weight: float = 1.0,
+        weight: schedules.Number = 1.0,
         mask: masking.Mask = masking.BlockTube(0.35),
         decoder: Callable[..., transformer_stack.Stack] = token_decoder.TRANSFORMER,
         pooler_heads: int = 8,

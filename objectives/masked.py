@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from prismlab.core import errors, types
 from prismlab.core.nn import losses, token_decoder, transformer_stack
 from prismlab.core.towers import video
-from prismlab.core.train import masking, metrics, objective
+from prismlab.core.train import masking, metrics, objective, schedules
 
 TARGETS = ("teacher", "pixels")
 
@@ -44,7 +44,7 @@ class MaskedModeling(objective.AbstractObjective):
     With the teacher target the loss covers visible and masked positions; with pixels, masked patches only.
 
     Args:
-        weight: weight of this loss in the sum.
+        weight: weight of this loss in the sum; a number or a `schedules.Ramp`.
         mask: mask of the student's view (the paper: BlockTube, 35% visible).
         target: "teacher" (the paper) or "pixels" (the MAE baseline, without a teacher).
         whiten_targets: whiten the teacher's tokens over the batch (`losses.whiten`); off in the paper.
@@ -55,7 +55,7 @@ class MaskedModeling(objective.AbstractObjective):
         key: JAX key for the initial weights of the decoder.
     """
 
-    weight: float
+    weight: schedules.Number
     mask: masking.Mask
     target: str
     whiten_targets: bool
@@ -64,7 +64,7 @@ class MaskedModeling(objective.AbstractObjective):
 
     def __init__(
         self,
-        weight: float = 1.0,
+        weight: schedules.Number = 1.0,
         mask: masking.Mask = masking.BlockTube(0.35),
         target: str = "teacher",
         whiten_targets: bool = False,

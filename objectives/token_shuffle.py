@@ -14,7 +14,7 @@ from jaxtyping import Array, Int, PRNGKeyArray
 
 from prismlab.core import types
 from prismlab.core.nn import losses, token_decoder, transformer_stack
-from prismlab.core.train import masking, metrics, objective
+from prismlab.core.train import masking, metrics, objective, schedules
 
 
 def permutations(
@@ -42,7 +42,7 @@ class TokenShuffle(objective.AbstractObjective):
     """Token shuffling loss: cosine distance to the teacher's tokens, predicted from a permuted sequence.
 
     Args:
-        weight: weight of this loss in the sum.
+        weight: weight of this loss in the sum; a number or a `schedules.Ramp`.
         mask: mask of the student's view (the paper: BlockTube, 35% visible).
         whiten_targets: whiten the teacher's tokens over the batch (`losses.whiten`); off in the paper.
         decoder: constructor of the decoder's Transformer (`@transformer_stack.Stack`), called with `key`.
@@ -50,14 +50,14 @@ class TokenShuffle(objective.AbstractObjective):
         key: JAX key for the initial weights of the decoder.
     """
 
-    weight: float
+    weight: schedules.Number
     mask: masking.Mask
     whiten_targets: bool
     decoder: token_decoder.TokenDecoder
 
     def __init__(
         self,
-        weight: float = 1.0,
+        weight: schedules.Number = 1.0,
         mask: masking.Mask = masking.BlockTube(0.35),
         whiten_targets: bool = False,
         decoder: Callable[..., transformer_stack.Stack] = token_decoder.TRANSFORMER,

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick_towers
 import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,17 +17,20 @@ from prismlab.core.train import learner, masking
 from prismlab.objectives import latent
 
 KEY = jax.random.key(0)
+TOWER = functools.partial(
+    quick_towers.Patches, dim=8, frames=tiny.FRAMES, resolution=tiny.SIDE, patch=tiny.PATCH
+)
 
 
 @pytest.fixture(scope="module")
 def tree():
     make = functools.partial(latent.LatentPrediction, mask=tiny.MASK, decay=0.5, **tiny.SMALL)
-    return learner.build({"video": tiny.video_tower}, {"latent": make}, None, key=KEY)
+    return learner.build({"video": TOWER}, {"latent": make}, None, key=KEY)
 
 
 def test_it_equals_the_formula(tree):
     own, batch = tree.objectives["latent"], tiny.batch()
-    other = tiny.video_tower(key=jax.random.key(9))  # an average that differs from the tower
+    other = TOWER(key=jax.random.key(9))  # an average that differs from the tower
     own = own.started({"video": other})
     seen = tree.seen(batch, None, key=KEY)
     student = seen[next(iter(own.views()))].tokens
@@ -47,7 +51,7 @@ def test_the_average_begins_as_the_tower_and_owns_its_arrays(tree):
 
 
 def test_a_mask_that_hides_nothing_and_a_missing_tower_are_refused(tree):
-    towers = {"video": tiny.video_tower}
+    towers = {"video": TOWER}
     make = functools.partial(latent.LatentPrediction, mask=masking.Tube(1.0), **tiny.SMALL)
     with pytest.raises(errors.UserError, match="this mask hides none"):
         learner.build(towers, {"latent": make}, None, key=KEY)
