@@ -32,6 +32,9 @@ class Layout:
         replica: copies of the state, at least 1; a multiple of the number of slices if there are several.
         data: devices over which the batch and the large parameters of a replica are split.
         model: devices over which heads and hidden widths are split, at least 1.
+        largest_data: with data=-1, data becomes the largest divisor of this number that also divides the
+            remaining devices, and the others become replicas; None sets no limit. It keeps data a divisor of
+            the model's width on any number of devices.
 
     At most one of the three may be -1, which stands for all remaining devices.
     """
@@ -39,8 +42,14 @@ class Layout:
     replica: int = 1
     data: int = -1
     model: int = 1
+    largest_data: int | None = None
 
     def __post_init__(self) -> None:
+        if self.largest_data is not None and (self.largest_data < 1 or self.data != -1):
+            raise errors.UserError(
+                f"mesh.Layout.largest_data must be at least 1 and needs data=-1; got {self.largest_data}"
+                f" with data={self.data}"
+            )
         wrong = [axis for axis in AXES if getattr(self, axis) < 1 and getattr(self, axis) != -1]
         if wrong:
             raise errors.UserError(
@@ -64,6 +73,9 @@ class Layout:
         if devices % product or (len(given) == len(AXES) and product != devices):
             raise errors.UserError(self._advice(given, product, devices))
         replica, data, model = (devices // product if sizes[axis] == -1 else sizes[axis] for axis in AXES)
+        if self.largest_data is not None:
+            rest, data = data, math.gcd(data, self.largest_data)
+            replica *= rest // data
         return replica, data, model
 
     def _advice(self, given: dict[str, int], product: int, devices: int) -> str:

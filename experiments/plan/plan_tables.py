@@ -105,8 +105,13 @@ def show(entries: Sequence[stage_plan.Entry], faults: Sequence[str], out: rich.c
 
 
 def problems(entries: Sequence[stage_plan.Entry]) -> list[str]:
-    """Return one line for each stage that has a problem."""
-    return [f"{entry.topology}, {entry.stage}: {entry.problem}" for entry in entries if entry.problem]
+    """Return one line for each problem of a stage, and for its large parameters that stay whole."""
+    return [
+        f"{entry.topology}, {entry.stage}: {told}"
+        for entry in entries
+        for told in (entry.problem, entry.whole)
+        if told
+    ]
 
 
 def write_json(entries: Sequence[stage_plan.Entry], faults: Sequence[str], path: pathlib.Path) -> None:

@@ -6,6 +6,7 @@ import pathlib
 from typing import Any
 
 from prismlab.core import errors
+from prismlab.core.parallel import mesh, whole_leaves
 from prismlab.experiments.cost import estimate, roofline, variants
 from prismlab.experiments.plan import choices, compiled, topology
 from prismlab.experiments.recipe import recipe
@@ -58,6 +59,7 @@ class Entry:
         hours: chip hours at the bound.
         cost: dollars at the bound; None without a price.
         problem: one-line error with advice, or "".
+        whole: one line that names large parameters that stay whole on every chip, with advice, or "".
     """
 
     topology: str
@@ -79,6 +81,7 @@ class Entry:
     hours: float
     cost: float | None
     problem: str
+    whole: str
 
 
 def entry(job: choices.Job, built: Any, where: topology.Topology, options: Options) -> Entry:
@@ -134,6 +137,9 @@ def entry(job: choices.Job, built: Any, where: topology.Topology, options: Optio
         choices=compare(stage, built, where, clips, scale, capacity),
         steps=job.steps, hours=hours, cost=None if price is None else hours * price,
         problem=problem,
+        whole=whole_leaves.advice(
+            built[stage.name], dict(zip(mesh.AXES, stage.run.layout.sizes(where.count))), stage.run.rules
+        ),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import rich.console
 
 from prismlab.core import errors, keys, trees, types
-from prismlab.core.parallel import mesh, sharding
+from prismlab.core.parallel import mesh, sharding, whole_leaves
 from prismlab.core.train import accumulate, learner, moving_average, objective_state, schedules
 from prismlab.experiments import console
 from prismlab.experiments.recipe import initial_weights, recipe, shapes, stages
@@ -207,7 +207,7 @@ def show(root: recipe.Experiment | recipe.Ablation, out: rich.console.Console) -
     heads = (
         "row", "stage", "objectives", "parameters", "steps", "batch", "sources", "from", "teacher"
     )  # fmt: skip
-    lines = []
+    lines, whole = [], []
     seen: set[str] = set()
     for label, experiment in rows.items():
         built = abstract_stages(experiment)
@@ -215,6 +215,9 @@ def show(root: recipe.Experiment | recipe.Ablation, out: rich.console.Console) -
             stage = planned.stage
             shared = " (shared)" if planned.address in seen else ""
             seen.add(planned.address)
+            sizes = dict(stage.run.layout.make().shape)
+            told = whole_leaves.advice(built[stage.name], sizes, stage.run.rules)
+            whole += [f"stage {stage.name!r}: {told}"] if told else []
             lines.append([
                 label, stage.name + shared, ", ".join(sorted(stage.objectives)),
                 f"{trees.count(objective_state.without(built[stage.name])):,}",
@@ -227,4 +230,6 @@ def show(root: recipe.Experiment | recipe.Ablation, out: rich.console.Console) -
     console.say(out, "")
     if isinstance(root, recipe.Ablation):
         console.say(out, f"{len(rows)} rows, seeds {root.seeds}, {len(seen)} distinct stages per seed")
+    for told in dict.fromkeys(whole):
+        console.say(out, told)
     console.say(out, f"devices: {len(jax.devices())} x {jax.devices()[0].device_kind}; nothing was trained")
