@@ -1,4 +1,4 @@
-"""A Llama in numpy for tests, written from the papers: one token at a time, loops over heads."""
+"""A Llama in numpy for tests, written from the papers: loops over heads, positions and pairs."""
 
 import numpy as np
 
@@ -14,37 +14,34 @@ def logits(arrays, ids, heads, kv_heads, base, epsilon, halves=False):
     """
     layers = 1 + max(int(name.split(".")[1]) for name in arrays if name.startswith("blk."))
     head = arrays["blk.0.attn_q.weight"].shape[0] // heads
-    kept = [([], []) for _ in range(layers)]
-    found = []
-    for place, token in enumerate(ids):
-        x = arrays["token_embd.weight"][token].astype(np.float32)
-        for layer in range(layers):
-            get = lambda name, layer=layer: arrays[f"blk.{layer}.{name}.weight"]
-            h = norm(x, get("attn_norm"), epsilon)
-            q, k, v = (get(f"attn_{name}") @ h for name in "qkv")
-            turn = lambda y, place=place: np.concatenate(
-                [turned(part, place, base, halves) for part in y.reshape(-1, head)]
-            )
-            kept[layer][0].append(turn(k))
-            kept[layer][1].append(v)
-            keys, values = (np.stack(each).reshape(place + 1, kv_heads, head) for each in kept[layer])
-            parts = []
-            for number, query in enumerate(turn(q).reshape(heads, head)):
-                group = number // (heads // kv_heads)
-                weight = np.exp(keys[:, group] @ query / np.sqrt(head) - 20)
-                parts.append(weight @ values[:, group] / weight.sum())
-            x = x + get("attn_output") @ np.concatenate(parts)
-            h = norm(x, get("ffn_norm"), epsilon)
-            gate = get("ffn_gate") @ h
-            x = x + get("ffn_down") @ (gate / (1 + np.exp(-gate)) * (get("ffn_up") @ h))
-        table = arrays.get("output.weight", arrays["token_embd.weight"])
-        found.append(table @ norm(x, arrays["output_norm.weight"], epsilon))
-    return np.stack(found)
+    x = arrays["token_embd.weight"][ids].astype(np.float32)
+    for layer in range(layers):
+        get = lambda name, layer=layer: arrays[f"blk.{layer}.{name}.weight"]
+        h = norm(x, get("attn_norm"), epsilon)
+        q, k, v = (h @ get(f"attn_{name}").T for name in "qkv")
+        parts = []
+        for number in range(heads):
+            group = number // (heads // kv_heads)
+            of = lambda y, at: y[:, at * head : (at + 1) * head]
+            query = np.stack([turned(row, place, base, halves) for place, row in enumerate(of(q, number))])
+            key = np.stack([turned(row, place, base, halves) for place, row in enumerate(of(k, group))])
+            said = []
+            for place in range(len(ids)):
+                weight = key[: place + 1] @ query[place] / np.sqrt(head)
+                weight = np.exp(weight - weight.max())
+                said.append(weight @ of(v, group)[: place + 1] / weight.sum())
+            parts.append(np.stack(said))
+        x = x + np.concatenate(parts, axis=1) @ get("attn_output").T
+        h = norm(x, get("ffn_norm"), epsilon)
+        gate = h @ get("ffn_gate").T
+        x = x + (gate / (1 + np.exp(-gate)) * (h @ get("ffn_up").T)) @ get("ffn_down").T
+    table = arrays.get("output.weight", arrays["token_embd.weight"])
+    return norm(x, arrays["output_norm.weight"], epsilon) @ table.T
 
 
 def norm(x, scale, epsilon):
     """Divide by the root mean square."""
-    return x / np.sqrt(np.mean(x * x) + epsilon) * scale
+    return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + epsilon) * scale
 
 
 def turned(x, place, base, halves):
