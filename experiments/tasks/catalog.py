@@ -41,9 +41,11 @@ ROWS = (
         "eval/something.gin"),
     Row("Diving48 V2", _CLASSIFY, "test", "1,970", "48", "top-1", 67.4, 71.3, "eval/diving48.gin"),
     Row("Charades", _CLASSIFY, "test", "1,863", "157", "mAP", 40.4, 62.3, "eval/charades.gin"),
-    Row("ActivityNet 1.3", _LOCALISE, "val", "4,926", "200", "mAP, tIoU .5:.95", 36.6, 37.8),
-    Row("AVA 2.2", _LOCALISE, "val", "57,371", "60", "mAP, IoU .5", 30.6, 36.2),
-    Row("AVA-Kinetics", _LOCALISE, "val", "91,919", "60", "mAP, IoU .5", 31.8, 37.3),
+    Row("ActivityNet 1.3", _LOCALISE, "val", "4,926", "200", "mAP, tIoU .5:.95", 36.6, 37.8,
+        "eval/activitynet.gin"),
+    Row("AVA 2.2", _LOCALISE, "val", "57,371", "60", "mAP, IoU .5", 30.6, 36.2, "eval/ava.gin"),
+    Row("AVA-Kinetics", _LOCALISE, "val", "91,919", "60", "mAP, IoU .5", 31.8, 37.3,
+        "eval/ava_kinetics.gin"),
     Row("MSRVTT text to video", _RETRIEVE, "1kA", "1,000", "-", "R@1", 51.4, 52.7, "eval/msrvtt.gin"),
     Row("MSRVTT video to text", _RETRIEVE, "1kA", "1,000", "-", "R@1", 50.2, 51.7, "eval/msrvtt.gin"),
     Row("VATEX text to video", _RETRIEVE, "test", "?", "-", "R@1", 57.7, 62.5, "eval/vatex.gin"),
@@ -82,7 +84,7 @@ ROWS = (
     Row("CRIM13 side", _SCIENCE, "test", "?", "13", "mAP", 64.5, 65.9, "eval/crim13_side.gin"),
     Row("CRIM13 top", _SCIENCE, "test", "?", "13", "mAP", 64.9, 66.8, "eval/crim13_top.gin"),
     Row("KABR", _SCIENCE, "val", "?", "8", "macro accuracy", 61.6, 63.3, "eval/kabr.gin"),
-    Row("ChimpACT", _SCIENCE, "test", "?", "23", "mAP, IoU .5", 28.8, 31.5),
+    Row("ChimpACT", _SCIENCE, "test", "?", "23", "mAP, IoU .5", 28.8, 31.5, "eval/chimpact.gin"),
 )  # fmt: skip
 # The language rows of the paper name the language model instead of a larger encoder: B with PaLM-2 1B and 8B.
 LANGUAGE_NOTE = "captioning and QA: base is B with PaLM-2-1B, giant is B with PaLM-2-8B"
