@@ -13,12 +13,11 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-import optax
 
 from prismlab.core import errors
 from prismlab.core.events import event_log, stop_signal, telemetry
 from prismlab.core.parallel import distributed, mesh, sharding
-from prismlab.core.train import checkpoint, metrics, objective_gradients, step
+from prismlab.core.train import checkpoint, metrics, objective_gradients, step, traced_numbers
 
 
 class Interrupted(Exception):
@@ -104,7 +103,7 @@ class Training:
     """
 
     teacher: Any
-    optimizer: optax.GradientTransformation
+    optimizer: traced_numbers.Transformation
     schedule: Callable[[int], Any]
     steps: int
     frozen: tuple[str, ...] = ()

@@ -82,7 +82,8 @@ class AbstractObjective(eqx.Module):
 
     Subclasses are final, are constructed as `Name(hyperparameters..., dims=Dims, key=key)`, and are
     used in gin files as `@module.Name`. `weight` scales the loss in the sum: a number, or a `schedules.Ramp`
-    over the steps.
+    over the steps. In the compiled step a number is a traced scalar, so that rows that differ in it share a
+    program: multiply by it, do not branch on it.
 
     An objective may own state that no gradient trains, in fields marked with `objective_state.STATE`:
     `started` gives it its first value, `observed` says what of a batch it needs, and `advanced` changes it

@@ -4,13 +4,16 @@ A new optimizer is a frozen dataclass with the members of `Optimizer`.
 """
 
 import dataclasses
+import functools
 import math
 from typing import Any, Protocol, runtime_checkable
 
+import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float
 
 from prismlab.core import errors, weight_decay
-from prismlab.core.train import layer_decay
+from prismlab.core.train import layer_decay, traced_numbers
 
 DECAYS = ("cosine", "linear", "constant")
 
@@ -66,18 +69,32 @@ class Schedule:
             raise errors.UserError(
                 f"warmup_steps must be fewer than the stage's steps, got {self.warmup_steps} of {steps}"
             )
+        return functools.partial(_rate, self.decay, self.numbers(steps))
+
+    def numbers(self, steps: int) -> dict[str, float]:
+        """Return what the rate of a step depends on besides `decay`, by name; steps count from 0.
+
+        Args:
+            steps: see `build`.
+        """
         peak_at = max(0, self.warmup_steps - 1)
-        rest = max(1, steps - 1 - peak_at)
-        if self.decay == "cosine":
-            after = optax.cosine_decay_schedule(self.peak, rest, alpha=self.end / self.peak)
-        elif self.decay == "linear":
-            after = optax.linear_schedule(self.peak, self.end, rest)
-        else:
-            after = optax.constant_schedule(self.peak)
-        if not peak_at:
-            return after
-        warmup = optax.linear_schedule(self.peak / self.warmup_steps, self.peak, peak_at)
-        return optax.join_schedules([warmup, after], [peak_at])
+        return {
+            "peak": self.peak,
+            "end": self.end,
+            "warmup": float(max(1, self.warmup_steps)),
+            "peak_at": float(peak_at),
+            "rest": float(max(1, steps - 1 - peak_at)),
+        }
+
+
+def _rate(decay: str, values: traced_numbers.Values, count: Any) -> Float[Array, ""]:
+    """Return the learning rate after `count` steps; the numbers may be traced."""
+    at = jnp.asarray(count, jnp.float32)
+    done = jnp.clip((at - values["peak_at"]) / values["rest"], 0.0, 1.0)
+    left = {"cosine": 0.5 * (1.0 + jnp.cos(math.pi * done)), "linear": 1.0 - done, "constant": 1.0}[decay]
+    lowest = 0.0 if decay == "constant" else values["end"]
+    warm = values["peak"] * ((at + 1.0) / values["warmup"])
+    return jnp.where(at < values["peak_at"], warm, lowest + (values["peak"] - lowest) * left)
 
 
 @runtime_checkable
@@ -89,7 +106,7 @@ class Optimizer(Protocol):
         """The learning rate: has `build(steps)`, which returns step -> rate, for the event log."""
         ...
 
-    def build(self, steps: int) -> optax.GradientTransformation:
+    def build(self, steps: int) -> traced_numbers.Transformation:
         """Return the optax transformation for a stage with this number of steps."""
         ...
 
@@ -124,15 +141,13 @@ class AdamW:
         if not 0 < self.eps < math.inf:
             raise errors.UserError(f"eps must be positive, got {self.eps}")
 
-    def build(self, steps: int) -> optax.GradientTransformation:
+    def build(self, steps: int) -> traced_numbers.Numbered:
         """Return the optax transformation for a stage with this number of steps."""
-        return _chain(
-            self.clip_norm,
-            optax.scale_by_adam(self.b1, self.b2, self.eps),
-            self.weight_decay,
-            self.schedule.build(steps),
-            self.layer_decay,
-        )
+        return _numbered(self, steps)
+
+    def transformation(self, values: traced_numbers.Values) -> optax.GradientTransformation:
+        """Return the optax transformation with these numbers, which may be traced."""
+        return _chain(self, optax.scale_by_adam(self.b1, self.b2, self.eps), values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,16 +187,19 @@ class Adafactor:
         if not 0 < self.clip_threshold < math.inf:
             raise errors.UserError(f"clip_threshold must be positive, got {self.clip_threshold}")
 
-    def build(self, steps: int) -> optax.GradientTransformation:
+    def build(self, steps: int) -> traced_numbers.Numbered:
         """Return the optax transformation for a stage with this number of steps."""
+        return _numbered(self, steps)
+
+    def transformation(self, values: traced_numbers.Values) -> optax.GradientTransformation:
+        """Return the optax transformation with these numbers, which may be traced."""
         scale = [
             optax.scale_by_factored_rms(decay_rate=self.decay_rate),
             optax.clip_by_block_rms(self.clip_threshold),
         ]
         if self.momentum is not None:
             scale.append(optax.ema(self.momentum, debias=False))
-        rate = self.schedule.build(steps)
-        return _chain(self.clip_norm, optax.chain(*scale), self.weight_decay, rate, self.layer_decay)
+        return _chain(self, optax.chain(*scale), values)
 
 
 def _check_fractions(**values: float | None) -> None:
@@ -199,20 +217,32 @@ def _check_update(decay: float, clip_norm: float | None) -> None:
         raise errors.UserError(f"clip_norm must be positive, or None for no clipping, got {clip_norm}")
 
 
+def _numbered(optimizer: "AdamW | Adafactor", steps: int) -> traced_numbers.Numbered:
+    """Return an optimizer as its numbers and what is left without them."""
+    schedule = optimizer.schedule
+    schedule.build(steps)  # checks the steps
+    values = {**schedule.numbers(steps), "weight_decay": optimizer.weight_decay}
+    if optimizer.clip_norm is not None:
+        values["clip_norm"] = optimizer.clip_norm
+    like = dataclasses.replace(
+        optimizer,
+        schedule=Schedule(decay=schedule.decay),
+        weight_decay=0.0,
+        clip_norm=None if optimizer.clip_norm is None else 1.0,
+    )
+    return traced_numbers.Numbered({name: float(value) for name, value in values.items()}, like)
+
+
 def _chain(
-    clip_norm: float | None,
-    scale: optax.GradientTransformation,
-    decay: float,
-    rate: optax.Schedule,
-    by_layer: float,
+    like: "AdamW | Adafactor", scale: optax.GradientTransformation, values: traced_numbers.Values
 ) -> optax.GradientTransformation:
-    clip = [optax.clip_by_global_norm(clip_norm)] if clip_norm is not None else []
+    clip = [] if like.clip_norm is None else [optax.clip_by_global_norm(values["clip_norm"])]
     # A factor of 1 adds nothing to the chain, so that older optimizer checkpoints still load.
-    layers = [layer_decay.scale_by_layer(by_layer)] if by_layer != 1.0 else []
+    layers = [] if like.layer_decay == 1.0 else [layer_decay.scale_by_layer(like.layer_decay)]
     return optax.chain(
         *clip,
         scale,
-        optax.add_decayed_weights(decay, mask=weight_decay.mask),
-        optax.scale_by_learning_rate(rate),
+        optax.add_decayed_weights(values["weight_decay"], mask=weight_decay.mask),
+        optax.scale_by_learning_rate(functools.partial(_rate, like.schedule.decay, values)),
         *layers,
     )

@@ -1,6 +1,6 @@
 """Training state and the pure, jitted training step."""
 
-from collections.abc import Callable
+import functools
 from typing import Any
 
 import equinox as eqx
@@ -15,7 +15,9 @@ from prismlab.core import errors, keys, trees, types
 from prismlab.core.parallel import mesh as meshes
 from prismlab.core.parallel import sharding
 from prismlab.core.train import accumulate as accumulation
-from prismlab.core.train import learner, metrics, objective_state
+from prismlab.core.train import learner, metrics, objective_state, traced_numbers
+
+PROGRAMS = 8  # compiled steps that a process keeps: the distinct stages of an ablation
 
 
 class TrainState(eqx.Module):
@@ -71,7 +73,7 @@ def trainable(tree: learner.Learner, frozen: tuple[str, ...]) -> learner.Learner
 
 def init(
     tree: learner.Learner,
-    optimizer: optax.GradientTransformation,
+    optimizer: traced_numbers.Transformation,
     frozen: tuple[str, ...],
     *,
     key: PRNGKeyArray,
@@ -127,9 +129,10 @@ def train_step(
     state: TrainState,
     batch: HostBatch,
     teacher: learner.Towers | None,
-    optimizer: optax.GradientTransformation,
+    optimizer: traced_numbers.Transformation,
     frozen: tuple[str, ...] = (),
     accumulate: int = 1,
+    weights: traced_numbers.Values | None = None,
 ) -> tuple[TrainState, dict[str, metrics.Mean]]:
     """Take one training step (pure function).
 
@@ -140,14 +143,16 @@ def train_step(
         optimizer: the optimizer that was passed to init().
         frozen: path prefixes of the learner that are not trained.
         accumulate: number of gradient accumulation parts.
+        weights: objective -> weight in the sum, possibly traced; None for their own.
 
     Returns:
         The next state, and the metrics "loss", "gradient_norm" and those of every objective.
     """
     key = keys.fold(state.key, "step", state.step)
     moving, still = eqx.partition(state.learner, trainable(state.learner, frozen))
+    weighed = traced_numbers.with_weights(still, weights) if weights else still
     loss, named, gradients, observed = loss_and_gradients(
-        moving, still, batch, teacher, accumulate, key=key, step=state.step
+        moving, weighed, batch, teacher, accumulate, key=key, step=state.step
     )
     updates, opt_state = optimizer.update(gradients, state.opt_state, moving)
     moved = eqx.apply_updates(moving, updates)
@@ -165,18 +170,18 @@ def train_step(
 
 def compile_step(
     state: TrainState,
-    optimizer: optax.GradientTransformation,
+    optimizer: traced_numbers.Transformation,
     frozen: tuple[str, ...],
     teacher: learner.Towers | None,
     *,
     mesh: Mesh | None = None,
     rules: sharding.Rules | None = None,
     accumulate: int = 1,
-) -> Callable[[Any, HostBatch, Any], tuple[Any, dict[str, metrics.Mean]]]:
+) -> "Compiled":
     """Return train_step as a jitted function of arrays only, which donates the old state.
 
-    Static parts are partitioned off once, which keeps the Python overhead per call low. Arguments may hold
-    shape structs (`sharding.abstract`), so that `.lower(...)` can compile for devices that are not present.
+    Arguments may hold shape structs (`sharding.abstract`), so that `.lower(...)` can compile for devices that
+    are not present. Stages that differ in numbers (`traced_numbers`) and in the seed share one program.
 
     Args:
         state: a state of this stage, possibly abstract; only its static parts are used.
@@ -186,21 +191,70 @@ def compile_step(
         mesh: device mesh for the output shardings (`sharding.of`); None lets jit infer them.
         rules: sharding rules of the state; the defaults if None.
         accumulate: number of gradient accumulation parts.
-
-    Returns:
-        (state arrays, batch, teacher arrays) -> (state arrays, {name: Mean}); partition with eqx.is_array.
     """
-    _, static = eqx.partition(state, trees.is_array)
+    weights = traced_numbers.weights(state.learner)
+    values, fixed = eqx.partition(optimizer, traced_numbers.is_number)
+    neutral = trees.replace(state, {f"learner/objectives/{name}/weight": 1.0 for name in weights})
+    _, static = eqx.partition(neutral, trees.is_array)
     _, teacher_static = eqx.partition(teacher, trees.is_array)
+    stay = None if mesh is None else (sharding.of(state, mesh, rules), meshes.whole(mesh))
+    parts = traced_numbers.Static((static, teacher_static, fixed, tuple(frozen), accumulate, mesh, stay))
+    try:
+        program = _program(parts)
+    except TypeError:  # a part that cannot be hashed
+        program = _program.__wrapped__(parts)
+    return Compiled(program, (values, weights), mesh)
 
-    def step(arrays: Any, batch: HostBatch, teacher_arrays: Any) -> tuple[Any, dict[str, metrics.Mean]]:
+
+class Compiled:
+    """A compiled training step: (state arrays, batch, teacher arrays) -> (state arrays, {name: Mean}).
+
+    Partition the arrays with eqx.is_array.
+
+    Args (constructor):
+        program: the jitted step.
+        values: numbers of the optimizer and weights of the objectives.
+        mesh: device mesh, or None.
+    """
+
+    def __init__(self, program: Any, values: Any, mesh: Mesh | None):
+        self._program, self._values, self._mesh = program, values, mesh
+        self._placed: Any = None
+
+    def __call__(
+        self, arrays: Any, batch: HostBatch, teacher_arrays: Any
+    ) -> tuple[Any, dict[str, metrics.Mean]]:
+        """Take a step; the state is donated."""
+        if self._placed is None:
+            self._placed = self._values
+            if self._mesh is not None and jax.process_count() == 1:  # once, not at every step
+                weak = jax.tree.map(jnp.asarray, self._values)
+                self._placed = jax.device_put(weak, meshes.whole(self._mesh))
+        stepped: tuple[Any, dict[str, metrics.Mean]] = self._program(
+            arrays, batch, teacher_arrays, self._placed
+        )
+        return stepped
+
+    def lower(self, arrays: Any, batch: Any, teacher_arrays: Any) -> Any:
+        """Lower the step for arguments that may be shape structs; see `jax.stages.Lowered`."""
+        return self._program.lower(arrays, batch, teacher_arrays, self._values)
+
+
+@functools.lru_cache(maxsize=PROGRAMS)
+def _program(parts: traced_numbers.Static) -> Any:
+    """Return the jitted step of the static parts of a stage; equal parts share it and what it compiled."""
+    static, teacher_static, fixed, frozen, accumulate, mesh, stay = parts.tree
+
+    def step(
+        arrays: Any, batch: HostBatch, teacher_arrays: Any, given: Any
+    ) -> tuple[Any, dict[str, metrics.Mean]]:
         state = eqx.combine(arrays, static)
         frozen_towers = eqx.combine(teacher_arrays, teacher_static)
+        optimizer = eqx.combine(given[0], fixed)
         with meshes.within(mesh):
-            state, named = train_step(state, batch, frozen_towers, optimizer, frozen, accumulate)
+            state, named = train_step(state, batch, frozen_towers, optimizer, frozen, accumulate, given[1])
         return eqx.filter(state, eqx.is_array), named
 
-    if mesh is None:
+    if stay is None:
         return jax.jit(step, donate_argnums=0)
-    stay = (sharding.of(state, mesh, rules), meshes.whole(mesh))
     return jax.jit(step, donate_argnums=0, out_shardings=stay)

@@ -4,10 +4,9 @@ from typing import Any
 
 import jax
 import numpy as np
-import optax
 
 from prismlab.core import keys
-from prismlab.core.train import checkpoint, learner, objective_state, step
+from prismlab.core.train import checkpoint, learner, objective_state, step, traced_numbers
 
 
 def towers(stage: Any, seed: int, arrays: dict[str, np.ndarray], source: str) -> learner.Towers:
@@ -56,7 +55,7 @@ def build(
 
 
 def state(
-    stage: Any, seed: int, position: int, built: learner.Learner, optimizer: optax.GradientTransformation
+    stage: Any, seed: int, position: int, built: learner.Learner, optimizer: traced_numbers.Transformation
 ) -> step.TrainState:
     """Return the state before the first step.
 
