@@ -68,9 +68,9 @@ def is_number(leaf: Any) -> bool:
 
 
 def weights(tree: learner.Learner) -> dict[str, float]:
-    """Return objective -> weight, for the weights that are plain numbers."""
+    """Return objective -> weight, for the weights that are plain numbers (a `schedules.Ramp` is none)."""
     found = {name: each.weight for name, each in tree.objectives.items()}
-    return {name: float(value) for name, value in found.items() if type(value) in (int, float)}
+    return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
 
 
 def with_weights(tree: learner.Learner, given: Values) -> learner.Learner:
