@@ -65,7 +65,8 @@ FLOORS = {
     "experiments.plan": (*BELOW_RUN, *RUN),
     "experiments.launch": (*BELOW_RUN, *RUN, "experiments.run", "experiments.plan"),
     "experiments.bench": (
-        *BELOW_RUN, *RUN, "experiments.tasks", *(f"experiments.tasks.{room}" for room in TASK_ROOMS, "experiments.run"),
+        *BELOW_RUN, *RUN, "experiments.tasks", *(f"experiments.tasks.{room}" for room in TASK_ROOMS),
+        "experiments.run",
     ),
     "experiments.commands": (
         *BELOW_RUN, *RUN, "data.corpus", "experiments.run", "experiments.plan", "experiments.launch",
