@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from prismlab.core import errors, keys, weight_decay
-from prismlab.core.nn import attention, packing
+from prismlab.core.nn import attention, packed_attention, packing
 
 ACTIVATIONS = ("gelu", "relu")
 NORM_POLICIES = ("pre", "post", "post_skip", "primer_hybrid")
@@ -211,7 +211,7 @@ class Attention(eqx.Module):
             context: [r, j, d]; None means self-attention.
             allowed: attention mask (see `attend`); must be None if layout is given.
             layout: token grid of packed tokens. Projections run on the packed tokens; attention runs
-                on the grid, within each of its rows.
+                within each row of the grid, see `packed_attention`.
 
         Returns:
             [r, i, d], after the output projection.
@@ -221,8 +221,7 @@ class Attention(eqx.Module):
         if layout is None:
             return self.post(attend(query, key, value, allowed, self.logit_cap))
         assert allowed is None
-        query, key, value = (layout.scatter(part) for part in (query, key, value))
-        return self.post(layout.gather(attend(query, key, value, layout.allowed, self.logit_cap)))
+        return self.post(packed_attention.attend(query, key, value, layout, self.logit_cap))
 
 
 class FeedForward(eqx.Module):

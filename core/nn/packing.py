@@ -21,6 +21,7 @@ class Grid(eqx.Module):
     """
 
     index: Int[Array, "b m"]
+    present: Bool[Array, "b m"] | None
     allowed: Bool[Array, "r 1 1 columns"]
     rows: int = eqx.field(static=True)
     columns: int = eqx.field(static=True)
@@ -32,6 +33,7 @@ class Grid(eqx.Module):
         self.index = index
         self.rows = rows
         self.columns = columns
+        self.present = present
         if present is None:
             present = jnp.ones(index.shape, bool)
         self.allowed = self.scatter(present)[:, None, None, :]
@@ -46,6 +48,12 @@ class Grid(eqx.Module):
 
         flat = jax.vmap(one)(x, self.index)
         return flat.reshape(x.shape[0] * self.rows, self.columns, *x.shape[2:])
+
+    def same_row(self) -> Bool[Array, "b 1 m m"]:
+        """Return the mask of packed tokens: True where token j is present and in the row of token i."""
+        row = self.index // self.columns
+        same = row[:, None, :, None] == row[:, None, None, :]
+        return same if self.present is None else same & self.present[:, None, None, :]
 
     def gather(self, x: Num[Array, "r columns *rest"]) -> Array:
         """Gather packed values [b, m, ...] from the grid [b * rows, columns, ...]."""

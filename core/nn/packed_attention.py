@@ -1,0 +1,83 @@
+"""Self-attention of packed tokens within the rows of their grid: through the grid, or on the packed tokens.
+
+Through the grid, tokens are scattered to rows, attend within their row, and are gathered back: the fewest
+products, and the reference. On the packed tokens, every pair of tokens is compared and pairs of different
+rows are masked: more products, but no scatters, which move the activations through device memory and cost
+an accelerator more than the products.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+from jaxtyping import Array, Float
+
+from prismlab.core.nn import attention, packing
+
+# Products on the packed tokens, relative to those through the grid, up to which an accelerator prefers them.
+MOST_PRODUCTS = 1.2
+# Shortest row, in positions: shorter rows waste most of a tile of packed tokens on masked pairs.
+SHORTEST_ROW = 128
+
+
+def favours_packed(layout: packing.Grid) -> bool:
+    """Return whether an accelerator attends on the packed tokens, by the shapes alone.
+
+    Args:
+        layout: the grid of the tokens.
+    """
+    tokens = layout.index.shape[1]
+    through_grid = layout.rows * layout.columns**2
+    return layout.columns >= SHORTEST_ROW and tokens**2 <= MOST_PRODUCTS * through_grid
+
+
+def attend(
+    query: Float[Array, "b m h k"],
+    key: Float[Array, "b m h k"],
+    value: Float[Array, "b m h k"],
+    layout: packing.Grid,
+    logit_cap: float,
+) -> Float[Array, "b m h k"]:
+    """Attend within the rows of a grid, in the way that suits the platform the program is compiled for.
+
+    Args:
+        query: [examples, packed tokens, heads, head width], already scaled.
+        key: the same shape.
+        value: the same shape.
+        layout: the grid of the tokens.
+        logit_cap: see `attention.attend`.
+
+    Returns:
+        The attention output of each packed token, in value's dtype. The output of a token whose row has no
+        key that may be attended to has no meaning, and differs between the two ways.
+    """
+    if not favours_packed(layout):
+        return through_grid(query, key, value, layout, logit_cap)
+    ways: list[Callable[..., Array]] = [
+        functools.partial(way, logit_cap=logit_cap) for way in (through_grid, on_packed_tokens)
+    ]
+    out: Array = jax.lax.platform_dependent(query, key, value, layout, cpu=ways[0], default=ways[1])
+    return out
+
+
+def through_grid(
+    query: Float[Array, "b m h k"],
+    key: Float[Array, "b m h k"],
+    value: Float[Array, "b m h k"],
+    layout: packing.Grid,
+    logit_cap: float,
+) -> Float[Array, "b m h k"]:
+    """Scatter the tokens to the grid, attend within its rows, gather them back; arguments as in `attend`."""
+    query, key, value = (layout.scatter(part) for part in (query, key, value))
+    return layout.gather(attention.attend(query, key, value, layout.allowed, logit_cap))
+
+
+def on_packed_tokens(
+    query: Float[Array, "b m h k"],
+    key: Float[Array, "b m h k"],
+    value: Float[Array, "b m h k"],
+    layout: packing.Grid,
+    logit_cap: float,
+) -> Float[Array, "b m h k"]:
+    """Attend between all packed tokens with pairs of other rows masked; arguments as in `attend`."""
+    return attention.attend(query, key, value, layout.same_row(), logit_cap)

@@ -1,0 +1,76 @@
+"""Attention on packed tokens gives the numbers and gradients of attention through their grid."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prismlab.core.nn import packed_attention, packing
+
+HEADS, WIDTH = 2, 4
+
+
+def _drawn(seed, rows, columns, visible, examples=2):
+    draws = np.random.default_rng(seed)
+    index = np.stack([draws.permutation(rows * columns)[:visible] for _ in range(examples)])
+    parts = draws.normal(size=(4, examples, visible, HEADS, WIDTH)).astype(np.float32)
+    return jnp.asarray(index, jnp.int32), tuple(map(jnp.asarray, parts))
+
+
+def _both(way, index, parts, rows, columns, absent, cap):
+    present = None if absent is None else index // columns != absent
+    seen = jnp.ones(index.shape, bool) if present is None else present
+    *qkv, weight = parts
+
+    def loss(qkv):
+        out = way(*qkv, packing.Grid(index, rows, columns, present), cap)
+        # Tokens of padded frames are masked as keys everywhere: their outputs have no meaning.
+        out = jnp.where(seen[:, :, None, None], out, 0.0)
+        return jnp.sum(out * weight), out
+
+    (_, out), slopes = jax.value_and_grad(loss, has_aux=True)(tuple(qkv))
+    return out, *slopes
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.integers(0, 999),
+    st.sampled_from([(1, 6, 6), (3, 4, 1), (3, 4, 7), (4, 5, 20), (2, 8, 9)]),
+    st.sampled_from([None, 0, 1]),
+    st.sampled_from([0.0, 2.0, 50.0]),
+)
+def test_packed_tokens_give_the_numbers_and_gradients_of_the_grid(seed, shape, absent, cap):
+    rows, columns, visible = shape
+    index, parts = _drawn(seed, rows, columns, visible)
+    ways = (packed_attention.through_grid, packed_attention.on_packed_tokens)
+    grid, packed = (_both(way, index, parts, rows, columns, absent, cap) for way in ways)
+    for ours, theirs in zip(packed, grid):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "rows", "columns", "packed"),
+    [
+        (717, 8, 256, True),  # spatial half of stage 2, 35% of 8 x 256 tokens
+        (717, 256, 8, False),  # its temporal half
+        (1024, 8, 256, False),  # stage 1: half of the tokens
+        (22, 4, 16, False),  # rows shorter than a tile
+    ],
+)
+def test_shapes_decide_whether_accelerators_attend_on_packed_tokens(tokens, rows, columns, packed):
+    struct = jax.ShapeDtypeStruct((2, tokens), jnp.int32)
+    parts = [jax.ShapeDtypeStruct((2, tokens, HEADS, WIDTH), jnp.float32)] * 3
+
+    def run(index, *parts):
+        return packed_attention.attend(*parts, packing.Grid(index, rows, columns), 50.0)
+
+    logits = f"tensor<2x{HEADS}x{tokens}x{tokens}xf32>"
+    for platform in ("cpu", "tpu", "cuda"):
+        text = jax.jit(run).trace(struct, *parts).lower(lowering_platforms=(platform,)).as_text()
+        assert (logits in text) == (packed and platform != "cpu"), platform
+    assert (
+        packed_attention.favours_packed(packing.Grid(jnp.zeros((2, tokens), jnp.int32), rows, columns))
+        == packed
+    )
