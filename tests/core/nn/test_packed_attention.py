@@ -1,5 +1,7 @@
 """Attention on packed tokens gives the numbers and gradients of attention through their grid."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,33 +21,32 @@ def _drawn(seed, rows, columns, visible, examples=2):
     return jnp.asarray(index, jnp.int32), tuple(map(jnp.asarray, parts))
 
 
-def _both(way, index, parts, rows, columns, absent, cap):
-    present = None if absent is None else index // columns != absent
-    seen = jnp.ones(index.shape, bool) if present is None else present
+@functools.partial(jax.jit, static_argnums=(0, 3, 4, 5))
+def _run(way, index, parts, rows, columns, cap, absent):
+    present = index // columns != absent
     *qkv, weight = parts
 
     def loss(qkv):
         out = way(*qkv, packing.Grid(index, rows, columns, present), cap)
         # Tokens of padded frames are masked as keys everywhere: their outputs have no meaning.
-        out = jnp.where(seen[:, :, None, None], out, 0.0)
+        out = jnp.where(present[:, :, None, None], out, 0.0)
         return jnp.sum(out * weight), out
 
     (_, out), slopes = jax.value_and_grad(loss, has_aux=True)(tuple(qkv))
     return out, *slopes
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.integers(0, 999),
-    st.sampled_from([(1, 6, 6), (3, 4, 1), (3, 4, 7), (4, 5, 20), (2, 8, 9)]),
-    st.sampled_from([None, 0, 1]),
-    st.sampled_from([0.0, 2.0, 50.0]),
+    st.sampled_from([(1, 6, 6, 0.0), (3, 4, 7, 2.0), (4, 5, 20, 50.0)]),
+    st.sampled_from([-1, 0, 1]),
 )
-def test_packed_tokens_give_the_numbers_and_gradients_of_the_grid(seed, shape, absent, cap):
-    rows, columns, visible = shape
+def test_packed_tokens_give_the_numbers_and_gradients_of_the_grid(seed, shape, absent):
+    rows, columns, visible, cap = shape
     index, parts = _drawn(seed, rows, columns, visible)
     ways = (packed_attention.through_grid, packed_attention.on_packed_tokens)
-    grid, packed = (_both(way, index, parts, rows, columns, absent, cap) for way in ways)
+    grid, packed = (_run(way, index, parts, rows, columns, cap, absent) for way in ways)
     for ours, theirs in zip(packed, grid):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 

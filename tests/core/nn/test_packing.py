@@ -27,3 +27,16 @@ def test_scatter_then_gather_is_the_identity(order, visible):
 def test_absent_tokens_may_not_be_looked_at():
     layout = packing.Grid(jnp.array([[0, 3]]), rows=2, columns=2, present=jnp.array([[True, False]]))
     np.testing.assert_array_equal(layout.allowed[:, 0, 0], [[True, False], [False, False]])
+
+
+def test_packed_tokens_see_those_of_their_row_that_are_present():
+    index = jnp.array([[0, 3, 2]])
+    same = packing.Grid(index, rows=2, columns=2).same_row()
+    np.testing.assert_array_equal(
+        same[0, 0], [[True, False, False], [False, True, True], [False, True, True]]
+    )
+    present = jnp.array([[True, False, True]])
+    same = packing.Grid(index, rows=2, columns=2, present=present).same_row()
+    np.testing.assert_array_equal(
+        same[0, 0], [[True, False, False], [False, False, True], [False, False, True]]
+    )
