@@ -15,7 +15,7 @@ from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import filesystem
-from prismlab.experiments.plan import buffers, hlo
+from prismlab.experiments.plan import buffers, hlo, serial, topology
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +147,7 @@ def _told(asked: dict[str, Any], limit: float, folder: pathlib.Path) -> dict[str
     return told | {
         "assigned": total,
         "memory_bytes": traffic.memory,
+        "serial": dataclasses.asdict(serial.read(module, topology.parse(asked["topology"]).chip)),
         "collectives": traffic.collectives,
         "rematerialised": [
             *traffic.rematerialised,
@@ -182,7 +183,14 @@ def _address(asked: str) -> str:
     paths = [
         path for room in ("core", "objectives", "experiments/gin") for path in (root / room).rglob("*.*")
     ]
-    for name in ("plan/buffers", "plan/compile_worker", "plan/choices", "plan/hlo", "cost/abstract_step"):
+    for name in (
+        "plan/buffers",
+        "plan/compile_worker",
+        "plan/choices",
+        "plan/hlo",
+        "plan/serial",
+        "cost/abstract_step",
+    ):
         paths.append(root / "experiments" / f"{name}.py")
     for path in sorted(paths):
         if path.suffix in (".py", ".gin"):
@@ -217,8 +225,8 @@ def understood(told: dict[str, Any]) -> Answer:
         return Answer(
             False,
             {"needed": needed},
-            f"needs {needed / 2**30:.1f} of {there / 2**30:.1f} GiB per chip; use more chips, a smaller "
-            "batch, gradient accumulation, or remat='nothing_saveable'",
+            f"needs {needed / 2**30:.1f} of {there / 2**30:.1f} GiB per chip; use more chips or a "
+            "smaller batch",
         )
     if "RESOURCE_EXHAUSTED" in text:
         known = {"needed": told["assigned"]} if "assigned" in told else {}

@@ -98,23 +98,35 @@ def read(text: str) -> Traffic:
     module, entry = parse(text)
     memory = 0.0
     found: dict[str, list[float]] = collections.defaultdict(lambda: [0, 0.0])
-    for computation, times in _reached(module, entry, 1, ()):
-        known = {each.name: each for each in module[computation]}
-        for each in module[computation]:
-            kind = next((kind for kind in KINDS if each.opcode in (kind, f"{kind}-start")), None)
-            if kind is None and each.opcode in ("fusion", "async-start"):
-                kind = _fused_kind(each, module)
-            if kind:
-                found[kind][0] += times
-                found[kind][1] += times * sent(kind, each, known)
-            if each.opcode not in STILL and not each.opcode.endswith("-start"):
-                memory += times * _moved(each, known, module)
+    for each, times, known in executed(module, entry):
+        kind = next((kind for kind in KINDS if each.opcode in (kind, f"{kind}-start")), None)
+        if kind is None and each.opcode in ("fusion", "async-start"):
+            kind = _fused_kind(each, module)
+        if kind:
+            found[kind][0] += times
+            found[kind][1] += times * sent(kind, each, known)
+        memory += times * moved(each, known, module)
     told = tuple(line for line in text.splitlines() if INVOLUNTARY in line)
     return Traffic(memory, {kind: (int(n), total) for kind, (n, total) in sorted(found.items())}, told)
 
 
-def parse(text: str) -> tuple[dict[str, list[Instruction]], str]:
-    """Return computation name -> instructions, and the name of the entry computation."""
+def executed(
+    module: dict[str, list[Instruction]], entry: str
+) -> Iterator[tuple[Instruction, int, dict[str, Instruction]]]:
+    """Yield (instruction, number of executions, instructions of its computation by name)."""
+    for computation, times in _reached(module, entry, 1, ()):
+        known = {each.name: each for each in module[computation]}
+        for each in module[computation]:
+            yield each, times, known
+
+
+def parse(text: str, padded: bool = False) -> tuple[dict[str, list[Instruction]], str]:
+    """Return computation name -> instructions, and the name of the entry computation.
+
+    Args:
+        text: see `read`.
+        padded: whether sizes include the padding of arrays to whole tiles, as in device memory.
+    """
     module: dict[str, list[Instruction]] = {}
     entry, current = "", None
     for line in text.splitlines():
@@ -126,11 +138,11 @@ def parse(text: str) -> tuple[dict[str, list[Instruction]], str]:
         elif line.strip() == "}":
             current = None
         elif current is not None and (found := _LINE.match(line)):
-            module[current].append(_instruction(found[2], found[3]))
+            module[current].append(_instruction(found[2], found[3], padded))
     return module, entry
 
 
-def _instruction(name: str, rest: str) -> Instruction:
+def _instruction(name: str, rest: str, padded: bool) -> Instruction:
     rest = rest.split(", metadata={")[0]
     opcode = _OPCODE.search(re.sub(r"\{[^{}]*\}", lambda m: " " * len(m[0]), rest))
     if opcode is None:
@@ -140,18 +152,26 @@ def _instruction(name: str, rest: str) -> Instruction:
     operands = tuple(re.findall(r"%([\w.\-]+)", inner)) or tuple(
         part.split()[-1] for part in inner.split(",") if part.strip()
     )
-    sizes = list(_sizes(shape))
+    sizes = list(_sizes(shape, padded))
     main = sum(size for size, local in sizes if not local)
     return Instruction(name, opcode[1], main, sum(size for size, _ in sizes), operands, rest)
 
 
-def _sizes(shape: str) -> Iterator[tuple[float, bool]]:
+def _sizes(shape: str, padded: bool) -> Iterator[tuple[float, bool]]:
     for dtype, extent, layout in _SHAPE.findall(shape):
         if dtype in WIDTH:
-            size = float(WIDTH[dtype])
-            for part in filter(None, extent.split(",")):
-                size *= int(part)
+            dims = [int(part) for part in extent.split(",") if part]
+            size = WIDTH[dtype] * float(math.prod(_tiled(dims, layout) if padded else dims))
             yield size, "S(1)" in layout  # memory space 1 is the chip's scratch memory
+
+
+def _tiled(dims: list[int], layout: str) -> list[int]:
+    """Return dimensions padded to whole tiles of a layout such as {2,1,0:T(8,128)(2,1)}."""
+    found = re.match(r"\{([\d,]+):T\(([\d,]+)\)", layout)
+    tiled = list(dims)
+    for axis, tile in zip(found[1].split(","), reversed(found[2].split(","))) if found else ():
+        tiled[int(axis)] = -(-dims[int(axis)] // int(tile)) * int(tile)
+    return tiled
 
 
 def _reached(
@@ -239,7 +259,10 @@ def _fused_kind(each: Instruction, module: dict[str, list[Instruction]]) -> str 
     return kinds[0] if kinds else None
 
 
-def _moved(each: Instruction, known: dict[str, Instruction], module: dict[str, list[Instruction]]) -> float:
+def moved(each: Instruction, known: dict[str, Instruction], module: dict[str, list[Instruction]]) -> float:
+    """Return the bytes that one execution of an instruction moves; see `executed`."""
+    if each.opcode in STILL or each.opcode.endswith("-start"):
+        return 0.0
     if each.opcode == "dynamic-slice":
         return 2 * each.bytes
     if each.opcode == "dynamic-update-slice":

@@ -14,7 +14,8 @@ from prismlab.experiments.plan import stage_plan
 
 HEADS = (
     "topology", "stage", "chips", "clips/chip", "fits", "GiB/chip", "parameters", "optimizer", "teacher",
-    "activations", "batch", "largest", "TFLOP", "step s >=", "limit", "MFU <=", "chip hours", "cost $",
+    "activations", "batch", "largest", "TFLOP", "step s >=", "serial s", "limit", "MFU <=",
+    "chip hours", "cost $",
 )  # fmt: skip
 
 
@@ -29,7 +30,8 @@ def line(entry: stage_plan.Entry) -> list[str]:
         gib("parameters"), gib("optimizer"), gib("teacher"), mark + gib("activations"), gib("batch"),
         "-" if entry.largest is None else str(entry.largest),
         f"{entry.operations[0] / 1e12:.3g}/{entry.operations[1] / 1e12:.3g}",
-        f"{entry.roof.seconds:.3g}", entry.roof.limit, f"{entry.roof.mfu:.2f}", f"{entry.hours:,.0f}",
+        f"{entry.roof.seconds:.3g}", "-" if entry.serial is None else f"{entry.serial:.3g}",
+        entry.roof.limit, f"{entry.roof.mfu:.2f}", f"{entry.hours:,.0f}",
         "-" if entry.cost is None else f"{entry.cost:,.0f}",
     ]  # fmt: skip
 
@@ -59,7 +61,8 @@ CHOICE_HEADS = ("topology", "stage", "remat", "accumulate", "GiB", "fits", "step
 NOTE = (
     "~ estimated from the step's graph, without ~ reported by the compiler. TFLOP: one step on one chip, of "
     "the model / with recomputation. Step, hours and cost are bounds at published peaks; a real run needs "
-    "more. * the configured setting."
+    "more. serial: the same peaks, without overlap between operations; a real run is nearer to it. * the "
+    "configured setting."
 )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from prismlab.core import errors
 from prismlab.core.parallel import mesh, whole_leaves
 from prismlab.experiments.cost import estimate, roofline, variants
-from prismlab.experiments.plan import choices, compiled, topology
+from prismlab.experiments.plan import choices, compiled, serial, topology
 from prismlab.experiments.recipe import recipe
 
 # Fraction of the memory that is reserved by the runtime.
@@ -52,6 +52,8 @@ class Entry:
         bytes: total bytes per chip.
         largest: the largest number of clips per chip that fits; None if unknown.
         roof: the roofline.
+        serial: seconds of a step if its operations do not overlap; None if nothing was compiled.
+        padded_bytes: memory traffic with arrays padded to whole tiles; None if nothing was compiled.
         operations: FLOPs of one step on one chip: of the model, and including rematerialization.
         collectives: kind -> (count, bytes sent); empty if nothing was compiled.
         choices: the settings compared, one dictionary each.
@@ -74,6 +76,8 @@ class Entry:
     bytes: float
     largest: int | None
     roof: roofline.Roofline
+    serial: float | None
+    padded_bytes: float | None
     operations: tuple[float, float]
     collectives: dict[str, tuple[int, float]]
     choices: list[dict[str, Any]]
@@ -124,15 +128,22 @@ def entry(job: choices.Job, built: Any, where: topology.Topology, options: Optio
         sum(sent for _, sent in collectives.values()) if collectives else found.sent,
     )
     problem = answer.problem if answer is not None else ""
-    if not problem and fits is False:
-        problem = too_large(total, capacity)
+    if fits is False and (not problem or "needed" in told):
+        problem = too_large(told.get("needed", total), capacity, stage)
+    serial_seconds = padded_bytes = None
+    if "serial" in told:
+        by_operation = serial.Serial(**told["serial"])
+        padded_bytes = by_operation.padded_bytes
+        serial_seconds = serial.seconds_of(by_operation, sum(found.products.values()), where.chip)
     hours = job.steps * roof.seconds * where.count / 3600
     price = options.prices.get(where.chip.name)
     return Entry(
         topology=where.text, stage=stage.name, rows=job.rows, chips=where.count, batch=stage.batch_size,
         clips=clips, fits=fits, source=source, groups=groups, bytes=total,
         largest=largest(job, groups, clips, capacity, shards, where, options),
-        roof=roof, operations=(sum(found.model_products.values()), sum(found.products.values())),
+        roof=roof,
+        serial=serial_seconds, padded_bytes=padded_bytes,
+        operations=(sum(found.model_products.values()), sum(found.products.values())),
         collectives=collectives,
         choices=compare(stage, built, where, clips, scale, capacity),
         steps=job.steps, hours=hours, cost=None if price is None else hours * price,
@@ -171,11 +182,14 @@ def request(job: choices.Job, where: topology.Topology, options: Options, clips:
     )
 
 
-def too_large(needed: float, capacity: float) -> str:
-    """Return the error message, with advice, for a step that does not fit into memory."""
+def too_large(needed: float, capacity: float, stage: recipe.Stage) -> str:
+    """Return the error message for a step that does not fit into memory; it names what is not set yet."""
+    ways = ["more chips", "a smaller batch", "a larger accumulate"]
+    if variants.remat_of(stage) != variants.REMATS[0]:
+        ways.append(f"remat={variants.REMATS[0]!r}")
     return (
-        f"needs {needed / 2**30:.1f} of {capacity / 2**30:.1f} GiB per chip; use more chips, a smaller "
-        "batch, gradient accumulation, or remat='nothing_saveable'"
+        f"needs {needed / 2**30:.1f} of {capacity / 2**30:.1f} GiB per chip; use "
+        f"{', '.join(ways[:-1])} or {ways[-1]}"
     )
 
 

@@ -12,8 +12,9 @@ import pytest
 from prismlab.core import errors
 from prismlab.core.nn import transformer_stack
 from prismlab.experiments import main
-from prismlab.experiments.cost import chips, flops, peak_memory, roofline
-from prismlab.experiments.plan import compiled, hlo, topology
+from prismlab.experiments.cost import chips, flops, peak_memory, roofline, variants
+from prismlab.experiments.gin_strict import strict
+from prismlab.experiments.plan import choices, compiled, hlo, stage_plan, topology
 
 
 def test_topologies_are_read_and_swept():
@@ -198,3 +199,14 @@ def test_a_batch_that_the_chips_do_not_divide_is_told_with_the_nearest(capsys: p
     assert code == 2
     assert "batch_size=12" in err
     assert "use 8 or 16" in err
+
+
+def test_the_advice_for_a_step_that_does_not_fit_names_no_setting_that_is_set_already():
+    stage = choices.jobs(strict.load(cli.TINY, []).root)[0].stage
+    told = {
+        remat: stage_plan.too_large(40 * 2**30, 16 * 2**30, variants.varied(stage, remat=remat))
+        for remat in ("none", "nothing_saveable")
+    }
+    needs = "needs 40.0 of 16.0 GiB per chip; use more chips, a smaller batch"
+    assert told["none"] == f"{needs}, a larger accumulate or remat='nothing_saveable'"
+    assert told["nothing_saveable"] == f"{needs} or a larger accumulate"

@@ -1,0 +1,63 @@
+"""The serial estimate sums the slower resource of each operation."""
+
+import pytest
+
+from prismlab.experiments.cost import chips
+from prismlab.experiments.plan import hlo, serial
+
+# A product bound by memory, and a fused batched product, which the TPU compiler writes as a convolution.
+MODULE = """HloModule jit_step
+
+%fused (a: bf16[12,256,64], b: bf16[12,256,64]) -> bf16[12,256,256] {
+  %a = bf16[12,256,64]{2,1,0:T(8,128)(2,1)} parameter(0)
+  %b = bf16[12,256,64]{2,1,0:T(8,128)(2,1)} parameter(1)
+  ROOT %c = bf16[12,256,256]{2,1,0:T(8,128)(2,1)} convolution(%a, %b), WINDOW, dim_labels=0bf_0oi->0bf
+}
+
+ENTRY %main (x: bf16[8,4], y: bf16[4,16], a: bf16[12,256,64]) -> bf16[12,256,256] {
+  %x = bf16[8,4]{1,0:T(8,128)(2,1)} parameter(0)
+  %y = bf16[4,16]{1,0:T(8,128)(2,1)} parameter(1)
+  %a = bf16[12,256,64]{2,1,0:T(8,128)(2,1)} parameter(2)
+  %d = bf16[8,16]{1,0:T(8,128)(2,1)} dot(%x, %y), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+  ROOT %f = bf16[12,256,256]{2,1,0:T(8,128)(2,1)} fusion(%a, %a), kind=kOutput, calls=%fused
+}
+"""
+WINDOWS = (
+    "window={size=12 stride=11 lhs_dilate=12}",
+    "window={size=12 pad=11_11 rhs_reversal=1}",  # every window meets the 12 batches once in all
+)
+DOT, BATCHED = 2 * 8 * 16 * 4, 2 * 12 * 256 * 256 * 64
+
+
+def test_each_operation_takes_its_slower_resource():
+    chip = chips.CHIPS["v5p"]
+    found = serial.read(MODULE.replace("WINDOW", WINDOWS[0]), chip)
+    moved = 2 * (8 * 4 + 4 * 16 + 8 * 16), 2 * 12 * (2 * 256 * 64 + 256 * 256)
+    assert found.operations == DOT + BATCHED
+    times = [max(work / chip.bfloat16, size / chip.memory_rate) for work, size in zip((DOT, BATCHED), moved)]
+    assert found.seconds == pytest.approx(sum(times))
+    # Rows of 4, 16 and 64 lie in memory as 128, and 4 rows as 8.
+    assert found.padded_bytes == 2 * (8 + 8 + 8) * 128 + 2 * 12 * (2 * 256 * 128 + 256 * 256)
+    known = found.operations + 3 * chip.bfloat16
+    assert serial.seconds_of(found, known, chip) == pytest.approx(found.seconds + 3)
+    assert serial.seconds_of(found, 0.0, chip) == found.seconds
+
+
+@pytest.mark.parametrize(
+    ("window", "pairs"),
+    [
+        ((12, 12, 12, 0, 11, 12, 1), 12),
+        ((1, 12, 12, 11, 1, 1, 1), 12),
+        ((10, 3, 10, 1, 1, 1, 1), 28),
+        ((10, 3, 5, 0, 2, 1, 1), 14),
+        ((5, 2, 4, 0, 1, 1, 2), 7),
+    ],
+)
+def test_positions_of_a_window_that_meet_the_input_are_counted(window, pairs):
+    assert serial._pairs(*window) == pairs
+
+
+def test_an_array_without_tiles_has_no_padding():
+    plain = MODULE.replace("WINDOW", WINDOWS[0]).replace(":T(8,128)(2,1)", "")
+    found = serial.read(plain, chips.CHIPS["v6e"])
+    assert found.padded_bytes == hlo.read(plain).memory
