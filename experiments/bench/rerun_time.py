@@ -37,7 +37,7 @@ def once(file: str, workdir: pathlib.Path) -> tuple[float, float, str]:
     """
     words = [sys.executable, "-m", "prismlab.experiments.main", "ablate", file, "--workdir", str(workdir)]
     before, began = os.times(), time.monotonic()
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, capture_output=True, encoding="utf-8", check=False)
     wall, after = time.monotonic() - began, os.times()
     if done.returncode:
         raise errors.UserError(f"prismlab ablate {file} failed: {done.stderr.strip()[-300:]}")
