@@ -92,8 +92,11 @@ def json_if_sound(path: filesystem.Path) -> Any:
         return None
     try:
         value = json.loads(data)
-        checked_json.check_depth(value)
     except (ValueError, RecursionError):
+        return None
+    try:
+        checked_json.check_depth(value)
+    except RecursionError:
         return None
     return value
 

@@ -172,11 +172,11 @@ def fewest(stage: recipe.Stage, built: Any, clips: float) -> dict[str, float]:
     return {dtype: min(each.get(dtype, 0.0) for each in found) for dtype in found[0]}
 
 
-def _traced(stage: recipe.Stage, remat: str, built: Any, clips: int) -> Measure:
+def _traced(stage: recipe.Stage, remat: str | None, built: Any, clips: int) -> Measure:
     mark = (id(stage), remat, clips)
     if mark not in _MEASURES:
-        changed = stage
-        if remat != variants.remat_of(stage):  # the policy is part of the towers
+        changed, own = stage, variants.remat_of(stage)
+        if own is not None and remat != own:  # the policy is part of the towers
             changed = variants.varied(stage, remat=remat)
             built = {**built, stage.name: variants.rebuilt(changed, built)}
         graph = abstract_step.traced(changed, built, clips)
