@@ -40,7 +40,9 @@ UNSEEN = source.Rendered(world.World(clips=64, resolution=16, frames=2, split="t
 WORDS = tokenizer.Tokenizer((HOME,), vocabulary=64, length=8)
 SIZES = {"frames": 2, "resolution": 16}
 POOLED = protocols.Protocol(**SIZES, pooling="tower")
-ASKED = rendered_questions.RenderedQuestions(rendered.RenderedWorld(HOME, UNSEEN, train_clips=16, test_clips=8))
+ASKED = rendered_questions.RenderedQuestions(
+    rendered.RenderedWorld(HOME, UNSEEN, train_clips=16, test_clips=8)
+)
 IN_WORDS = {
     "reader": ASKED,
     "language": small_model.SmallModel(
