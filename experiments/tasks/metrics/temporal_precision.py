@@ -106,8 +106,6 @@ class TemporalPrecision:
             overlaps = segments.overlap(
                 said.start[places], said.end[places], truth.start[right], truth.end[right]
             )
-            if self.variant == "clean":
-                overlaps = np.nan_to_num(overlaps)
             hits[:, places] = matched(overlaps, limits)
         positives = np.zeros((len(found), len(found.classes)), np.int64)
         np.add.at(positives, (truth.row, truth.label), 1)

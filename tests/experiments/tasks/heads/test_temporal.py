@@ -61,6 +61,7 @@ def value(world, **more):
     return measure(said, world[1].found), facts, said
 
 
+@pytest.mark.slow
 def test_features_that_tell_the_actions_are_localised_and_shuffled_labels_are_not(world):
     found, facts, said = value(world)
     assert facts["learning rate"] == 1e-2
