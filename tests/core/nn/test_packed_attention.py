@@ -1,6 +1,7 @@
 """Attention on packed tokens gives the numbers and gradients of attention through their grid."""
 
 import functools
+import os
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prismlab.core.nn import packed_attention, packing
+from prismlab.experiments.plan import compile_worker
 
 HEADS, WIDTH = 2, 4
 
@@ -75,3 +77,24 @@ def test_shapes_decide_whether_accelerators_attend_on_packed_tokens(tokens, rows
         packed_attention.favours_packed(packing.Grid(jnp.zeros((2, tokens), jnp.int32), rows, columns))
         == packed
     )
+
+
+@pytest.mark.slow
+@pytest.mark.tpu
+def test_the_student_at_32_clips_a_chip_compiles_to_machine_code(monkeypatch):
+    # Through the grid, libtpu rewrites attention over 256 rows of 256 masked keys to a kernel that fails.
+    pytest.importorskip("libtpu", reason="the optional extra `tpu` is not installed")
+    from jax.experimental import topologies
+
+    for name in (*compile_worker.ENVIRONMENT, "XLA_FLAGS"):
+        monkeypatch.setenv(name, "")  # restored after the test
+    compile_worker.prepare(os.environ)
+    devices = topologies.get_topology_desc(topology_name="v5p:2x2x1", platform="tpu").devices
+    where = jax.sharding.SingleDeviceSharding(devices[0])
+    index = jax.ShapeDtypeStruct((32, 717), jnp.int32, sharding=where)
+    part = jax.ShapeDtypeStruct((32, 717, 12, 64), jnp.bfloat16, sharding=where)
+
+    def run(index, *parts):
+        return packed_attention.attend(*parts, packing.Grid(index, 8, 256), 50.0)
+
+    assert jax.jit(run).lower(index, part, part, part).compile().as_text()
