@@ -30,10 +30,12 @@ import hypothesis
 import jax
 import jaxtyping
 import pytest
+import type_checks
 
 from prismlab.experiments.run import compilation_cache
 
-# Every jaxtyping annotation of these rooms is checked at each call and each construction.
+# Every annotation of these rooms is checked at each call and each construction.
+jaxtyping.jaxtyped = type_checks.jaxtyped
 jaxtyping.install_import_hook(["prismlab.core", "prismlab.objectives"], "beartype.beartype")
 jaxtyping.install_import_hook("prismlab.data", "type_checks.numbers")
 
