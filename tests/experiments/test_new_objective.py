@@ -1,5 +1,6 @@
 """What a reader is told about a new objective: one file, one gin line; training and the contract find it."""
 
+import os
 import pathlib
 import shutil
 import subprocess
@@ -36,14 +37,14 @@ def copy(tmp_path_factory) -> pathlib.Path:
 
 
 def test_it_trains(copy, tmp_path):
-    text = (copy / "tests/experiments/tiny.gin").read_text()
+    text = (copy / "tests/experiments/quick.gin").read_text()
     text = text.replace(
         "from prismlab.objectives import masked\n",
         "from prismlab.objectives import masked\nfrom prismlab.objectives import unit_length\n",
     )
     file = copy / "mine.gin"
     file.write_text(text.replace(BEFORE, LINE))
-    env = cli.environment(PYTHONPATH=str(copy))
+    env = cli.environment(PYTHONPATH=os.pathsep.join([str(copy), str(copy / "tests")]))
     done = cli.run("train", file, cli.ONE_STAGE, "STEPS=2", "--workdir", tmp_path / "w", env=env, cwd=copy)
     assert done.returncode == 0, done.stderr
     (log,) = (tmp_path / "w").glob("stages/stage1-*/events.jsonl")

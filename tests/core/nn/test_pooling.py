@@ -12,19 +12,20 @@ from prismlab.core.nn import pooling
 
 POOLER = pooling.AttentionPooler(8, 2, key=jax.random.key(0))
 X = jax.random.normal(jax.random.key(1), (2, 6, 8))
+CALL = jax.jit(lambda x, paddings=None: POOLER(x, paddings))
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.permutations(range(6)))
 def test_order_of_tokens_does_not_matter(order):
-    np.testing.assert_allclose(POOLER(X[:, jnp.array(order)]), POOLER(X), atol=1e-5)
+    np.testing.assert_allclose(CALL(np.asarray(X)[:, order]), CALL(X), atol=1e-5)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from([1, 4]))
 def test_padding_equals_leaving_out(kept):
-    paddings = jnp.broadcast_to((jnp.arange(6) >= kept).astype(jnp.float32), (2, 6))
-    np.testing.assert_allclose(POOLER(X, paddings), POOLER(X[:, :kept]), atol=1e-5)
+    paddings = np.broadcast_to((np.arange(6) >= kept).astype(np.float32), (2, 6))
+    np.testing.assert_allclose(CALL(X, paddings), CALL(np.asarray(X)[:, :kept]), atol=1e-5)
 
 
 @eqx.filter_jit
@@ -41,7 +42,7 @@ def _both(key, x):
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 9999), st.sampled_from([0.1, 1.0, 3.0]))
 def test_keys_and_values_need_not_be_formed(seed, scale):
-    x = scale * jax.random.normal(jax.random.key(seed), (3, 5, 8))
+    x = scale * np.random.default_rng(seed).normal(size=(3, 5, 8)).astype(np.float32)
     short, plain = _both(jax.random.key(seed + 1), x)
     np.testing.assert_allclose(short, plain, atol=1e-5, rtol=1e-5)
 

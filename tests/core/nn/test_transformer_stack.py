@@ -23,6 +23,11 @@ def _value_and_grad(model):
     return [y, *jax.tree.leaves(gradient)]
 
 
+@eqx.filter_jit
+def _values(model, x, paddings=None):
+    return model(x, paddings)
+
+
 @pytest.mark.parametrize("policy", ["pre", "primer_hybrid"])
 def test_scan_equals_unrolled_in_values_and_gradients(policy):
     scanned = transformer_stack.Stack(2, 8, 2, 16, norm_policy=policy, key=KEY)
@@ -66,9 +71,8 @@ def test_a_stack_is_its_blocks_in_turn():
             x = block(x, PADDINGS, allowed=transformer_stack.key_padding(PADDINGS))
         return x
 
-    np.testing.assert_allclose(
-        transformer_stack.Stack(2, 8, 2, 16, key=KEY)(X, PADDINGS), in_turn(X), atol=1e-5
-    )
+    model = transformer_stack.Stack(2, 8, 2, 16, key=KEY)
+    np.testing.assert_allclose(_values(model, X, PADDINGS), in_turn(X), atol=1e-5)
 
 
 def test_remat_changes_no_number_but_what_is_kept():
@@ -94,14 +98,15 @@ def test_adding_a_layer_leaves_the_others_weights():
 def test_padded_tokens_are_not_looked_at():
     model = transformer_stack.Stack(2, 8, 2, 16, key=KEY)
     changed = jnp.where(PADDINGS[..., None] == 1.0, 7.0, X)
+    seen = np.asarray(PADDINGS) == 0.0
     np.testing.assert_array_equal(
-        model(X, PADDINGS)[PADDINGS == 0.0], model(changed, PADDINGS)[PADDINGS == 0.0]
+        np.asarray(_values(model, X, PADDINGS))[seen], np.asarray(_values(model, changed, PADDINGS))[seen]
     )
 
 
 def test_a_small_residual_scale_starts_near_the_identity():
-    near = transformer_stack.Stack(2, 8, 2, 16, residual_scale=1e-3, key=KEY)(X)
-    far = transformer_stack.Stack(2, 8, 2, 16, key=KEY)(X)
+    near = _values(transformer_stack.Stack(2, 8, 2, 16, residual_scale=1e-3, key=KEY), X)
+    far = _values(transformer_stack.Stack(2, 8, 2, 16, key=KEY), X)
     assert jnp.abs(near - X).max() < 0.02 < jnp.abs(far - X).max()
 
 

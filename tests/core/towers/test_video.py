@@ -31,12 +31,16 @@ def test_sizes_are_told():
 def test_pooled_comes_from_the_visible_tokens(auxiliary):
     tower = _tower(auxiliary=AUXILIARY if auxiliary else None)
     place = jnp.array([[0, 2, 5], [1, 4, 11]])
-    got = tower(CLIPS, place)
-    x = tower.encoder(CLIPS, place).x
+
+    @jax.jit
+    def both(clips):
+        x = tower.encoder(clips, place).x
+        return tower(clips, place), x, tower.pooler(tower.auxiliary(x) if auxiliary else x)
+
+    got, x, pooled = both(CLIPS)
     np.testing.assert_array_equal(got.tokens.place, place)
     np.testing.assert_allclose(got.tokens.x, x, atol=1e-6)
-    x = tower.auxiliary(x) if auxiliary else x
-    np.testing.assert_allclose(got.pooled, tower.pooler(x), atol=1e-6)
+    np.testing.assert_allclose(got.pooled, pooled, atol=1e-6)
 
 
 def test_parts_do_not_move_each_others_weights():
@@ -48,7 +52,7 @@ def test_parts_do_not_move_each_others_weights():
 
 def test_without_a_pooler_nothing_is_pooled():
     bare = _tower(use_pooler=False)
-    assert bare(CLIPS).pooled is None
+    assert jax.eval_shape(bare, CLIPS).pooled is None
     with pytest.raises(errors.UserError, match="use_pooler=True"):
         bare.pool(jnp.zeros((1, 2, 8)))
     with pytest.raises(errors.UserError, match="auxiliary=None"):

@@ -129,8 +129,9 @@ def test_parameters_stay_in_their_range_after_each_update(parts):
     optimizer = optax.sgd(-50.0)  # away from the minimum
     state = step.init(tree, optimizer, (), key=jax.random.key(0))
     batch = step.HostBatch(**tiny.host_batch())
+    one = eqx.filter_jit(lambda state: step.train_step(state, batch, None, optimizer, (), parts)[0])
     for _ in range(2):
-        state, _ = step.train_step(state, batch, None, optimizer, (), parts)
+        state = one(state)
         shift = state.learner.objectives["bowl"].shift
         assert float(jnp.max(jnp.abs(shift))) == 1.0
 
