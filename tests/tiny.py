@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import quick_towers
 from jaxtyping import Array
 
 from prismlab.core import keys, types
@@ -32,6 +33,11 @@ encoder = functools.partial(
 )
 video_tower = functools.partial(video.VideoTower, encoder)
 text_tower = functools.partial(text.TextTower, SIZE, VOCABULARY, remat="none", scan=False)
+# Towers of the same sizes that compile at once, where a test is of what is around them.
+QUICK = {
+    "video": functools.partial(quick_towers.Patches, SIZE.dim, FRAMES, SIDE, PATCH),
+    "text": functools.partial(quick_towers.Words, SIZE.dim, VOCABULARY),
+}
 MASK = masking.BlockTube(0.35)
 SMALL = {"decoder": functools.partial(transformer_stack.Stack, 1, 8, 2, 16, remat="none")}
 STAGE1 = {"contrastive": functools.partial(contrastive.Contrastive, drop=masking.Tube(0.5))}

@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import quick_towers
 import tiny
 
 from prismlab import objectives
@@ -23,11 +22,7 @@ KEY = jax.random.key(3)
 SMALL = {**tiny.SMALL, "pooler_heads": 2}
 # A constant on all keys shifts all logits of a softmax alike: in exact arithmetic this gradient is zero.
 WITHOUT_EFFECT = "attention/key/b"
-# What an objective does, it does with the tokens and vectors of any towers.
-TOWERS = {
-    "video": functools.partial(quick_towers.Patches, 8, tiny.FRAMES, tiny.SIDE, tiny.PATCH),
-    "text": functools.partial(quick_towers.Words, 8, tiny.VOCABULARY),
-}
+TOWERS = tiny.QUICK  # what an objective does, it does with the tokens and vectors of any towers
 
 
 def _discover():

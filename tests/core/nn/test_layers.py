@@ -12,7 +12,7 @@ from prismlab.core import errors
 from prismlab.core.nn import layers
 
 KEY = jax.random.key(0)
-NORM = jax.jit(layers.LayerNorm(64))
+NORM = jax.jit(lambda x: layers.LayerNorm(64)(x))
 ATTEND = jax.jit(layers.attend, static_argnums=4)
 
 

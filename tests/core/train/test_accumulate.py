@@ -1,14 +1,11 @@
 """Encoded in parts, a batch gives the same loss, the same metrics and the same step."""
 
-import functools
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import quick_towers
 import tiny
 
 from prismlab.core import errors, trees
@@ -20,11 +17,7 @@ DESCENT = optax.sgd(1.0)
 
 def _pooled():
     """Return a learner whose loss couples the vectors of all examples, and whose masks are drawn."""
-    towers = {
-        "video": functools.partial(quick_towers.Patches, 8, tiny.FRAMES, tiny.SIDE, tiny.PATCH),
-        "text": functools.partial(quick_towers.Words, 8, tiny.VOCABULARY),
-    }
-    return learner.build(towers, tiny.STAGE1, None, key=jax.random.key(0))
+    return learner.build(tiny.QUICK, tiny.STAGE1, None, key=jax.random.key(0))
 
 
 def _step(tree, teacher, parts):
@@ -52,9 +45,9 @@ def test_in_parts_it_is_the_same_step(stage):
 
 
 def test_what_cannot_be_accumulated_is_refused():
-    accumulate.check(tiny.stage1(), 8, 4)
+    accumulate.check(_pooled(), 8, 4)
     with pytest.raises(errors.UserError, match=r"accumulate=3 does not divide batch_size=8; use 2 or 4"):
-        accumulate.check(tiny.stage1(), 8, 3)
+        accumulate.check(_pooled(), 8, 3)
     tree = tiny.stage2()
     whitened = eqx.tree_at(lambda t: t.objectives["local"].whiten_targets, tree, True)
     with pytest.raises(errors.UserError, match=r"'local' couples the tokens .* whiten_targets=False"):

@@ -28,18 +28,23 @@ ORDERLESS = {
 
 
 @pytest.fixture(scope="module")
-def built():
-    return learner.build(BOTH, ORDERLESS, tiny.teacher(), key=jax.random.key(0))
+def teacher():
+    return {"video": tiny.QUICK["video"](key=jax.random.key(7))}
 
 
 @pytest.fixture(scope="module")
-def score():
+def built(teacher):
+    return learner.build(tiny.QUICK, ORDERLESS, teacher, key=jax.random.key(0))
+
+
+@pytest.fixture(scope="module")
+def score(teacher):
     """Loss, metrics and gradients by path, compiled once for the whole module."""
 
     @eqx.filter_jit
     def run(tree, batch):
         def total(tree):
-            return tree(batch, tiny.teacher(), key=KEY)
+            return tree(batch, teacher, key=KEY)
 
         (loss, named), gradients = eqx.filter_value_and_grad(total, has_aux=True)(tree)
         return loss, {k: m.value for k, m in named.items()}, trees.flatten(gradients)
