@@ -16,8 +16,8 @@ _complete = jaxtyping.jaxtyped
 def jaxtyped(*, typechecker: Callable) -> Callable:
     """Return the decorator of `jaxtyping.jaxtyped`, without its cost where no annotation names an axis.
 
-    jaxtyping opens a scope of axis names at each call, which takes ten times as long as the check of the types
-    itself; functions without arrays need none.
+    jaxtyping opens a scope of axis names at each call, which takes ten times as long as checking the types
+    does; functions without arrays need none.
     """
 
     def decorate(checked: Any) -> Any:
