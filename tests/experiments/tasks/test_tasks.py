@@ -16,23 +16,31 @@ import pytest
 from hypothesis import settings
 
 from prismlab.data.loader import loader, source, tokenizer
-from prismlab.data.world import world
+from prismlab.data.world import crowd, untrimmed, world
 from prismlab.experiments import tasks
 from prismlab.experiments.tasks import (
     benchmark,
+    box_localisation,
     captioning,
     multiple_choice,
     probe,
     question_answering,
     retrieval,
     task,
+    temporal_localisation,
     zero_shot,
 )
-from prismlab.experiments.tasks.heads import head_grid
+from prismlab.experiments.tasks.heads import box_query, head_grid, localisation_fit, spatial, temporal
 from prismlab.experiments.tasks.heads import probe as heads
 from prismlab.experiments.tasks.interface import protocols
 from prismlab.experiments.tasks.language import bridge_fit, small_model, training_pairs
-from prismlab.experiments.tasks.readers import captioned_source, rendered, rendered_questions
+from prismlab.experiments.tasks.readers import (
+    captioned_source,
+    rendered,
+    rendered_boxes,
+    rendered_questions,
+    rendered_untrimmed,
+)
 
 quick = settings(max_examples=25, deadline=None)
 HOME = source.Rendered(world.World(clips=160, resolution=16, frames=2), workers=0)
@@ -54,6 +62,7 @@ IN_WORDS = {
     "tokens": 2,
     "batch_size": 8,
 }  # fmt: skip
+BRIEF = localisation_fit.Training(steps=2, learning_rates=(1e-2,), seeds=1, batch_size=4)
 
 # One example of each task; a new task adds one line here.
 EXAMPLES = {
@@ -93,7 +102,27 @@ EXAMPLES = {
     ),
     captioning.Captioning: captioning.Captioning(**IN_WORDS),
     question_answering.QuestionAnswering: question_answering.QuestionAnswering(**IN_WORDS, vocabulary=2),
-}
+    temporal_localisation.TemporalLocalisation: temporal_localisation.TemporalLocalisation(
+        rendered_untrimmed.RenderedUntrimmed(*(
+            source.Rendered(untrimmed.Untrimmed(world.World(resolution=16, split=split), clips=4), workers=0)
+            for split in ("train", "test")
+        )),
+        head=temporal.Temporal(training=BRIEF),
+        protocol=protocols.Protocol(**SIZES, pooling="mean"),
+        test_split="test",
+        batch_size=8,
+    ),
+    box_localisation.BoxLocalisation: box_localisation.BoxLocalisation(
+        rendered_boxes.RenderedBoxes(*(
+            source.Rendered(crowd.Crowd(world.World(resolution=16, split=split), clips=4), workers=0)
+            for split in ("train", "test")
+        )),
+        head=spatial.Spatial(box_query.BoxQuery(heads=1), training=BRIEF),
+        protocol=protocols.Protocol(**SIZES, crop="whole"),
+        test_split="test",
+        batch_size=8,
+    ),
+}  # fmt: skip
 LARGEST = {"CIDEr-D": 10.0}  # of a score; 1 for the others
 CALL = inspect.signature(task.Task.__call__)
 CLASSES = [
@@ -150,8 +179,9 @@ def test_every_task_keeps_the_contract(kind):
         assert 0 <= score.value <= LARGEST.get(name.partition(",")[0], 1)
         assert score.n > 0
         assert {"pooling", "frames", "views"} <= set(score.protocol)
-        # Texts have no classes; their chance is the control that sees no video.
-        assert {"train clips per class", "chance"} <= set(score.protocol) or score.protocol["training pairs"]
+        # What a score is to be compared with: its chance, or a control with a score of its own.
+        controls = [fact for fact in score.protocol if fact.endswith("control")]
+        assert {"train clips per class", "chance"} <= set(score.protocol) or controls or "," in name
         assert score.protocol["frames"] == 2
     assert each(TOWERS, seed=0, cache=cli.CACHE) == scores
 
