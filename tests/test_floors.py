@@ -68,8 +68,10 @@ FLOORS = {
         *BELOW_RUN, *RUN, "experiments.tasks", *(f"experiments.tasks.{room}" for room in TASK_ROOMS),
         "experiments.run",
     ),
+    "experiments.kit": (*BELOW_RUN, *RECIPE, "experiments.tasks"),
     "experiments.commands": (
-        *BELOW_RUN, *RUN, "data.corpus", "experiments.run", "experiments.plan", "experiments.launch",
+        *BELOW_RUN, *RUN, "experiments.kit", "data.corpus", "experiments.run", "experiments.plan",
+        "experiments.launch",
         "experiments.tasks", "experiments.certificate",
     ),
     "experiments": (*LIGHT, "experiments.commands"),

@@ -40,6 +40,9 @@ def test_a_wheel_holds_one_top_level_package(wheel):
     assert top == {"prismlab"}
     assert (wheel / "prismlab/experiments/gin/smoke.gin").exists()
     assert (wheel / "prismlab/experiments/html/report.html").exists()
+    assert len(list((wheel / "prismlab/experiments/kit/templates").glob("*.txt"))) == 12
+    (told,) = wheel.glob("*.dist-info/entry_points.txt")
+    assert "[pytest11]\nprismlab = prismlab.experiments.kit.plugin" in told.read_text()
 
 
 def test_a_wheel_checks_a_recipe_in_an_empty_folder(wheel, tmp_path):

@@ -4,7 +4,7 @@ import equinox as eqx
 
 from prismlab.core import keys
 from prismlab.core.train import learner
-from prismlab.experiments.recipe import recipe
+from prismlab.experiments.recipe import recipe, stage_configuration
 from prismlab.experiments.released import released_weights
 
 
@@ -21,9 +21,9 @@ def abstract_teacher(stage: recipe.Stage, earlier: dict[str, learner.Learner]) -
         return stage.teacher.abstract()
     if stage.teacher in earlier:
         return earlier[stage.teacher].towers
-    # A folder: assume that its towers are built like this stage's own.
-    key = keys.seeded(0, "init")
-    return eqx.filter_eval_shape(lambda k: {name: make(key=k) for name, make in stage.towers.items()}, key)
+    # A folder: where its configuration is not known, its towers are built like this stage's own.
+    like, key = stage_configuration.of_name(stage.teacher) or stage, keys.seeded(0, "init")
+    return eqx.filter_eval_shape(lambda k: {name: make(key=k) for name, make in like.towers.items()}, key)
 
 
 def abstract_learner(stage: recipe.Stage, earlier: dict[str, learner.Learner]) -> learner.Learner:

@@ -39,7 +39,7 @@ from prismlab.core.train import (
 from prismlab.experiments import console
 from prismlab.experiments.certificate import attempts, certify, step_digests
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import fingerprints, initial_weights, stages
+from prismlab.experiments.recipe import fingerprints, initial_weights, recipe, stage_configuration, stages
 from prismlab.experiments.released import released_weights
 from prismlab.experiments.report import results_table
 from prismlab.experiments.run import (
@@ -86,24 +86,25 @@ class Engine:
 
     def towers(self, planned: stages.Planned) -> learner.Towers:
         """Return the trained towers of a stage from its last checkpoint."""
-        return self._towers(planned, planned, f"stage {planned.stage.name!r}")
+        return self._towers(planned.stage, planned.seed, planned, f"stage {planned.stage.name!r}")
 
     def _teacher(self, planned: stages.Planned) -> learner.Towers | None:
-        """Return the frozen teacher towers; those of a folder are built like the stage's own."""
+        """Return the frozen teacher towers; those of checkpoints alone are built like the stage's own."""
         if planned.teacher is None:
             return None
         if isinstance(planned.teacher, stages.Planned):
             return self.towers(planned.teacher)
         if isinstance(planned.teacher, released_weights.Released):
             return planned.teacher.towers()
-        return self._towers(planned, planned.teacher, f"teacher {planned.teacher}")
+        like = stage_configuration.if_known(planned.teacher) or planned.stage
+        return self._towers(like, planned.seed, planned.teacher, f"teacher {planned.teacher}")
 
     def _towers(
-        self, like: stages.Planned, which: stages.Planned | filesystem.Path, what: str
+        self, like: recipe.Stage, seed: int, which: stages.Planned | filesystem.Path, what: str
     ) -> learner.Towers:
         """Build the towers of a stage and load the last checkpoint of a stage or folder into them."""
         _, arrays = stage_folder.read(self._folder(which))
-        return initial_state.towers(like.stage, like.seed, arrays, what)
+        return initial_state.towers(like, seed, arrays, what)
 
     def _first_weights(self, planned: stages.Planned) -> Any:
         """Return path -> array of `init_from`, or None."""

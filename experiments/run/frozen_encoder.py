@@ -9,8 +9,7 @@ from prismlab.core import errors, trees
 from prismlab.core.io import filesystem, user_paths
 from prismlab.core.train import stage_folder
 from prismlab.data.loader import tokenizer as tokenizer_module
-from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import describe, recipe, stage_names
+from prismlab.experiments.recipe import stage_configuration, stage_names
 from prismlab.experiments.released import released_weights
 from prismlab.experiments.run import initial_state, views, work_directory
 
@@ -72,7 +71,7 @@ def of_stage(folder: filesystem.Path) -> FrozenEncoder:
     """
     at, arrays = stage_folder.read(folder)
     facts = work_directory.read_json(folder / "stage.json")
-    stage = _configured(folder, facts)
+    stage = stage_configuration.of(folder, facts)
     trained = initial_state.towers(stage, int(facts["seed"]), arrays, f"stage {folder.name}")
     digest = trees.digest(trees.flatten({"towers": trained}))
     return FrozenEncoder(
@@ -87,28 +86,3 @@ def of_stage(folder: filesystem.Path) -> FrozenEncoder:
 def find(name: str, option: str) -> pathlib.Path | None:
     """Return the folder of a stage, or None if the name is none of a stage; arguments as of `stage_names`."""
     return stage_names.find(name, option, views.stage_folders)
-
-
-def _configured(folder: pathlib.Path, facts: Mapping[str, Any]) -> recipe.Stage:
-    """Return the configuration of a stage, from config.gin in its folder or of its work directory."""
-    file = folder / "config.gin"
-    file = file if file.exists() else folder.parent.parent / "config.gin"
-    if not file.exists():
-        raise errors.UserError(
-            f"{file} is missing, so the encoder of {folder.name} cannot be built; copy the whole directory"
-        )
-    root = strict.load(str(file)).root
-    experiments = root.experiments().values() if isinstance(root, recipe.Ablation) else [root]
-    described = lambda stage: describe.addressed(describe.describe(stage))
-    wanted = facts["inputs"]["configuration"]
-    known = [stage for experiment in experiments for stage in experiment.stages]
-    for stage in known:
-        if stage.name == facts["name"] and described(stage)["towers"] == wanted["towers"]:
-            return stage
-    for stage in known:  # renamed since
-        if all(described(stage)[field] == wanted[field] for field in wanted):
-            return stage
-    raise errors.UserError(
-        f"{file} no longer holds stage {facts['name']!r} as {folder.name} was trained; train that row "
-        "again, or restore its configuration"
-    )

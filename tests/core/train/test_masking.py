@@ -1,8 +1,6 @@
 """Every mask policy keeps an exact number of tokens; the shipped ones also have the shape they promise."""
 
 import dataclasses
-import functools
-import math
 
 import jax
 import numpy as np
@@ -12,77 +10,23 @@ from hypothesis import strategies as st
 
 from prismlab.core import errors
 from prismlab.core.train import learner, masking, objective
+from prismlab.experiments.kit import mask_contract
 
 POLICIES = [
     value
     for value in vars(masking).values()
     if isinstance(value, type) and dataclasses.is_dataclass(value) and hasattr(value, "sample")
 ]
-# Share of visible tokens, frames and patches; each is compiled once.
-SIZES = st.sampled_from([(0.01, 5, 4), (0.35, 2, 16), (0.35, 5, 4), (0.9, 2, 16), (1.0, 5, 4)])
-
-
-@functools.cache
-def _draw(mask, frames, patches, batch=None):
-    """Return a compiled sampler, so that hypothesis pays for each shape once."""
-    if batch is None:
-        return jax.jit(lambda key: mask.sample(frames, patches, key=key))
-    return jax.jit(lambda key: masking.sample_batch(mask, batch, frames, patches, key=key))
 
 
 def test_the_walk_finds_the_policies():
     assert {masking.Tube, masking.BlockTube} <= set(POLICIES)
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-@given(sizes=SIZES, seed=st.integers(0, 999))
-def test_exact_count_ascending_in_range_and_repeatable(policy, sizes, seed):
-    visible, frames, patches = sizes
-    mask, key = policy(visible=visible), jax.random.key(seed)
-    place = np.asarray(_draw(mask, frames, patches)(key))
-    assert place.dtype == np.int32
-    assert len(place) == mask.count(frames, patches) >= 1
-    assert (np.diff(place) > 0).all()
-    assert place[0] >= 0
-    assert place[-1] < frames * patches
-    np.testing.assert_array_equal(place, _draw(mask, frames, patches)(key))
-    if policy.tube:
-        rows = place.reshape(frames, -1)
-        np.testing.assert_array_equal(rows % patches, np.broadcast_to(rows[0], rows.shape))
-        np.testing.assert_array_equal(rows // patches, np.arange(frames)[:, None] + 0 * rows)
-    if visible == 1.0:
-        np.testing.assert_array_equal(place, np.arange(frames * patches))
+class TestMasks(mask_contract.MaskContract):
+    """The contract that the kit gives to users' packages too."""
 
-
-@pytest.mark.parametrize("policy", POLICIES)
-def test_compiled_equals_eager(policy):
-    mask, key = policy(visible=0.35), jax.random.key(3)
-    np.testing.assert_array_equal(mask.sample(2, 16, key=key), _draw(mask, 2, 16)(key))
-
-
-@pytest.mark.parametrize("policy", POLICIES)
-def test_an_examples_mask_depends_on_its_index_alone(policy):
-    mask, key = policy(visible=0.35), jax.random.key(4)
-    six, two = _draw(mask, 2, 16, 6)(key), _draw(mask, 2, 16, 2)(key)
-    np.testing.assert_array_equal(six[:2], two)
-    assert len({row.tobytes() for row in np.asarray(six)}) > 1, "examples share one mask"
-    assert (np.asarray(six) != np.asarray(_draw(mask, 2, 16, 6)(jax.random.key(5)))).any()
-
-
-@pytest.mark.parametrize("policy", POLICIES)
-def test_every_place_is_seen_about_equally_often(policy):
-    place = np.asarray(_draw(policy(visible=0.5), 2, 16, 400)(jax.random.key(0)))
-    share = np.bincount(place.ravel(), minlength=32) / 400
-    # Blocks cover the middle of a frame more often than its corners, tubes do not.
-    assert share.min() > 0.2
-    assert share.max() < 0.8
-
-
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("visible", [0.0, -0.1, 1.01, math.nan])
-def test_a_share_outside_is_refused(policy, visible):
-    with pytest.raises(errors.UserError, match=rf"{policy.__name__}.visible must be in \(0, 1\]"):
-        policy(visible=visible)
+    kinds = POLICIES
 
 
 def _agreement(place, frames, side):
@@ -101,7 +45,9 @@ def _agreement(place, frames, side):
 def test_block_tubes_hide_neighbours_together():
     # Few are hidden, so that hidden blocks cannot be taken for what visible blocks leave over.
     frames, side, visible = 4, 8, 0.8
-    place = np.asarray(_draw(masking.BlockTube(visible), frames, side * side, 64)(jax.random.key(0)))
+    place = np.asarray(
+        mask_contract.draw(masking.BlockTube(visible), frames, side * side, 64)(jax.random.key(0))
+    )
     random = np.random.default_rng(0)
     chance = np.sort([random.permutation(frames * side * side)[: place.shape[1]] for _ in range(64)])
     blocks, alone = _agreement(place, frames, side), _agreement(chance, frames, side)

@@ -4,8 +4,6 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
-import types
-from typing import ClassVar
 
 import cli
 import equinox as eqx
@@ -18,6 +16,7 @@ from hypothesis import settings
 from prismlab.data.loader import loader, source, tokenizer
 from prismlab.data.world import crowd, untrimmed, world
 from prismlab.experiments import tasks
+from prismlab.experiments.kit import task_contract
 from prismlab.experiments.tasks import (
     benchmark,
     box_localisation,
@@ -123,67 +122,33 @@ EXAMPLES = {
         batch_size=8,
     ),
 }  # fmt: skip
-LARGEST = {"CIDEr-D": 10.0}  # of a score; 1 for the others
-CALL = inspect.signature(task.Task.__call__)
 CLASSES = [
     each
     for found in pkgutil.iter_modules(tasks.__path__)
     for _, each in inspect.getmembers(
         importlib.import_module(f"{tasks.__name__}.{found.name}"), inspect.isclass
     )
-    if each.__module__ == f"{tasks.__name__}.{found.name}"
-    and dataclasses.is_dataclass(each)
-    and not issubclass(each, eqx.Module)
-    and {"seed", "cache"} <= set(inspect.signature(each.__call__).parameters)
+    if each.__module__ == f"{tasks.__name__}.{found.name}" and task_contract.is_task(each)
 ]
 
 
-class Pixels(eqx.Module):
-    """A tower whose tokens are the clip's own pixels, averaged over blocks."""
-
-    pooler: ClassVar[str] = "all tokens"
-
-    def __call__(self, video):
-        b, t, h, w, c = video.shape
-        tokens = video.reshape(b, t, 2, h // 2, 2, w // 2, c).mean((3, 5)).reshape(b, t * 4, c)
-        return types.SimpleNamespace(tokens=types.SimpleNamespace(x=tokens), pooled=tokens.reshape(b, -1))
-
-
-class Words(eqx.Module):
-    """A tower whose vector counts the ids of a caption."""
-
-    def __call__(self, ids, paddings):
-        return types.SimpleNamespace(pooled=jnp.sum(jax.nn.one_hot(ids % 24, 24), 1))
-
-
-TOWERS = {"video": Pixels(), "text": Words()}
+Pixels, TOWERS = task_contract.Pixels, task_contract.TOWERS
 
 
 def test_every_task_is_found():
     assert set(CLASSES) >= {probe.AttentiveProbe, retrieval.Retrieval}
 
 
-@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
-def test_every_task_keeps_the_contract(kind):
-    assert kind in EXAMPLES, f"give EXAMPLES of this file a {kind.__name__}"
-    each = EXAMPLES[kind]
-    assert isinstance(each, task.Task)
-    assert inspect.signature(kind.__call__).parameters.keys() == CALL.parameters.keys()
-    assert "Args:" in kind.__doc__
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        each.frames = 3
-    assert hash(each) == hash(dataclasses.replace(each))
-    scores = each(TOWERS, seed=0, cache=cli.CACHE)
-    assert set(scores) == set(each.metric_names())
-    for name, score in scores.items():
-        assert 0 <= score.value <= LARGEST.get(name.partition(",")[0], 1)
-        assert score.n > 0
-        assert {"pooling", "frames", "views"} <= set(score.protocol)
-        # What a score is to be compared with: its chance, or a control with a score of its own.
-        controls = [fact for fact in score.protocol if fact.endswith("control")]
-        assert {"train clips per class", "chance"} <= set(score.protocol) or controls or "," in name
-        assert score.protocol["frames"] == 2
-    assert each(TOWERS, seed=0, cache=cli.CACHE) == scores
+class TestTasks(task_contract.TaskContract):
+    """The contract that the kit gives to users' packages too."""
+
+    kinds = CLASSES
+    examples = tuple(EXAMPLES.values())
+
+    @pytest.fixture
+    def cache(self):
+        """Return the cache of these tests."""
+        return cli.CACHE
 
 
 @pytest.mark.parametrize("kind", [retrieval.Retrieval, zero_shot.ZeroShot, multiple_choice.MultipleChoice])

@@ -1,0 +1,1 @@
+"""Kit for components of users: contracts, hypothesis strategies, a pytest plugin, files to start from."""

@@ -1,0 +1,71 @@
+"""The configuration that a stage was trained with, from its folder and the config.gin beside it."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from prismlab.core import errors
+from prismlab.core.io import filesystem
+from prismlab.core.train import stage_folder
+from prismlab.experiments.gin_strict import strict
+from prismlab.experiments.recipe import describe, recipe, stage_names
+
+
+def of(folder: filesystem.Path, facts: Mapping[str, Any]) -> recipe.Stage:
+    """Return the configuration of a stage, from config.gin in its folder or of its work directory.
+
+    Args:
+        folder: the stage's folder.
+        facts: content of its stage.json.
+
+    Raises:
+        UserError: config.gin is missing, or holds the stage no longer.
+    """
+    file = folder / "config.gin"
+    file = file if file.exists() else folder.parent.parent / "config.gin"
+    if not file.exists():
+        raise errors.UserError(
+            f"{file} is missing, so the encoder of {folder.name} cannot be built; copy the whole directory"
+        )
+    root = strict.load(str(file)).root
+    experiments = root.experiments().values() if isinstance(root, recipe.Ablation) else [root]
+    described = lambda stage: describe.addressed(describe.describe(stage))
+    wanted = facts["inputs"]["configuration"]
+    known = [stage for experiment in experiments for stage in experiment.stages]
+    for stage in known:
+        if stage.name == facts["name"] and described(stage)["towers"] == wanted["towers"]:
+            return stage
+    for stage in known:  # renamed since
+        if all(described(stage)[field] == wanted[field] for field in wanted):
+            return stage
+    raise errors.UserError(
+        f"{file} no longer holds stage {facts['name']!r} as {folder.name} was trained; train that row "
+        "again, or restore its configuration"
+    )
+
+
+def if_known(folder: filesystem.Path) -> recipe.Stage | None:
+    """Return the configuration of a stage, or None for a copy of its checkpoints alone, which says no sizes.
+
+    Args:
+        folder: the stage's folder.
+    """
+    facts = stage_folder.json_if_sound(folder / "stage.json")
+    if not isinstance(folder, pathlib.Path) or not isinstance(facts, dict) or "name" not in facts:
+        return None
+    try:
+        return of(folder, facts)
+    except errors.UserError:
+        return None
+
+
+def of_name(name: str) -> recipe.Stage | None:
+    """Return the configuration of a stage that a recipe names as a parent, or None if it is not known.
+
+    Args:
+        name: local folder of a stage, or WORKDIR/NAME; a URL says no sizes.
+    """
+    if filesystem.is_remote(filesystem.parse_path(name)):
+        return None
+    folder = stage_names.find(name, "teacher")
+    return None if folder is None else if_known(folder)

@@ -1,0 +1,62 @@
+"""The contract of objectives says what is wrong with one, and the smallest case."""
+
+import functools
+
+import pytest
+import wrong_objectives
+
+from prismlab.experiments.kit import faults, objective_case, objective_contract, plugin, strategies
+
+ORDER = "test_the_order_of_the_batch_changes_nothing"
+PADDING = "test_padding_examples_change_nothing"
+SIZE = "test_a_batch_with_a_padding_example_scores_as_without_it"
+LEAK = "test_nothing_is_trained_on_the_intact_clip_beside_a_masked_view"
+WRONG = {
+    (wrong_objectives.Leaks, LEAK): "Leaks leaks hidden pixels: it is trained through the intact clip",
+    (wrong_objectives.DependsOnOrder, ORDER): "DependsOnOrder depends on the order of the batch",
+    (wrong_objectives.CountsPadding, PADDING): "CountsPadding counts padding examples: its result changes",
+    (wrong_objectives.DividesBySize, SIZE): "DividesBySize counts padding examples: a batch scores otherwise",
+}
+
+
+def keep(kind, test):
+    """Run one test of the contract on a class, as pytest would."""
+    contract = objective_contract.ObjectiveContract()
+    case = objective_case.build(kind)
+    getattr(contract, test)(case=case)
+
+
+@pytest.mark.parametrize(("kind", "test"), WRONG, ids=lambda each: getattr(each, "__name__", each))
+def test_a_wrong_objective_is_told_what_is_wrong(kind, test):
+    with pytest.raises(faults.Fault, match=WRONG[kind, test]) as caught:
+        keep(kind, test)
+    told = plugin.told(caught.value)
+    assert told.startswith(kind.__name__)
+    if test != LEAK:  # the others are properties: the smallest case follows
+        case = told.partition("\nsmallest case:\n")[2]
+        assert "DrawnBatch(clips=(" in case, told
+        assert "\n    weights=(" in case, told
+        assert len(case.splitlines()) <= 6, told
+
+
+@pytest.mark.parametrize("test", [LEAK, ORDER, PADDING, SIZE])
+@pytest.mark.parametrize("kind", [wrong_objectives.Right, wrong_objectives.TeachesItself])
+def test_a_right_one_passes(kind, test):
+    keep(kind, test)
+
+
+def test_a_leak_that_is_meant_is_listed():
+    class Meant(objective_contract.ObjectiveContract):
+        sees_all = (wrong_objectives.Leaks,)
+
+    case = objective_case.build(wrong_objectives.Leaks)
+    getattr(Meant(), LEAK)(case=case)
+
+
+def test_the_smallest_batches_are_black_and_short():
+    batch = strategies.DrawnBatch((0, 3), (0, 3), (1.0, 0.0))
+    assert float(batch.batch.video[0].max()) == 0.0
+    assert batch.batch.text_paddings[0].tolist() == [0.0, 1.0, 1.0, 1.0, 1.0]
+    other = batch.with_others_at_padding(7)
+    assert (other.clips, other.captions) == ((0, 8), (0, 8))
+    assert functools.reduce(min, batch.weights) == 0.0
