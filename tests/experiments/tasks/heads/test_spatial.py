@@ -112,6 +112,7 @@ def test_keyframes_without_boxes_are_not_trained_on_and_a_split_without_any_is_r
     assert facts["train items"] + 2 == 20  # an eighth of 20 is held out
 
 
+@pytest.mark.slow
 def test_unused_places_of_boxes_do_not_matter(world):
     query = box_query.BoxQuery(heads=2, size=3)
     head = query.build((FRAMES * SIDE**2, 8), FRAMES, CLASSES, key=jax.random.key(1))

@@ -80,6 +80,7 @@ def test_the_same_seed_gives_the_same_segments(world):
     np.testing.assert_array_equal(first.score, second.score)
 
 
+@pytest.mark.slow
 def test_a_video_without_action_is_learned_from_and_a_data_set_without_any_is_refused(world):
     train, test = world
     bare = tuple(items.Item(item.key, extra={segments.DURATION: DURATION}) for item in train.found.items)
