@@ -114,7 +114,7 @@ def test_public_names_resolve():
         assert getattr(prismlab, name) is not None
     for name in ("load", "build", "encode_video", "embed", "frame_embeddings", "classify", "save"):
         assert callable(getattr(prismlab.released, name))
-    with pytest.raises(AttributeError, match="it has setup, released"):
+    with pytest.raises(AttributeError, match="it has setup, load, "):
         _ = prismlab.relased
 
 

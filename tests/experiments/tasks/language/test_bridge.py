@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import spoken
 
@@ -108,7 +109,7 @@ class Noted:
             self.kept.append(trees.count(memory))
             return memory
 
-        return made._replace(init=init)
+        return optax.GradientTransformation(init, made.update)
 
 
 def test_the_loss_counts_answers_only():
