@@ -67,10 +67,19 @@ class Learner(eqx.Module):
         return jax.lax.stop_gradient(encoded) if view.teacher else encoded
 
     def seen(
-        self, batch: types.Batch, teacher: Towers | None, *, key: PRNGKeyArray
+        self,
+        batch: types.Batch,
+        teacher: Towers | None,
+        *,
+        key: PRNGKeyArray,
+        known: Mapping[objective.View, types.Encoded] | None = None,
     ) -> dict[objective.View, types.Encoded]:
-        """Return the encodings of all requested views; arguments as of `encode`."""
-        return {view: self.encode(view, batch, teacher, key=key) for view in self.views()}
+        """Return the encodings of all requested views; arguments as of `encode`, `known` are some of them."""
+        known = known or {}
+        return {
+            view: known[view] if view in known else self.encode(view, batch, teacher, key=key)
+            for view in self.views()
+        }
 
     def __call__(
         self,

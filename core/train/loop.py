@@ -5,6 +5,7 @@ is written only after the loss and the gradient of its own step were found to be
 """
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,7 @@ import numpy as np
 from prismlab.core import errors
 from prismlab.core.events import event_log, stop_signal, telemetry
 from prismlab.core.parallel import distributed, mesh, sharding
-from prismlab.core.train import checkpoint, metrics, objective_gradients, step, traced_numbers
+from prismlab.core.train import checkpoint, co_training, metrics, objective_gradients, step, traced_numbers
 
 
 class Interrupted(Exception):
@@ -123,6 +124,7 @@ def run(
     meta: dict[str, Any],
     show: Callable[[Report], None] = lambda _: None,
     watch: Callable[[int, step.TrainState], None] = lambda at, state: None,
+    member: co_training.Member | None = None,
 ) -> step.TrainState:
     """Train the remaining steps of a stage and save the final state.
 
@@ -136,6 +138,7 @@ def run(
         meta: JSON values stored with each checkpoint.
         show: called with a Report for each logged step.
         watch: called after each step with its number and the state's arrays, which it must not keep.
+        member: part of this row in a group of rows that train together, or None.
 
     Returns:
         The state after the last step, which is also on disk.
@@ -165,7 +168,12 @@ def run(
     )  # fmt: skip
     arrays, static = eqx.partition(state, eqx.is_array)
     arrays = distributed.put(arrays, sharding.of(state, devices, rules))
-    teacher_arrays = distributed.put(eqx.filter(teacher, eqx.is_array), sharding.of(teacher, devices, rules))
+    taught = functools.partial(
+        distributed.put, eqx.filter(teacher, eqx.is_array), sharding.of(teacher, devices, rules)
+    )
+    teacher_arrays = taught() if member is None else member.group.once("teacher", taught)
+    stepped = compiled if member is None else member.stepper(compiled)
+    save = checkpoints.save if member is None else functools.partial(member.save, checkpoints)
     done = int(state.step)
     clock, compilations, saved = telemetry.Meter(training.flops), telemetry.Recompiles(), time.monotonic()
     traced = telemetry.Profile(settings.profile, checkpoints.directory.parent / "profile")
@@ -180,16 +188,19 @@ def run(
                     len(batch["weight"]) * (distributed.host_rows(devices)[1] if training.local else 1)
                 )
                 traced.at(done + 1)
-                given = arrays, distributed.place(step.HostBatch(**batch), devices, local=training.local)
+                place = functools.partial(
+                    distributed.place, step.HostBatch(**batch), devices, local=training.local
+                )
+                given = arrays, place() if member is None else member.group.placed(batch, place)
                 apart = measured.at(done + 1, *given, teacher_arrays)  # before the state is donated
                 compilations.before()
-                arrays, named = compiled(*given, teacher_arrays)
+                arrays, named = stepped(*given, teacher_arrays)
                 changed = compilations.after(*given)
                 clock.dispatched()
                 if changed is not None:
                     log.write(done + 1, "recompile", {"changed": changed})
                 due = minutes is not None and time.monotonic() - saved >= 60 * minutes
-                came = stop.came
+                came = stop.came or (member is not None and member.group.stopped())
                 if beside is not None:
                     # Use the flags of one step ago: all processes decide alike without blocking.
                     known = None if news is None else beside.read(news)
@@ -209,7 +220,7 @@ def run(
                     _record(pending, log, training, settings, clock, show, told)
                     pending = None
                     log.flush(sync=True)
-                    checkpoints.save(eqx.combine(arrays, static), meta)
+                    save(eqx.combine(arrays, static), meta)
                     saved = time.monotonic()
                 if came:  # also after the last step, so that the next stage does not start
                     checkpoints.wait()
@@ -218,7 +229,7 @@ def run(
                     )
                 clock.start_wait()
         if done == 0:  # a stage of 0 steps: its initial state is the result
-            checkpoints.save(eqx.combine(arrays, static), meta)
+            save(eqx.combine(arrays, static), meta)
         checkpoints.wait()
     except jax.errors.JaxRuntimeError as error:
         if not several:

@@ -1,6 +1,7 @@
 """Training state and the pure, jitted training step."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -15,7 +16,7 @@ from prismlab.core import errors, keys, trees, types
 from prismlab.core.parallel import mesh as meshes
 from prismlab.core.parallel import sharding
 from prismlab.core.train import accumulate as accumulation
-from prismlab.core.train import learner, metrics, objective_state, traced_numbers
+from prismlab.core.train import learner, metrics, objective, objective_state, traced_numbers
 
 PROGRAMS = 8  # compiled steps that a process keeps: the distinct stages of an ablation
 
@@ -97,6 +98,7 @@ def loss_and_gradients(
     *,
     key: PRNGKeyArray,
     step: Int[Array, ""],
+    taught: Mapping[objective.View, types.Encoded] | None = None,
 ) -> tuple[Float[Array, ""], dict[str, metrics.Mean], learner.Learner, dict[str, dict[str, Array]]]:
     """Return loss and metrics of the global batch, the gradient of `moving`, and `Learner.observed`.
 
@@ -108,6 +110,7 @@ def loss_and_gradients(
         accumulate: number of gradient accumulation parts.
         key: randomness of this step.
         step: number of this step, from 0.
+        taught: encodings of the teacher that are known; without effect if batches are accumulated.
     """
     if accumulate > 1:
         return accumulation.gradients(
@@ -117,7 +120,7 @@ def loss_and_gradients(
 
     def loss_of(moving: learner.Learner) -> tuple[Array, tuple[dict[str, metrics.Mean], dict[str, Any]]]:
         whole: learner.Learner = eqx.combine(moving, still)
-        seen = whole.seen(scaled, teacher, key=key)
+        seen = whole.seen(scaled, teacher, key=key, known=taught)
         loss, named = whole.losses(seen, scaled, key=key, step=step)
         return loss, (named, whole.observed(seen, scaled))
 
@@ -133,6 +136,7 @@ def train_step(
     frozen: tuple[str, ...] = (),
     accumulate: int = 1,
     weights: traced_numbers.Values | None = None,
+    taught: Mapping[objective.View, types.Encoded] | None = None,
 ) -> tuple[TrainState, dict[str, metrics.Mean]]:
     """Take one training step (pure function).
 
@@ -144,6 +148,7 @@ def train_step(
         frozen: path prefixes of the learner that are not trained.
         accumulate: number of gradient accumulation parts.
         weights: objective -> weight in the sum, possibly traced; None for their own.
+        taught: encodings of the teacher that are known, as in `loss_and_gradients`.
 
     Returns:
         The next state, and the metrics "loss", "gradient_norm" and those of every objective.
@@ -152,7 +157,7 @@ def train_step(
     moving, still = eqx.partition(state.learner, trainable(state.learner, frozen))
     weighed = traced_numbers.with_weights(still, weights) if weights else still
     loss, named, gradients, observed = loss_and_gradients(
-        moving, weighed, batch, teacher, accumulate, key=key, step=state.step
+        moving, weighed, batch, teacher, accumulate, key=key, step=state.step, taught=taught
     )
     updates, opt_state = optimizer.update(gradients, state.opt_state, moving)
     moved = eqx.apply_updates(moving, updates)
@@ -203,7 +208,7 @@ def compile_step(
         program = _program(parts)
     except TypeError:  # a part that cannot be hashed
         program = _program.__wrapped__(parts)
-    return Compiled(program, (values, weights), mesh)
+    return Compiled(program, parts, (values, weights), mesh)
 
 
 class Compiled:
@@ -213,11 +218,13 @@ class Compiled:
 
     Args (constructor):
         program: the jitted step.
+        parts: the static parts that it was made of.
         values: numbers of the optimizer and weights of the objectives.
         mesh: device mesh, or None.
     """
 
-    def __init__(self, program: Any, values: Any, mesh: Mesh | None):
+    def __init__(self, program: Any, parts: traced_numbers.Static, values: Any, mesh: Mesh | None):
+        self.parts = parts
         self._program, self._values, self._mesh = program, values, mesh
         self._placed: Any = None
 
@@ -225,15 +232,19 @@ class Compiled:
         self, arrays: Any, batch: HostBatch, teacher_arrays: Any
     ) -> tuple[Any, dict[str, metrics.Mean]]:
         """Take a step; the state is donated."""
+        stepped: tuple[Any, dict[str, metrics.Mean]] = self._program(
+            arrays, batch, teacher_arrays, self.placed()
+        )
+        return stepped
+
+    def placed(self) -> Any:
+        """Return the numbers as arguments of the step."""
         if self._placed is None:
             self._placed = self._values
             if self._mesh is not None and jax.process_count() == 1:  # once, not at every step
                 weak = jax.tree.map(jnp.asarray, self._values)
                 self._placed = jax.device_put(weak, meshes.whole(self._mesh))
-        stepped: tuple[Any, dict[str, metrics.Mean]] = self._program(
-            arrays, batch, teacher_arrays, self._placed
-        )
-        return stepped
+        return self._placed
 
     def lower(self, arrays: Any, batch: Any, teacher_arrays: Any) -> Any:
         """Lower the step for arguments that may be shape structs; see `jax.stages.Lowered`."""

@@ -7,9 +7,19 @@ padding example, so the ledger is complete for every step that was trained.
 import json
 import os
 from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from prismlab.core import errors
 from prismlab.core.io import filesystem
+
+
+@runtime_checkable
+class Notes(Protocol):
+    """What a stream needs to report bad clips."""
+
+    def note(self, step: int, home: str, clips: Sequence[int], reasons: Sequence[str]) -> None:
+        """Take the clips of one batch; see `Ledger.note`."""
+        ...
 
 
 class Ledger:

@@ -208,7 +208,7 @@ class Stream:
             found[f"repeats/{home}"] = batches * self.batch_size / self.clips[home]
         return found
 
-    def read(self, start: int, ledger: ledger_module.Ledger | None = None) -> Iterator[HostArrays]:
+    def read(self, start: int, ledger: ledger_module.Notes | None = None) -> Iterator[HostArrays]:
         """Iterate over the batches from a step to the end of the stage, prefetched by threads or workers.
 
         Args:
@@ -223,7 +223,7 @@ class Stream:
         return self._noted(start, iter(self._ahead(start)), ledger)
 
     def _noted(
-        self, start: int, ahead: Iterator[HostArrays], ledger: ledger_module.Ledger | None
+        self, start: int, ahead: Iterator[HostArrays], ledger: ledger_module.Notes | None
     ) -> Iterator[HostArrays]:
         for step, whole in enumerate(ahead, start):
             batch, origin = self._apart(step, whole)

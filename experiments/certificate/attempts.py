@@ -55,7 +55,7 @@ class Timed:
 
 @contextlib.contextmanager
 def attempt(
-    folder: filesystem.Path, at: int, steps: int, clock: Callable[[], float] = time.time
+    folder: filesystem.Path, at: int, steps: int, clock: Callable[[], float] = time.time, rows: int = 1
 ) -> Iterator[None]:
     """Record an attempt at a stage, around its training.
 
@@ -66,6 +66,7 @@ def attempt(
         at: steps done before.
         steps: steps of the stage, done if nothing is raised.
         clock: seconds since 1970.
+        rows: stages that train together in this time, each of which gets an equal share of it.
     """
     if not distributed.is_main():
         yield
@@ -74,7 +75,7 @@ def attempt(
     began, ticks = clock(), time.monotonic()
 
     def note(outcome: str, end: int) -> None:
-        now = contents.Attempt(at, end, time.monotonic() - ticks, jax.device_count(), outcome, began)
+        now = contents.Attempt(at, end, (time.monotonic() - ticks) / rows, jax.device_count(), outcome, began)
         _write(folder, [*before, now])
 
     note(RUNNING, at)

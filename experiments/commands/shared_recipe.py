@@ -109,7 +109,7 @@ def execute(
                 if not main:  # each host fills its own cache unless it is shared
                     warm_up.everything(rows, cache, out)
             runner = engine.Engine(workdir, cache, out, prints, kept, loaded)
-            ended = table_rows.run(runner, planned, fail_fast)
+            ended = table_rows.run(runner, planned, fail_fast, getattr(loaded.root, "co_train", False))
             if main and ended.done:
                 table_rows.tabulate(kept, planned, loaded, cache, out, not ended.failed)
             if main:

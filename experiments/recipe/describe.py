@@ -21,6 +21,7 @@ _ABSENT = object()
 WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
     "prismlab.experiments.recipe.recipe.Stage": ("name", "run", "monitors", "reserve"),
     "prismlab.experiments.recipe.recipe.Experiment": ("reserve",),
+    "prismlab.experiments.recipe.recipe.Ablation": ("co_train",),
     "prismlab.data.loader.loader.Line": (
         "threads", "workers", "prefetch", "cache_megabytes", "budget_megabytes",
     ),

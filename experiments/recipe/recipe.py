@@ -146,6 +146,10 @@ class Ablation:
         matters: the smallest difference of interest, > 0, in units of the metrics.
         looks: numbers of seeds at which the claims are judged, such as (3, 6), if more seeds are run after a
             look at fewer; () for one look.
+        co_train: train rows of equal data, teacher, seed and steps together, in one program for up to six of
+            them: the batches are decoded and the teacher is run once. It needs memory for all of them.
+            Addresses, folders and bits are those of single runs (checked at the first steps; otherwise, or
+            with --launcher, rows train alone).
     """
 
     name: str
@@ -156,6 +160,7 @@ class Ablation:
     claims: tuple[tuple[str, str, str], ...] = ()
     matters: float = 0.02
     looks: tuple[int, ...] = ()
+    co_train: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seeds", tuple(self.seeds))

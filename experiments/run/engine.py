@@ -49,6 +49,7 @@ from prismlab.experiments.run import (
     initial_state,
     installed,
     monitoring,
+    shared_batches,
     stage_log,
     stage_start,
     step_flops,
@@ -130,10 +131,14 @@ class Engine:
             return contextlib.nullcontext()
         return self.kept.turn(planned.address)
 
-    def train(self, planned: stages.Planned) -> None:
+    def train(self, planned: stages.Planned, among: shared_batches.Among | None = None) -> None:
         """Train a stage to its last step, resuming from its last checkpoint if there is one.
 
         The caller holds the lease on the stage (`leases`), so that no other process trains it.
+
+        Args:
+            planned: the stage.
+            among: its part in a group of rows that train together (`co_trained`), or None.
 
         Raises:
             UserError: an input is missing or does not match the configuration.
@@ -149,14 +154,16 @@ class Engine:
         if left:
             console.say(self.out, f"{heading}: {left}")
         self.prints.check(stages.data_of(stage), planned.inputs["data"], heading)
-        begun = self.begin(planned, stage.run.layout.make())
-        devices, stream, training, state = begun.devices, begun.stream, begun.training, begun.state
+        begun = self.begin(planned, stage.run.layout.make(), among)
+        devices, training, state = begun.devices, begun.training, begun.state
+        stream = begun.stream if among is None else among.stream(begun.stream)
         source = initial_weights.text(stage.init_from)
         origin = f"initialised {begun.taken} of {len(trees.flatten(begun.built))} arrays from {source}"
         checkpoints = checkpoint.Checkpoints(folder / "checkpoints")
         try:
             if checkpoints.latest() is not None:
-                state, _ = checkpoints.restore(state, devices, stage.run.rules)
+                with contextlib.nullcontext() if among is None else among.member.group.files:
+                    state, _ = checkpoints.restore(state, devices, stage.run.rules)
                 origin = f"resumed at step {int(state.step)}"
             at = int(state.step)
             facts = self._facts(planned, begun.built, stream, devices)
@@ -164,7 +171,7 @@ class Engine:
             certify.write_recipe(folder, self.loaded)
             console.say(self.out, f"{heading}: {origin if begun.taken or at else 'randomly initialised'}")
             with (
-                attempts.attempt(folder, at, stage.steps),
+                attempts.attempt(folder, at, stage.steps, rows=1 if among is None else among.rows),
                 stage_log.open_log(folder, at) as log,
                 console.Progress(heading, stage.steps, start=at, console=self.out, first="compiling") as bar,
             ):
@@ -186,6 +193,7 @@ class Engine:
                     watch=functools.partial(
                         _watch, watching, step_digests.Parameters(log, stage), stage.encoder
                     ),
+                    member=None if among is None else among.member,
                 )  # fmt: skip
         except loop.Lost:
             raise  # closing would wait for the lost process
@@ -199,14 +207,18 @@ class Engine:
         )
         work_directory.record(folder / stage_folder.DONE, dataclasses.asdict(finished))
 
-    def begin(self, planned: stages.Planned, devices: Mesh) -> stage_start.Start:
+    def begin(
+        self, planned: stages.Planned, devices: Mesh, among: shared_batches.Among | None = None
+    ) -> stage_start.Start:
         """Return the start of a stage on a mesh; its parents are trained.
 
         Raises:
             UserError: an input is missing or does not match the configuration.
         """
         with host_memory.on_host():
-            teacher, first = self._teacher(planned), self._first_weights(planned)
+            taught = functools.partial(self._teacher, planned)
+            teacher = taught() if among is None else among.member.group.once("towers", taught)
+            first = self._first_weights(planned)
         return stage_start.prepare(planned, devices, self.cache, teacher, first)
 
     def _facts(

@@ -19,6 +19,7 @@ from prismlab.experiments.recipe import stages
 from prismlab.experiments.report import terminal_table
 from prismlab.experiments.run import (
     clip_pictures,
+    co_trained,
     engine,
     gather,
     reported,
@@ -66,7 +67,9 @@ class Ended:
         return min(codes, default=exits.DONE)
 
 
-def run(runner: engine.Engine, lines: Sequence[stages.Line], fail_fast: bool = False) -> Ended:
+def run(
+    runner: engine.Engine, lines: Sequence[stages.Line], fail_fast: bool = False, co_train: bool = False
+) -> Ended:
     """Train and evaluate every row with every seed; shared stages are trained once.
 
     A row that fails leaves the others as they are; results.json has those that are done.
@@ -75,6 +78,7 @@ def run(runner: engine.Engine, lines: Sequence[stages.Line], fail_fast: bool = F
         runner: trains and evaluates.
         lines: rows and seeds, from `stages.lines` with the fingerprints of the engine.
         fail_fast: whether the first that fails ends the run.
+        co_train: whether rows train together (`recipe.Ablation.co_train`).
 
     Raises:
         UserError, loop.Diverged: something failed in the only row, or with `fail_fast`; a UserError also in a
@@ -83,12 +87,15 @@ def run(runner: engine.Engine, lines: Sequence[stages.Line], fail_fast: bool = F
     results: list[dict[str, Any]] = []
     failed: list[Failed] = []
     lost: set[str] = set()  # addresses of stages that failed
+    together = co_trained.CoTraining(lines, runner) if co_train else None
     for each in lines:
         if lost & {planned.address for planned in each.stages}:
             continue
         at = None
         try:
             for at in each.stages:
+                if together is not None:
+                    together(at)
                 with contextlib.ExitStack() as held:  # process 0 holds the lease, as in a worker
                     distributed.decide(functools.partial(held.enter_context, runner.turn(at)))
                     runner.train(at)
