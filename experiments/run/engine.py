@@ -32,7 +32,6 @@ from prismlab.core.train import (
     learner,
     loop,
     moving_average,
-    objective_state,
     stage_folder,
     step,
 )
@@ -51,6 +50,7 @@ from prismlab.experiments.run import (
     monitoring,
     shared_batches,
     stage_log,
+    stage_record,
     stage_start,
     step_flops,
     store,
@@ -166,7 +166,7 @@ class Engine:
                     state, _ = checkpoints.restore(state, devices, stage.run.rules)
                 origin = f"resumed at step {int(state.step)}"
             at = int(state.step)
-            facts = self._facts(planned, begun.built, stream, devices)
+            facts = stage_record.facts(planned, begun, self.workdir)
             work_directory.record(folder / "stage.json", facts)
             certify.write_recipe(folder, self.loaded)
             console.say(self.out, f"{heading}: {origin if begun.taken or at else 'randomly initialised'}")
@@ -188,7 +188,7 @@ class Engine:
                 )  # fmt: skip
                 state = loop.run(
                     state, loop.batches_of(fed), training, stage.run, checkpoints, log,
-                    meta=_meta(planned),
+                    meta=stage_record.meta(planned),
                     show=lambda r: bar.update(r.step, r.loss, r.clips_per_second, r.data_wait),
                     watch=functools.partial(
                         _watch, watching, step_digests.Parameters(log, stage), stage.encoder
@@ -220,24 +220,6 @@ class Engine:
             teacher = taught() if among is None else among.member.group.once("towers", taught)
             first = self._first_weights(planned)
         return stage_start.prepare(planned, devices, self.cache, teacher, first)
-
-    def _facts(
-        self, planned: stages.Planned, built: learner.Learner, stream: Any, devices: Any
-    ) -> dict[str, Any]:
-        return {
-            "name": planned.stage.name,
-            "seed": planned.seed,
-            "address": planned.address,
-            "parameters": trees.count(objective_state.without(built)),
-            "clips": stream.clips,
-            "megabytes_in_flight": round(stream.bytes_in_flight / 2**20, 1),
-            "devices": [str(device.device_kind) for device in jax.devices()],
-            "mesh": dict(devices.shape),
-            "processes": jax.process_count(),
-            "versions": installed.versions(),
-            "writer": views.writer(self.workdir),
-            "inputs": dict(planned.inputs),
-        }
 
     def score(self, planned: stages.Planned, evaluations: Sequence[stages.Evaluation]) -> dict[str, Any]:
         """Run each evaluation of a trained stage, or reuse its scores; return {metric: plain score}."""
@@ -283,13 +265,6 @@ class Engine:
         accepted = {accepted_code.FIELD: accepted_code.files(line.stages)}
         entry = {"label": line.label, "seed": line.seed, "metrics": metrics, "stages": folders}
         return checked_json.sealed(entry | accepted)
-
-
-def _meta(planned: stages.Planned) -> dict[str, Any]:
-    """Return what is stored with each checkpoint of a stage."""
-    encoder = planned.stage.encoder
-    named = {} if encoder is None else {checkpoint.ENCODER: encoder}
-    return {"address": planned.address, "stage": planned.stage.name, "seed": planned.seed, **named}
 
 
 def _watch(
