@@ -2,7 +2,7 @@
 
 Each row is trained by `loop.run` in a thread of its own, which logs, saves and diverges as if it were alone;
 only its step waits here for the others. The rows are unrolled in the program, not stacked: on CPU this gives
-the bits of single runs. The first steps are compared with single ones, and where a bit differs the rows go on
+the bits of single runs. The first steps are compared with single ones, and where a bit differs the rows continue
 with their own programs, as they do when one of them leaves.
 """
 
@@ -59,7 +59,7 @@ class Group:
         return Member(self, index)
 
     def leave(self, index: int) -> None:
-        """Take a row out; the others go on with programs of their own."""
+        """Take a row out; the others continue with programs of their own."""
         with self._meeting:
             self._active.discard(index)
             self.together = False

@@ -93,7 +93,9 @@ def train(rows: Sequence[stages.Planned], runner: engine.Engine) -> None:
         if group.equal is not None and not known:
             filesystem.write_atomic(verdict, json.dumps({"equal": group.equal}).encode())
             bits = (
-                "the bits of single runs" if group.equal else "other bits than single runs, which go on alone"
+                "the bits of single runs"
+                if group.equal
+                else "other bits than single runs, which continue alone"
             )
             told = f"after {co_training.CHECKED} steps they have {bits}"
             console.say(runner.out, f"{names}: {told}")
