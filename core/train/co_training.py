@@ -2,8 +2,8 @@
 
 Each row is trained by `loop.run` in a thread of its own, which logs, saves and diverges as if it were alone;
 only its step waits here for the others. The rows are unrolled in the program, not stacked: on CPU this gives
-the bits of single runs. The first steps are compared with single ones, and where a bit differs the rows continue
-with their own programs, as they do when one of them leaves.
+the bits of single runs. The first steps are compared with single ones, and where a bit differs the rows
+continue with their own programs, as they do when one of them leaves.
 """
 
 import functools

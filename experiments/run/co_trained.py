@@ -92,11 +92,7 @@ def train(rows: Sequence[stages.Planned], runner: engine.Engine) -> None:
             stopped = _run(rows, runner, group)
         if group.equal is not None and not known:
             filesystem.write_atomic(verdict, json.dumps({"equal": group.equal}).encode())
-            bits = (
-                "the bits of single runs"
-                if group.equal
-                else "other bits than single runs, which continue alone"
-            )
+            bits = "the bits of single runs" if group.equal else "other bits, so they continue alone"
             told = f"after {co_training.CHECKED} steps they have {bits}"
             console.say(runner.out, f"{names}: {told}")
         for each, error in zip(rows, stopped, strict=True):
