@@ -1,5 +1,7 @@
 """Visible tokens only: equal to a dense grid in which all hidden tokens are padding."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -28,7 +30,11 @@ def _make(**options):
     )
 
 
-MODEL = _make()
+@functools.cache
+def _model():
+    return _make()
+
+
 VIDEO = jax.random.uniform(jax.random.key(5), (2, FRAMES, SIDE * PATCH, SIDE * PATCH, 3))
 
 
@@ -77,7 +83,7 @@ TUBE = _value_and_grad(_ours, tube=True)
 def _agree(ours, place, frame_paddings=None):
     place = jnp.array(place, jnp.int32)
     ((_, wanted), wanted_gradient), ((_, got), gradient) = (
-        run((MODEL, VIDEO), place, frame_paddings) for run in (REFERENCE, ours)
+        run((_model(), VIDEO), place, frame_paddings) for run in (REFERENCE, ours)
     )
     for a, b in zip(wanted, got):
         np.testing.assert_allclose(b, a, atol=1e-5, rtol=1e-5)
@@ -126,9 +132,9 @@ def _values(model, video, place, tube=False):
 @pytest.mark.parametrize("tube", [False, True])
 def test_all_visible_equals_dense(tube):
     place = jnp.broadcast_to(jnp.arange(TOKENS), (2, TOKENS))
-    dense = _values(MODEL, VIDEO, None)
+    dense = _values(_model(), VIDEO, None)
     np.testing.assert_array_equal(dense.place, place)
-    np.testing.assert_allclose(_values(MODEL, VIDEO, place, tube).x, dense.x, atol=1e-5)
+    np.testing.assert_allclose(_values(_model(), VIDEO, place, tube).x, dense.x, atol=1e-5)
 
 
 @pytest.mark.parametrize("tube", [False, True])
@@ -137,13 +143,13 @@ def test_hidden_pixels_never_enter_even_when_they_are_not_numbers(tube):
     hidden[:, np.asarray(SPREAD[0])] = False
     tiles = np.asarray(VIDEO).reshape(2, FRAMES, SIDE, PATCH, SIDE, PATCH, 3)
     spoiled = np.where(hidden.reshape(2, FRAMES, SIDE, 1, SIDE, 1, 1), np.nan, tiles).reshape(VIDEO.shape)
-    got = _values(MODEL, jnp.asarray(spoiled), SPREAD, tube).x
+    got = _values(_model(), jnp.asarray(spoiled), SPREAD, tube).x
     assert np.isfinite(got).all()
-    np.testing.assert_array_equal(got, _values(MODEL, VIDEO, SPREAD, tube).x)
+    np.testing.assert_array_equal(got, _values(_model(), VIDEO, SPREAD, tube).x)
 
 
 def test_a_place_outside_the_clip_is_loud():
-    assert np.isnan(_values(MODEL, VIDEO, SPREAD.at[:, -1].set(TOKENS)).x).any()
+    assert np.isnan(_values(_model(), VIDEO, SPREAD.at[:, -1].set(TOKENS)).x).any()
 
 
 def test_cost_falls_with_the_visible_share():
@@ -189,7 +195,7 @@ def test_bfloat16_activations_keep_float32_parameters():
         assert eqx.filter_eval_shape(model, VIDEO).x.dtype == jnp.bfloat16
         assert eqx.filter_eval_shape(model, VIDEO, SPREAD, NONE_PADDED).x.dtype == jnp.bfloat16
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(model))
-    exact = _values(MODEL, VIDEO, SPREAD).x
+    exact = _values(_model(), VIDEO, SPREAD).x
     np.testing.assert_allclose(_values(model, VIDEO, SPREAD).x.astype(jnp.float32), exact, atol=0.15)
 
 
@@ -210,10 +216,10 @@ def test_knobs_reach_their_parameters():
 
 def test_wrong_frames_and_masks_are_named():
     with pytest.raises(errors.UserError, match="got 8 x 12"):
-        MODEL(jnp.zeros((1, 3, 8, 12, 3)))
+        _model()(jnp.zeros((1, 3, 8, 12, 3)))
     with pytest.raises(errors.UserError, match="divisible by the patch, 4; got 10 x 10"):
-        MODEL(jnp.zeros((1, 3, 10, 10, 3)))
+        _model()(jnp.zeros((1, 3, 10, 10, 3)))
     with pytest.raises(errors.UserError, match="got patch 4, resolution 10"):
         video_encoder.FactorizedVideoEncoder(SIZE, 3, 10, 4, key=jax.random.key(0))
     with pytest.raises(errors.UserError, match="got 4 visible"):
-        MODEL(VIDEO, jnp.array([[0, 1, 2, 3]] * 2), tube=True)
+        _model()(VIDEO, jnp.array([[0, 1, 2, 3]] * 2), tube=True)

@@ -25,7 +25,7 @@ ENCODER = "towers/video/encoder"
 @pytest.fixture(scope="module")
 def state():
     # Negatives from the whole batch, masks drawn in a loop, packed gathers: all that could mind a split.
-    towers = {"video": tiny.video_tower, "text": tiny.text_tower}
+    towers = {"video": tiny.video_tower, "text": tiny.QUICK["text"]}
     objectives = {"contrastive": functools.partial(contrastive.Contrastive, drop=tiny.MASK)}
     return step.init(learner.build(towers, objectives, None, key=KEY), DESCENT, (), key=KEY)
 

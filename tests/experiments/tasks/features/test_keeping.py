@@ -15,7 +15,7 @@ from prismlab.experiments.tasks.features import feature_key, feature_store, fill
 from prismlab.experiments.tasks.heads import head_grid, probe
 from prismlab.experiments.tasks.metrics import accuracy
 
-TOWER = tiny.video_tower(key=jax.random.key(0))
+TOWER = tiny.QUICK["video"](key=jax.random.key(0))
 # One row of features has 2048 bytes: one clip a shard, unless a test says otherwise.
 STORED = keeping.Keeping()
 AUGMENTED = dataclasses.replace(clips.SMALL, passes=3, augment=(augment.ColourJitter(probability=1.0),))
@@ -111,7 +111,7 @@ def test_features_of_another_encoder_or_protocol_are_not_read(tmp_path):
     found, rows = clips.made(3), np.arange(3)
     STORED.encode(found, clips.Counting(TOWER), tmp_path)
     others = [
-        clips.Counting(tiny.video_tower(key=jax.random.key(1))),
+        clips.Counting(tiny.QUICK["video"](key=jax.random.key(1))),
         clips.Counting(TOWER, dataclasses.replace(clips.SMALL, pooling="mean")),
     ]
     for encoder in others:
