@@ -1,0 +1,67 @@
+"""The paper's ablations ship at full scale and as twins on the rendered world, with the printed numbers."""
+
+import functools
+import pathlib
+import re
+
+import pytest
+
+from prismlab.experiments.gin_strict import parse, strict
+from prismlab.experiments.recipe import check
+
+FOLDER = pathlib.Path(parse.SHIPPED) / "paper"
+TABLES = sorted(path.stem for path in FOLDER.glob("*.gin") if not path.stem.endswith("_small"))
+# Values of the paper, by table: those of K400, SSv2 and AVA, and R@1 of retrieval.
+PRINTED = {
+    "masks": {"BEVT, 65% hidden": (84.2, 63.6)},
+    "public_clips": {
+        "stage 1, 7M clips": (81.0, 47.6),
+        "stage 1, 150M clips": (81.7, 50.0),
+        "stage 2, 7M clips": (81.5, 60.3),
+        "stage 2, 150M clips": (82.7, 60.5),
+    },
+    "removed_parts": {
+        "full": (84.2, 63.6, 30.6),
+        "without token shuffling": (83.6, 61.8, 29.4),
+        "without global distillation": (83.4, 64.2, 29.0),
+    },
+}
+
+
+@functools.cache
+def ablation(name):
+    return strict.load(f"paper/{name}.gin").root
+
+
+def test_each_table_has_a_twin_and_printed_numbers():
+    twins = {path.stem.removesuffix("_small") for path in FOLDER.glob("*_small.gin")}
+    assert twins == set(TABLES) == set(PRINTED)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_numbers_of_the_paper_stand_beside_their_rows(name):
+    text = (FOLDER / f"{name}.gin").read_text(encoding="utf-8")
+    head = text[: text.index("from __gin__")]
+    assert set(PRINTED[name]) <= set(ablation(name).rows)
+    for row, values in PRINTED[name].items():
+        (line,) = [line for line in head.splitlines() if line.startswith(f"#   {row}  ")]
+        found = [float(each) for each in re.findall(r"(?<=\s)\d+\.\d\b", line)]
+        assert found == list(values)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_and_its_twin_have_the_same_rows_and_compare_them_alike(name):
+    full, small = ablation(name), ablation(f"{name}_small")
+    assert [label for label in small.rows if label != "untrained encoder"] == list(full.rows)
+    assert small.compare_with == full.compare_with
+    small_rows = small.experiments()
+    for label, each in full.experiments().items():
+        assert [stage.name for stage in each.stages] == [stage.name for stage in small_rows[label].stages]
+        for stage, twin in zip(each.stages, small_rows[label].stages):
+            assert list(stage.objectives) == list(twin.objectives)
+
+
+@pytest.mark.parametrize("name", [f"{name}{twin}" for name in TABLES for twin in ("", "_small")])
+def test_each_row_is_consistent(name):
+    for each in ablation(name).experiments().values():
+        check.abstract_stages(each)
