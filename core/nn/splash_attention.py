@@ -52,14 +52,17 @@ def blocks(length: int, bytes_a_value: int) -> tuple[int, int]:
     )
 
 
-def refusal(shape: tuple[int, int, int, int], keys: int) -> str:
+def refusal(shape: tuple[int, ...], keys: int, masked: bool = False) -> str:
     """Return why the kernel does not take these shapes on the current mesh, in one line, or "".
 
     Args:
         shape: of the query: rows, positions, heads, head width.
         keys: number of key positions.
+        masked: whether there is an attention mask, other than segments.
     """
     rows, length, heads, width = shape
+    if masked:
+        return "an attention mask, only segments"
     if keys != length:
         return f"{length} queries for {keys} keys; it takes as many queries as keys"
     if not SHORTEST <= length <= LONGEST:
@@ -75,14 +78,15 @@ def refusal(shape: tuple[int, int, int, int], keys: int) -> str:
     return ""
 
 
-def takes(shape: tuple[int, int, int, int], keys: int) -> bool:
+def takes(shape: tuple[int, ...], keys: int, masked: bool = False) -> bool:
     """Return whether the kernel takes these shapes; long rows that it does not take are logged once.
 
     Args:
         shape: of the query: rows, positions, heads, head width.
         keys: number of key positions.
+        masked: whether there is an attention mask, other than segments.
     """
-    why = refusal(shape, keys)
+    why = refusal(shape, keys, masked)
     if why and min(shape[1], keys) >= SHORTEST:
         _tell(why)
     return not why
@@ -163,7 +167,8 @@ def _on_one_device(
         kernel = _kernel(heads, padded, size, logit_cap, interpret)
         ids_of = lambda ids: jnp.pad(ids, ((0, 0), (0, after)), constant_values=PADDING)
         out = jax.vmap(kernel)(*parts, splash.SegmentIds(*map(ids_of, segments)))
-    return out[:, :, :length].swapaxes(1, 2).astype(value.dtype)
+    trimmed: Array = out[:, :, :length].swapaxes(1, 2).astype(value.dtype)
+    return trimmed
 
 
 def _kernel(heads: int, length: int, bytes_a_value: int, logit_cap: float, interpret: bool) -> Any:
