@@ -230,6 +230,9 @@ def show(root: recipe.Experiment | recipe.Ablation, out: rich.console.Console) -
     console.say(out, "")
     if isinstance(root, recipe.Ablation):
         console.say(out, f"{len(rows)} rows, seeds {root.seeds}, {len(seen)} distinct stages per seed")
+        for label, matches in root.matches().items():
+            for match in matches:
+                console.say(out, f"{label}: {match.text}")
     for told in dict.fromkeys(whole):
         console.say(out, told)
     console.say(out, f"devices: {len(jax.devices())} x {jax.devices()[0].device_kind}; nothing was trained")

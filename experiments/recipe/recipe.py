@@ -5,11 +5,7 @@ directly. Training is implemented in `engine`.
 """
 
 import dataclasses
-import difflib
 import functools
-import inspect
-import types as types_module
-import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,7 +14,15 @@ from prismlab.core.train import loop, objective, optim
 from prismlab.data.loader import loader
 from prismlab.experiments import look_levels
 from prismlab.experiments.gin_strict import check_types
-from prismlab.experiments.recipe import monitor_interface, resources, row_checks, task_interface
+from prismlab.experiments.recipe import (
+    changes,
+    matching_interface,
+    monitor_interface,
+    resources,
+    row_checks,
+    scales,
+    task_interface,
+)
 from prismlab.experiments.released import released_weights
 
 LONGEST_NAME = 100  # characters; a folder is named by the stage, its seed and its address
@@ -137,7 +141,9 @@ class Ablation:
         name: shown in reports.
         base: the experiment that rows differ from.
         rows: label -> {what: value}. "stages" takes names of the base's stages, in order; any other
-            `what` is a path such as "stage2.objectives" or "stage1.steps". {} is the base itself.
+            `what` is a path such as "stage2.objectives" or "stage1.steps"; * is every stage or entry, as in
+            "stage2.objectives.*.decoder.count". Steps may be set by the cost of another stage
+            (`matching.Flops`). {} is the base itself.
         seeds: every row is run once with each seed.
         compare_with: labels of rows that all others are compared with, seed by seed. These comparisons are
             exploratory: an interval without p or verdict.
@@ -150,6 +156,11 @@ class Ablation:
             them: the batches are decoded and the teacher is run once. It needs memory for all of them.
             Addresses, folders and bits are those of single runs (checked at the first steps; otherwise, or
             with --launcher, rows train alone).
+        scales: name -> changes as in `rows`: every row is run at each, and compared with the rows of
+            `compare_with` at the same one; claims name rows as 'ROW @ SCALE'. Of a row's and a scale's paths
+            the longer wins, of equal ones the row's. The report shows each difference against compute; scales
+            whose names agree after the first ", " are one line.
+        run_scales: names of the scales to run; () for all.
     """
 
     name: str
@@ -161,6 +172,8 @@ class Ablation:
     matters: float = 0.02
     looks: tuple[int, ...] = ()
     co_train: bool = False
+    scales: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    run_scales: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seeds", tuple(self.seeds))
@@ -178,116 +191,31 @@ class Ablation:
             raise errors.UserError(f"recipe.Ablation.matters must be positive, got {self.matters}")
         look_levels.level(self.looks)
         # Raise errors in rows and claims here, not in the middle of a run.
-        row_checks.check_rows(self.base, self.rows, self.experiments())
+        scales.check(self.base, self.rows, self.scales, self.run_scales, self._applied)
         row_checks.check_claims(
-            self.claims, {label: each.tasks for label, each in self.experiments().items()}
+            self.claims, {label: each.experiment.tasks for label, each in self._applied.items()}
         )
 
+    @functools.cached_property
+    def _applied(self) -> dict[str, changes.Applied]:
+        return scales.applied(self.base, self.rows, self.scales)
+
     def experiments(self) -> dict[str, Experiment]:
-        """Return the experiment of each row, by label.
+        """Return the experiment of each row, by label; 'ROW @ SCALE' if there are scales.
 
         Raises:
             UserError: a row refers to a stage or a field that the base lacks.
         """
-        return {label: row(self.base, label, changes) for label, changes in self.rows.items()}
+        run = scales.labels(self.rows, self.run_scales or self.scales)
+        return {label: each.experiment for label, each in self._applied.items() if label in run}
+
+    def matches(self) -> dict[str, tuple[matching_interface.Match, ...]]:
+        """Return label of a row -> stages whose steps were set by their cost, if it has any."""
+        run = self.experiments()
+        return {label: each.matches for label, each in self._applied.items() if each.matches and label in run}
 
 
 def _fit(value: Any) -> None:
     """Check the fields of a new instance against their annotations; convert int to float where asked for."""
     for name, item in check_types.changed_fields(value, f"recipe.{type(value).__name__}").items():
         object.__setattr__(value, name, item)
-
-
-def row(base: Experiment, label: str, changes: Mapping[str, Any]) -> Experiment:
-    """Return the base experiment with a row's changes applied.
-
-    Args:
-        base: the experiment to change.
-        label: the row, for messages.
-        changes: see Ablation.rows.
-
-    Raises:
-        UserError: a change refers to something that the base lacks.
-    """
-    where = f"recipe.Ablation.rows[{label!r}]"
-    stages = {stage.name: stage for stage in base.stages}
-    fields: dict[str, Any] = {}
-    chosen = list(stages)
-    for path, value in changes.items():
-        head, _, rest = path.partition(".")
-        if path == "stages":
-            chosen = list(value)
-            unknown = [name for name in chosen if name not in stages]
-            if unknown:
-                raise errors.UserError(
-                    f"{where}: no stage is named {unknown[0]!r}; the stages are {list(stages)}"
-                )
-        elif head in stages and rest:
-            stages[head] = _replace(stages[head], rest.split("."), value, f"{where}: {path!r}", Stage)
-        elif path == "tasks":
-            fields["tasks"] = value
-        else:
-            raise errors.UserError(
-                f"{where}: {path!r} cannot be changed; use 'stages', 'tasks' or '<stage>.<field>' "
-                f"with a stage of {list(stages)}"
-            )
-    idle = [path for path in changes if (head := path.partition(".")[0]) in stages and head not in chosen]
-    if idle:
-        raise errors.UserError(
-            f"{where}: {idle[0]!r} has no effect, because the row's stages are {chosen}; remove it or "
-            "add the stage"
-        )
-    return dataclasses.replace(base, stages=tuple(stages[name] for name in chosen), **fields)
-
-
-def _replace(value: Any, path: list[str], new: Any, where: str, hint: Any) -> Any:
-    """Return a copy of plain data with the part at a path replaced; `hint` is the annotation of the value."""
-    if not path:
-        return check_types.fitted(new, hint, where)
-    name, rest = path[0], path[1:]
-    if isinstance(value, Mapping):
-        if rest and name not in value:
-            raise errors.UserError(f"{where}: no entry is named {name!r}; the entries are {sorted(value)}")
-        return {**value, name: _replace(value.get(name), rest, new, where, _of_items(hint))}
-    if isinstance(value, functools.partial):
-        known = _parameters(value.func)
-        if known is not None and name not in known:
-            raise errors.UserError(f"{where}: {value.func.__name__} has no {name!r}; {_near(name, known)}")
-        inner = check_types.annotations(value.func).get(name, Any)
-        changed = {**value.keywords, name: _replace(value.keywords.get(name), rest, new, where, inner)}
-        return functools.partial(value.func, *value.args, **changed)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in dataclasses.fields(value)]
-        if name not in names:
-            raise errors.UserError(
-                f"{where}: {type(value).__name__} has no field {name!r}; {_near(name, names)}"
-            )
-        inner = check_types.annotations(type(value)).get(name, Any)
-        changed = {name: _replace(getattr(value, name), rest, new, where, inner)}
-        try:
-            return dataclasses.replace(value, **changed)
-        except (ValueError, TypeError) as error:
-            raise type(error)(error if where in str(error) else f"{where}: {error}") from None
-    raise errors.UserError(f"{where}: {name!r} cannot be set on {value!r}")
-
-
-def _of_items(hint: Any) -> Any:
-    """Return the annotation of a mapping's values, also where the mapping is one of several types."""
-    several = typing.get_origin(hint) in (typing.Union, types_module.UnionType)
-    for member in typing.get_args(hint) if several else (hint,):
-        if typing.get_origin(member) in (dict, Mapping):
-            return typing.get_args(member)[1]
-    return Any
-
-
-def _parameters(function: Callable) -> list[str] | None:
-    """Return the parameter names of a constructor; None if it has `**kwargs`."""
-    found = inspect.signature(function).parameters.values()
-    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in found):
-        return None
-    return [each.name for each in found]
-
-
-def _near(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, 3)
-    return f"did you mean {' or '.join(close)}?" if close else f"it has {known}"

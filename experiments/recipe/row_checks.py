@@ -1,44 +1,62 @@
 """Checks of an ablation's rows and claims before anything is trained."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from prismlab.core import errors
 from prismlab.experiments.recipe import describe, task_interface
 
 
-def check_rows(base: Any, changes: Mapping[str, Mapping[str, Any]], rows: Mapping[str, Any]) -> None:
+def check_labels(labels: Iterable[str], where: str) -> None:
+    """Check that no two labels differ in case or spaces only.
+
+    Args:
+        labels: of rows, or names of scales.
+        where: the field that has them, for messages.
+
+    Raises:
+        UserError: two are alike.
+    """
+    seen: dict[str, str] = {}
+    for label in labels:
+        other = seen.setdefault(" ".join(label.casefold().split()), label)
+        if other != label:
+            raise errors.UserError(f"{where}: the labels {other!r} and {label!r} are alike; rename one")
+
+
+def check_rows(
+    base: Any, changes: Mapping[str, Mapping[str, Any]], rows: Mapping[str, Any], at: str = ""
+) -> dict[str, str]:
     """Check that no two rows have the same label or are the same experiment.
 
     Args:
         base: the experiment that rows differ from.
         changes: label -> changes; {} is the base itself.
         rows: label -> experiment.
+        at: the scale of all of them, for messages.
+
+    Returns:
+        label -> what identifies the experiment.
 
     Raises:
         UserError: two labels differ in case or spaces only, two rows are equal in all that decides a number,
             or a row's changes leave the base as it is.
     """
-    seen: dict[str, str] = {}
-    for label in rows:
-        other = seen.setdefault(" ".join(label.casefold().split()), label)
-        if other != label:
-            raise errors.UserError(
-                f"recipe.Ablation.rows: the labels {other!r} and {label!r} are alike; rename one"
-            )
+    check_labels(rows, "recipe.Ablation.rows")
+    addresses = {label: _address(experiment) for label, experiment in rows.items()}
     known = {_address(base): "the base"}
-    for label, experiment in rows.items():
-        address = _address(experiment)
+    for label, address in addresses.items():
         if not changes[label] and known.get(address) == "the base":
             known[address] = repr(label)
             continue
         if address in known:
             raise errors.UserError(
-                f"recipe.Ablation.rows[{label!r}]: the row is equal to {known[address]} in all that decides "
-                "a number; change it or remove it ({} is the base itself)"
+                f"recipe.Ablation.rows[{label!r}]: the row is equal to {known[address]}{at} in all that "
+                "decides a number; change it or remove it ({} is the base itself)"
             )
         known[address] = repr(label)
+    return addresses
 
 
 def _address(experiment: Any) -> str:

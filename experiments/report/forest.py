@@ -92,30 +92,29 @@ def _line(table: results_table.Table, entry: comparisons.Comparison | comparison
     claimed = isinstance(entry, comparisons.Claim)
     interval = entry.interval if isinstance(entry, comparisons.Claim) else entry.ci95
     verdict = entry.verdict if isinstance(entry, comparisons.Claim) else None
-    return Line(
-        entry.row, entry.difference, interval, seed_differences(table, entry), claimed, verdict, entry.note
-    )
+    dots = seed_differences(table, entry.row, entry.reference, entry.metric, entry.seeds or ())
+    return Line(entry.row, entry.difference, interval, dots, claimed, verdict, entry.note)
 
 
 def seed_differences(
-    table: results_table.Table, entry: comparisons.Comparison | comparisons.Claim
+    table: results_table.Table, label: str, reference: str, metric: str, seeds: Sequence[int]
 ) -> tuple[tuple[int, float], ...]:
     """Return (seed, difference) of each seed of a comparison, from the scores of its two rows.
 
     Args:
         table: the table of the comparison.
-        entry: the comparison; a table of a stranger may name rows that it lacks, which gives ().
+        label, reference: its rows; a table of a stranger may lack them, which gives ().
+        metric: what is compared.
+        seeds: shared by the two rows.
     """
     by_label = {row.label: row for row in table.rows}
-    pair = [by_label.get(entry.row), by_label.get(entry.reference)]
+    pair = [by_label.get(label), by_label.get(reference)]
     ours, theirs = (
-        dict(zip(row.seeds, row.metrics[entry.metric].values))
-        if row is not None and entry.metric in row.metrics
-        else {}
+        dict(zip(row.seeds, row.metrics[metric].values)) if row is not None and metric in row.metrics else {}
         for row in pair
     )
     found = []
-    for seed in entry.seeds or ():
+    for seed in seeds:
         ours_now, theirs_now = ours.get(seed), theirs.get(seed)
         if ours_now is not None and theirs_now is not None:
             found.append((seed, ours_now - theirs_now))

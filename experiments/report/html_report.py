@@ -21,6 +21,8 @@ from prismlab.experiments.report import (
     page_facts,
     page_tables,
     results_table,
+    scale_curves,
+    scale_plot,
     stage_logs,
     variance_split,
 )
@@ -54,6 +56,14 @@ def write_markdown(table: results_table.Table, path: str | os.PathLike) -> None:
     text += _markdown_table(columns, lines, words=1)
     text += [""] + [f"({mark}) {_markdown_cell(note)}  " for mark, note in cells.footnotes(table)[1]]
     text += ["", f"Intervals: {cells.scope(table)}."]
+    text += [""] * bool(table.matched)
+    text += [f"- {_markdown_cell(f'{each.row}: {each.text}')}" for each in table.matched]
+    if table.scales:
+        text += ["", "## Differences by scale (row minus reference, same seeds, 95 % intervals)"]
+    for curve in table.scales:
+        text += ["", f"### {_markdown_cell(f'{curve.metric}: {curve.row} minus {curve.reference}')}", ""]
+        text += [f"{_markdown_cell(scale_curves.sentence(curve))}.", ""]
+        text += _markdown_table(scale_curves.HEADS, scale_curves.lines(curve), words=1)
     if table.paired:
         text += ["", "## Exploratory differences, same seeds (row minus reference, 95 % intervals)", ""]
         compared = [cells.comparison_cells(entry) for entry in table.paired]
@@ -80,8 +90,9 @@ def write_html(
         UserError: the disk is full.
     """
     facts = facts or page_facts.Facts()
-    panels = forest.panels(table)
-    metrics = list(dict.fromkeys(panel.metric for panel in panels))
+    panels = [] if table.scales else forest.panels(table)
+    shown = (entry.metric for entry in (table.claims or table.scales) if table.scales)
+    metrics = list(dict.fromkeys([*(panel.metric for panel in panels), *shown]))
     stages: dict[str, list[figures.Curve]] = {}
     for curve in stage_logs.curves(logs):
         stages.setdefault(curve.stage, []).append(curve)
@@ -99,6 +110,12 @@ def write_html(
             (f"{panel.metric}: differences to {panel.reference}", _picture(drawn))
             for panel, drawn in zip(panels, forest.svgs(panels))
         ],
+        scales=[
+            (words, _picture(svg), scale_curves.sentence(curve), scale_curves.lines(curve))
+            for (words, svg), curve in zip(scale_plot.panels(table, table.scales), table.scales)
+        ],
+        scale_heads=scale_curves.HEADS,
+        matched=table.matched,
         table=page_tables.results(table, panels),
         compared=[(label, cells.comparison_grid(each, claims)) for label, each, claims in against if each],
         paired=table.paired

@@ -2,7 +2,8 @@
 
 table.json: {"rows": [{"label", "seeds": [...], "metrics": {name: {"values": [...], "sizes": [...], "mean",
 "ci95": [low, high] or null, "method", "protocol": {...}}}}], "reference": [label, ...], "claims": [fields of
-`comparisons.Claim`], "paired": [fields of `comparisons.Comparison`], "title", "logs": [...], ...}.
+`comparisons.Claim`], "paired": [fields of `comparisons.Comparison`], "title", "logs": [...],
+"scales": [fields of `scale_points.Curve`], "matched": [fields of `scale_points.Matched`], ...}.
 Additional keys ("command", "config", "commit", ...) are kept and displayed unchanged. Files of earlier
 versions have "p" and "p_holm" in "paired", which are ignored: all comparisons shared one correction.
 """
@@ -15,7 +16,7 @@ from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import checked_json, filesystem
-from prismlab.experiments.report import comparisons
+from prismlab.experiments.report import comparisons, scale_points
 
 _ADVICE = "run the ablation again to rewrite it"
 
@@ -176,6 +177,8 @@ class Table:
         extra: additional entries of table.json, as plain JSON data.
         claims: the comparisons that were declared before the run, with their verdicts.
         accepted_code: which rows reuse stages that were trained with other code, one sentence for each.
+        scales: differences of an ablation with scales, by scale.
+        matched: stages whose steps were set by the cost of another one.
     """
 
     rows: tuple[Row, ...]
@@ -186,6 +189,8 @@ class Table:
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict, metadata={"rest": True})
     claims: tuple[comparisons.Claim, ...] = ()
     accepted_code: tuple[str, ...] = ()
+    scales: tuple[scale_points.Curve, ...] = ()
+    matched: tuple[scale_points.Matched, ...] = ()
 
     @property
     def metric_names(self) -> list[str]:
@@ -214,6 +219,8 @@ class Table:
             "paired": [entry.plain() for entry in self.paired],
             **{name: value for name, value in named.items() if value is not None},
             **({"accepted_code": self.accepted_code} if self.accepted_code else {}),
+            **({"scales": scale_points.plain(self.scales)} if self.scales else {}),
+            **({"matched": scale_points.plain(self.matched)} if self.matched else {}),
             **self.extra,
         }
 

@@ -1,5 +1,6 @@
 """Collect the scores of all rows and seeds into the results table, with intervals and paired comparisons."""
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from prismlab.experiments.report import (
     item_scores,
     pairing,
     results_table,
+    scale_curves,
     stats,
     two_part,
 )
@@ -26,6 +28,8 @@ def build_table(
     logs: Sequence[results_table.Log] | None = None,
     items: item_scores.Found | None = None,
     plan: claim_verdicts.Plan | None = None,
+    design: scale_curves.Design | None = None,
+    flops: Mapping[str, float] | None = None,
     **extra: Any,
 ) -> results_table.Table:
     """Collect the results of all rows and seeds into one table.
@@ -38,6 +42,8 @@ def build_table(
         logs: event logs of the rows.
         items: outcomes of single test items, from `item_scores.read`; None if they are not known.
         plan: the claims of the configuration; None if there are none.
+        design: scales of the ablation, whose rows are compared at each of them only; None without.
+        flops: label -> model FLOPs of its training, for the rows of `design`.
         extra: additional entries of table.json, such as command or config; they must be plain JSON.
 
     Returns:
@@ -69,13 +75,17 @@ def build_table(
         for place, other in enumerate(rows)
         if other.label in reference
         for row in [row for row in rows[:place] if row.label not in reference] + rows[place + 1 :]
+        if design is None or design.compared(row.label, other.label)
         for name in row.metrics
         if name in other.metrics and (row.label, other.label, name) not in claimed
     ]
     logged = None if logs is None else tuple(logs)
-    return results_table.Table(
+    table = results_table.Table(
         tuple(rows), tuple(reference), tuple(paired), title, logged, extra, claims, _accepted(results)
     )
+    if design is None:
+        return table
+    return dataclasses.replace(table, scales=scale_curves.build(table, design, items, flops or {}))
 
 
 def _accepted(results: Sequence[results_table.Result]) -> tuple[str, ...]:

@@ -1,24 +1,26 @@
 """Write the results table and the reports of a work directory from its results.json."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import checked_json, filesystem
 from prismlab.experiments.certificate import certify, statement
-from prismlab.experiments.recipe import describe
+from prismlab.experiments.recipe import describe, scales
 from prismlab.experiments.report import (
     claim_verdicts,
+    compute_plot,
     forest,
     html_report,
     item_scores,
     latex_table,
     results_table,
+    scale_curves,
     stage_logs,
     table_builder,
 )
-from prismlab.experiments.run import installed, page_content, store
+from prismlab.experiments.run import installed, matched_rows, page_content, stage_certificates, store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +33,15 @@ class _Config:
     claims: tuple[tuple[str, str, str], ...] = ()
     matters: float = 0.02
     looks: tuple[int, ...] = ()
+    rows: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    scales: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def design(self) -> scale_curves.Design | None:
+        """The scales of an Ablation, or None without."""
+        if not self.scales:
+            return None
+        return scale_curves.Design(scales.labels(self.rows, self.scales), self.compare_with)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,18 +159,36 @@ def build(workdir: filesystem.Path) -> Gathered:
         for folder in entry.stages
         if (home / "stages" / folder / "events.jsonl").exists()
     ]
-    items = item_scores.read(home, results)
+    items, design = item_scores.read(home, results), config.design
+    against = [label for label in config.compare_with if label in finished]
+    if design is not None:
+        results = tuple(entry for entry in results if entry.label in design.places)
+        against = [
+            label
+            for label, (row, _) in design.places.items()
+            if label in finished and row in config.compare_with
+        ]
     table = table_builder.build_table(
         results,
-        reference=[label for label in config.compare_with if label in finished],
+        reference=against,
         title=config.name,
         logs=logs,
         items=items,
         plan=plan if plan.claims else None,
+        design=design,
+        flops=_flops(home, results) if design is not None else None,
         config=filesystem.read(workdir / "config.gin").decode("utf-8", "backslashreplace"),
         address=describe.address(checked_json.read(Any, workdir / "config.json")),
     )
-    return Gathered(table, results, items)
+    matched = tuple(each for each in matched_rows.read(workdir) if each.row in finished)
+    return Gathered(dataclasses.replace(table, matched=matched), results, items)
+
+
+def _flops(home: filesystem.Path, results: Sequence[results_table.Result]) -> dict[str, float]:
+    """Return label -> model FLOPs of its training, mean over seeds; rows with an unknown one are left out."""
+    folders = tuple(dict.fromkeys(folder for entry in results for folder in entry.stages))
+    costs = page_content.costs(results, {}, stage_certificates.read(home, folders).flops)
+    return compute_plot.means(costs, compute_plot.AXES[0])
 
 
 def again(workdir: filesystem.Path) -> Gathered:

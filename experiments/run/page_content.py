@@ -50,20 +50,31 @@ def collect(
     for folder, log in by_folder.items():
         if folder not in hours:  # of a version without certificates
             hours[folder] = _device_hours(home, folder, log)
-    costs = tuple(
-        page_facts.Cost(entry.label, entry.seed, _sum(hours, entry.stages), _sum(flops, entry.stages))
-        for entry in results
-    )
     order = tuple(row.label for row in table.rows)
     return page_facts.Facts(
         changes=row_changes.read(workdir / "config.json", order, found.origin(_ROWS)),
-        costs=costs,
+        costs=costs(results, hours, flops),
         health=tuple(_health(home, folder, log, found.restarts(folder)) for folder, log in by_folder.items()),
         certificates=found.told(table),
         disagreements=disagreement.of(
             table, items, lambda key: page_pictures.read(page_pictures.of_clip(workdir, key))
         ),
         seen=_seen(home, results),
+    )
+
+
+def costs(
+    results: Sequence[results_table.Result], hours: Mapping[str, float], flops: Mapping[str, float]
+) -> tuple[page_facts.Cost, ...]:
+    """Return what each row and seed cost.
+
+    Args:
+        results: content of results.json.
+        hours, flops: folder of a stage -> device-hours and model FLOPs; those that are not known are missing.
+    """
+    return tuple(
+        page_facts.Cost(entry.label, entry.seed, _sum(hours, entry.stages), _sum(flops, entry.stages))
+        for entry in results
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prismlab.core.io import checked_json, filesystem
-from prismlab.experiments.recipe import describe
+from prismlab.experiments.recipe import describe, scales
 from prismlab.experiments.report import page_facts
 
 MOST_LINES = 12  # of a row
@@ -24,6 +24,7 @@ class _Base:
 class _Ablation:
     base: _Base = dataclasses.field(default_factory=_Base)
     rows: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    scales: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
 
 def read(
@@ -40,10 +41,16 @@ def read(
         UserError: the file is missing or damaged.
     """
     ablation = checked_json.read(_Ablation, config)
+    changes = dict(ablation.rows)
+    if ablation.scales:  # each row and each scale once, not all their pairs
+        places = scales.labels(ablation.rows, ablation.scales)
+        pairs = [places[label] for label in order if label in places]
+        changes |= {f"scale {name}": each for name, each in ablation.scales.items()}
+        order = tuple(dict.fromkeys([*(row for row, _ in pairs), *(f"scale {name}" for _, name in pairs)]))
     return tuple(
-        page_facts.Change(label, tuple(_lines(ablation.base, ablation.rows[label])), origin)
+        page_facts.Change(label, tuple(_lines(ablation.base, changes[label])), origin)
         for label in order
-        if label in ablation.rows
+        if label in changes
     )
 
 

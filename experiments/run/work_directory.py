@@ -12,7 +12,7 @@ from prismlab.core.io import checked_json, file_errors, filesystem, locks, tempo
 from prismlab.core.parallel import distributed
 from prismlab.core.train import checkpoint, stage_folder
 from prismlab.experiments.recipe import describe
-from prismlab.experiments.run import leases, store, views
+from prismlab.experiments.run import leases, matched_rows, store, views
 
 BUSY = "another process is running in {}; wait for it or stop it"
 
@@ -59,6 +59,9 @@ def claimed(workdir: filesystem.Path, root: Any, text: str) -> Iterator[None]:
                 temporary_files.remove_unfinished(folder)
         filesystem.write_atomic(workdir / "config.json", json_bytes(describe.describe(root)))
         filesystem.write_atomic(workdir / "config.gin", text.encode())
+        matched = matched_rows.of(root)
+        if matched or (workdir / matched_rows.FILE).is_file():
+            filesystem.write_atomic(workdir / matched_rows.FILE, json_bytes(matched))
         yield
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from prismlab.core import errors
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import check, initial_weights, recipe, stages
+from prismlab.experiments.recipe import changes, check, initial_weights, recipe, stages
 
 BASE = strict.load(cli.TINY).root
 LIT = {"towers/video/encoder": "stage2", "towers/video/pooler": "stage1", "towers/text": "stage1"}
@@ -55,7 +55,7 @@ def test_the_order_of_a_map_does_not_change_the_address():
 
 
 def test_a_row_may_change_one_path():
-    changed = recipe.row(with_lit(LIT), "row", {"lit.init_from.towers/text": "stage2"})
+    changed = changes.row(with_lit(LIT), "row", {"lit.init_from.towers/text": "stage2"})
     assert changed.stages[2].init_from == {**LIT, "towers/text": "stage2"}
 
 

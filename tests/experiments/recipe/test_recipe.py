@@ -11,7 +11,7 @@ from prismlab.core import errors, keys
 from prismlab.core.train import loop, optim
 from prismlab.data.loader import loader, source, tokenizer
 from prismlab.data.world import world
-from prismlab.experiments.recipe import describe, recipe
+from prismlab.experiments.recipe import changes, describe, recipe
 from prismlab.experiments.tasks import retrieval
 from prismlab.experiments.tasks.readers import captioned_source
 
@@ -33,8 +33,8 @@ STAGE2 = dataclasses.replace(STAGE1, name="stage2", init_from="stage1")
 BASE = recipe.Experiment("base", (STAGE1, STAGE2))
 
 
-def row(**changes):
-    return recipe.row(BASE, "row", {path.replace("__", "."): value for path, value in changes.items()})
+def row(**given):
+    return changes.row(BASE, "row", {path.replace("__", "."): value for path, value in given.items()})
 
 
 def test_no_change_is_the_base():
@@ -44,7 +44,7 @@ def test_no_change_is_the_base():
 @quick
 @given(st.integers(0, 99), st.integers(1, 99), st.sampled_from(["stage1", "stage2"]))
 def test_a_field_of_a_stage_changes_and_nothing_else_does(steps, batch, name):
-    changed = recipe.row(BASE, "row", {f"{name}.steps": steps, f"{name}.batch_size": batch})
+    changed = changes.row(BASE, "row", {f"{name}.steps": steps, f"{name}.batch_size": batch})
     for before, after in zip(BASE.stages, changed.stages):
         wanted = dataclasses.replace(before, steps=steps, batch_size=batch) if before.name == name else before
         assert after == wanted
@@ -70,9 +70,9 @@ def test_paths_reach_into_dictionaries_dataclasses_and_partials():
 def test_paths_reach_into_a_dictionary_that_may_be_none():
     weighted = dataclasses.replace(STAGE1, data=dataclasses.replace(LINE, weights={"clean": 1.0}))
     base = recipe.Experiment("base", (weighted,))
-    assert recipe.row(base, "row", {"stage1.data.weights.clean": 2}).stages[0].data.weights == {"clean": 2.0}
+    assert changes.row(base, "row", {"stage1.data.weights.clean": 2}).stages[0].data.weights == {"clean": 2.0}
     with pytest.raises(errors.UserError, match="expected float, got 'much'"):
-        recipe.row(base, "row", {"stage1.data.weights.clean": "much"})
+        changes.row(base, "row", {"stage1.data.weights.clean": "much"})
 
 
 def test_stages_are_chosen_in_the_order_asked_for():
