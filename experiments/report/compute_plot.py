@@ -80,6 +80,7 @@ def _panel(axis: str, metric: str, points: Sequence[tuple[int, float, results_ta
     costs = sorted(cost for _, cost, _ in points if cost > 0)
     if costs and costs[-1] / costs[0] >= _WIDE:
         axes.set_xscale("symlog", linthresh=costs[0])
+        drawing.label_powers(axes, costs[0], costs[-1])
     else:
         axes.set_xlim(left=0, right=1.08 * max(costs, default=1.0))
     axes.set_title(drawing.label(metric), fontsize=9)

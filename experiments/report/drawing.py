@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import matplotlib
+import matplotlib.axes
 import matplotlib.figure
+import matplotlib.ticker
 
 from prismlab.experiments import console
 
@@ -38,6 +40,19 @@ def label(text: str, most: int = 48) -> str:
     shown = console.escaped(text)
     short = shown if len(shown) <= most else shown[: most - 1] + "…"
     return f" {short}" if short.startswith("_") else short
+
+
+def label_powers(axes: matplotlib.axes.Axes, low: float, high: float) -> None:
+    """Label a logarithmic x axis in plain text, such as 2e13; matplotlib's own labels need its math parser.
+
+    Args:
+        axes: with the scale "log" or "symlog".
+        low, high: smallest and largest positive value that is drawn.
+    """
+    parts = (1.0, 2.0, 5.0) if high < 100 * low else (1.0,)
+    axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=parts))
+    axes.xaxis.set_major_formatter(lambda value, place: f"{value:.0e}".replace("e+", "e") if value else "0")
+    axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
 
 
 @contextlib.contextmanager

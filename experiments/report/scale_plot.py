@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import matplotlib.axes
 import matplotlib.figure
+from matplotlib import patheffects
 
 from prismlab.experiments.report import drawing, forest, results_table, scale_points
 
@@ -52,12 +53,13 @@ def _panel(table: results_table.Table, curve: scale_points.Curve) -> str:
     axes.set_title(drawing.label(f"{curve.metric}: {curve.row} minus {curve.reference}", 58), fontsize=8)
     if curve.has_flops:
         axes.set_xscale("log")
-        axes.margins(x=0.16)
+        costs = [point.flops or 1.0 for point in curve.points]
+        drawing.label_powers(axes, min(costs), max(costs))
         axes.set_xlabel("training FLOPs of the row", fontsize=8)
     else:
         axes.set_xticks(list(place.values()))
-        axes.margins(x=0.12)
         axes.set_xlabel("scale (FLOPs are not known of all)", fontsize=8)
+    axes.margins(x=0.12, y=0.12)
     if len(series) > 1:
         axes.legend(fontsize=7.5, frameon=False, loc="best")
     axes.tick_params(labelsize=8)
@@ -84,7 +86,9 @@ def _draw_point(
             markersize=3.2, markeredgewidth=0.8, zorder=4,
         )  # fmt: skip
     words = point.scale.partition(", ")[0] if short else point.scale
+    ends = point.ci95 or (point.difference or 0.0,) * 2
+    end, above = (ends[1], 4) if index % 2 == 0 else (ends[0], -10)
     axes.annotate(
-        drawing.label(words, 22), (x, point.difference or 0.0), (5, 6 if index % 2 == 0 else -10),
-        textcoords="offset points", fontsize=7, color=colour, zorder=5,
+        drawing.label(words, 22), (x, end), (0, above), textcoords="offset points", ha="center", fontsize=7,
+        color=colour, zorder=5, path_effects=[patheffects.withStroke(linewidth=2.2, foreground="white")],
     )  # fmt: skip

@@ -97,6 +97,8 @@ def test_unknown_flops_leave_the_differences_and_no_slope():
     ((words, svg),) = scale_plot.panels(table, table.scales)
     assert words == "motion: new minus old, by scale"
     assert svg != with_flops
+    assert "1e13" in with_flops  # the text of a label, beside its shape
+    assert "mathdefault" not in with_flops
     assert svg == scale_plot.panels(table, table.scales)[0][1]
 
 
