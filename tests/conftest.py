@@ -4,6 +4,7 @@ Everything here must happen before jax or a room of ours is imported for the fir
 """
 
 import atexit
+import gc
 import os
 import pathlib
 import shutil
@@ -20,10 +21,13 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     atexit.register(shutil.rmtree, os.environ["PRISMLAB_TESTS"], ignore_errors=True)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"  # no lines of Python in compiled programs
 os.environ["XLA_FLAGS"] = " ".join(
     [os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=2", xla_flags.FAST]
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
+
+gc.disable()  # until the tests are collected
 
 import bucket as storage_of_google
 import hypothesis
@@ -111,6 +115,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.path.stem not in WITH_WHOLE,
         )
     )
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what every test shares, and look for cycles less often."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)  # only pytest-xdist asks
