@@ -27,8 +27,6 @@ os.environ["XLA_FLAGS"] = " ".join(
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
 
-gc.disable()  # until the tests are collected
-
 import bucket as storage_of_google
 import hypothesis
 import jax
@@ -37,6 +35,8 @@ import pytest
 import type_checks
 
 from prismlab.experiments.run import compilation_cache
+
+gc.disable()  # until all tests are collected
 
 # Every annotation of these rooms is checked at each call and each construction.
 jaxtyping.jaxtyped = type_checks.jaxtyped

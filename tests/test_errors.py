@@ -1,6 +1,7 @@
 """One kind of error for user mistakes; asserts only narrow types, so that `python -O` changes nothing."""
 
 import ast
+import functools
 import pathlib
 import subprocess
 import sys
@@ -22,6 +23,7 @@ RAISING = ("urls", "filesystem", "checked_json", "atomic")
 NARROWING = ("isinstance", "issubclass", "callable")
 
 
+@functools.cache
 def parsed() -> list[tuple[str, ast.AST]]:
     return [(str(path.relative_to(ROOT)), ast.parse(path.read_text())) for path in FILES]
 

@@ -16,13 +16,18 @@ from prismlab.objectives import captioning
 
 DIMS = types.Dims(tiny.FRAMES, tiny.PATCHES, 12, 8, 8, 8, tiny.VOCABULARY)
 KEY = jax.random.key(0)
-OWN = captioning.Captioning(**tiny.SMALL, dims=DIMS, key=KEY)
 CLIP = objective.View("video")
+
+
+@functools.cache
+def own():
+    with jax.ensure_compile_time_eval():
+        return captioning.Captioning(**tiny.SMALL, dims=DIMS, key=KEY)
 
 
 @jax.jit
 def _compiled(clip, words, batch):
-    return OWN({CLIP: clip, captioning.TEXT: words}, batch, key=KEY)
+    return own()({CLIP: clip, captioning.TEXT: words}, batch, key=KEY)
 
 
 def _seen(seed):
@@ -40,7 +45,7 @@ def _seen(seed):
 @settings(max_examples=5)
 def test_it_is_the_mean_cross_entropy_of_the_words(seed):
     seen, batch = _seen(seed), tiny.batch(seed)
-    logits = np.asarray(OWN.decoder(seen[captioning.TEXT].tokens.x, seen[CLIP].tokens.x), np.float64)
+    logits = np.asarray(own().decoder(seen[captioning.TEXT].tokens.x, seen[CLIP].tokens.x), np.float64)
     wanted, words, right = 0.0, 0, 0
     for example, word in np.ndindex(4, tiny.WORDS):
         if batch.text_paddings[example, word] == 0:
@@ -56,11 +61,11 @@ def test_it_is_the_mean_cross_entropy_of_the_words(seed):
 def test_a_word_is_predicted_from_the_words_before_it_and_the_clip():
     seen = _seen(0)
     words, clip = seen[captioning.TEXT].tokens.x, seen[CLIP].tokens.x
-    logits = OWN.decoder(words, clip)
-    other = OWN.decoder(words.at[:, 2].add(1.0), clip)
+    logits = own().decoder(words, clip)
+    other = own().decoder(words.at[:, 2].add(1.0), clip)
     np.testing.assert_array_equal(other[:, :3], logits[:, :3])
     assert (jnp.abs(other[:, 3:] - logits[:, 3:]).max(axis=(0, 2)) > 1e-4).all()
-    assert jnp.abs(OWN.decoder(words, clip + 1.0) - logits).max() > 1e-4
+    assert jnp.abs(own().decoder(words, clip + 1.0) - logits).max() > 1e-4
 
 
 def test_a_missing_or_not_causal_text_tower_is_refused():

@@ -8,7 +8,6 @@ import tempfile
 import threading
 import time
 
-import gcsfs
 import jax
 import jax.numpy as jnp
 import pytest
@@ -124,6 +123,8 @@ def test_a_log_is_the_same_in_both_and_reaches_as_far_as_the_last_sync(somewhere
 
 
 def test_a_long_log_in_a_bucket_is_never_read_whole_into_memory(bucket, monkeypatch):
+    import gcsfs  # takes half a second, which only this process should need
+
     line = json.dumps({"step": 1, "time": 1.0, "kind": "train", "note": "x" * 2**16}).encode() + b"\n"
     filesystem.write_atomic("gs://bucket/run/events.jsonl", 100 * line)
     whole = lambda *_, **__: pytest.fail("read or written whole")

@@ -1,5 +1,7 @@
 """The text tower reads what is there, in order, and nothing else."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -11,8 +13,15 @@ from hypothesis import strategies as st
 from prismlab.core.towers import presets, text
 
 SIZE = presets.Size(dim=8, heads=2, mlp_dim=32, spatial_layers=1, temporal_layers=1, text_layers=2)
-TOWER = text.TextTower(SIZE, 20, key=jax.random.key(0))
-CALL = jax.jit(lambda ids, paddings: TOWER(ids, paddings).pooled)
+
+
+@functools.cache
+def tower():
+    with jax.ensure_compile_time_eval():
+        return text.TextTower(SIZE, 20, key=jax.random.key(0))
+
+
+CALL = jax.jit(lambda ids, paddings: tower()(ids, paddings).pooled)
 
 
 @settings(max_examples=25, deadline=None)
@@ -40,8 +49,8 @@ def test_causal_differs_from_full_and_sizes_are_told():
     full = text.TextTower(SIZE, 20, causal=False, key=jax.random.key(0))
     ids, paddings = jnp.array([[3, 5, 7]]), jnp.zeros((1, 3))
     assert jnp.abs(jax.jit(lambda *of: full(*of).pooled)(ids, paddings) - CALL(ids, paddings)).max() > 1e-3
-    assert (TOWER.dim, TOWER.vocabulary) == (8, 20)
-    tokens = jax.jit(lambda ids: TOWER(ids, paddings).tokens)
+    assert (tower().dim, tower().vocabulary) == (8, 20)
+    tokens = jax.jit(lambda ids: tower()(ids, paddings).tokens)
     words = tokens(ids)
     assert words.x.shape == (1, 3, 8)
     # Causal: a word knows nothing of the words after it.

@@ -6,8 +6,6 @@ import re
 
 import pytest
 import yaml
-from hera.workflows.models.io.argoproj.workflow import v1alpha1 as argo
-from kubeflow_trainer_api.models import jobset_v1alpha2_job_set as jobset_model
 
 from prismlab.core import errors
 from prismlab.core.io import filesystem
@@ -32,6 +30,9 @@ def order(graph=GRAPH, workdir=RUN, file="x.gin", bindings=(), jobs=None, **sett
 
 def workflow(given: executor.Order) -> dict:
     """Return the workflow of an order, checked."""
+    # Imported here, since it takes half a second.
+    from hera.workflows.models.io.argoproj.workflow import v1alpha1 as argo
+
     (read,) = yaml.safe_load_all(gke.preview(given))
     checked = argo.Workflow.model_validate(read).model_dump(by_alias=True, exclude_unset=True)
     assert checked == read, "the API has no such field"
@@ -40,6 +41,8 @@ def workflow(given: executor.Order) -> dict:
 
 def jobsets(given: executor.Order) -> list[dict]:
     """Return the JobSets of an order, of its workflow's steps or of its workers, checked."""
+    from kubeflow_trainer_api.models import jobset_v1alpha2_job_set as jobset_model
+
     if given.settings.get("engine") == "jobset":
         found = list(yaml.safe_load_all(gke.preview(given)))
     else:

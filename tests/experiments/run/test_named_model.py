@@ -6,6 +6,7 @@ import shutil
 import types
 
 import cli
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -86,12 +87,15 @@ def test_a_stage_is_converted_and_read_back_without_a_word_on_its_sizes(real, st
     model = named_model.load(stage1)
     pixels = jnp.asarray(np.random.default_rng(0).random((1, model.video.frames, 16, 16, 3), np.float32))
     expected = released.embed(model, pixels)[0]
+    made = []
     for name in ("own.bundle", "own.npz", "model.safetensors"):
         path = tmp_path / name
         assert main.main(["convert", str(real / "stage1"), str(path)]) == 0
         again = named_model.load(path)
         assert trees.digest(trees.flatten(again)) == trees.digest(trees.flatten(model)), name
-        np.testing.assert_allclose(released.embed(again, pixels)[0], expected, atol=1e-6)
+        made.append(jax.tree.structure(again))
+    np.testing.assert_allclose(released.embed(again, pixels)[0], expected, atol=1e-6)
+    assert made == made[:1] * 3  # equal but for the arrays: one of them is run
     assert json.loads((tmp_path / "own.json").read_text())["kind"] == "video_text"
     capsys.readouterr()
     assert main.main(["inspect", str(real / "stage1")]) == 0

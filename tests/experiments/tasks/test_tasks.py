@@ -29,7 +29,15 @@ from prismlab.experiments.tasks import (
     temporal_localisation,
     zero_shot,
 )
-from prismlab.experiments.tasks.heads import box_query, head_grid, localisation_fit, spatial, temporal
+from prismlab.experiments.tasks.features import window_sequences
+from prismlab.experiments.tasks.heads import (
+    box_query,
+    head_grid,
+    localisation_fit,
+    segment_pyramid,
+    spatial,
+    temporal,
+)
 from prismlab.experiments.tasks.heads import probe as heads
 from prismlab.experiments.tasks.interface import protocols
 from prismlab.experiments.tasks.language import bridge_fit, small_model, training_pairs
@@ -68,6 +76,7 @@ EXAMPLES = {
     probe.AttentiveProbe: probe.AttentiveProbe(
         HOME,
         UNSEEN,
+        labels=("motion",),
         train_clips=32,
         test_clips=16,
         heads=1,
@@ -103,10 +112,22 @@ EXAMPLES = {
     question_answering.QuestionAnswering: question_answering.QuestionAnswering(**IN_WORDS, vocabulary=2),
     temporal_localisation.TemporalLocalisation: temporal_localisation.TemporalLocalisation(
         rendered_untrimmed.RenderedUntrimmed(*(
-            source.Rendered(untrimmed.Untrimmed(world.World(resolution=16, split=split), clips=4), workers=0)
+            source.Rendered(
+                untrimmed.Untrimmed(
+                    world.World(resolution=16, split=split),
+                    clips=4,
+                    frames=24,
+                    most=1,
+                    shortest=8,
+                    longest=16,
+                ),
+                workers=0,
+            )
             for split in ("train", "test")
         )),
-        head=temporal.Temporal(training=BRIEF),
+        head=temporal.Temporal(segment_pyramid.SegmentPyramid(dim=4, levels=1), BRIEF),
+        windows=window_sequences.Windows(1.0),
+        control=False,  # test_localisation.py has both
         protocol=protocols.Protocol(**SIZES, pooling="mean"),
         test_split="test",
         batch_size=8,
@@ -116,8 +137,9 @@ EXAMPLES = {
             source.Rendered(crowd.Crowd(world.World(resolution=16, split=split), clips=4), workers=0)
             for split in ("train", "test")
         )),
-        head=spatial.Spatial(box_query.BoxQuery(heads=1), training=BRIEF),
+        head=spatial.Spatial(box_query.BoxQuery(heads=1, size=2), training=BRIEF),
         protocol=protocols.Protocol(**SIZES, crop="whole"),
+        control=False,
         test_split="test",
         batch_size=8,
     ),

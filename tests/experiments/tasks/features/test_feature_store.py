@@ -1,6 +1,7 @@
 """A store holds one key, refuses any other by name, and notices damaged files."""
 
 import dataclasses
+import functools
 import gc
 
 import clips
@@ -14,12 +15,15 @@ from prismlab.core.io import checked_json
 from prismlab.experiments.run import work_directory
 from prismlab.experiments.tasks.features import feature_key, feature_store
 
-TOWER = tiny.video_tower(key=jax.random.key(0))
+
+@functools.cache
+def tower():
+    return tiny.video_tower(key=jax.random.key(0))
 
 
 def filled(folder, dtype="float32", rows=3):
     """Return a store with some rows of random features, and the features."""
-    encoder = clips.Counting(TOWER)
+    encoder = clips.Counting(tower())
     key = feature_key.of(encoder, dtype)
     store = feature_store.FeatureStore(folder, key, encoder.shape)
     features = np.random.default_rng(0).standard_normal((rows, *store.row_shape)).astype(np.float32)
@@ -85,7 +89,7 @@ def test_a_store_has_one_writer(tmp_path):
 
 
 def test_the_key_names_what_decides_a_feature():
-    key = feature_key.of(clips.Counting(TOWER), "float32")
+    key = feature_key.of(clips.Counting(tower()), "float32")
     assert set(key) == {"weights", "structure", "code", "protocol", "dtype", "decoder", "settings", "device"}
     for module in ("core.towers.video_encoder", "core.nn.layers", "data.video.sampling",
                    "experiments.tasks.features.views"):  # fmt: skip
@@ -95,7 +99,7 @@ def test_the_key_names_what_decides_a_feature():
     assert feature_key.difference(key, changed) == [
         "prismlab.core.nn.layers changed", "dtype: float32 -> bfloat16",
     ]  # fmt: skip
-    assert key == feature_key.of(clips.Counting(TOWER), "float32")
+    assert key == feature_key.of(clips.Counting(tower()), "float32")
 
 
 def test_the_weights_of_a_tower_are_hashed_once_for_all_splits_and_protocols(monkeypatch):

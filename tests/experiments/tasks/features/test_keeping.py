@@ -58,7 +58,7 @@ def test_stored_features_are_those_in_memory_and_streamed(tmp_path, memory):
     assert np.abs(second - third).max() > 1e-4
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_all_modes_select_the_same_head_with_the_same_scores(tmp_path, dtype):
     grid = head_grid.Grid((1e-3, 3e-2), seeds=2, steps=12, batch_size=8)
     head, top_1 = probe.Probe(probe.Attention(heads=2), grid), accuracy.TopK(1)
