@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PRISMLAB_CACHE ?= $(CURDIR)/runs/cache
 
 .PHONY: ablation smoke reproduce test test-slow test-tpu test-py test-newest lint lock graph bench bench-encoder \
-	bench-data bench-step bench-checkpoint bench-eval bench-rerun clean
+	bench-data bench-step bench-checkpoint bench-eval bench-rerun bench-co-train clean
 
 ablation: .venv/installed  ## the main job: rendered videos -> both stages -> table and report, one worker a core
 	XLA_FLAGS="--xla_cpu_multi_thread_eigen=false" \
@@ -67,6 +67,9 @@ bench-rerun: .venv/installed  ## a finished ablation, run again: nothing to do i
 
 bench-eval: .venv/installed  ## a second task on stored features, and twenty heads against one, as ratios in one run
 	$(BIN)/python -m prismlab.experiments.bench.evaluation_cost
+
+bench-co-train: .venv/installed  ## six stage-2 rows trained together against six single runs, with equal digests, one run
+	$(BIN)/python -m prismlab.experiments.bench.co_training_cost
 
 lock: .venv/installed  ## write requirements.lock again (needs uv: .venv/bin/pip install uv)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test --generate-hashes \
