@@ -1,4 +1,4 @@
-"""Scaled dot-product attention with logit capping: dense, memory-efficient (chunked) or a fused GPU kernel.
+"""Scaled dot-product attention with logit capping: dense, memory-efficient (chunked) or a fused kernel.
 
 The auxiliary layers of the video-text model attend over all t * n tokens: 4096 * 4096 logits per head at 16
 frames, 805 MB per example in float32. For long rows the full logit matrix is never materialized, in the
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from prismlab.core.nn import splash_attention
 from prismlab.core.parallel import mesh as meshes
 
 # Logit of masked keys. Finite, so that a fully masked row returns the mean value instead of NaN.
@@ -37,8 +38,8 @@ def attend(
 ) -> Float[Array, "r i h k"]:
     """Dot-product attention: softmax(cap(query · key)) · value, for a query that is already scaled.
 
-    Below LONG logits per head the dense implementation is used. Above, tokamax's fused kernel is used on a
-    GPU if the package is installed, and the chunked implementation otherwise.
+    A program compiled for a TPU uses the fused kernel of `splash_attention` for rows of at least
+    `splash_attention.SHORTEST` positions that it takes; everything else is `attend_plain`.
 
     Args:
         query: [rows, query positions, heads, head width], already scaled.
@@ -51,6 +52,26 @@ def attend(
         The attention output, in value's dtype.
 
     Source: public release, layers.py; the cap is `atten_logit_cap` = 50.
+    """
+    plain = functools.partial(attend_plain, allowed=allowed, logit_cap=logit_cap)
+    if not splash_attention.takes(query.shape, key.shape[1], masked=allowed is not None):
+        return plain(query, key, value)
+    fused = functools.partial(splash_attention.attend, logit_cap=logit_cap)
+    out: Array = jax.lax.platform_dependent(query, key, value, tpu=fused, default=plain)
+    return out
+
+
+def attend_plain(
+    query: Float[Array, "r i h k"],
+    key: Float[Array, "r j h k"],
+    value: Float[Array, "r j h k"],
+    allowed: Bool[Array, "#r 1 #i j"] | None,
+    logit_cap: float,
+) -> Float[Array, "r i h k"]:
+    """Attention without a TPU kernel: same result as `attend`.
+
+    Below LONG logits per head the dense implementation is used. Above, tokamax's fused kernel is used on a
+    GPU if the package is installed, and the chunked implementation otherwise.
     """
     if query.shape[1] * key.shape[1] < LONG:
         return attend_whole(query, key, value, allowed, logit_cap)

@@ -3,7 +3,8 @@
 Through the grid, tokens are scattered to rows, attend within their row, and are gathered back: the fewest
 products, and the reference. On the packed tokens, every pair of tokens is compared and pairs of different
 rows are masked: more products, but no scatters, which move the activations through device memory and cost
-an accelerator more than the products.
+an accelerator more than the products. On a TPU a fused kernel does so, which keeps the masked logits in
+the chip and so serves short rows too.
 """
 
 import functools
@@ -12,7 +13,7 @@ from collections.abc import Callable
 import jax
 from jaxtyping import Array, Float
 
-from prismlab.core.nn import attention, packing
+from prismlab.core.nn import attention, packing, splash_attention
 
 # Products on the packed tokens, relative to those through the grid, up to which an accelerator prefers them.
 MOST_PRODUCTS = 1.2
@@ -29,6 +30,19 @@ def favours_packed(layout: packing.Grid) -> bool:
     tokens = layout.index.shape[1]
     through_grid = layout.rows * layout.columns**2
     return layout.columns >= SHORTEST_ROW and tokens**2 <= MOST_PRODUCTS * through_grid
+
+
+def favours_fused(layout: packing.Grid) -> bool:
+    """Return whether a TPU attends on the packed tokens with its fused kernel, by the shapes alone.
+
+    Both halves of a factorised encoder get the same answer, that of the one with the longer rows.
+
+    Args:
+        layout: the grid of the tokens.
+    """
+    longer = max(layout.rows, layout.columns)
+    most = MOST_PRODUCTS * layout.rows * layout.columns * longer
+    return longer >= SHORTEST_ROW and layout.index.shape[1] ** 2 <= most
 
 
 def attend(
@@ -51,12 +65,14 @@ def attend(
         The attention output of each packed token, in value's dtype. The output of a token whose row has no
         key that may be attended to has no meaning, and differs between the two ways.
     """
-    if not favours_packed(layout):
+    elsewhere = on_packed_tokens if favours_packed(layout) else through_grid
+    ways: dict[str, Callable[..., Array]] = {"cpu": through_grid, "default": elsewhere}
+    if favours_fused(layout) and splash_attention.takes(query.shape, key.shape[1]):
+        ways["tpu"] = in_fused_kernel
+    if set(ways.values()) == {through_grid}:
         return through_grid(query, key, value, layout, logit_cap)
-    ways: list[Callable[..., Array]] = [
-        functools.partial(way, logit_cap=logit_cap) for way in (through_grid, on_packed_tokens)
-    ]
-    out: Array = jax.lax.platform_dependent(query, key, value, layout, cpu=ways[0], default=ways[1])
+    with_cap = {platform: functools.partial(way, logit_cap=logit_cap) for platform, way in ways.items()}
+    out: Array = jax.lax.platform_dependent(query, key, value, layout, **with_cap)
     return out
 
 
@@ -81,3 +97,20 @@ def on_packed_tokens(
 ) -> Float[Array, "b m h k"]:
     """Attend between all packed tokens with pairs of other rows masked; arguments as in `attend`."""
     return attention.attend(query, key, value, layout.same_row(), logit_cap)
+
+
+def in_fused_kernel(
+    query: Float[Array, "b m h k"],
+    key: Float[Array, "b m h k"],
+    value: Float[Array, "b m h k"],
+    layout: packing.Grid,
+    logit_cap: float,
+    *,
+    interpret: bool = False,
+) -> Float[Array, "b m h k"]:
+    """Attend between packed tokens in the kernel of `splash_attention`, whose segments are the rows.
+
+    Arguments as in `attend`; interpret: see `splash_attention.attend`.
+    """
+    segments = layout.segments()
+    return splash_attention.attend(query, key, value, logit_cap, segments, interpret=interpret)

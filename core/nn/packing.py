@@ -55,6 +55,19 @@ class Grid(eqx.Module):
         same = row[:, None, :, None] == row[:, None, None, :]
         return same if self.present is None else same & self.present[:, None, None, :]
 
+    def segments(self) -> tuple[Int[Array, "b m"], Int[Array, "b m"]]:
+        """Return the segment of each packed token as a query and as a key.
+
+        A query attends to the keys of its segment: the present tokens of its row. Absent tokens form a
+        segment of their own, to which the queries of a row without any key belong too.
+        """
+        row = self.index // self.columns
+        if self.present is None:
+            return row, row
+        has_key = self.allowed.reshape(-1, self.rows, self.columns).any(axis=-1)
+        queries = jnp.where(jnp.take_along_axis(has_key, row, axis=1), row, self.rows)
+        return queries, jnp.where(self.present, row, self.rows)
+
     def gather(self, x: Num[Array, "r columns *rest"]) -> Array:
         """Gather packed values [b, m, ...] from the grid [b * rows, columns, ...]."""
         flat = x.reshape(self.index.shape[0], self.rows * self.columns, *x.shape[2:])

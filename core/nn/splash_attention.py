@@ -28,6 +28,8 @@ BLOCK = 512
 HELD = {2: 2048, 4: 1024}
 # Head widths are multiples of 8 up to this: backward, wider blocks exceed the scratch memory.
 WIDEST = 128
+# Matrix products of one call: logits and output; backward the logits again and gradients of four factors.
+PRODUCTS = {"fwd": 2, "dkv": 5}
 # Segment of the padding. Segments of callers are at least 0.
 PADDING = -1
 
@@ -192,3 +194,35 @@ def _kernel(heads: int, length: int, bytes_a_value: int, logit_cap: float, inter
         attn_logits_soft_cap=logit_cap or None,
         interpret=interpret,
     )
+
+
+def operations(phase: str, heads: int, length: int, width: int) -> float:
+    """Return the FLOPs of one call, which no compiler counts, masked pairs and padding included.
+
+    Args:
+        phase: a key of PRODUCTS, as in the name of the kernel: "fwd", or backward "dkv".
+        heads: rows times heads.
+        length: positions after padding.
+        width: head width.
+    """
+    return PRODUCTS[phase] * 2.0 * heads * length**2 * width
+
+
+def bytes_read_again(phase: str, heads: int, length: int, width: int, bytes_a_value: int) -> float:
+    """Return the bytes that one call of the kernel reads beyond reading each operand once.
+
+    Zero up to HELD positions. Beyond, every block of queries reads all keys and values; backward, every
+    part of the keys reads queries, output gradients, and two float32 values a query, in tiles of 8.
+
+    Args:
+        phase: see `operations`.
+        heads: see `operations`.
+        length: see `operations`.
+        width: see `operations`.
+        bytes_a_value: size of the dtype of queries, keys and values.
+    """
+    block, held = blocks(length, bytes_a_value)
+    once = 2.0 * heads * length * width * bytes_a_value
+    if phase == "fwd":
+        return once * (length // block - 1) if held < length else 0.0
+    return (once + 2.0 * heads * 8 * length * 4) * (length // held - 1)

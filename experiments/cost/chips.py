@@ -38,6 +38,11 @@ class Chip:
     largest: int
     source: str
 
+    @property
+    def platform(self) -> str:
+        """Name of its platform in JAX: "tpu", "cuda" or "cpu"."""
+        return {"h100": "cuda", "cpu": "cpu"}.get(self.name, "tpu")
+
 
 # Peaks of bfloat16 come from the table that telemetry uses for the MFU.
 _peak = telemetry.PEAKS.__getitem__

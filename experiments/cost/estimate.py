@@ -23,7 +23,7 @@ class Estimate:
     Args:
         groups: bytes per chip of parameters, optimizer, teacher, batch and activations.
         products: dtype -> FLOPs of a step on one chip, including rematerialization.
-        model_products: dtype -> the minimum over all rematerialization policies.
+        model_products: dtype -> the minimum over all rematerialization policies and platforms.
         memory_bytes: lower bound on memory traffic: operands and results of matrix products, and the state.
         sent: bytes that a chip sends for sharded parameters and gradients.
     """
@@ -41,7 +41,13 @@ class Estimate:
 
 
 def of(
-    stage: recipe.Stage, built: Any, chips: int, clips: int, remat: str | None = None, accumulate: int = 1
+    stage: recipe.Stage,
+    built: Any,
+    chips: int,
+    clips: int,
+    remat: str | None = None,
+    accumulate: int = 1,
+    platform: str | None = None,
 ) -> Estimate:
     """Estimate the cost of one step of a stage.
 
@@ -52,13 +58,14 @@ def of(
         clips: clips per chip and step.
         remat: rematerialization policy; None keeps the configured one.
         accumulate: number of gradient accumulation steps; each processes clips / accumulate clips per chip.
+        platform: platform of the chips, see `chips.Chip.platform`; None: the cheapest, see `flops`.
 
     Raises:
         UserError: the mesh does not divide the number of chips.
     """
     sizes = dict(zip(mesh.AXES, stage.run.layout.sizes(chips)))
     part = clips / accumulate
-    graph = measured(stage, remat, built, part)
+    graph = measured(stage, remat, built, part, platform)
     plain = fewest(stage, built, part)
     share = accumulate / sizes["model"]
     times = lambda found: {dtype: share * count for dtype, count in found.items()}
@@ -135,10 +142,13 @@ class Measure:
 
 # All costs are affine in the number of clips, except the small contrastive logits: two traces suffice.
 TRACED = (16, 64)
-_MEASURES: dict[tuple, tuple[Measure, Any]] = {}
+_MEASURES: dict[tuple, Measure] = {}
+_GRAPHS: dict[tuple, tuple[Any, Any]] = {}
 
 
-def measured(stage: recipe.Stage, remat: str | None, built: Any, clips: float) -> Measure:
+def measured(
+    stage: recipe.Stage, remat: str | None, built: Any, clips: float, platform: str | None = None
+) -> Measure:
     """Return the costs of the forward and backward pass on one chip, interpolated between two traces.
 
     Args:
@@ -146,8 +156,10 @@ def measured(stage: recipe.Stage, remat: str | None, built: Any, clips: float) -
         remat: rematerialization policy; None keeps the configured one.
         built: abstract learners, as configured.
         clips: clips per chip.
+        platform: as in `of`.
     """
-    low, high = (_traced(stage, remat or variants.remat_of(stage), built, size) for size in TRACED)
+    remat = remat or variants.remat_of(stage)
+    low, high = (_traced(stage, remat, built, size, platform) for size in TRACED)
     share = (clips - TRACED[0]) / (TRACED[1] - TRACED[0])
     between = lambda a, b: max(0.0, a + share * (b - a))
     return Measure(
@@ -158,7 +170,7 @@ def measured(stage: recipe.Stage, remat: str | None, built: Any, clips: float) -
 
 
 def fewest(stage: recipe.Stage, built: Any, clips: float) -> dict[str, float]:
-    """Return dtype -> model FLOPs: the minimum over all rematerialization policies.
+    """Return dtype -> model FLOPs: the minimum over all rematerialization policies and platforms.
 
     These can be fewer than with remat="none": if a layer is traced as one piece, products that no gradient
     needs are eliminated, whereas a scan over layers keeps them.
@@ -172,14 +184,25 @@ def fewest(stage: recipe.Stage, built: Any, clips: float) -> dict[str, float]:
     return {dtype: min(each.get(dtype, 0.0) for each in found) for dtype in found[0]}
 
 
-def _traced(stage: recipe.Stage, remat: str | None, built: Any, clips: int) -> Measure:
-    mark = (id(stage), remat, clips)
+def _traced(stage: recipe.Stage, remat: str | None, built: Any, clips: int, platform: str | None) -> Measure:
+    mark = (id(stage), remat, clips, platform)
     if mark not in _MEASURES:
+        graph = _graph(stage, remat, built, clips)
+        _MEASURES[mark] = Measure(
+            flops.products(graph, platform),
+            flops.product_bytes(graph, platform),
+            peak_memory.peak(graph, platform),
+        )
+    return _MEASURES[mark]
+
+
+def _graph(stage: recipe.Stage, remat: str | None, built: Any, clips: int) -> Any:
+    mark = (id(stage), remat, clips)
+    if mark not in _GRAPHS:
         changed, own = stage, variants.remat_of(stage)
         if own is not None and remat != own:  # the policy is part of the towers
             changed = variants.varied(stage, remat=remat)
             built = {**built, stage.name: variants.rebuilt(changed, built)}
-        graph = abstract_step.traced(changed, built, clips)
-        found = Measure(flops.products(graph), flops.product_bytes(graph), peak_memory.peak(graph))
-        _MEASURES[mark] = (found, stage)  # keep the stage, so that its id is not reused
-    return _MEASURES[mark][0]
+        # Keep the stage, so that its id is not reused.
+        _GRAPHS[mark] = (abstract_step.traced(changed, built, clips), stage)
+    return _GRAPHS[mark][0]

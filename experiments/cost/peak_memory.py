@@ -67,11 +67,12 @@ FUSED = frozenset(
 )
 
 
-def peak(jaxpr: Any) -> float:
+def peak(jaxpr: Any, platform: str | None = None) -> float:
     """Return the peak bytes of live values, without the arguments of the jaxpr.
 
     Args:
         jaxpr: an open or closed jaxpr.
+        platform: as in `flops.products`; None: the branch that needs most.
     """
     jaxpr = flops.opened(jaxpr)
     last: dict[Any, int] = {}
@@ -91,7 +92,7 @@ def peak(jaxpr: Any) -> float:
     alive: dict[Any, int] = {}
     now = most = 0.0
     for place, equation in enumerate(jaxpr.eqns):
-        inner = max((peak(each) for each in flops.inside(equation)), default=0.0)
+        inner = max((peak(each, platform) for each in flops.inside(equation, platform)), default=0.0)
         for each in equation.outvars:
             if each not in last or id(each) in outside:
                 continue

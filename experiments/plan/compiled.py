@@ -188,6 +188,7 @@ def _address(asked: str) -> str:
         "plan/compile_worker",
         "plan/choices",
         "plan/hlo",
+        "plan/kernels",
         "plan/serial",
         "cost/abstract_step",
     ):

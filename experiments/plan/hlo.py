@@ -11,6 +11,8 @@ import math
 import re
 from collections.abc import Iterator
 
+from prismlab.experiments.plan import kernels
+
 WIDTH = {
     "pred": 1, "s8": 1, "u8": 1, "s16": 2, "u16": 2, "bf16": 2, "f16": 2, "s32": 4, "u32": 4, "f32": 4,
     "s64": 8, "u64": 8, "f64": 8, "s4": 1, "u4": 1, "c64": 8, "f8e4m3fn": 1, "f8e5m2": 1,
@@ -18,30 +20,11 @@ WIDTH = {
 INVOLUNTARY = "nvoluntary full remat"  # start of the warning of the SPMD partitioner
 KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
 # Instructions without memory traffic of their own; their bodies or their start instructions are counted.
-STILL = frozenset(
-    [
-        "parameter",
-        "constant",
-        "tuple",
-        "get-tuple-element",
-        "bitcast",
-        "while",
-        "conditional",
-        "call",
-        "after-all",
-        "partition-id",
-        "replica-id",
-        "opt-barrier",
-        "domain",
-        "copy-done",
-        "all-gather-done",
-        "all-reduce-done",
-        "collective-permute-done",
-        "async-done",
-        "async-update",
-        "iota",
-    ]
-)
+STILL = frozenset([
+    "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "conditional", "call",
+    "after-all", "partition-id", "replica-id", "opt-barrier", "domain", "copy-done", "all-gather-done",
+    "all-reduce-done", "collective-permute-done", "async-done", "async-update", "iota",
+])  # fmt: skip
 _SHAPE = re.compile(r"\b([a-z]\d*[a-z0-9]*)\[([0-9,]*)\](\{[^{}]*\})?")
 _HEAD = re.compile(r"^\s*(ENTRY )?%?([\w.\-]+) \(.*\) -> .*\{\s*$")
 _LINE = re.compile(r"^\s*(ROOT )?%?([\w.\-]+) = (.*)$")
@@ -281,7 +264,12 @@ def moved(each: Instruction, known: dict[str, Instruction], module: dict[str, li
         local = {one.name: one for one in inside}
         written = sum(local[one.operands[1]].size for one in updates if one.operands[1] in local)
         return read + min(each.bytes, 2 * written)
-    return read + each.bytes
+    return read + each.bytes + kernel_cost(each, known).bytes
+
+
+def kernel_cost(each: Instruction, known: dict[str, Instruction]) -> kernels.Cost:
+    """Return what the text does not show of an instruction that calls a kernel; see `executed`."""
+    return kernels.cost(each.name, each.opcode, (known[name].text for name in each.operands if name in known))
 
 
 def _read_inside(place: int, whole: float, inside: list[Instruction]) -> float:

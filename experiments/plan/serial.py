@@ -3,8 +3,9 @@
     serial = sum over operations of max(FLOPs / peak, memory bytes / memory rate)
 
 The roofline bound assumes that computation and memory traffic of the whole step overlap; a chip runs one
-operation after the other, so its time is nearer to this sum. FLOPs within the compiler's own kernels are
-not in the text; `seconds_of` adds them at peak.
+operation after the other, so its time is nearer to this sum. FLOPs within this project's kernels follow
+their formula (`kernels`); those within the compiler's own kernels are unknown, and `seconds_of` adds them at
+peak.
 """
 
 import dataclasses
@@ -27,7 +28,7 @@ class Serial:
 
     Args:
         seconds: sum over operations of the larger of their two times.
-        operations: FLOPs of all matrix products in the text.
+        operations: FLOPs of all matrix products in the text and in this project's kernels.
         padded_bytes: memory traffic with arrays padded to whole tiles.
     """
 
@@ -76,6 +77,8 @@ def operations(
         inside = module.get(called[1], []) if called else []
         names = {one.name: one for one in inside}
         return sum(operations(one, names, module) for one in inside)
+    if each.opcode == "custom-call":
+        return hlo.kernel_cost(each, known).operations
     if each.opcode not in ("dot", "convolution") or any(name not in known for name in each.operands[:2]):
         return 0.0
     left, right = (_dimensions(known[name].text) for name in each.operands[:2])

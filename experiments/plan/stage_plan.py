@@ -103,7 +103,8 @@ def entry(job: choices.Job, built: Any, where: topology.Topology, options: Optio
     stage = job.stage
     shards = check(stage, where)
     clips = stage.batch_size // shards
-    found = estimate.of(stage, built, where.count, clips, accumulate=stage.accumulate)
+    platform = where.chip.platform
+    found = estimate.of(stage, built, where.count, clips, accumulate=stage.accumulate, platform=platform)
     answer = None
     if where.compiles and options.compile:
         answer = compiled.run(request(job, where, options), options.limit, options.cache)
@@ -246,7 +247,7 @@ def compare(
         for parts in sorted({*ACCUMULATE, stage.accumulate}):
             if clips % parts:
                 continue
-            each = estimate.of(stage, built, where.count, clips, remat, parts)
+            each = estimate.of(stage, built, where.count, clips, remat, parts, where.chip.platform)
             needed = each.bytes + (scale - 1.0) * each.groups["activations"]
             roof = roofline.of(where.chip, each.products, each.model_products, each.memory_bytes, each.sent)
             found.append(

@@ -126,3 +126,27 @@ def test_the_platform_that_a_program_is_compiled_for_decides_on_its_pieces():
         assert f"tensor<64x2x{size}x1024xf32>" in text
         other = on_cpu + on_accelerator - size
         assert f"tensor<64x2x{other}x1024xf32>" not in text
+
+
+@pytest.mark.parametrize(("width", "masked"), [(8, False), (8, True), (12, False)])
+def test_a_tpu_takes_its_kernel_for_long_rows_and_other_platforms_do_not(width, masked):
+    parts = [jax.ShapeDtypeStruct((1, 640, 1, width), jnp.float32)] * 3
+    allowed = jax.ShapeDtypeStruct((1, 1, 1, 640), jnp.bool_) if masked else None
+    run = jax.jit(lambda *p: attention.attend(*p, 50.0)).trace(*parts, allowed)
+    for platform in ("cpu", "tpu", "cuda"):
+        text = run.lower(lowering_platforms=(platform,)).as_text()
+        kernel = platform == "tpu" and width == 8 and not masked
+        assert ("tpu_custom_call" in text) == kernel, platform
+        assert ("tensor<1x1x640x640xf32>" in text) == (not kernel), platform
+
+
+def test_a_cpu_gives_the_bits_of_plain_attention_where_a_tpu_takes_its_kernel():
+    draw = lambda i: jax.random.normal(jax.random.key(i), (1, 520, 1, 8))
+    parts = [draw(i) for i in range(4)]
+
+    def both(way):
+        loss = lambda qkv, weight: jnp.sum(way(*qkv, None, 50.0) * weight)
+        return jax.jit(jax.value_and_grad(loss))(parts[:3], parts[3])
+
+    ours, theirs = both(attention.attend), both(attention.attend_plain)
+    assert jax.tree.all(jax.tree.map(lambda a, b: bool(jnp.array_equal(a, b)), ours, theirs))

@@ -14,6 +14,7 @@ from prismlab.core.nn import packed_attention, packing
 from prismlab.experiments.plan import compile_worker
 
 HEADS, WIDTH = 2, 4
+FUSED = functools.partial(packed_attention.in_fused_kernel, interpret=True)
 
 
 def _drawn(seed, rows, columns, visible, examples=2):
@@ -47,9 +48,26 @@ def _run(way, index, parts, rows, columns, cap, absent):
 def test_packed_tokens_give_the_numbers_and_gradients_of_the_grid(seed, shape, absent):
     rows, columns, visible, cap = shape
     index, parts = _drawn(seed, rows, columns, visible)
-    ways = (packed_attention.through_grid, packed_attention.on_packed_tokens)
-    grid, packed = (_run(way, index, parts, rows, columns, cap, absent) for way in ways)
-    for ours, theirs in zip(packed, grid):
+    ways = (packed_attention.through_grid, packed_attention.on_packed_tokens, FUSED)
+    grid, *packed = (_run(way, index, parts, rows, columns, cap, absent) for way in ways)
+    for each in packed:
+        for ours, theirs in zip(each, grid):
+            np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_the_kernel_gives_finite_gradients_for_tokens_of_a_row_without_keys():
+    # All tokens of the row attend to each other then: their outputs have no meaning, gradients stay those of
+    # a softmax, and no other row sees them.
+    index, parts = _drawn(5, 3, 4, 12)
+    *qkv, weight = parts
+
+    def outputs(qkv, absent):
+        grid = packing.Grid(index, 3, 4, index // 4 != absent)
+        return FUSED(*qkv, grid, 0.0)
+
+    alone, all_present = (jax.vjp(lambda *qkv, a=absent: outputs(qkv, a), *qkv) for absent in (1, -1))
+    np.testing.assert_allclose(alone[0], all_present[0], atol=1e-5)
+    for ours, theirs in zip(alone[1](weight), all_present[1](weight)):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
@@ -77,6 +95,22 @@ def test_shapes_decide_whether_accelerators_attend_on_packed_tokens(tokens, rows
         packed_attention.favours_packed(packing.Grid(jnp.zeros((2, tokens), jnp.int32), rows, columns))
         == packed
     )
+
+
+@pytest.mark.parametrize(
+    ("tokens", "rows", "columns", "fused"),
+    [(717, 8, 256, True), (717, 256, 8, True), (1024, 8, 256, False), (600, 8, 100, False)],
+)
+def test_shapes_decide_whether_a_tpu_attends_on_packed_tokens_in_the_kernel(tokens, rows, columns, fused):
+    struct = jax.ShapeDtypeStruct((2, tokens), jnp.int32)
+    parts = [jax.ShapeDtypeStruct((2, tokens, 1, 8), jnp.float32)] * 3
+
+    def run(index, *parts):
+        return packed_attention.attend(*parts, packing.Grid(index, rows, columns), 50.0)
+
+    for platform in ("cpu", "tpu", "cuda"):
+        text = jax.jit(run).trace(struct, *parts).lower(lowering_platforms=(platform,)).as_text()
+        assert ("tpu_custom_call" in text) == (fused and platform == "tpu"), platform
 
 
 @pytest.mark.slow

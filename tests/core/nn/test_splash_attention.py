@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prismlab.core.nn import attention, splash_attention
+from prismlab.core.parallel import mesh as meshes
+from prismlab.experiments.cost import flops
 
 WIDTH = 8
 FUSED = functools.partial(splash_attention.attend, interpret=True)
@@ -97,6 +99,38 @@ def test_what_the_kernel_does_not_take_is_one_line_in_the_log(caplog, query, key
     lines = [each.getMessage() for each in caplog.records]
     where = "attention on a TPU without the fused kernel, which does not take "
     assert lines == ([] if told is None else [where + told])
+
+
+def test_rows_and_heads_split_over_devices_give_the_numbers_of_one_device():
+    parts, segments = _drawn(3, 2, 20, 2)
+    for layout in (meshes.Layout(data=2), meshes.Layout(data=1, model=2)):
+        mesh = layout.make(jax.devices()[:2])
+        with meshes.within(mesh):
+            out = jax.jit(lambda *p: FUSED(*p, 2.0, segments))(*jax.device_put(parts[:3], meshes.whole(mesh)))
+        np.testing.assert_allclose(out, _run("plain", parts, segments, 2.0)[0], atol=1e-5)
+
+
+def test_the_formula_counts_the_products_of_the_kernel():
+    # What is traced: bodies of the kernels, times their grids.
+    rows, heads, length, width = 2, 3, 300, WIDTH
+    part = jax.ShapeDtypeStruct((rows, length, heads, width), jnp.float32)
+    ids = jax.ShapeDtypeStruct((rows, length), jnp.int32)
+    forward = lambda q, k, v, s: splash_attention.attend(q, k, v, 50.0, (s, s))
+    both = jax.grad(lambda *p: jnp.sum(forward(*p)), argnums=(0, 1, 2))
+    padded = splash_attention.padded_length(length)
+    count = lambda phase: splash_attention.operations(phase, rows * heads, padded, width)
+    outside = 2.0 * rows * heads * padded * width  # of outputs and their gradients, backward
+    for way, wanted in ((forward, count("fwd")), (both, count("fwd") + count("dkv") + outside)):
+        assert flops.products(jax.make_jaxpr(way)(part, part, part, ids)) == {"float32": wanted}
+
+
+def test_keys_and_values_are_read_once_while_they_are_held():
+    again = splash_attention.bytes_read_again
+    assert again("fwd", 16, 2048, 64, 2) == again("dkv", 16, 2048, 64, 2) == 0
+    # 4096 positions: 8 blocks of queries read K and V, two parts of the keys read Q, dO and two numbers each.
+    one = 16 * 4096 * 64 * 2
+    assert again("fwd", 16, 4096, 64, 2) == 7 * 2 * one
+    assert again("dkv", 16, 4096, 64, 2) == 2 * one + 2 * 16 * 8 * 4096 * 4
 
 
 def test_short_rows_are_left_to_the_compiler_without_a_word(caplog):

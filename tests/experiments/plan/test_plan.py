@@ -12,7 +12,7 @@ import pytest
 from prismlab.core import errors
 from prismlab.core.nn import transformer_stack
 from prismlab.experiments import main
-from prismlab.experiments.cost import chips, flops, peak_memory, roofline, variants
+from prismlab.experiments.cost import abstract_step, chips, flops, peak_memory, roofline, variants
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.plan import choices, compiled, hlo, stage_plan, topology
 
@@ -63,6 +63,23 @@ def test_recomputation_costs_operations_and_saves_memory():
         found[remat] = sum(flops.products(graph).values()), peak_memory.peak(graph)
     assert 1.15 < found["nothing_saveable"][0] / found["none"][0] <= 4 / 3
     assert found["nothing_saveable"][1] < found["none"][1]
+
+
+def test_of_a_choice_by_platform_the_branch_of_the_platform_counts():
+    def chosen(x):
+        twice = lambda x: (x @ x) @ x
+        return jnp.sum(jax.lax.platform_dependent(x, cpu=lambda x: x @ x, default=twice))
+
+    struct = jax.ShapeDtypeStruct((64, 64), jnp.float32)
+    # Backward, a product has two; the first of the two is computed again.
+    for way, cpu, other in ((chosen, 1, 2), (jax.grad(jax.checkpoint(chosen)), 2, 5)):
+        graph = abstract_step.without_dead(jax.make_jaxpr(way)(struct))
+        for platform, count in (("cpu", cpu), ("tpu", other), ("cuda", other), (None, cpu)):
+            assert flops.products(graph, platform) == {"float32": count * 2 * 64**3}, platform
+            assert flops.product_bytes(graph, platform) == count * 3 * 64**2 * 4
+        assert peak_memory.peak(graph, "cpu") <= peak_memory.peak(graph, "tpu") == peak_memory.peak(graph)
+    forward = jax.make_jaxpr(chosen)(struct)
+    assert peak_memory.peak(forward, "cpu") < peak_memory.peak(forward, "tpu")
 
 
 def test_peak_holds_what_is_alive_and_no_more():

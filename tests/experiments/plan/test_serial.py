@@ -2,6 +2,7 @@
 
 import pytest
 
+from prismlab.core.nn import splash_attention
 from prismlab.experiments.cost import chips
 from prismlab.experiments.plan import hlo, serial
 
@@ -61,3 +62,30 @@ def test_an_array_without_tiles_has_no_padding():
     plain = MODULE.replace("WINDOW", WINDOWS[0]).replace(":T(8,128)(2,1)", "")
     found = serial.read(plain, chips.CHIPS["v6e"])
     assert found.padded_bytes == hlo.read(plain).memory
+
+
+CALLED = '%mask, %q, %q, %q), custom_call_target="tpu_custom_call", frontend_attributes={kernel_metadata={'
+KERNELS = """HloModule jit_step
+
+ENTRY %main (q: bf16[2,8,4096,64]) -> bf16[2,8,4096,64] {
+  %q = bf16[2,8,4096,64]{3,2,1,0:T(8,128)(2,1)} parameter(0)
+  %mask = s8[1,8,2]{2,1,0} constant({...})
+  %splash_mha_fwd_residuals.1 = (f32[512,128]{1,0}, bf16[2,8,4096,64]{3,2,1,0}) custom-call(CALLED
+"xprof_metadata":"{\\"block_q\\": 512}"
+}}, metadata={op_name="splash_mha_fwd_residuals"}
+  %out = bf16[2,8,4096,64]{3,2,1,0} get-tuple-element(%splash_mha_fwd_residuals.1), index=1
+  ROOT %other = bf16[2,8,4096,64]{3,2,1,0} custom-call(%out), custom_call_target="elsewhere"
+}
+""".replace("CALLED", CALLED)
+
+
+def test_the_kernel_of_attention_counts_by_its_formula():
+    chip = chips.CHIPS["v5p"]
+    found, one = serial.read(KERNELS, chip), 2 * 8 * 4096 * 64 * 2
+    work = splash_attention.operations("fwd", 16, 4096, 64)
+    assert found.operations == work == 2 * 2 * 16 * 4096**2 * 64
+    # Operands and results once (the mask's 16 bytes are a constant), keys and values seven times more.
+    moved = 16 + 3 * one + one + 512 * 128 * 4 + 14 * one
+    assert hlo.read(KERNELS).memory == moved + 2 * one
+    slower = max(work / chip.bfloat16, moved / chip.memory_rate)
+    assert found.seconds == pytest.approx(slower + 2 * one / chip.memory_rate)
