@@ -140,9 +140,8 @@ def test_going_on_reads_no_record_of_an_earlier_step(cache, start):
     assert wanted == READ
 
 
-@pytest.mark.parametrize(
-    "start", [pytest.param(0, marks=pytest.mark.slow), 3, pytest.param(5, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow  # test_loader.py has worker processes without the rest
+@pytest.mark.parametrize("start", [0, 3, 5])
 def test_workers_go_on_exactly_with_everything_at_once(cache, tmp_path, start):
     line = dataclasses.replace(VARIANTS["bad"], frames_of={"two": 1})
     stream = opened(cache, line)

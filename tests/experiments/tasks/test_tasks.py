@@ -154,6 +154,7 @@ CLASSES = [
 ]
 
 
+LONG = (question_answering.QuestionAnswering,)
 Pixels, TOWERS = task_contract.Pixels, task_contract.TOWERS
 
 
@@ -164,13 +165,21 @@ def test_every_task_is_found():
 class TestTasks(task_contract.TaskContract):
     """The contract that the kit gives to users' packages too."""
 
-    kinds = CLASSES
-    examples = tuple(EXAMPLES.values())
+    kinds = tuple(kind for kind in CLASSES if kind not in LONG)
+    examples = tuple(example for kind, example in EXAMPLES.items() if kind not in LONG)
 
     @pytest.fixture
     def cache(self):
         """Return the cache of these tests."""
         return cli.CACHE
+
+
+@pytest.mark.slow
+class TestLongTasks(TestTasks):
+    """The same of those whose scores test_text_tasks.py reads at once."""
+
+    kinds = LONG
+    examples = tuple(EXAMPLES[kind] for kind in LONG)
 
 
 @pytest.mark.parametrize("kind", [retrieval.Retrieval, zero_shot.ZeroShot, multiple_choice.MultipleChoice])
@@ -206,6 +215,7 @@ def planted():
     return scores
 
 
+@pytest.mark.slow
 def test_the_probe_reads_planted_labels(planted):
     scores = planted(8.0)
     assert scores["species"].value > 0.8
@@ -214,6 +224,7 @@ def test_the_probe_reads_planted_labels(planted):
     assert scores["reversal_xy"].n <= scores["reversal"].n == 64
 
 
+@pytest.mark.slow
 def test_the_probe_reads_nothing_from_noise(planted):
     scores = planted(0.0)
     for name, chance in (("species", 0.1), ("motion", 0.125), ("reversal", 0.5)):
@@ -235,6 +246,7 @@ def test_the_probe_averages_heads_and_keeps_the_outcome_of_each_clip():
         assert name == "reversal_xy" or kept["keys"] == clips
 
 
+@pytest.mark.slow
 def test_heads_of_other_seeds_are_other_heads_and_the_first_stays_the_same():
     tokens = np.random.default_rng(0).normal(size=(32, 3, 8)).astype(np.float32)
     labels = {"species": np.arange(32) % 10}
