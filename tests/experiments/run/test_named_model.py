@@ -83,6 +83,7 @@ def test_a_stage_is_loaded_with_its_own_weights_and_sizes(real, stage1):
     )
 
 
+@pytest.mark.slow  # test_recipe_sizes.py has the round trip through each format
 def test_a_stage_is_converted_and_read_back_without_a_word_on_its_sizes(real, stage1, tmp_path, capsys):
     model = named_model.load(stage1)
     pixels = jnp.asarray(np.random.default_rng(0).random((1, model.video.frames, 16, 16, 3), np.float32))
