@@ -5,10 +5,14 @@
 All models have the same random weights. Each runs in its own process and the processes alternate, so that
 ratios are robust to noise. Without torch and transformers (extra `peers`), only prismlab is measured.
 transformers does not support `sdpa` for this model (it has no logit cap), so PyTorch runs in eager mode and
-with torch.compile. Memory is the peak resident size of the whole process, interpreter and libraries included.
+with torch.compile. Memory is the peak resident size of the whole process, interpreter and libraries included;
+on a GPU, it is the peak of the memory allocated on the device, and float32 products use TF32 everywhere.
+--official DIR adds the public Flax code: DIR holds `videoprism/` and a `base.py` with `build(dtype)`, which
+returns the Flax module, and `params_from(path of an .npz)`.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -25,6 +29,7 @@ import numpy as np
 import rich.table
 
 from prismlab.core import keys
+from prismlab.core.nn import attention
 from prismlab.core.weights import release_config, released
 from prismlab.experiments import console
 from prismlab.experiments.bench import program_memory
@@ -45,9 +50,10 @@ class Contestant:
         self.job = job
         self.seconds: list[float] = []
         self.peak = 0
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
         if job["who"] == "ours":
-            environment["PYTHONPATH"] = str(WORKER.parents[3])
+            added = os.environ.get("PYTHONPATH")
+            environment["PYTHONPATH"] = os.pathsep.join([str(WORKER.parents[3]), *([added] if added else [])])
         self.process = subprocess.Popen(
             [python, str(WORKER)],
             stdin=subprocess.PIPE,
@@ -64,14 +70,15 @@ class Contestant:
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
 
-    def run(self) -> float | None:
-        """Run once and return the seconds, or None if the process exited (out of memory, missing package)."""
-        assert self.process.stdout is not None
-        try:
+    def start(self) -> None:
+        """Start one run; `finish` waits for it."""
+        with contextlib.suppress(BrokenPipeError):
             self._tell("run")
-            line = self.process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
+
+    def finish(self) -> float | None:
+        """Return the seconds of the run, or None if the process exited (out of memory, missing package)."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
         if not line:
             return None
         answer = json.loads(line)
@@ -89,20 +96,31 @@ class Contestant:
 
 
 def _race(
-    title: str, jobs: dict[str, dict[str, Any]], peer_python: str, rounds: int, out: rich.console.Console
+    title: str, jobs: dict[str, dict[str, Any]], options: argparse.Namespace, out: rich.console.Console
 ) -> None:
     alive: dict[str, Contestant] = {}
     first: dict[str, float] = {}
-    for name, job in jobs.items():
-        each = Contestant(sys.executable if job["who"] == "ours" else peer_python, job)
-        seconds = each.run()  # compiles
+    started: dict[str, Contestant] = {}
+
+    def begin(name: str) -> Contestant:
+        job = jobs[name]
+        each = Contestant(options.peer_python if job["who"] == "peer" else sys.executable, job)
+        each.start()  # compiles
+        return each
+
+    if options.together:
+        started = {name: begin(name) for name in jobs}
+    for name in jobs:
+        each = started[name] if options.together else begin(name)
+        seconds = each.finish()
         if seconds is None:
             console.say(out, f"{title}: {name} failed to run (missing packages or out of memory)")
             continue
         alive[name], first[name] = each, seconds
-    for _ in range(rounds):
+    for _ in range(options.rounds):
         for each in alive.values():
-            seconds = each.run()
+            each.start()
+            seconds = each.finish()
             assert seconds is not None
             each.seconds.append(seconds)
     table = rich.table.Table(
@@ -125,8 +143,8 @@ def _race(
         table.add_row(
             name,
             f"{first[name]:.1f}",
-            f"{median:.2f}",
-            f"{min(each.seconds):.2f}",
+            f"{median:.3f}",
+            f"{min(each.seconds):.3f}",
             f"{median / statistics.median(base.seconds):.2f}",
             f"{each.peak / GIB:.2f}",
             f"{each.peak / base.peak:.2f}",
@@ -159,6 +177,7 @@ def main() -> None:
     parser.add_argument(
         "--peer-python", default=sys.executable, help="interpreter that has torch and transformers"
     )
+    parser.add_argument("--official", metavar="DIR", help="also run the public Flax code, see above")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="number of PyTorch threads")
     parser.add_argument("--batch", type=int, default=1, help="batch size of the encoder in clips")
@@ -166,6 +185,11 @@ def main() -> None:
     parser.add_argument("--dtypes", default="float32", help="comma-separated: float32, bfloat16")
     parser.add_argument(
         "--only", default="forward,backward,text", help="comma-separated: forward, backward, text"
+    )
+    parser.add_argument(
+        "--together",
+        action="store_true",
+        help="compile all models at once (needs many cores; timing does not)",
     )
     parser.add_argument("--tiny", action="store_true", help="test the benchmark itself with a tiny model")
     parser.add_argument("--loud", action="store_true", help="show the stderr of the workers")
@@ -189,13 +213,17 @@ def main() -> None:
             job |= {"pass": way, "dtype": dtype}
             jobs = {"ours": job}
             if race == "text":
-                jobs["ours, matrix whole"] = {**job, "whole": True}
+                jobs["ours, matrix whole"] = {**job, "long": sys.maxsize}
+            elif attention.fused_kernel_at_hand():
+                jobs["ours, fused attention"] = {**job, "long": 1}
+            if options.official and config.kind == "video_encoder":
+                jobs["official Flax code"] = {**job, "who": "official"}
             jobs["transformers, eager"] = {**job, "who": "peer"}
             jobs["transformers, compiled"] = {**job, "who": "peer", "compile": True}
             for index, each in enumerate(jobs.values()):
                 each["output"] = str(pathlib.Path(scratch) / f"{index}.npy")
             title = f"{config.kind} {way} {batch} x {options.frames}, {dtype}"
-            _race(title, jobs, options.peer_python, options.rounds, out)
+            _race(title, jobs, options, out)
     if "text" in asked and not options.tiny:
         program_memory.show("videoprism_lvt_public_v1_base", 2, options.frames, out)
     console.say(out, f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores, jax {jax.__version__}")
@@ -205,9 +233,12 @@ def _prepared(
     folder: pathlib.Path, config: release_config.ReleaseConfig, batch: int, options: argparse.Namespace
 ) -> dict[str, Any]:
     # Write weights and clips once, and return the configuration that all workers share.
-    weights, video = folder / "model.safetensors", folder / "video.npy"
+    weights, video, archive = folder / "model.safetensors", folder / "video.npy", folder / "model.npz"
     if not weights.exists():
-        released.save(released.build(config, key=keys.seeded(0, "bench")), weights)
+        model = released.build(config, key=keys.seeded(0, "bench"))
+        released.save(model, weights)
+        if options.official:
+            released.save(model, archive)
         side = config.resolution
         frames = config.frames if options.tiny else options.frames
         np.save(video, np.random.default_rng(0).random((batch, frames, side, side, 3), np.float32))
@@ -217,7 +248,9 @@ def _prepared(
         "folder": str(folder),
         "weights": str(weights),
         "video": str(video),
-        "whole": False,
+        "long": None,
+        "official": options.official and os.path.abspath(options.official),
+        "npz": str(archive),
         "compile": False,
         "threads": options.threads,
         "loud": options.loud,

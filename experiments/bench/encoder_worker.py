@@ -2,30 +2,38 @@
 
 May run in the interpreter of another environment, so `peer` does not import prismlab. The first line of
 stdin is the job as JSON; for each further line the worker runs the model once and prints the seconds and the
-peak memory of the process as JSON.
+peak memory as JSON: that of the accelerator if there is one, else that of the process. The time ends when the
+output is complete on the device; copying it to the host is not counted.
 """
 
+import importlib
 import json
 import sys
 import time
 
 
-def _peak_bytes() -> int:
+def _process_peak() -> int:
     with open("/proc/self/status", encoding="utf-8") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
 
 
+def _jax_peak() -> int:
+    import jax
+
+    return (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use") or _process_peak()
+
+
 def ours(job: dict):
-    """Return a function that runs the prismlab model once and returns its output."""
+    """Return functions that run the prismlab model once, copy its output to the host and read peak memory."""
     import equinox as eqx
+    import jax
     import jax.numpy as jnp
     import numpy as np
 
     from prismlab.core.nn import attention
     from prismlab.core.weights import released
 
-    if job["whole"]:
-        attention.LONG = sys.maxsize  # disable chunked attention
+    attention.LONG = job["long"] or attention.LONG
     model = released.load(job["config"], job["weights"], dtype=job["dtype"])
     video = jnp.asarray(np.load(job["video"]))
 
@@ -38,31 +46,63 @@ def ours(job: dict):
     run = eqx.filter_jit(forward if job["pass"] == "forward" else eqx.filter_grad(loss))
 
     def once():
-        out = run(model, video)
-        leaf = out if job["pass"] == "forward" else out_leaf(out)
-        return np.asarray(leaf, np.float32)
+        return jax.block_until_ready(run(model, video))
 
-    def out_leaf(grads):
-        encoder = grads.video.encoder if job["config"]["kind"] == "video_text" else grads
-        return encoder.patch_projection.bias
+    def fetch(out):
+        if job["pass"] == "forward":
+            return np.asarray(out, np.float32)
+        encoder = out.video.encoder if job["config"]["kind"] == "video_text" else out
+        return np.asarray(encoder.patch_projection.bias, np.float32)
 
-    return once
+    return once, fetch, _jax_peak
+
+
+def official(job: dict):
+    """Return the same functions for the public Flax code, whose folder the user names."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    sys.path.insert(0, job["official"])
+    base = importlib.import_module("base")
+    module = base.build(job["dtype"])
+    params = base.params_from(job["npz"])
+    video = jnp.asarray(np.load(job["video"])).astype(module.fprop_dtype)  # the official code does not cast
+
+    def forward(params, video):
+        out = module.apply(params, video, train=False)
+        return out[0] if isinstance(out, tuple) else out
+
+    loss = lambda params, video: jnp.sum(jnp.square(forward(params, video).astype(jnp.float32)))
+    run = jax.jit(forward if job["pass"] == "forward" else jax.grad(loss))
+
+    def once():
+        return jax.block_until_ready(run(params, video))
+
+    def fetch(out):
+        if job["pass"] == "forward":
+            return np.asarray(out, np.float32)
+        return np.asarray(out["params"]["patch_projection"]["linear"]["bias"], np.float32)
+
+    return once, fetch, _jax_peak
 
 
 def peer(job: dict):
-    """Return a function that runs the transformers model once and returns its output."""
+    """Return the same functions for the transformers model."""
     import numpy as np
     import torch
     import transformers
 
     torch.set_num_threads(job["threads"])
+    torch.set_float32_matmul_precision("high")  # TF32 on a GPU, as JAX by default; no effect on a CPU
+    gpu = torch.cuda.is_available()
     kind = {"video_encoder": "VideoPrismVisionModel", "video_text": "VideoPrismClipModel"}
     model = getattr(transformers, kind[job["config"]["kind"]]).from_pretrained(
         job["folder"], attn_implementation="eager", dtype=getattr(torch, job["dtype"])
     )
-    model.eval()
+    model.eval().to("cuda" if gpu else "cpu")
     video = torch.from_numpy(np.load(job["video"])).permute(0, 1, 4, 2, 3).contiguous()
-    video = video.to(getattr(torch, job["dtype"]))
+    video = video.to("cuda" if gpu else "cpu", getattr(torch, job["dtype"]))
 
     def forward(video):
         if job["config"]["kind"] == "video_text":
@@ -72,16 +112,25 @@ def peer(job: dict):
     if job["compile"]:
         forward = torch.compile(forward)
 
-    def once():
+    def run():
         if job["pass"] == "forward":
             with torch.inference_mode():
-                return forward(video).float().numpy()
+                return forward(video)
         model.zero_grad(set_to_none=True)
         forward(video).float().square().sum().backward()
         encoder = model.video_model.vision_model if job["config"]["kind"] == "video_text" else model
-        return encoder.spatial_embeddings.patch_embeddings.projection.bias.grad.float().numpy()
+        return encoder.spatial_embeddings.patch_embeddings.projection.bias.grad
 
-    return once
+    def once():
+        out = run()
+        if gpu:
+            torch.cuda.synchronize()
+        return out
+
+    def peak():
+        return torch.cuda.max_memory_allocated() if gpu else _process_peak()
+
+    return once, lambda out: out.float().cpu().numpy(), peak
 
 
 def main() -> None:
@@ -91,13 +140,14 @@ def main() -> None:
     answers = sys.stdout
     sys.stdout = sys.stderr
     job = json.loads(sys.stdin.readline())
-    once = {"ours": ours, "peer": peer}[job["who"]](job)
+    once, fetch, peak = {"ours": ours, "official": official, "peer": peer}[job["who"]](job)
     for _ in sys.stdin:
         start = time.perf_counter()
         out = once()
         seconds = time.perf_counter() - start
-        np.save(job["output"], out)
-        print(json.dumps({"seconds": seconds, "peak": _peak_bytes()}), file=answers, flush=True)
+        np.save(job["output"], fetch(out))
+        del out
+        print(json.dumps({"seconds": seconds, "peak": peak()}), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
     python -m prismlab.experiments.bench.step_cost small_recipe.gin 'recipe.Experiment.name="bench"'
 
-For each distinct stage of the rows, prints compile time, step time (median of the remaining steps) and ratio
-to the first. Steps of different stages alternate, so that ratios are robust to noise.
+For each distinct stage of the rows, prints compile time, step time (median of the remaining steps), ratio to
+the first and, on a device with a published peak, the model FLOPs utilization. Steps of different stages
+alternate, so that ratios are robust to noise; the peak of device memory is that of all stages together.
 """
 
 import argparse
@@ -16,8 +17,10 @@ import numpy as np
 import rich.table
 
 from prismlab.core import allocator, keys
+from prismlab.core.events import telemetry
 from prismlab.core.train import learner, step
 from prismlab.experiments import console
+from prismlab.experiments.cost import abstract_step, estimate
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import describe, recipe
 
@@ -61,6 +64,7 @@ def main() -> None:
     parser.add_argument("file", nargs="?", default="quickstart.gin")
     parser.add_argument("bindings", nargs="*")
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--only", help="comma-separated names of stages; the first stage is still built")
     options = parser.parse_args()
     allocator.keep_freed()  # as in `prismlab train`
     root = strict.load(options.file, options.bindings).root
@@ -69,29 +73,46 @@ def main() -> None:
     compiled: dict[str, float] = {}
     towers = None
     found: dict[str, tuple[str, recipe.Stage]] = {}
+    device = jax.local_devices()[0]
+    peak, mfu = telemetry.peak_of(device), dict[str, float]()
     for row, experiment in rows.items():
         for stage in experiment.stages:
             label = f"{stage.name} of {row!r}"
             timed = [describe.describe(getattr(stage, field)) for field in ("towers", "objectives", "frozen")]
-            found.setdefault(describe.address([*timed, stage.batch_size]), (label, stage))
+            address = describe.address([*timed, stage.batch_size])
+            if address not in found and peak and (not options.only or stage.name in options.only.split(",")):
+                built = abstract_step.learners(experiment)
+                mfu[label] = sum(estimate.fewest(stage, built, stage.batch_size).values()) / peak
+            found.setdefault(address, (label, stage))
     for label, stage in found.values():
         once, own = prepared(stage, towers)
         # Copy, because the step donates its arrays.
         towers = jax.tree.map(lambda x: x.copy() if eqx.is_array(x) else x, own) if towers is None else towers
+        if options.only and stage.name not in options.only.split(","):
+            continue
         compiled[label], runs[label] = once(), (once, [])
     for _ in range(options.steps):
         for once, seconds in runs.values():
             seconds.append(once())
-    table = rich.table.Table("stage", "compile s", "ms a step", "clips/s", "relative", box=None)
+    table = rich.table.Table("stage", "compile s", "ms a step", "clips/s", "relative", "MFU", box=None)
     medians = {label: statistics.median(seconds) for label, (_, seconds) in runs.items()}
     first = next(iter(medians.values()))
     sizes = {label: stage.batch_size for label, stage in found.values()}
     for label, seconds in medians.items():
         clips = sizes[label] / seconds
+        share = f"{mfu[label] / seconds:.3f}" if label in mfu else ""
         table.add_row(
-            label, f"{compiled[label]:.1f}", f"{1e3 * seconds:.1f}", f"{clips:.0f}", f"{seconds / first:.2f}"
+            label,
+            f"{compiled[label]:.1f}",
+            f"{1e3 * seconds:.1f}",
+            f"{clips:.0f}",
+            f"{seconds / first:.2f}",
+            share,
         )
-    console.make_console().print(table)
+    out = console.make_console()
+    out.print(table)
+    used = (device.memory_stats() or {}).get("peak_bytes_in_use")
+    console.say(out, f"{device.device_kind}" + (f", peak {used / 2**30:.1f} GiB" if used else ""))
 
 
 if __name__ == "__main__":
