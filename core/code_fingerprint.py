@@ -15,6 +15,7 @@ import ast
 import dataclasses
 import functools
 import hashlib
+import importlib.machinery
 import importlib.util
 import pathlib
 import sys
@@ -96,6 +97,7 @@ def forget() -> None:
     """Read modules again at their next use; for tests, which change files."""
     read.cache_clear()
     _find.cache_clear()
+    _bare.cache_clear()
 
 
 @functools.cache
@@ -198,7 +200,7 @@ def _with_packages(name: str) -> list[str]:
 
 def _attribute(package: str, name: str) -> list[str]:
     """Return the modules that `from package import name` reaches besides the package."""
-    if not name or _find(package) is None:
+    if not name or (_find(package) is None and not _bare(package)):
         return []
     if _find(f"{package}.{name}") is not None:
         return [f"{package}.{name}"]
@@ -234,6 +236,21 @@ def _find(name: str) -> pathlib.Path | None:
 
 def _origin(name: str) -> str | None:
     """Return the file of a module that is not loaded, without importing the packages that contain it."""
+    spec = _spec(name)
+    return spec.origin if spec is not None and spec.has_location else None
+
+
+@functools.cache
+def _bare(name: str) -> bool:
+    """True for a folder of modules without an `__init__`."""
+    if name.partition(".")[0] in sys.stdlib_module_names:
+        return False
+    spec = getattr(sys.modules.get(name), "__spec__", None) or _spec(name)
+    return spec is not None and not spec.has_location and spec.submodule_search_locations is not None
+
+
+def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
+    """Return the spec of a module without importing the packages that contain it."""
     top, *rest = name.split(".")
     try:
         spec = importlib.util.find_spec(top)
@@ -244,6 +261,17 @@ def _origin(name: str) -> str | None:
         if spec is None or spec.submodule_search_locations is None:
             return None
         whole, inside = f"{whole}.{part}", list(spec.submodule_search_locations)
-        finders = (getattr(finder, "find_spec", None) for finder in sys.meta_path)
-        spec = next((found for find in finders if find and (found := find(whole, inside))), None)
-    return spec.origin if spec is not None and spec.has_location else None
+        spec = _inside(whole, inside)
+    return spec
+
+
+def _inside(name: str, folders: list[str]) -> importlib.machinery.ModuleSpec | None:
+    """Return the spec of a module in the folders of its package, which need not be loaded."""
+    finders = (getattr(finder, "find_spec", None) for finder in sys.meta_path)
+    try:
+        return next((found for find in finders if find and (found := find(name, folders))), None)
+    except KeyError:  # a folder without `__init__` in a package that is not loaded; Python asks for its parent
+        spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
+        last = name.rpartition(".")[2]
+        spec.submodule_search_locations = [str(pathlib.Path(folder, last)) for folder in folders]
+        return spec

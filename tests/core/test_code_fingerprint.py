@@ -145,3 +145,14 @@ def test_an_interactive_session_is_refused(monkeypatch):
         closure("__main__")
     monkeypatch.undo()
     code_fingerprint.forget()
+
+
+def test_a_folder_without_init_in_a_package_that_is_not_loaded_is_followed(lab):
+    for name, content in (
+        ("outer/__init__.py", ""),
+        ("outer/bare/leaf.py", ""),
+        ("user.py", "from fplab.outer.bare import leaf\n"),
+    ):
+        (lab / name).parent.mkdir(parents=True, exist_ok=True)
+        (lab / name).write_text(content)
+    assert {"fplab.user", "fplab.outer", "fplab.outer.bare.leaf"} <= set(closure("fplab.user"))
