@@ -270,7 +270,9 @@ def _inside(name: str, folders: list[str]) -> importlib.machinery.ModuleSpec | N
     finders = (getattr(finder, "find_spec", None) for finder in sys.meta_path)
     try:
         return next((found for find in finders if find and (found := find(name, folders))), None)
-    except KeyError:  # a folder without `__init__` in a package that is not loaded; Python asks for its parent
+    except (
+        KeyError
+    ):  # a folder without `__init__` in a package that is not loaded; Python asks for its parent
         spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
         last = name.rpartition(".")[2]
         spec.submodule_search_locations = [str(pathlib.Path(folder, last)) for folder in folders]
