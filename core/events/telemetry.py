@@ -15,15 +15,28 @@ import numpy as np
 from prismlab.core import trees
 from prismlab.core.io import filesystem
 
-# Published dense bf16 peak in FLOP/s per chip, by prefix of JAX's device_kind.
+# Published dense bf16 peak with float32 accumulation in FLOP/s per chip, by JAX's device_kind. Whole names:
+# cards whose names begin alike have other peaks (H100 PCIe, RTX 4090 D), and a device that is not listed has
+# no MFU. Sources: cloud.google.com/tpu/docs; NVIDIA's data sheets of A100, H100, H100 NVL, H200 and L40S
+# (half of what they state with sparsity); NVIDIA Ada GPU architecture, appendix A (RTX 4090).
 PEAKS = {
     "TPU v6 lite": 918e12,
+    "TPU v6e": 918e12,
     "TPU v5 lite": 197e12,
+    "TPU v5e": 197e12,
     "TPU v5": 459e12,
+    "TPU v5p": 459e12,
     "TPU v4": 275e12,
     "NVIDIA H200": 989e12,
-    "NVIDIA H100": 989e12,
-    "NVIDIA A100": 312e12,
+    "NVIDIA H100 80GB HBM3": 989e12,
+    "NVIDIA H100 NVL": 835e12,
+    "NVIDIA H100 PCIe": 756e12,
+    "NVIDIA A100-SXM4-80GB": 312e12,
+    "NVIDIA A100-SXM4-40GB": 312e12,
+    "NVIDIA A100 80GB PCIe": 312e12,
+    "NVIDIA A100-PCIE-40GB": 312e12,
+    "NVIDIA L40S": 362e12,
+    "NVIDIA GeForce RTX 4090": 165.2e12,
 }
 
 _compilations = 0
@@ -41,8 +54,8 @@ def _listen() -> None:
 
 
 def peak_of(device: Any) -> float | None:
-    """Return the peak FLOP/s of a device, or None if unknown (such as for a CPU)."""
-    return next((peak for kind, peak in PEAKS.items() if device.device_kind.startswith(kind)), None)
+    """Return the peak FLOP/s of a device, or None if it is not in `PEAKS` (such as for a CPU)."""
+    return PEAKS.get(device.device_kind)
 
 
 class Meter:

@@ -15,7 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--topology",
         required=True,
         metavar="T[,T...]",
-        help="machines, such as v5p:4x4x8,v6e:16x16,gpu:h100,cpu",
+        help="machines, such as v5p:4x4x8,v6e:16x16,gpu:h100,gpu:rtx4090x2,cpu",
     )
     parser.add_argument("--chips-sweep", action="store_true", help="plan every slice size of these chips")
     parser.add_argument(

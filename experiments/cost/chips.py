@@ -1,4 +1,4 @@
-"""Published peak FLOPs, memory size, bandwidth and prices of accelerators."""
+"""Published peak FLOPs, memory size and bandwidth of accelerators, and prices of some."""
 
 import dataclasses
 import json
@@ -46,7 +46,7 @@ class Chip:
 
 # Peaks of bfloat16 come from the table that telemetry uses for the MFU.
 _peak = telemetry.PEAKS.__getitem__
-H100 = "NVIDIA H100 SXM data sheet, dense, TF32"
+_LARGEST = 8  # GPUs of one host
 
 
 def _tpu(name: str, kind: str, gib: int, rate: float, link: float, dimensions: int, largest: int) -> Chip:
@@ -54,13 +54,31 @@ def _tpu(name: str, kind: str, gib: int, rate: float, link: float, dimensions: i
     return Chip(name, _peak(kind), _peak(kind), gib * GIB, rate, link, dimensions, largest, source)
 
 
+def _gpu(name: str, kind: str, tf32: float, gigabytes: int, rate: float, link: float, source: str) -> Chip:
+    source = f"{source}; dense, float32 as TF32"
+    return Chip(name, _peak(kind), tf32, gigabytes * 1e9, rate, link, 0, _LARGEST, source)
+
+
+# A link sends half of what the data sheet states for both directions; PCIe 4.0 x16 is 64 GB/s in both.
 CHIPS = {
     chip.name: chip
     for chip in (
         _tpu("v5e", "TPU v5 lite", 16, 819e9, 200e9, 2, 256),
         _tpu("v5p", "TPU v5", 95, 2765e9, 600e9, 3, 6144),
         _tpu("v6e", "TPU v6 lite", 32, 1638e9, 400e9, 2, 256),
-        Chip("h100", _peak("NVIDIA H100"), 495e12, 80e9, 3350e9, 450e9, 0, 8, H100),
+        _gpu("a100", "NVIDIA A100-SXM4-80GB", 156e12, 80, 2039e9, 300e9, "NVIDIA A100 80GB SXM data sheet"),
+        _gpu("h100", "NVIDIA H100 80GB HBM3", 495e12, 80, 3350e9, 450e9, "NVIDIA H100 SXM data sheet"),
+        _gpu("h200", "NVIDIA H200", 495e12, 141, 4800e9, 450e9, "NVIDIA H200 SXM data sheet"),
+        _gpu("l40s", "NVIDIA L40S", 183e12, 48, 864e9, 32e9, "NVIDIA L40S data sheet, PCIe 4.0"),
+        _gpu(
+            "rtx4090",
+            "NVIDIA GeForce RTX 4090",
+            82.6e12,
+            24,
+            1008e9,
+            32e9,
+            "NVIDIA Ada GPU architecture, appendix A, PCIe 4.0",
+        ),
         # Not from a data sheet.
         Chip("cpu", 150e9, 150e9, 16 * GIB, 20e9, 20e9, 0, 1, "a rough figure for two cores"),
     )

@@ -1,4 +1,4 @@
-"""Parse hardware topologies for planning: `v5p:4x4x8`, `v6e:16x16`, `gpu:h100`, `gpu:h100x8`, `cpu`."""
+"""Parse hardware topologies for planning: `v5p:4x4x8`, `v6e:16x16`, `gpu:h100`, `gpu:l40sx8`, `cpu`."""
 
 import dataclasses
 import difflib
@@ -16,7 +16,8 @@ SLICES = {
         "8x8x16", "8x16x16", "16x16x16", "16x16x24",
     ),
 }  # fmt: skip
-GPUS = ("h100", "h100x2", "h100x4", "h100x8")
+GPUS = ("a100", "h100", "h200", "l40s", "rtx4090")
+COUNTS = (1, 2, 4, 8)  # GPUs of one host
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,12 @@ class Topology:
 def known() -> list[str]:
     """Return every topology that `parse` accepts."""
     tpus = [f"{name}:{shape}" for name, shapes in SLICES.items() for shape in shapes]
-    return [*tpus, *(f"gpu:{name}" for name in GPUS), "cpu"]
+    gpus = [_gpu(name, count) for name in GPUS for count in COUNTS]
+    return [*tpus, *gpus, "cpu"]
+
+
+def _gpu(name: str, count: int) -> str:
+    return f"gpu:{name}" if count == 1 else f"gpu:{name}x{count}"
 
 
 def parse(text: str) -> Topology:
@@ -59,9 +65,10 @@ def parse(text: str) -> Topology:
     kind, _, shape = text.partition(":")
     if kind in SLICES and shape in SLICES[kind]:
         return Topology(text, chips.CHIPS[kind], math.prod(map(int, shape.split("x"))), shape)
-    if kind == "gpu" and shape in GPUS:
-        name, _, count = shape.partition("x")
-        return Topology(text, chips.CHIPS[name], int(count or 1))
+    for name in GPUS:
+        for count in COUNTS:
+            if text == _gpu(name, count):
+                return Topology(text, chips.CHIPS[name], count)
     near = difflib.get_close_matches(text, known(), 3, 0.6)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise errors.UserError(f"--topology {text!r} is unknown; {hint}known topologies: {', '.join(known())}")
@@ -91,5 +98,5 @@ def sweep(which: Topology) -> list[Topology]:
     if which.shape:
         return [parse(f"{which.chip.name}:{shape}") for shape in SLICES[which.chip.name]]
     if which.text.startswith("gpu:"):
-        return [parse(f"gpu:{name}") for name in GPUS]
+        return [parse(_gpu(which.chip.name, count)) for count in COUNTS]
     return [which]

@@ -68,12 +68,14 @@ def test_mfu_is_operations_over_peak(clock, monkeypatch):
     assert meter.lap()["mfu"] == pytest.approx(0.5)
 
 
-def test_peaks_go_by_the_start_of_the_kind():
+def test_peaks_go_by_the_whole_kind_and_are_not_guessed():
     kind = lambda name: types.SimpleNamespace(device_kind=name)
     assert telemetry.peak_of(kind("TPU v5 lite")) == 197e12
     assert telemetry.peak_of(kind("TPU v5p")) == 459e12
     assert telemetry.peak_of(kind("NVIDIA H100 80GB HBM3")) == 989e12
-    assert telemetry.peak_of(kind("cpu")) is None
+    assert telemetry.peak_of(kind("NVIDIA GeForce RTX 4090")) == 165.2e12
+    for unknown in ("cpu", "NVIDIA GeForce RTX 4090 D", "NVIDIA H100 something", "NVIDIA L40", "TPU v5x"):
+        assert telemetry.peak_of(kind(unknown)) is None
 
 
 def test_the_late_host_is_named():
