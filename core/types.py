@@ -13,6 +13,7 @@ import dataclasses
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 
@@ -22,7 +23,7 @@ class Batch(eqx.Module):
     Args:
         video: float32 [b, t, height, width, 3] in [0, 1].
         text_ids: int32 [b, l], 0 where padded.
-        text_paddings: float32 [b, l], 1.0 where padded.
+        text_paddings: float32 [b, l], 1.0 where padded; all 1.0 for a clip without a caption.
         weight: float32 [b], 0.0 for padding examples, which must not affect the result.
         index: int32 [b], position of each example in the global batch, if this is a part of it; None means
             0 .. b - 1. Random draws depend on it, so that a part draws the same values as the whole batch.
@@ -33,6 +34,11 @@ class Batch(eqx.Module):
     text_paddings: Float[Array, "b l"]
     weight: Float[Array, " b"]
     index: Int[Array, " b"] | None = None
+
+    @property
+    def text_weight(self) -> Float[Array, " b"]:
+        """Weight of each example in a loss that reads captions: `weight`, or 0.0 without a caption."""
+        return self.weight * jnp.any(self.text_paddings < 0.5, axis=-1)
 
 
 class Tokens(eqx.Module):

@@ -198,15 +198,17 @@ class Contrastive(objective.AbstractObjective):
         logits = scale * video @ mesh.everywhere(words).T
         same = jnp.all(batch.text_ids[:, None] == batch.text_ids[None], axis=-1)
         left_out = same & ~jnp.eye(logits.shape[0], dtype=bool) & self.ignore_same_caption
-        loss = metrics.Mean.of(symmetric_cross_entropy(logits, batch.weight, left_out), batch.weight)
+        loss = metrics.Mean.of(
+            symmetric_cross_entropy(logits, batch.text_weight, left_out), batch.text_weight
+        )
         # A match with an equal caption counts as correct.
-        present = jnp.where(batch.weight > 0, 0.0, -jnp.inf)
+        present = jnp.where(batch.text_weight > 0, 0.0, -jnp.inf)
         rows = jnp.arange(logits.shape[0])
         to_text = same[rows, jnp.argmax(logits + present[None, :], axis=1)].astype(jnp.float32)
         to_video = same[rows, jnp.argmax(logits + present[:, None], axis=0)].astype(jnp.float32)
         return loss, {
-            "video_to_text": metrics.Mean.of(to_text, batch.weight),
-            "text_to_video": metrics.Mean.of(to_video, batch.weight),
+            "video_to_text": metrics.Mean.of(to_text, batch.text_weight),
+            "text_to_video": metrics.Mean.of(to_video, batch.text_weight),
             "temperature": temperature,
         }
 
@@ -220,7 +222,7 @@ class Contrastive(objective.AbstractObjective):
             raise errors.UserError(
                 f"contrastive.Contrastive.chunk={self.chunk} does not divide the batch of {size}; use {fits}"
             )
-        text_ids, weight = mesh.everywhere(batch.text_ids), mesh.everywhere(batch.weight)
+        text_ids, weight = mesh.everywhere(batch.text_ids), mesh.everywhere(batch.text_weight)
         both = [
             one_way(
                 queries, mesh.everywhere(keys), scale, text_ids, weight,
@@ -229,7 +231,7 @@ class Contrastive(objective.AbstractObjective):
             for queries, keys in ((video, words), (words, video))
         ]  # fmt: skip
         (to_text, text_right), (to_video, video_right) = both
-        return metrics.Mean.of((to_text + to_video) / 2, batch.weight), {
-            "video_to_text": metrics.Mean.of(text_right, batch.weight),
-            "text_to_video": metrics.Mean.of(video_right, batch.weight),
+        return metrics.Mean.of((to_text + to_video) / 2, batch.text_weight), {
+            "video_to_text": metrics.Mean.of(text_right, batch.text_weight),
+            "text_to_video": metrics.Mean.of(video_right, batch.text_weight),
         }

@@ -114,11 +114,11 @@ class Sigmoid(objective.AbstractObjective):
     def observed(
         self, seen: Mapping[objective.View, types.Encoded], batch: types.Batch
     ) -> dict[str, Float[Array, "b ..."]]:
-        """Return the captions' vectors of unit length for the queue, if there is one."""
-        del batch
-        return (
-            {} if self.past is None else {"captions": losses.normalise(objective.pooled(seen, self._caption))}
-        )
+        """Return the captions' vectors of unit length and their weights for the queue, if there is one."""
+        if self.past is None:
+            return {}
+        vectors = losses.normalise(objective.pooled(seen, self._caption))
+        return {"captions": vectors, "captioned": batch.text_weight}
 
     def advanced(
         self,
@@ -128,10 +128,10 @@ class Sigmoid(objective.AbstractObjective):
         step: Int[Array, ""],
     ) -> "Sigmoid":
         """Return the objective with the captions of this batch in front of the queue."""
-        del towers, step
+        del towers, weight, step
         if self.past is None:
             return self
-        pushed = self.past.pushed(observed["captions"], weight)
+        pushed = self.past.pushed(observed["captions"], observed["captioned"])
         changed: Sigmoid = eqx.tree_at(lambda own: own.past, self, pushed)
         return changed
 
@@ -142,7 +142,8 @@ class Sigmoid(objective.AbstractObjective):
         del key
         clips, captions = objective.pooled(seen, self._clip), objective.pooled(seen, self._caption)
         video, words = losses.normalise(mesh.held(clips)), losses.normalise(mesh.held(captions))
-        scale, present = jnp.exp(self.log_scale), batch.weight > 0
+        weight = batch.text_weight
+        scale, present = jnp.exp(self.log_scale), weight > 0
         logits = scale * video @ mesh.everywhere(words).T + self.bias
         own = jnp.eye(logits.shape[0], dtype=bool)
         same = jnp.all(batch.text_ids[:, None] == batch.text_ids[None], axis=-1)
@@ -156,9 +157,9 @@ class Sigmoid(objective.AbstractObjective):
         rows, one = jnp.arange(logits.shape[0]), jnp.float32(1.0)
         to_text = same[rows, jnp.argmax(logits + absent[None, :], axis=1)].astype(jnp.float32)
         to_video = same[rows, jnp.argmax(logits + absent[:, None], axis=0)].astype(jnp.float32)
-        return metrics.Mean.of(loss, batch.weight), {
-            "video_to_text": metrics.Mean.of(to_text, batch.weight),
-            "text_to_video": metrics.Mean.of(to_video, batch.weight),
+        return metrics.Mean.of(loss, weight), {
+            "video_to_text": metrics.Mean.of(to_text, weight),
+            "text_to_video": metrics.Mean.of(to_video, weight),
             "temperature": metrics.Mean(1.0 / scale, one),
             "bias": metrics.Mean(self.bias, one),
         }

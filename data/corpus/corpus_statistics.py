@@ -92,7 +92,7 @@ _SUMS = tuple(
 
 def of(made: clip_encoding.Made) -> Statistics:
     """Return the statistics of one clip."""
-    words = len(made.record.caption.split())
+    words = len((made.record.caption or "").split())
     image = made.record.kind == "image"
     values = {"seconds": made.seconds, "words": words, "short_side": made.short_side}
     return Statistics(

@@ -50,7 +50,7 @@ def records_of(home: str | prepare_corpus.Corpus, sample: int) -> Iterator[Seen]
             except errors.UserError as fault:
                 yield f"record {index}", fault, ()
             else:
-                yield example.key, example, (example.caption,)
+                yield example.key, example, () if example.caption is None else (example.caption,)
         return
     total = sum(1 for _ in home.source.units())
     each = math.ceil(sample / max(1, total)) if sample else 0
@@ -59,7 +59,7 @@ def records_of(home: str | prepare_corpus.Corpus, sample: int) -> Iterator[Seen]
         for number, medium in enumerate(found):
             if each and number >= each:
                 break
-            captions = tuple(cut.caption for cut in medium.cuts)
+            captions = tuple(cut.caption for cut in medium.cuts if cut.caption is not None)
             faults = [cut.fault for cut in medium.cuts]
             try:
                 if faults and all(faults):

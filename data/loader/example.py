@@ -22,7 +22,7 @@ HostArrays = dict[str, np.ndarray]
 # fault: why it is a padding example, as UTF-8 padded with zeros.
 ORIGIN = ("clip", "caption", "frames", "box", "fault")
 FAULT_BYTES = 480
-UNREAD = 0  # caption hash of a record that could not be read
+UNREAD = 0  # caption hash of a record that could not be read, or has no caption
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Prepare(grain.transforms.MapWithIndex):
             clip_cache.check_length(len(whole), int(needed[-1]) + 1, example, home)
             decoded = ((number, whole[number]) for number in needed.tolist())
         boxes, videos = self._cut(decoded, seen, draws)
-        ids, paddings = self._encode(example.caption)
+        ids, paddings = self._words(example.caption)
         caption = np.asarray(caption_hash(example.caption), np.int64)
         made = []
         for numbers, box, video, rng in zip(seen, boxes, videos, draws):
@@ -162,6 +162,10 @@ class Prepare(grain.transforms.MapWithIndex):
                         videos[view] = np.empty((len(numbers), *cut.shape), cut.dtype)
                     videos[view][places] = cut
         return boxes, [videos[view] for view in range(len(seen))]
+
+    def _words(self, caption: str | None) -> tuple[np.ndarray, np.ndarray]:
+        ids, paddings = self._encode(caption or "")
+        return (ids, paddings) if caption is not None else (np.zeros_like(ids), np.ones_like(paddings))
 
     def _placeholder(self, item: Item) -> HostArrays:
         # Encode an empty caption: a text tower may not support sequences without any token.
@@ -236,8 +240,10 @@ def generator(seed: int, index: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(_Key(seed, index)))  # type: ignore[arg-type]
 
 
-def caption_hash(caption: str) -> int:
-    """Return a signed 64-bit hash of a caption after text normalization."""
+def caption_hash(caption: str | None) -> int:
+    """Return a signed 64-bit hash of a caption after text normalization, or UNREAD for None."""
+    if caption is None:
+        return UNREAD
     text = tokenizer.canonicalise(caption).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
 

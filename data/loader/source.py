@@ -17,7 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from prismlab.core import code_fingerprint, errors
 from prismlab.core.io import file_digest, file_names, filesystem, locks, user_paths
-from prismlab.data.records import shards
+from prismlab.data.records import record, shards
 from prismlab.data.video import folder
 from prismlab.data.world import render
 
@@ -183,6 +183,46 @@ class Folder:
 
     def _directory(self) -> pathlib.Path:
         return user_paths.local(self.path)
+
+
+class _Uncaptioned:
+    """Records of another source without their captions."""
+
+    def __init__(self, records: shards.Records):
+        self._records = records
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int, /) -> record.Record:
+        return dataclasses.replace(self._records[index], caption=None)
+
+
+@dataclasses.dataclass(frozen=True)
+class WithoutCaptions:
+    """The clips of another source without their captions: they train the losses of clips, and none of texts.
+
+    Args:
+        source: the other source.
+    """
+
+    source: Source
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.source, Stated):
+            raise errors.UserError(
+                "source.WithoutCaptions.source: expected a source with content_digest, found "
+                f"{self.source!r}; use source.Shards, source.Folder or source.Rendered"
+            )
+
+    def open(self, cache: pathlib.Path) -> shards.Records:
+        """Return the records of the other source, each with caption None."""
+        return _Uncaptioned(self.source.open(cache))
+
+    def content_digest(self, cache: pathlib.Path) -> str:
+        """Return the digest of the other source."""
+        assert isinstance(self.source, Stated)
+        return self.source.content_digest(cache)
 
 
 @dataclasses.dataclass(frozen=True)

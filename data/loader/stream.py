@@ -62,10 +62,11 @@ class _Unique(grain.transforms.MapWithIndex):
         seen, weight = set(self._captions(index)), batch["weight"].copy()
         for place in range(0, len(weight), self._views):
             caption = int(batch["caption"][place])
+            if caption == example.UNREAD:
+                continue  # clips without a caption repeat none
             if caption in seen:
                 weight[place : place + self._views] = 0.0
-            elif caption != example.UNREAD:
-                seen.add(caption)
+            seen.add(caption)
         return batch | {"weight": weight}
 
 

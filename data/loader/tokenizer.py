@@ -77,7 +77,13 @@ class Tokenizer:
             known = source.fingerprint((self, [source.contents(each) for each in opened], made_by))
             path = cache / f"tokenizer-{known}.model"
             if not path.is_file():
-                captions = {canonicalise(each[i].caption) for each in opened for i in range(len(each))}
+                texts = (each[i].caption for each in opened for i in range(len(each)))
+                captions = {canonicalise(text) for text in texts if text is not None}
+                if not captions:
+                    raise errors.UserError(
+                        "tokenizer.Tokenizer.sources: expected captions to train on, but no clip has one; "
+                        "add a source with captions, or set tokenizer.Tokenizer.model"
+                    )
                 filesystem.write_atomic(path, _train(sorted(captions), self.vocabulary))
         if not path.is_file():
             raise errors.UserError(f"tokenizer model {path} does not exist; set tokenizer.Tokenizer.model")

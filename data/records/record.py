@@ -35,7 +35,7 @@ class Record:
     Args:
         key: name of the clip, unique within its dataset.
         video: encoded bytes, interpreted according to `kind`; `frames.decode` decodes every kind.
-        caption: non-empty text.
+        caption: non-empty text, or None for a clip without a caption, which trains no loss of texts.
         start: start of the clip within the video, in seconds, or None for the beginning of the video.
         end: end of the clip in seconds (exclusive), or None for the end of the video.
         labels: small JSON values by name, e.g. the ground truth of a synthetic clip.
@@ -50,7 +50,7 @@ class Record:
 
     key: str
     video: bytes
-    caption: str
+    caption: str | None
     start: float | None = None
     end: float | None = None
     labels: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -67,7 +67,7 @@ class Record:
 
 
 def of_frames(
-    key: str, pictures: Sequence[bytes], caption: str, *, fps: float | None = None, **more: Any
+    key: str, pictures: Sequence[bytes], caption: str | None, *, fps: float | None = None, **more: Any
 ) -> Record:
     """Create a record of kind "frames" from one image file per frame.
 
@@ -93,7 +93,7 @@ def check(record: Record) -> None:
     Raises:
         errors.UserError: if any field is invalid; lists every problem found.
     """
-    faults = text_faults(record.key, record.caption, record.start, record.end)
+    faults = text_faults(record.key, record.caption, record.start, record.end, may_lack_caption=True)
     if not record.video:
         faults.append("a non-empty video, got 0 bytes")
     if len(record.video) > MAX_VIDEO_BYTES:
@@ -105,7 +105,9 @@ def check(record: Record) -> None:
         raise errors.UserError("\n".join(f"record {record.key!r}: expected {fault}" for fault in faults))
 
 
-def text_faults(key: object, caption: object, start: object, end: object) -> list[str]:
+def text_faults(
+    key: object, caption: object, start: object, end: object, *, may_lack_caption: bool = False
+) -> list[str]:
     """Return what was expected of values that are to become fields of a Record, and what they are.
 
     Args:
@@ -113,11 +115,13 @@ def text_faults(key: object, caption: object, start: object, end: object) -> lis
         caption: see Record.
         start: see Record.
         end: see Record.
+        may_lack_caption: accept None as caption.
     """
     faults = []
     if not isinstance(key, str) or not key:
         faults.append(f"a non-empty key, got {key!r}")
-    if not isinstance(caption, str) or not caption.strip():
+    lacks = may_lack_caption and caption is None
+    if not lacks and (not isinstance(caption, str) or not caption.strip()):
         faults.append(f"a non-empty caption, got {caption!r}")
     wrong = [f"{name} as seconds from 0, or null, got {value!r}"
              for name, value in (("start", start), ("end", end)) if not _is_time(value)]  # fmt: skip

@@ -80,15 +80,17 @@ class SourceContract:
         faults.require(hash(home) == hash(again) and home == again, f"{name} changes when it is pickled")
 
     def test_it_opens_counts_and_indexes(self, home: Any, cache: pathlib.Path) -> None:
-        """Records have unique keys, a video and a caption; an index outside is an IndexError."""
+        """Records have unique keys, a video, and a caption or None; an index outside is an IndexError."""
         records, name = home.open(cache), type(home).__name__
         clips = [records[index] for index in range(len(records))]
         faults.require(clips, f"{name}: the example holds no clips, so nothing is tested; give it a few")
         repeated = len(clips) - len({each.key for each in clips})
         faults.require(not repeated, f"{name}: {repeated} clips have the key of another one; keys are unique")
         for each in clips:
-            sound = isinstance(each, record.Record) and each.video and each.caption
-            faults.require(sound, f"{name}: clip {each.key!r} must be a Record with video and caption")
+            sound = isinstance(each, record.Record) and each.video and each.caption != ""
+            faults.require(
+                sound, f"{name}: clip {each.key!r} must be a Record with video and caption (or None)"
+            )
         try:
             records[len(clips)]
         except IndexError:

@@ -129,7 +129,7 @@ def _title(example: dict[str, Any]) -> str:
     return (
         f"{example['key']}  weight {example['weight']:g}  frames {example['frames']}  "
         f"crop {crop['width']}x{crop['height']}+{crop['left']}+{crop['top']}"
-        f"{' mirrored' if crop['mirrored'] else ''}  '{example['caption']}'"
+        f"{' mirrored' if crop['mirrored'] else ''}  {example['caption']!r}"
     )
 
 

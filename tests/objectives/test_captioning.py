@@ -2,6 +2,7 @@
 
 import functools
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -56,6 +57,17 @@ def test_it_is_the_mean_cross_entropy_of_the_words(seed):
     loss, named = _compiled(seen[CLIP], seen[captioning.TEXT], batch)
     np.testing.assert_allclose(loss.value, wanted / words, rtol=1e-4)
     np.testing.assert_allclose(named["accuracy"].value, right / words, rtol=1e-5)
+
+
+def test_clips_without_captions_are_left_out():
+    seen, batch = _seen(0), tiny.batch(0)
+    silent = jnp.asarray([0.0, 1.0, 0.0, 1.0])
+    unheard = eqx.tree_at(
+        lambda own: own.text_paddings, batch, jnp.maximum(batch.text_paddings, silent[:, None])
+    )
+    padding = eqx.tree_at(lambda own: own.weight, batch, batch.weight * (1 - silent))
+    call = lambda given: _compiled(seen[CLIP], seen[captioning.TEXT], given)[0].value
+    np.testing.assert_array_equal(call(unheard), call(padding))
 
 
 def test_a_word_is_predicted_from_the_words_before_it_and_the_clip():

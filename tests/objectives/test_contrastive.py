@@ -8,7 +8,7 @@ import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prismlab.core import errors, types
@@ -18,12 +18,15 @@ from prismlab.objectives import contrastive
 DIMS = types.Dims(frames=1, patches=1, patch_values=3, video_dim=6, teacher_dim=6, text_dim=6)
 
 
-def _call(clips, captions, weight, ids=None, **options):
+def _call(clips, captions, weight, ids=None, paddings=None, **options):
     size = len(clips)
     built = contrastive.Contrastive(**options, dims=DIMS, key=jax.random.key(0))
     ids = jnp.arange(1, size + 1, dtype=jnp.int32)[:, None] if ids is None else jnp.asarray(ids, jnp.int32)
     batch = types.Batch(
-        jnp.zeros((size, 1, 1, 1, 3)), ids, jnp.zeros(ids.shape), jnp.asarray(weight, jnp.float32)
+        jnp.zeros((size, 1, 1, 1, 3)),
+        ids,
+        jnp.zeros(ids.shape) if paddings is None else jnp.asarray(paddings, jnp.float32),
+        jnp.asarray(weight, jnp.float32),
     )
     seen = {
         objective.View("video", mask=built.drop): types.Encoded(None, jnp.asarray(clips, jnp.float32)),
@@ -173,3 +176,19 @@ def test_a_chunk_that_does_not_divide_the_batch_is_refused():
         _call(*_draw(0, 8), np.ones(8), chunk=3)
     with pytest.raises(ValueError, match="chunk must be at least 1"):
         contrastive.Contrastive(chunk=0, dims=DIMS, key=jax.random.key(0))
+
+
+@given(seed=st.integers(0, 999), silent=st.lists(st.booleans(), min_size=4, max_size=4))
+@settings(max_examples=4)
+def test_clips_without_captions_are_left_out(seed, silent):
+    """They have no loss, are no negatives of others, and their text vectors are unused."""
+    clips, captions = _draw(seed, 4)
+    silent = np.asarray(silent)
+    ids, paddings = np.where(silent, 0, np.arange(1, 5))[:, None], silent[:, None]
+    for chunk in (None, 2):
+        call = functools.partial(_call, ids=ids, paddings=paddings, temperature=0.5, chunk=chunk)
+        loss, named = call(clips, captions, np.ones(4))
+        np.testing.assert_allclose(loss.value, _formula(clips, captions, ~silent, 0.5), atol=1e-4)
+        assert float(loss.count) == float(named["video_to_text"].count) == (~silent).sum()
+        other, _ = call(clips, np.where(silent[:, None], 7.0, captions), np.ones(4))
+        np.testing.assert_allclose(other.value, loss.value, atol=1e-6)

@@ -71,6 +71,19 @@ def test_it_equals_the_equation(seed, ignore):
     np.testing.assert_allclose([named["temperature"].value, named["bias"].value], [0.25, -2.0], rtol=1e-5)
 
 
+@given(st.integers(0, 999))
+@settings(max_examples=10)
+def test_clips_without_captions_are_left_out_and_do_not_enter_the_queue(seed):
+    seen, batch, (clips, captions), ids, weight = _case(seed)
+    silent = np.asarray([False, True, False, False, True])
+    batch = eqx.tree_at(lambda own: own.text_paddings, batch, jnp.asarray(silent[:, None], jnp.float32))
+    loss, _ = _call(_make(temperature=0.25, bias=-2.0), seen, batch)
+    np.testing.assert_allclose(loss.value, _loss(clips, captions, ids, weight * ~silent), rtol=1e-4)
+    own = _make(queue=5)
+    after = own.advanced({}, own.observed(seen, batch), batch.weight, jnp.int32(0))
+    np.testing.assert_array_equal(after.past.present, weight * ~silent)
+
+
 def test_captions_of_past_batches_are_negatives_newest_first():
     own, old = _make(temperature=0.25, bias=-2.0, queue=8), []
     for seed in range(3):

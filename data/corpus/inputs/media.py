@@ -48,7 +48,7 @@ class Cut:
 
     Args:
         key: name of the clip, unique in the corpus; made readable.
-        caption: caption, not yet validated.
+        caption: caption, not yet validated; None for a clip without one.
         start: start in seconds (inclusive), or None.
         end: end in seconds (exclusive), or None.
         labels: additional columns.
@@ -56,7 +56,7 @@ class Cut:
     """
 
     key: str
-    caption: str
+    caption: str | None
     start: float | None = None
     end: float | None = None
     labels: dict[str, Any] = dataclasses.field(default_factory=dict)

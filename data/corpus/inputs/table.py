@@ -25,7 +25,7 @@ class Table:
         path: path or URL of the table; the extension selects the format: .csv, .tsv, .jsonl or .parquet.
         root: folder or URL that the paths in the rows are relative to; None for the table's folder.
         path_column: column with the path of the file.
-        text_column: column with the caption.
+        text_column: column with the caption; None for clips without captions, which train no loss of texts.
         start_column: optional column with the start of the clip in seconds; empty for the start of the file.
         end_column: optional column with the end of the clip in seconds (exclusive); empty for the end.
         fps: frames per second of folders of frames; None if unknown.
@@ -35,7 +35,7 @@ class Table:
     path: str
     root: str | None = None
     path_column: str = "path"
-    text_column: str = "text"
+    text_column: str | None = "text"
     start_column: str = "start"
     end_column: str = "end"
     fps: float | None = None
@@ -61,10 +61,14 @@ class Table:
 
     def _entries(self) -> Iterator[_Entry]:
         number = 0
-        for number, row in rows.read(user_paths.expand(self.path), (self.path_column, self.text_column)):
+        wanted = (self.path_column, *self._texts())
+        for number, row in rows.read(user_paths.expand(self.path), wanted):
             yield number, row
         if not number:
             raise media.Stop(f"{self.path}: expected at least one row, got an empty table; add clips")
+
+    def _texts(self) -> tuple[str, ...]:
+        return () if self.text_column is None else (self.text_column,)
 
     def read(self, unit: media.Unit) -> Iterator[media.Medium]:
         """Return one medium per group of consecutive rows with the same file.
@@ -115,8 +119,8 @@ class Table:
                 return media.Cut(key, "", fault=f"{column}: {error}")
         try:
             caption, found = labels.read(
-                {name: value for name, value in row.items() if name not in own}, (self.text_column,)
+                {name: value for name, value in row.items() if name not in own}, self._texts()
             )
         except ValueError as error:
             return media.Cut(key, "", fault=media.reason(error))
-        return media.Cut(key, caption, times[0], times[1], found)
+        return media.Cut(key, caption if self._texts() else None, times[0], times[1], found)

@@ -12,7 +12,7 @@ from prismlab.experiments.tasks.interface import items
 
 @dataclasses.dataclass(frozen=True)
 class CaptionedSource:
-    """The clips of a source with their captions; all of them are the split "test".
+    """The clips of a source that have captions, with these; all of them are the split "test".
 
     Args:
         source: the source.
@@ -28,7 +28,13 @@ class CaptionedSource:
         found = []
         for index in range(len(records)):
             one = records[index]
-            found.append(items.Item(one.key, texts=(one.caption,), extra={"index": index}))
+            if one.caption is not None:
+                found.append(items.Item(one.key, texts=(one.caption,), extra={"index": index}))
+        if not found:
+            raise errors.UserError(
+                "captioned_source.CaptionedSource.source: expected clips with captions, found none; name a "
+                "source with captions"
+            )
         return items.ItemSet("captions/test", tuple(found), (), functools.partial(_load, records))
 
 

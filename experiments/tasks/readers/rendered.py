@@ -86,8 +86,9 @@ class RenderedWorld:
         for index in range(total):
             one = records[index]
             labels = tuple(sorted(classes.index(one.labels[label]) for label in self.labels))
+            texts = () if one.caption is None else (one.caption,)
             found.append(
-                items.Item(one.key, labels=labels, texts=(one.caption,), extra={"index": index, **one.labels})
+                items.Item(one.key, labels=labels, texts=texts, extra={"index": index, **one.labels})
             )
         if self.options:
             found = _asked(found, self.options)

@@ -226,3 +226,24 @@ def test_checksums_see_every_array_and_its_name(stream):
         changed[name].flat[0] += 1
         assert loader.checksum(changed) != base
     assert loader.checksum({**batch, "a": batch["weight"]}) != base
+
+
+def test_clips_without_captions_have_no_words_and_repeat_none(cache):
+    silent = dataclasses.replace(LINE, sources={"one": source.WithoutCaptions(ONE), "two": TWO})
+    plain = opened(cache, silent)
+    unique = opened(cache, dataclasses.replace(silent, unique=("captions",)))
+    for step, home in enumerate(plain.source_of_step):
+        batch, spoken = plain.batch(step), opened(cache).batch(step)
+        np.testing.assert_array_equal(batch["video"], spoken["video"])
+        if home == "one":
+            assert not batch["text_ids"].any()
+            assert batch["text_paddings"].all()
+            np.testing.assert_array_equal(unique.batch(step)["weight"], np.ones(BATCH))
+        else:
+            np.testing.assert_array_equal(batch["text_ids"], spoken["text_ids"])
+
+
+def test_a_tokenizer_needs_captions(cache):
+    words = tokenizer.Tokenizer((source.WithoutCaptions(ONE),), vocabulary=64, length=8)
+    with pytest.raises(errors.UserError, match="expected captions to train on, but no clip has one; add a"):
+        words.prepare(cache)

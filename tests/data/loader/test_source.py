@@ -42,6 +42,7 @@ EXAMPLES = {
     source.Rendered: lambda cache: RENDERED,
     source.Folder: lambda cache: source.Folder(str(videos_of(cache)), min_frames=3, records_per_shard=2),
     source.Shards: lambda cache: source.Shards(str(shards_of(cache))),
+    source.WithoutCaptions: lambda cache: source.WithoutCaptions(RENDERED),
 }
 CLASSES = [
     each
@@ -65,7 +66,10 @@ class TestSources(source_contract.SourceContract):
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda each: each.__name__)
 def test_every_source_gives_the_clips_of_the_world(kind, cache):
     records = EXAMPLES[kind](cache).open(cache)
-    assert [records[index].caption for index in range(5)] == [WORLD.caption(index) for index in range(5)]
+    captions = [None if kind is source.WithoutCaptions else WORLD.caption(index) for index in range(5)]
+    assert [records[index].caption for index in range(5)] == captions
+    videos = [RENDERED.open(cache)[index].video for index in range(5)]
+    assert [records[index].video for index in range(5)] == videos
 
 
 def test_different_settings_have_different_fingerprints():
@@ -115,3 +119,15 @@ def test_two_processes_may_open_one_cache_at_once(tmp_path):
         assert [each.result() for each in [pool.submit(_count, home, tmp_path) for _ in range(3)]] == [
             150
         ] * 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Unstated:
+    def open(self, cache):
+        return []
+
+
+def test_captions_are_taken_from_a_source_only(cache):
+    assert source.WithoutCaptions(RENDERED).content_digest(cache) == RENDERED.content_digest(cache)
+    with pytest.raises(errors.UserError, match=r"WithoutCaptions\.source: expected a source with content"):
+        source.WithoutCaptions(Unstated())

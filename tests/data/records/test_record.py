@@ -154,3 +154,10 @@ def test_a_forged_header_is_one_line(header: bytes) -> None:
     with pytest.raises(errors.UserError, match="record 7: expected a sound header") as caught:
         record.unpack(packed, "record 7")
     assert "\n" not in str(caught.value)
+
+
+def test_a_clip_may_have_no_caption() -> None:
+    silent = record.Record("a", b"video", None)
+    assert record.unpack(record.pack(silent)) == silent
+    # Only None says so: an empty caption is a mistake of the input (see test_unusable_records_are_refused).
+    assert record.text_faults("a", None, None, None) == ["a non-empty caption, got None"]

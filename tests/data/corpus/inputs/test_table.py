@@ -119,3 +119,10 @@ def test_clock(value, seconds) -> None:
 def test_wrong_settings(wrong) -> None:
     with pytest.raises(errors.UserError, match=next(iter(wrong))):
         table.Table("t.csv", **wrong)
+
+
+def test_a_table_may_have_no_captions(tmp_path) -> None:
+    (tmp_path / "t.csv").write_text("path,views\na.mp4,3\n")
+    home = table.Table(str(tmp_path / "t.csv"), text_column=None)
+    (medium,) = (each for unit in home.units() for each in home.read(unit))
+    assert [(cut.caption, cut.labels) for cut in medium.cuts] == [(None, {"views": "3"})]
