@@ -1,4 +1,4 @@
-"""Video tower: factorized space-time encoder and attention pooler."""
+"""Video tower: an encoder of space and time, and an attention pooler."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -8,10 +8,11 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from prismlab.core import errors, keys, types
 from prismlab.core.nn import pooling, transformer_stack
-from prismlab.core.towers import video_encoder
+from prismlab.core.towers import joint_encoder, video_encoder
 
 # Re-exported for users of the tower.
 FactorizedVideoEncoder = video_encoder.FactorizedVideoEncoder
+Encoder = video_encoder.FactorizedVideoEncoder | joint_encoder.JointVideoEncoder
 patchify = video_encoder.patchify
 
 
@@ -24,13 +25,13 @@ class VideoTower(eqx.Module):
 
     inputs: ClassVar[tuple[str, ...]] = ("video",)  # fields of Batch that this tower reads
 
-    encoder: video_encoder.FactorizedVideoEncoder
+    encoder: Encoder
     auxiliary: transformer_stack.Stack | None
     pooler: pooling.AttentionPooler | None
 
     def __init__(
         self,
-        encoder: Callable[..., video_encoder.FactorizedVideoEncoder],
+        encoder: Callable[..., Encoder],
         *,
         pooler_heads: int | None = None,
         pooler_dim: int | None = None,
@@ -41,7 +42,8 @@ class VideoTower(eqx.Module):
         """Initialize the tower.
 
         Args:
-            encoder: constructor of the encoder (`@video_encoder.FactorizedVideoEncoder`), called with `key`.
+            encoder: constructor of the encoder (`@video_encoder.FactorizedVideoEncoder` or
+                `@joint_encoder.JointVideoEncoder`), called with `key`.
             pooler_heads: number of heads of the pooler; those of the encoder if None.
             pooler_dim: total width of the pooler's heads; 4 times the encoder's width if None.
             auxiliary: constructor of the full-attention layers between encoder and pooler, called with `key`;
@@ -60,7 +62,7 @@ class VideoTower(eqx.Module):
         self.auxiliary = None if auxiliary is None else auxiliary(key=keys.fold(key, "auxiliary"))
         self.pooler = None
         if use_pooler:
-            heads = pooler_heads or self.encoder.spatial.heads
+            heads = pooler_heads or self.encoder.heads
             self.pooler = pooling.AttentionPooler(self.dim, heads, pooler_dim, key=keys.fold(key, "pooler"))
 
     @property
@@ -118,7 +120,8 @@ class VideoTower(eqx.Module):
             tube: if True, place must contain the same patches in every frame (static).
 
         Returns:
-            Encoded(tokens=encoder tokens, pooled=[b, d], or None without a pooler, spatial=[b, m, d]).
+            Encoded(tokens=encoder tokens, pooled=[b, d], or None without a pooler, spatial=[b, m, d], or None
+            from an encoder without a spatial part).
         """
         tokens, spatial = self.encoder.features(video, place, tube=tube)
         pooled = None if self.pooler is None else self.pool(tokens.x)

@@ -154,6 +154,11 @@ class FactorizedVideoEncoder(eqx.Module):
         self.patch = patch
         self.dtype = dtype
 
+    @property
+    def heads(self) -> int:
+        """Number of attention heads."""
+        return self.spatial.heads
+
     def __call__(
         self,
         video: Float[Array, "b t height width 3"],

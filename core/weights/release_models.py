@@ -110,7 +110,10 @@ def encoder_of(model: Model) -> video_encoder.FactorizedVideoEncoder:
     """Return the video encoder of any public model."""
     if isinstance(model, video_encoder.FactorizedVideoEncoder):
         return model
-    return model.encoder if isinstance(model, video.VideoTower) else model.video.encoder
+    tower = model if isinstance(model, video.VideoTower) else model.video
+    encoder: Any = tower.encoder
+    released: video_encoder.FactorizedVideoEncoder = encoder
+    return released
 
 
 def describe(model: Any) -> release_config.ReleaseConfig:
@@ -154,7 +157,7 @@ def describe(model: Any) -> release_config.ReleaseConfig:
 def _known(model: Any) -> video_encoder.FactorizedVideoEncoder:
     """Return the encoder of a model whose towers are of the classes that weight formats know."""
     tower = model.video if isinstance(model, VideoText | VideoClassifier) else model
-    others = [tower] if not isinstance(tower, video.VideoTower) else [tower.encoder]
+    others: list[Any] = [tower] if not isinstance(tower, video.VideoTower) else [tower.encoder]
     others += [model.text] if isinstance(model, VideoText) else []
     for each in others:
         if not isinstance(each, video_encoder.FactorizedVideoEncoder | text.TextTower):
