@@ -18,9 +18,10 @@ from prismlab.data.records import record, shards
 from prismlab.data.video import sampling
 
 HostArrays = dict[str, np.ndarray]
-# clip: index in its source; caption: hash; frames: sampled indices; box: top, left, height, width, mirrored;
-# fault: why it is a padding example, as UTF-8 padded with zeros.
-ORIGIN = ("clip", "caption", "frames", "box", "fault")
+# home: index of its source among the sorted names; clip: index in its source; caption: hash; frames:
+# sampled indices; box: top, left, height, width, mirrored; fault: why it is a padding example, as UTF-8
+# padded with zeros.
+ORIGIN = ("home", "clip", "caption", "frames", "box", "fault")
 FAULT_BYTES = 480
 UNREAD = 0  # caption hash of a record that could not be read, or has no caption
 
@@ -80,6 +81,7 @@ class Prepare(grain.transforms.MapWithIndex):
 
     def __init__(self, line: Any, encode: tokenizer.Encoder, seed: int, place: "HostPlace"):
         self._line, self._encode, self._seed, self._place = line, encode, seed, place
+        self._homes = {name: np.asarray(index, np.int64) for index, name in enumerate(sorted(line.sources))}
 
     def map_with_index(self, step: int, items: Sequence[Item]) -> HostArrays:
         """Return this host's part of the batch of a step: num_views examples per item, in order."""
@@ -106,7 +108,12 @@ class Prepare(grain.transforms.MapWithIndex):
             views = [self._placeholder(item)] * line.num_views
         # The clip's name comes first in every message, so truncation keeps it.
         reason = np.frombuffer(fault.encode()[:FAULT_BYTES].ljust(FAULT_BYTES, b"\0"), np.uint8)
-        return [view | {"clip": np.asarray(item.clip, np.int64), "fault": reason} for view in views]
+        origin: HostArrays = {
+            "home": self._homes[item.home],
+            "clip": np.asarray(item.clip, np.int64),
+            "fault": reason,
+        }
+        return [view | origin for view in views]
 
     def _views(self, group: int, home: str, example: record.Record) -> list[HostArrays]:
         line = self._line

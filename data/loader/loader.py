@@ -26,9 +26,10 @@ class Line:
     """Configuration of the data loader: sources, mixture, decoding, augmentation and workers.
 
     Args:
-        sources: name -> source; each global batch comes from one of them.
+        sources: name -> source; each global batch comes from one of them (see alternate).
         tokenizer: converts captions to token ids.
-        weights: source -> relative mixture weight; None for equal weights.
+        weights: source -> relative mixture weight; None for equal weights. Sources that only later phases use
+            may be left out.
         frames: t, frames per example.
         resolution: frame height and width in pixels.
         crop: random crop for training.
@@ -51,6 +52,8 @@ class Line:
             the run.
         budget_megabytes: limit in MiB on host memory for prefetched batches and cached clips, checked before
             training starts; None for no check.
+        alternate: each batch from one source, as the paper trains; False draws the source of each clip by
+            weight, so that batches mix sources.
     """
 
     sources: Mapping[str, source.Source]
@@ -73,6 +76,7 @@ class Line:
     unique: Sequence[str] = ()
     max_bad_share: float = 0.0
     budget_megabytes: int | None = None
+    alternate: bool = True
 
     def __post_init__(self) -> None:
         if not self.sources:
@@ -96,6 +100,16 @@ class Line:
         strange = sorted(set(self.frames_of or {}) - set(self.sources))
         if strange:
             raise errors.UserError(f"frames_of names {strange}, expected some of {sorted(self.sources)}")
+        lengths = {name: self.frames_of_source(name) for name in sorted(self.sources)}
+        if not self.alternate and len(set(lengths.values())) > 1:
+            raise errors.UserError(
+                f"loader.Line.alternate=False needs clips of one length in a batch, got frames {lengths}; "
+                "drop frames_of, or keep alternate=True"
+            )
+        if not self.alternate and "clips" in self.unique:
+            raise errors.UserError(
+                "loader.Line.unique: 'clips' needs batches of one source; drop it, or keep alternate=True"
+            )
         if any(count < 1 for count in (self.frames_of or {}).values()):
             raise errors.UserError(f"frames_of must be at least 1, got {self.frames_of}")
 

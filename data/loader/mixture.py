@@ -1,11 +1,13 @@
-"""Mixture schedule: which source each global batch comes from, by weight and with low discrepancy.
+"""Mixture schedule: which source each global batch, or each of its clips, comes from, by weight.
 
-Every global batch comes from a single source, so contrastive negatives cannot be recognized by their source.
+With `Alternate` every global batch comes from a single source, with low discrepancy, so contrastive negatives
+cannot be recognized by their source. With `Mixed` the source is drawn for each clip.
 
-Source: VideoPrism 2.3.1 (alternating gradient descent, after Akbari et al. 2023).
+Source: VideoPrism 2.3.1 (alternating gradient descent, after Akbari et al. 2023) and Table 22 (both).
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -89,13 +91,17 @@ class Plan:
 
         Args:
             names: the sources, in order.
-            weights: source -> weight from step 0 on, or None for equal weights.
+            weights: source -> weight from step 0 on, or None for equal weights; sources of later phases may
+                be left out, and are not used before then.
             later: later phases.
 
         Raises:
             UserError: weights that do not match the sources, or phases whose start steps do not increase.
         """
-        phases = [(0, weights_of(list(names), weights))]
+        delayed = {name for phase in later for name in phase.weights} if weights is not None else set()
+        first = [name for name in names if name in (weights or names) or name not in delayed]
+        opening = dict(zip(first, weights_of(first, weights)))
+        phases = [(0, tuple(opening.get(name, 0.0) for name in names))]
         for phase in later:
             unknown = sorted(set(phase.weights) - set(names))
             if unknown:
@@ -122,6 +128,23 @@ class Plan:
             turns.append(turn + given[own[source]])
             given += np.bincount(sources[-1], minlength=len(given))
         return np.concatenate(sources or [given[:0]]), np.concatenate(turns or [given[:0]])
+
+    def draws(self, groups: int, steps: int, seed: int) -> np.ndarray:
+        """Return the number of clips of each source in each batch, if every clip draws its source.
+
+        Args:
+            groups: clips of a global batch.
+            steps: number of batches; a prefix does not depend on it.
+            seed: of the draws.
+
+        Returns:
+            int64 [steps, sources], each row with the sum groups.
+        """
+        found = np.zeros((steps, len(self.names)), np.int64)
+        for start, end, weights in self._spans(steps):
+            random = np.random.Generator(np.random.Philox(key=[seed, start]))
+            found[start:end] = random.multinomial(groups, np.asarray(weights) / np.sum(weights), end - start)
+        return found
 
     def declared(self, steps: int) -> np.ndarray:
         """Return the expected number of batches of each source in the first `steps` steps, as float64."""
@@ -152,13 +175,17 @@ class Alternate(grain.transforms.DatasetSelectionMap):
 
     def __init__(self, plan: Plan, place: Any, steps: int, clips: Sequence[int] | None = None):
         self._source, self._turn = plan.schedule(steps)
-        self._place, self._clips = place, clips
+        self._place, self._clips, self._sources = place, clips, len(plan.names)
 
     def __len__(self) -> int:
         return len(self._source) * self._place.own
 
     def __getitem__(self, index: int) -> tuple[int, int]:
         return self.item(self._place.globally(index))
+
+    def batches(self, steps: int) -> np.ndarray:
+        """Return the number of batches of each source in the first steps."""
+        return np.bincount(self._source[:steps], minlength=self._sources).astype(float)
 
     def item(self, group: int) -> tuple[int, int]:
         """Return (source, item of that source) of a group of the global stream."""
@@ -170,6 +197,52 @@ class Alternate(grain.transforms.DatasetSelectionMap):
             epoch, item = divmod(item, total // self._place.groups * self._place.groups)
             item += epoch * total
         return source, item
+
+
+class Mixed(grain.transforms.DatasetSelectionMap):
+    """Grain selection map of mixed batches: the source of each clip is drawn by weight.
+
+    The clips of a source are read in order, as with `Alternate`; their places in a batch are random.
+
+    Args:
+        plan: the mixture weights.
+        place: groups of a global batch and the part that this host reads.
+        steps: length of the stream in batches.
+        seed: of the draws.
+    """
+
+    def __init__(self, plan: Plan, place: Any, steps: int, seed: int):
+        self._counts = plan.draws(place.groups, steps, seed)
+        self._before = np.cumsum(self._counts, axis=0) - self._counts
+        self._place, self._seed = place, seed
+
+    def __len__(self) -> int:
+        return len(self._counts) * self._place.own
+
+    def __getitem__(self, index: int) -> tuple[int, int]:
+        return self.item(self._place.globally(index))
+
+    def batches(self, steps: int) -> np.ndarray:
+        """Return the number of clips of each source in the first steps, in batches."""
+        shares: np.ndarray = self._counts[:steps].sum(axis=0) / self._place.groups
+        return shares
+
+    def item(self, group: int) -> tuple[int, int]:
+        """Return (source, item of that source) of a group of the global stream."""
+        step, place = divmod(int(group), self._place.groups)
+        sources, ranks = _arranged(self._seed, step, tuple(self._counts[step].tolist()))
+        source = int(sources[place])
+        return source, int(self._before[step, source] + ranks[place])
+
+
+@functools.lru_cache(maxsize=16)
+def _arranged(seed: int, step: int, counts: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the source of each place of a batch, in random order, and its rank within its source."""
+    random = np.random.Generator(np.random.Philox(key=[seed + 1, step]))
+    sources = random.permutation(np.repeat(np.arange(len(counts)), counts))
+    ranks = np.empty_like(sources)
+    ranks[np.argsort(sources, kind="stable")] = np.concatenate([np.arange(count) for count in counts])
+    return sources, ranks
 
 
 def weights_of(names: list[str], weights: Mapping[str, float] | None) -> tuple[float, ...]:

@@ -47,6 +47,8 @@ class LoaderSettings(Protocol):
     def budget_megabytes(self) -> int | None: ...
     @property
     def num_views(self) -> int: ...
+    @property
+    def alternate(self) -> bool: ...
     def plan(self) -> Any: ...
     def frames_of_source(self, name: str) -> int: ...
 
@@ -73,7 +75,9 @@ class _Unique(grain.transforms.MapWithIndex):
 class _Captions:
     """Caption hashes of the lower-ranked hosts in a step, read from their records without decoding."""
 
-    def __init__(self, homes: Sequence[Any], chosen: mixture.Alternate, place: example.HostPlace):
+    def __init__(
+        self, homes: Sequence[Any], chosen: mixture.Alternate | mixture.Mixed, place: example.HostPlace
+    ):
         self._homes, self._chosen, self._place = homes, chosen, place
 
     def __call__(self, step: int) -> list[int]:
@@ -96,18 +100,23 @@ class Origin:
     """Origin of the examples of a batch: source, clips, frames and crop boxes.
 
     Args:
-        source: name of the source of the whole batch.
+        sources: name of the source of each example.
         clips: int64 [b], index of the clip in its source.
         frames: int32 [b, t], sampled frame indices; -1 in a padding example.
         boxes: int32 [b, 5], top, left, height, width and mirrored flag; -1 in a padding example.
         reasons: reason why an example is a padding example; empty for a good one.
     """
 
-    source: str
+    sources: list[str]
     clips: np.ndarray
     frames: np.ndarray
     boxes: np.ndarray
     reasons: list[str]
+
+    @property
+    def source(self) -> str:
+        """Name of the source of the batch, or of its sources, joined by " + "."""
+        return " + ".join(sorted(set(self.sources)))
 
 
 class Stream:
@@ -139,8 +148,13 @@ class Stream:
             shuffled = grain.MapDataset.source(named).seed(_seed_of(seed, position, each) % 2**32)
             datasets.append(shuffled.shuffle().repeat())
         self._plan = line.plan()
-        totals = [self.clips[each] for each in names] if "clips" in line.unique else None
-        chosen = mixture.Alternate(self._plan, place, max(1, steps), totals)
+        chosen: mixture.Alternate | mixture.Mixed
+        if line.alternate:
+            totals = [self.clips[each] for each in names] if "clips" in line.unique else None
+            chosen = mixture.Alternate(self._plan, place, max(1, steps), totals)
+        else:
+            chosen = mixture.Mixed(self._plan, place, max(1, steps), _seed_of(seed, position, "mixture"))
+        self._names, self._chosen = names, chosen
         stream = grain.MapDataset.select_from_datasets(datasets, chosen)
         prepare = example.Prepare(line, encode, _seed_of(seed, position, "example"), place)
         items = stream.batch(place.own, drop_remainder=True, batch_fn=list)
@@ -150,7 +164,8 @@ class Stream:
         self._batches = batches
         self._line, self._words = line, encode.length
         self.vocabulary, self.steps, self.batch_size = encode.vocabulary, steps, batch_size
-        self.source_of_step = [names[i] for i in self._plan.schedule(steps)[0]]
+        # With mixed batches, a batch has no source of its own.
+        self.source_of_step = [names[i] for i in self._plan.schedule(steps)[0]] if line.alternate else []
         self.bytes_in_flight = self._check_budget()
 
     def _check_budget(self) -> int:
@@ -186,13 +201,13 @@ class Stream:
 
     def seen(self, step: int) -> tuple[HostArrays, Origin]:
         """Return this host's part of the batch of a step and the origin of its examples."""
-        return self._apart(step, self._batches[step])
+        return self._apart(self._batches[step])
 
-    def _apart(self, step: int, whole: HostArrays) -> tuple[HostArrays, Origin]:
+    def _apart(self, whole: HostArrays) -> tuple[HostArrays, Origin]:
         batch, origin = example.take_apart(whole)
         reasons = example.reasons(origin["fault"])
-        home = self.source_of_step[step]
-        return batch, Origin(home, origin["clip"], origin["frames"], origin["box"], reasons)
+        homes = [self._names[index] for index in origin["home"].tolist()]
+        return batch, Origin(homes, origin["clip"], origin["frames"], origin["box"], reasons)
 
     def mixture(self, step: int) -> dict[str, float]:
         """Return mixture statistics of the first `step` steps, for the log.
@@ -202,11 +217,11 @@ class Stream:
             "batches/<source>", actual number; "repeats/<source>", mean number of examples per clip.
         """
         found: dict[str, float] = {}
-        for home, declared in zip(self._plan.names, self._plan.declared(step)):
-            batches = self.source_of_step[:step].count(home)
+        given = self._chosen.batches(step)
+        for home, declared, batches in zip(self._plan.names, self._plan.declared(step), given):
             found[f"declared/{home}"] = float(declared)
             found[f"batches/{home}"] = float(batches)
-            found[f"repeats/{home}"] = batches * self.batch_size / self.clips[home]
+            found[f"repeats/{home}"] = float(batches) * self.batch_size / self.clips[home]
         return found
 
     def read(self, start: int, ledger: ledger_module.Notes | None = None) -> Iterator[HostArrays]:
@@ -227,9 +242,9 @@ class Stream:
         self, start: int, ahead: Iterator[HostArrays], ledger: ledger_module.Notes | None
     ) -> Iterator[HostArrays]:
         for step, whole in enumerate(ahead, start):
-            batch, origin = self._apart(step, whole)
+            batch, origin = self._apart(whole)
             if ledger is not None:
-                ledger.note(step, origin.source, origin.clips.tolist(), origin.reasons)
+                _note(ledger, step, origin)
             yield batch
 
     def _ahead(self, start: int) -> Any:
@@ -243,6 +258,13 @@ class Stream:
                 grain.MultiprocessingOptions(num_workers=line.workers, per_worker_buffer_size=line.prefetch)
             )
         return ahead
+
+
+def _note(ledger: ledger_module.Notes, step: int, origin: Origin) -> None:
+    """Log the bad clips of a batch, source by source."""
+    for home in sorted(set(origin.sources)):
+        rows = [row for row, source in enumerate(origin.sources) if source == home]
+        ledger.note(step, home, origin.clips[rows].tolist(), [origin.reasons[row] for row in rows])
 
 
 def _place_of(line: LoaderSettings, batch_size: int, host: int, hosts: int) -> example.HostPlace:

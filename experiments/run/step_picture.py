@@ -64,7 +64,7 @@ def show(
 
     Returns:
         The content of the JSON file: stage, seed, step, source, checksum of the global batch, and for each
-        example its clip index, key, caption, frames, crop, token ids, weight and visible tokens.
+        example its source, clip index, key, caption, frames, crop, token ids, weight and visible tokens.
 
     Raises:
         UserError: the stage has no such step, or has a bad clip where none is allowed.
@@ -74,7 +74,7 @@ def show(
         raise errors.UserError(f"--step {step}: stage {stage.name!r} has steps 0 to {stage.steps - 1}")
     stream = stage.data.open(stage.batch_size, stage.steps, seed, planned.position, cache)
     batch, origin = stream.seen(step)
-    records = stage.data.sources[origin.source].open(cache)
+    records = {home: stage.data.sources[home].open(cache) for home in set(origin.sources)}
     tower = built.towers["video"]
     frames = batch["video"].shape[1]
     masks = masks_of(
@@ -83,9 +83,10 @@ def show(
     )  # fmt: skip
     examples = []
     for row, clip in enumerate(origin.clips.tolist()):
-        key, caption = _named(records, clip)
+        key, caption = _named(records[origin.sources[row]], clip)
         examples.append(
             {
+                "source": origin.sources[row],
                 "clip": clip,
                 "key": key,
                 "caption": caption,

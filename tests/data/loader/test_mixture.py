@@ -141,3 +141,43 @@ def test_hosts_share_out_the_items_of_one(weights, hosts, steps):
     for step in range(steps):
         together = [part[step * own + place] for part in parts for place in range(own)]
         assert together == [whole[step * 8 + place] for place in range(8)]
+
+
+def mixed(weights, batch_size, steps, host=0, hosts=1, seed=3):
+    plan = mixture.Plan(tuple(map(str, range(len(weights)))), ((0, weights),))
+    return mixture.Mixed(plan, example.HostPlace(batch_size, host, hosts), steps, seed)
+
+
+@quick
+@given(shares, st.integers(1, 9), st.integers(1, 30))
+def test_mixed_batches_read_each_source_in_order_and_leave_nothing_out(weights, batch_size, steps):
+    chosen = mixed(weights, batch_size, steps)
+    items = [chosen[index] for index in range(len(chosen))]
+    assert len(items) == steps * batch_size
+    per_step = [items[step * batch_size : (step + 1) * batch_size] for step in range(steps)]
+    for source in range(len(weights)):
+        own = [item for batch in per_step for item in sorted(n for home, n in batch if home == source)]
+        assert own == list(range(len(own)))
+        assert chosen.batches(steps)[source] == len(own) / batch_size
+    assert items == [mixed(weights, batch_size, steps + 7)[index] for index in range(len(items))]
+
+
+def test_mixed_batches_hold_the_sources_in_their_shares_and_in_random_places():
+    chosen = mixed((1.0, 3.0), 16, 500)
+    homes = np.asarray([chosen[index][0] for index in range(len(chosen))]).reshape(500, 16)
+    assert homes.mean() == pytest.approx(0.75, abs=0.02)  # four standard errors
+    np.testing.assert_allclose(homes.mean(axis=0), 0.75, atol=0.08)
+    assert homes.sum(axis=1).std() == pytest.approx((16 * 0.75 * 0.25) ** 0.5, rel=0.15)
+    parts = [mixed((1.0, 3.0), 16, 500, host, 2) for host in range(2)]
+    assert [parts[0][index] for index in range(8)] + [parts[1][index] for index in range(8)] == [
+        chosen[index] for index in range(16)
+    ]
+
+
+def test_sources_of_a_later_phase_may_wait():
+    later = (mixture.Phase(2, {"b": 1.0}),)
+    plan = mixture.Plan.of(["a", "b"], {"a": 1.0}, later)
+    assert plan.schedule(4)[0].tolist() == [0, 0, 1, 1]
+    assert plan.draws(5, 3, 0).tolist() == [[5, 0], [5, 0], [0, 5]]
+    with pytest.raises(errors.UserError, match=r"weights must name exactly the sources \['a'\], got \['c'\]"):
+        mixture.Plan.of(["a", "b"], {"c": 1.0}, later)
