@@ -52,6 +52,9 @@ class Silent:
     def write(self, step: int, kind: str, scalars: Mapping[str, Any]) -> None:
         """Do nothing."""
 
+    def hold_after(self, step: int | None) -> None:
+        """Do nothing."""
+
     def flush(self, *, sync: bool = False) -> None:
         """Do nothing."""
 
@@ -97,6 +100,8 @@ class EventLog:
         self._flush_seconds = flush_seconds
         self._clock = clock
         self._waiting: list[bytes] = []
+        self._held: list[bytes] = []
+        self._open_step: int | None = None
         self._flushed_at = clock()
         self._descriptor: int | None = None
         if isinstance(self._home, pathlib.Path):
@@ -138,12 +143,28 @@ class EventLog:
         plain = {name: _plain(name, value) for name, value in scalars.items()}
         now = self._clock()
         event = {"step": int(step), "time": round(now, 3), "kind": kind, **plain}
-        self._waiting.append(json.dumps(event, allow_nan=False).encode() + b"\n")
+        later = self._open_step is not None and step > self._open_step
+        lines = self._held if later else self._waiting
+        lines.append(json.dumps(event, allow_nan=False).encode() + b"\n")
         if self._tensorboard is not None:
             numbers = {name: event_lines.NOT_FINITE.get(value, value) for name, value in plain.items()}  # type: ignore[arg-type]
             self._tensorboard.write(int(step), kind, numbers)
         if now - self._flushed_at >= self._flush_seconds:
             self.flush()
+
+    def hold_after(self, step: int | None) -> None:
+        """Hold back lines of later steps, so that lines are in the order of their steps.
+
+        The loop reads the batch of step k + 1 before it has the metrics of step k. Without this, the order of
+        their lines would depend on whether the run was stopped in between.
+
+        Args:
+            step: step whose lines are not complete; None when it is, which releases the held lines.
+        """
+        if step is None:
+            self._waiting += self._held
+            self._held.clear()
+        self._open_step = step
 
     def flush(self, *, sync: bool = False) -> None:
         """Write buffered lines to the file.
@@ -179,6 +200,7 @@ class EventLog:
         """Write buffered lines and close the file; may be called more than once."""
         if self._descriptor is None:
             return
+        self.hold_after(None)
         try:
             self.flush(sync=self._spool is not None)
         finally:

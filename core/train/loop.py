@@ -150,9 +150,8 @@ def run(
         UserError: reading data or writing to disk failed.
     """
     teacher, steps, rules = training.teacher, training.steps, settings.rules
-    minutes = settings.checkpoint_minutes
+    minutes, several = settings.checkpoint_minutes, jax.process_count() > 1
     devices = settings.layout.make()
-    several = jax.process_count() > 1
     compiled = step.compile_step(
         state,
         training.optimizer,
@@ -215,6 +214,7 @@ def run(
                     _record(pending, log, training, settings, clock, show, told)
                 done += 1
                 pending = (done, {**named, **apart})
+                log.hold_after(done)
                 watch(done, arrays)
                 if done == steps or done % settings.checkpoint_every == 0 or came or due:
                     _record(pending, log, training, settings, clock, show, told)
@@ -266,12 +266,13 @@ def _record(
             "lower the learning rate or clip the gradient"
         )
     if at % settings.log_every and at != training.steps and at != 1:
+        log.hold_after(None)
         return
-    values = {
-        name: float(value) for name, value in jax.device_get({n: m.value for n, m in named.items()}).items()
-    }
+    fetched = jax.device_get({name: mean.value for name, mean in named.items()})
+    values = {name: float(value) for name, value in fetched.items()}
     speed = clock.lap()
     log.write(at, "train", {**values, "learning_rate": float(training.schedule(at - 1)), **speed, **told})
+    log.hold_after(None)
     show(Report(at, loss, speed["clips_per_second"], speed["data_wait"]))
 
 

@@ -64,6 +64,21 @@ def test_a_resumed_log_equals_an_uninterrupted_one(tmp_path_factory, checkpoint,
     assert without_time(folder / "cut") == without_time(folder / "whole")
 
 
+def test_lines_of_a_later_step_wait_for_those_of_an_open_one(tmp_path):
+    with event_log.EventLog(tmp_path / "log.jsonl", flush_seconds=0.0) as log:
+        log.hold_after(1)
+        log.write(2, "batch", {})
+        log.write(1, "train", {})
+        log.flush(sync=True)
+        assert [line["step"] for line in event_log.read(tmp_path / "log.jsonl")] == [1]
+        log.hold_after(None)
+        log.write(2, "train", {})
+        log.hold_after(2)
+        log.write(3, "batch", {})  # closing writes it
+    kinds = [(line["step"], line["kind"]) for line in event_log.read(tmp_path / "log.jsonl")]
+    assert kinds == [(1, "train"), (2, "batch"), (2, "train"), (3, "batch")]
+
+
 def test_without_a_resume_step_whole_lines_stay(tmp_path):
     path = tmp_path / "events.jsonl"
     for step in (5, 3):

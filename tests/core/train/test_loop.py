@@ -43,7 +43,7 @@ def _train(
     try:
         return loop.run(
             state,
-            batches,
+            batches(log) if callable(batches) else batches,
             loop.Training(None, optimizer, SCHEDULE.build(8), steps),
             loop.Settings(
                 checkpoint_every=checkpoint_every, log_every=log_every, gradients_every=gradients_every
@@ -139,6 +139,24 @@ def test_a_run_in_two_parts_equals_a_run_in_one(straight, tmp_path, build):
     assert _bits(_train(tmp_path / "two", state, _batches(5), optimizer=optimizer)) == wanted
     # Step 5 was the first part's last; apart from its line both logs are the same.
     assert [event for event in _events(tmp_path / "two") if event["step"] != 5] == wanted_events
+
+
+def test_lines_are_in_the_order_of_steps_wherever_a_run_was_stopped(tmp_path):
+    def noted(start, stop=8):
+        def batches(log):
+            for index, batch in enumerate(_batches(start, stop), start + 1):
+                log.write(index, "batch", {})
+                yield batch
+
+        return batches
+
+    _train(tmp_path / "one", _start(), noted(0), log_every=1)
+    _train(tmp_path / "two", _start(), noted(0, 3), steps=3, log_every=1)
+    state, _ = _restore(tmp_path / "two", _start())
+    _train(tmp_path / "two", state, noted(3), log_every=1)
+    order = [(event["step"], event["kind"]) for event in _events(tmp_path / "one")]
+    assert order == [(index, kind) for index in range(1, 9) for kind in ("batch", "train")]
+    assert order == [(event["step"], event["kind"]) for event in _events(tmp_path / "two")]
 
 
 def test_a_stage_without_steps_saves_what_it_starts_from(tmp_path):
