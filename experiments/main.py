@@ -72,6 +72,8 @@ def _explained(error: Exception) -> object:
     if isinstance(error, RuntimeError) and "Unable to initialize backend" in str(error):
         reason = " ".join(str(error).split())[:300]
         return f"JAX cannot start its devices ({reason}); correct JAX_PLATFORMS, or install JAX for it"
+    if isinstance(error, MemoryError):
+        return "memory ran out; raise the limit of memory (ulimit -v), or reduce batch sizes and --jobs"
     found = file_errors.as_system_error(error)
     if found is None or found.errno not in _OF_A_DISK:
         return None

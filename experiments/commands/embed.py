@@ -2,7 +2,7 @@
 
 import argparse
 
-from prismlab.core import errors
+from prismlab.core import address_space, errors
 from prismlab.experiments.commands import path_arguments, shared_model
 
 NAME = "embed"
@@ -35,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
     from prismlab.experiments import console
     from prismlab.experiments.released import embedding, embedding_archive
 
+    address_space.check()
     if options.stride_seconds is not None and not 0 < options.stride_seconds < float("inf"):
         raise errors.UserError(f"--stride-seconds must be above 0, got {options.stride_seconds}")
     if options.out.suffix != ".npz" or options.out.is_dir():

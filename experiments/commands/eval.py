@@ -2,7 +2,7 @@
 
 import argparse
 
-from prismlab.core import errors
+from prismlab.core import address_space, errors
 from prismlab.experiments.commands import path_arguments, shared_recipe
 
 NAME = "eval"
@@ -52,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
     loaded = strict.load(options.file, options.bindings, (evaluation.Evaluation,))
     transfer_guard.check()
     cache = work_directory.default_cache()
+    address_space.check()
     compilation_cache.enable(cache)
     kept = store.choose(options.workdir, options.store)
     encoder = frozen_encoder.load(options.encoder, options.weights)

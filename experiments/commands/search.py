@@ -2,7 +2,7 @@
 
 import argparse
 
-from prismlab.core import errors
+from prismlab.core import address_space, errors
 from prismlab.experiments.commands import path_arguments, shared_model
 
 NAME = "search"
@@ -35,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
     from prismlab.experiments.released import embedding, embedding_archive, search_html
     from prismlab.experiments.run import work_directory
 
+    address_space.check()
     if options.top < 1:
         raise errors.UserError(f"--top must be at least 1, got {options.top}")
     found = embedding_archive.read(options.embeddings)

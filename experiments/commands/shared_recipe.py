@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from prismlab.core import errors
+from prismlab.core import address_space, errors
 from prismlab.experiments import exits, standard_streams
 from prismlab.experiments.commands import path_arguments
 
@@ -185,6 +185,7 @@ def together(root: Any, work: Callable[[], int]) -> int:
 
     transfer_guard.check()
     rendezvous.start(lost_here)
+    address_space.check()
     compilation_cache.enable(work_directory.default_cache())
     distributed.check_same(lambda: host_agreement.facts(root))
     try:

@@ -30,13 +30,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print what was found, and the causes of differences; exit code 3 if there is one."""
-    from prismlab.core import errors
+    from prismlab.core import address_space, errors
     from prismlab.experiments import console
     from prismlab.experiments.run import compilation_cache, verify, work_directory
 
     if options.steps < 1:
         raise errors.UserError(f"--steps must be at least 1, got {options.steps}")
     cache = work_directory.default_cache()
+    address_space.check()
     compilation_cache.enable(cache)
     out, differing, count = console.make_console(), 0, 0
     for each in verify.everything(options.directory, options.steps, options.start, cache):

@@ -258,6 +258,15 @@ def test_an_error_of_a_disk_in_any_command_is_one_line(error, capsys, monkeypatc
         assert len(told.splitlines()) == 1
 
 
+def test_memory_that_runs_out_is_one_line(capsys, monkeypatch):
+    def fail(options):
+        raise MemoryError
+
+    monkeypatch.setattr(models, "run", fail)
+    assert main.main(["models"]) == 2
+    assert capsys.readouterr().err.count("memory ran out; raise the limit of memory") == 1
+
+
 @pytest.mark.parametrize(
     "error", [OSError(errno.EPIPE, "Broken pipe"), OSError("no number"), ValueError("x")]
 )
