@@ -19,6 +19,6 @@ def check() -> None:
     if soft != resource.RLIM_INFINITY and soft < FEWEST_GIB * 2**30:
         raise errors.UserError(
             f"virtual memory is limited to {soft / 2**30:.1f} GiB (ulimit -v); expected at least "
-            f"{FEWEST_GIB} GiB, because JAX maps more than it uses and hangs below that; run `ulimit -v unlimited`, and limit "
-            "real memory by a container or a job scheduler"
+            f"{FEWEST_GIB} GiB, because JAX maps more than it uses and hangs below that; run "
+            "`ulimit -v unlimited`, and limit real memory by a container or a job scheduler"
         )
