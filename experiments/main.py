@@ -8,8 +8,10 @@ interrupted and saved, run the same command to continue.
 import argparse
 import errno
 import importlib
+import os
 import pkgutil
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -69,8 +71,8 @@ def _explained(error: Exception) -> object:
 
     if _of_a_bucket(error):
         return _in_a_line(error)
-    if isinstance(error, RuntimeError) and "Unable to initialize backend" in str(error):
-        reason = " ".join(str(error).split())[:300]
+    if _of_a_device(error):
+        reason = " ".join(str(error).split())[:300] or f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS')}"
         return f"JAX cannot start its devices ({reason}); correct JAX_PLATFORMS, or install JAX for it"
     if isinstance(error, MemoryError):
         return "memory ran out; raise the limit of memory (ulimit -v), or reduce batch sizes and --jobs"
@@ -99,6 +101,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             parser.error(f"unrecognized argument: {word}")
         options.bindings.append(binding)
     return options
+
+
+def _of_a_device(error: Exception) -> bool:
+    """True for a platform that JAX cannot start; one without its plugin fails an assertion of JAX."""
+    if isinstance(error, RuntimeError):
+        return "Unable to initialize backend" in str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, AssertionError) and bool(frames) and frames[-1].filename.endswith("xla_bridge.py")
 
 
 def _of_a_bucket(error: Exception) -> bool:

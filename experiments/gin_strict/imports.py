@@ -138,5 +138,5 @@ def why(module: str, error: Exception) -> str:
     folder = importlib.import_module(parent) if parent in sys.modules else None
     known = [f"{parent}.{each.name}" for each in pkgutil.iter_modules(getattr(folder, "__path__", []))]
     near = binding_table.meant(module, known)
-    path = "" if near or "." in module else "; if it is yours, add its folder to PYTHONPATH"
+    path = "" if near or "." in missing else f"; if {missing} is yours, add its folder to PYTHONPATH"
     return f"no module {module}{near}{path}"

@@ -258,6 +258,16 @@ def test_an_error_of_a_disk_in_any_command_is_one_line(error, capsys, monkeypatc
         assert len(told.splitlines()) == 1
 
 
+def test_a_platform_without_its_plugin_is_one_line(capsys, monkeypatch, tmp_path):
+    code = compile("def start():\n    assert False", str(tmp_path / "xla_bridge.py"), "exec")
+    names: dict = {}
+    exec(code, names)
+    monkeypatch.setattr(models, "run", lambda options: names["start"]())
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    assert main.main(["models"]) == 2
+    assert "JAX cannot start its devices (JAX_PLATFORMS=cuda); correct" in capsys.readouterr().err
+
+
 def test_memory_that_runs_out_is_one_line(capsys, monkeypatch):
     def fail(options):
         raise MemoryError

@@ -52,6 +52,11 @@ FAULTS = {
         "'prismlab.core.errors'",
     ),
     "unknown package": ("import nosuchpackage\n" + STAGE, (), "a.gin:3: no module nosuchpackage"),
+    "module of an unknown package": (
+        "from nosuchpackage import thing\n" + STAGE,
+        (),
+        "no module nosuchpackage.thing; if nosuchpackage is yours, add its folder to PYTHONPATH",
+    ),
     "import of a name": (
         "from prismlab.core.errors import UserError\n" + STAGE,
         (),
