@@ -108,7 +108,9 @@ def _of_a_device(error: Exception) -> bool:
     if isinstance(error, RuntimeError):
         return "Unable to initialize backend" in str(error)
     frames = traceback.extract_tb(error.__traceback__)
-    return isinstance(error, AssertionError) and bool(frames) and frames[-1].filename.endswith("xla_bridge.py")
+    return (
+        isinstance(error, AssertionError) and bool(frames) and frames[-1].filename.endswith("xla_bridge.py")
+    )
 
 
 def _of_a_bucket(error: Exception) -> bool:
