@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import os
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from prismlab.core.nn import attention, splash_attention
 from prismlab.core.parallel import mesh as meshes
 from prismlab.experiments.cost import flops
+from prismlab.experiments.plan import compile_worker
 
 WIDTH = 8
 FUSED = functools.partial(splash_attention.attend, interpret=True)
@@ -131,6 +133,42 @@ def test_keys_and_values_are_read_once_while_they_are_held():
     one = 16 * 4096 * 64 * 2
     assert again("fwd", 16, 4096, 64, 2) == 7 * 2 * one
     assert again("dkv", 16, 4096, 64, 2) == 2 * one + 2 * 16 * 8 * 4096 * 4
+
+
+@pytest.mark.slow
+@pytest.mark.tpu
+@pytest.mark.parametrize("slice_", ["v5e:2x2", "v5p:2x2x1", "v6e:2x2"])
+@pytest.mark.parametrize(
+    ("length", "heads", "width", "dtype", "segmented"),
+    [
+        (2048, 8, 64, "bfloat16", False),  # decoders
+        (717, 12, 64, "bfloat16", True),  # the student of videoprism_base.gin
+        (717, 16, 88, "bfloat16", True),  # and of videoprism_giant.gin
+        (2048, 8, 128, "bfloat16", True),
+        (2048, 8, 128, "float32", True),
+        (8192, 8, 128, "bfloat16", True),
+        (8192, 8, 128, "float32", False),
+    ],
+)
+def test_both_passes_compile_to_machine_code(slice_, length, heads, width, dtype, segmented, monkeypatch):
+    pytest.importorskip("libtpu", reason="the optional extra `tpu` is not installed")
+    from jax.experimental import topologies
+
+    for name in (*compile_worker.ENVIRONMENT, "XLA_FLAGS"):
+        monkeypatch.setenv(name, "")  # restored after the test
+    compile_worker.prepare(os.environ)
+    devices = topologies.get_topology_desc(topology_name=slice_, platform="tpu").devices
+    where = jax.sharding.SingleDeviceSharding(devices[0])
+    part = jax.ShapeDtypeStruct((2, length, heads, width), dtype, sharding=where)
+    ids = jax.ShapeDtypeStruct((2, length), jnp.int32, sharding=where)
+
+    def loss(q, k, v, ids):
+        out = splash_attention.attend(q, k, v, 50.0, (ids, ids) if segmented else None)
+        return jnp.sum(jnp.square(out.astype(jnp.float32)))
+
+    compiled = jax.jit(jax.grad(loss, argnums=(0, 1, 2))).lower(part, part, part, ids).compile()
+    assert "splash_mha_fwd" in compiled.as_text()
+    assert "splash_mha_dkv" in compiled.as_text()
 
 
 def test_short_rows_are_left_to_the_compiler_without_a_word(caplog):
