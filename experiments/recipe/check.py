@@ -11,6 +11,7 @@ import rich.console
 from prismlab.core import errors, keys, trees, types
 from prismlab.core.parallel import mesh, sharding, whole_leaves
 from prismlab.core.train import accumulate, learner, moving_average, objective_state, schedules
+from prismlab.data.loader import source
 from prismlab.experiments import console
 from prismlab.experiments.recipe import initial_weights, recipe, shapes, stages
 from prismlab.experiments.released import released_weights
@@ -44,6 +45,7 @@ def abstract_stages(experiment: recipe.Experiment) -> dict[str, learner.Learner]
             stage.optimizer.build(stage.steps)
             check_shapes(stage, built[stage.name])
             check_learns(stage, built[stage.name])
+            check_captions(stage, built[stage.name])
             moving_average.read(built[stage.name].towers, built[stage.name].objectives, stage.encoder)
             if stage.data.frames_of:
                 check_lengths(stage, built[stage.name], shapes.abstract_teacher(stage, built))
@@ -109,6 +111,21 @@ def check_learns(stage: recipe.Stage, built: learner.Learner) -> None:
         raise errors.UserError(f"weights of objectives must not be negative, nor all 0, got {weights}")
     for each in built.objectives.values():
         each.check_batch(stage.batch_size)
+
+
+def check_captions(stage: recipe.Stage, built: learner.Learner) -> None:
+    """Check that clips without captions are not all that objectives of captions get.
+
+    Raises:
+        UserError: every objective reads captions, and every source is a `source.WithoutCaptions`.
+    """
+    reads = [any(view.tower == "text" for view in each.views()) for each in built.objectives.values()]
+    silent = all(isinstance(home, source.WithoutCaptions) for home in stage.data.sources.values())
+    if stage.steps and silent and all(reads):
+        raise errors.UserError(
+            f"the sources {sorted(stage.data.sources)} have no captions, which the objectives "
+            f"{sorted(built.objectives)} learn from; add a source with captions or an objective of clips"
+        )
 
 
 def check_lengths(stage: recipe.Stage, built: learner.Learner, teacher: Any) -> None:

@@ -11,6 +11,8 @@ import tiny
 
 from prismlab.core import errors
 from prismlab.core.train import learner, masking, optim, schedules
+from prismlab.data.loader import source
+from prismlab.data.world import world as world_module
 from prismlab.experiments.recipe import check
 from prismlab.objectives import contrastive, latent, masked
 
@@ -101,3 +103,22 @@ def test_an_ordinary_stage_passes():
     checked({"c": CONTRASTIVE})
     checked({"c": functools.partial(CONTRASTIVE, weight=schedules.Ramp(0.0, 1.0, steps=3))})
     checked({"c": CONTRASTIVE}, frozen=("towers/video/encoder",))
+
+
+def test_objectives_of_captions_need_a_source_with_captions():
+    world = source.Rendered(world_module.World(clips=2))
+    silent = {"a": source.WithoutCaptions(world)}
+
+    def captions(objectives, sources, steps=4):
+        towers = {"video": tiny.video_tower, "text": tiny.text_tower}
+        build = lambda key: learner.build(towers, objectives, None, key=key)
+        built = eqx.filter_eval_shape(build, jax.random.key(0))
+        data = types.SimpleNamespace(sources=sources)
+        check.check_captions(types.SimpleNamespace(steps=steps, data=data), built)
+
+    told = r"the sources \['a'\] have no captions, which the objectives \['c'\] learn from; add a source with"
+    with pytest.raises(errors.UserError, match=told):
+        captions({"c": CONTRASTIVE}, silent)
+    captions({"c": CONTRASTIVE}, silent | {"b": world})
+    captions({"c": CONTRASTIVE}, silent, steps=0)
+    captions({"c": CONTRASTIVE, "clips": LATENT}, silent)
