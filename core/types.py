@@ -38,7 +38,7 @@ class Batch(eqx.Module):
     @property
     def text_weight(self) -> Float[Array, " b"]:
         """Weight of each example in a loss that reads captions: `weight`, or 0.0 without a caption."""
-        return self.weight * jnp.any(self.text_paddings < 0.5, axis=-1)
+        return jnp.where(jnp.any(self.text_paddings < 0.5, axis=-1), self.weight, 0.0)
 
 
 class Tokens(eqx.Module):

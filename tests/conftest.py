@@ -49,7 +49,9 @@ _home = pathlib.Path(os.environ.get("PRISMLAB_CACHE") or os.environ["PRISMLAB_TE
 if "PYTEST_XDIST_WORKER" not in os.environ:
     compilation_cache.prune(_home, 1 << 30)
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_home / compilation_cache.machine())
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = str(compilation_cache.MIN_SECONDS)
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", compilation_cache.MIN_SECONDS)
 
 # Not switched on: jax_numpy_dtype_promotion="strict", because optax multiplies its int32 counts with
 # floats (the objectives' contract switches it on for its own calls), and

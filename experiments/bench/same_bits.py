@@ -17,7 +17,7 @@ import tempfile
 SHORT = (
     "CLEAN_CLIPS=400",
     "SPEECH_CLIPS=200",
-    "TEST_CLIPS=100",
+    "TEST_CLIPS=128",
     "probe.AttentiveProbe.train_clips=200",
     "probe.AttentiveProbe.steps=40",
     "retrieval.Retrieval.clips=100",
