@@ -24,7 +24,7 @@ test: .venv/installed  ## the whole suite
 test-slow: .venv/installed  ## the longer checks
 	$(BIN)/python -m pytest -n 2 -m "slow and not tpu"
 
-test-tpu: .venv/installed  ## every full-scale recipe compiles for TPU slices (about 25 minutes; needs no TPU)
+test-tpu: .venv/installed  ## every full-scale recipe compiles for TPU slices (needs no TPU)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check libtpu
 	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -m tpu
 
