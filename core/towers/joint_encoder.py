@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from prismlab.core import errors, keys, types
+from prismlab.core import keys, types
 from prismlab.core.nn import layers, positions, transformer_stack
 from prismlab.core.parallel import mesh
 from prismlab.core.towers import presets, video_encoder
@@ -69,23 +69,8 @@ class JointVideoEncoder(eqx.Module):
         Raises:
             UserError: if resolution is not divisible by patch, or a layer rejects its sizes.
         """
-        if resolution % patch:
-            raise errors.UserError(
-                f"resolution must be divisible by patch; got patch {patch}, resolution {resolution}."
-            )
-        side = resolution // patch
-        self.patch_projection = layers.Linear(
-            patch * patch * 3, size.dim, key=keys.fold(key, "patch_projection")
-        )
-        if patch_gain is not None:
-            kernel = patch_gain * self.patch_projection.kernel
-            start = (kernel, -0.5 * jnp.sum(kernel, axis=0))
-            self.patch_projection = eqx.tree_at(lambda p: (p.kernel, p.bias), self.patch_projection, start)
-        self.spatial_positions = positions.PositionTable(
-            (side, side), size.dim, std=position_std, key=keys.fold(key, "spatial_positions")
-        )
-        self.temporal_positions = positions.PositionTable(
-            (frames,), size.dim, std=position_std, key=keys.fold(key, "temporal_positions")
+        self.patch_projection, self.spatial_positions, self.temporal_positions = video_encoder.input_layers(
+            size.dim, frames, resolution, patch, position_std, patch_gain, key=key
         )
         self.transformer = transformer_stack.Stack(
             size.spatial_layers + size.temporal_layers if depth is None else depth,

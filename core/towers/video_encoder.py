@@ -37,6 +37,42 @@ def patchify(video: Float[Array, "b t height width 3"], patch: int) -> Float[Arr
     return tiles.transpose(0, 1, 2, 4, 3, 5, 6).reshape(b, t, side * side, patch * patch * channels)
 
 
+def input_layers(
+    dim: int,
+    frames: int,
+    resolution: int,
+    patch: int,
+    position_std: float | None,
+    patch_gain: float | None,
+    *,
+    key: PRNGKeyArray,
+) -> tuple[layers.Linear, positions.PositionTable, positions.PositionTable]:
+    """Return the initial patch projection, spatial and temporal position table of a video encoder.
+
+    Args:
+        dim: width of the tokens.
+        frames, resolution, patch, position_std, patch_gain, key: see `FactorizedVideoEncoder`.
+
+    Raises:
+        UserError: if resolution is not divisible by patch.
+    """
+    if resolution % patch:
+        raise errors.UserError(
+            f"resolution must be divisible by patch; got patch {patch}, resolution {resolution}."
+        )
+    side = resolution // patch
+    projection = layers.Linear(patch * patch * 3, dim, key=keys.fold(key, "patch_projection"))
+    if patch_gain is not None:
+        kernel = patch_gain * projection.kernel
+        start = (kernel, -0.5 * jnp.sum(kernel, axis=0))
+        projection = eqx.tree_at(lambda p: (p.kernel, p.bias), projection, start)
+    space, time = (
+        positions.PositionTable(shape, dim, std=position_std, key=keys.fold(key, f"{name}_positions"))
+        for name, shape in (("spatial", (side, side)), ("temporal", (frames,)))
+    )
+    return projection, space, time
+
+
 def _take(x: Array, index: Array) -> Array:
     # x [b, s, ...], index [b, m] -> [b, m, ...]; out-of-range indices give NaN, so that they are noticed.
     def one(row: Array, chosen: Array) -> Array:
@@ -107,27 +143,15 @@ class FactorizedVideoEncoder(eqx.Module):
         Raises:
             UserError: if resolution is not divisible by patch, or a layer rejects its sizes.
         """
-        if resolution % patch:
-            raise errors.UserError(
-                f"resolution must be divisible by patch; got patch {patch}, resolution {resolution}."
-            )
-        side = resolution // patch
+        self.patch_projection, self.spatial_positions, self.temporal_positions = input_layers(
+            size.dim, frames, resolution, patch, position_std, patch_gain, key=key
+        )
         shared: dict[str, Any] = {
             "atten_logit_cap": atten_logit_cap,
             "norm_policy": norm_policy,
             "scan": scan,
             "remat": remat,
         }
-        self.patch_projection = layers.Linear(
-            patch * patch * 3, size.dim, key=keys.fold(key, "patch_projection")
-        )
-        if patch_gain is not None:
-            kernel = patch_gain * self.patch_projection.kernel
-            start = (kernel, -0.5 * jnp.sum(kernel, axis=0))
-            self.patch_projection = eqx.tree_at(lambda p: (p.kernel, p.bias), self.patch_projection, start)
-        self.spatial_positions = positions.PositionTable(
-            (side, side), size.dim, std=position_std, key=keys.fold(key, "spatial_positions")
-        )
         self.spatial = transformer_stack.Stack(
             size.spatial_layers,
             size.dim,
@@ -138,9 +162,6 @@ class FactorizedVideoEncoder(eqx.Module):
             key=keys.fold(key, "spatial"),
         )
         self.spatial_norm = layers.LayerNorm(size.dim)
-        self.temporal_positions = positions.PositionTable(
-            (frames,), size.dim, std=position_std, key=keys.fold(key, "temporal_positions")
-        )
         self.temporal = transformer_stack.Stack(
             size.temporal_layers,
             size.dim,
