@@ -270,9 +270,9 @@ class ObjectiveContract:
 
     def test_it_is_documented(self, case: objective_case.Case) -> None:
         """Source, arguments and their meaning are in the docstring."""
-        module, told = inspect.getmodule(case.kind), case.kind.__doc__ or ""
-        said = "Source:" in ((module.__doc__ or "") if module else "") + told
-        faults.require(said, f"{case}: say where it comes from (`Source: ...`) in the docstring")
-        faults.require("Args:" in told, f"{case}: describe its arguments under `Args:` in the docstring")
+        module, docstring = inspect.getmodule(case.kind), case.kind.__doc__ or ""
+        has_source = "Source:" in ((module.__doc__ or "") if module else "") + docstring
+        faults.require(has_source, f"{case}: say where it comes from (`Source: ...`) in the docstring")
+        faults.require("Args:" in docstring, f"{case}: describe its arguments under `Args:` in the docstring")
         for name in inspect.signature(case.kind).parameters:
-            faults.require(name in told, f"{case}: the docstring does not explain the argument {name}")
+            faults.require(name in docstring, f"{case}: the docstring does not explain the argument {name}")

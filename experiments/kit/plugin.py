@@ -24,7 +24,7 @@ def pytest_runtest_makereport(
     del item
     report = yield
     if call.excinfo is not None and _is_ours(call.excinfo.value):
-        report.longrepr = told(call.excinfo.value)
+        report.longrepr = explanation(call.excinfo.value)
     return report
 
 
@@ -38,14 +38,14 @@ def pytest_make_collect_report(
     if call is None or call.excinfo is None:
         return report
     if _is_ours(call.excinfo.value):
-        report.longrepr = f"{collector.nodeid}: {told(call.excinfo.value)}"
+        report.longrepr = f"{collector.nodeid}: {explanation(call.excinfo.value)}"
     elif isinstance(collector, pytest.Module):
         line = not_on_the_path(str(call.excinfo.value), collector.path)
         report.longrepr = report.longrepr if line is None else f"{collector.nodeid}: {line}"
     return report
 
 
-def told(error: BaseException) -> str:
+def explanation(error: BaseException) -> str:
     """Return the message of an error, and what hypothesis notes of the smallest failing case.
 
     Args:

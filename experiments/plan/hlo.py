@@ -89,8 +89,8 @@ def read(text: str) -> Traffic:
             found[kind][0] += times
             found[kind][1] += times * sent(kind, each, known)
         memory += times * moved(each, known, module)
-    told = tuple(line for line in text.splitlines() if INVOLUNTARY in line)
-    return Traffic(memory, {kind: (int(n), total) for kind, (n, total) in sorted(found.items())}, told)
+    copies = tuple(line for line in text.splitlines() if INVOLUNTARY in line)
+    return Traffic(memory, {kind: (int(n), total) for kind, (n, total) in sorted(found.items())}, copies)
 
 
 def executed(

@@ -38,7 +38,7 @@ def keep(kind, test):
 def test_a_wrong_objective_is_told_what_is_wrong(kind, test):
     with pytest.raises(faults.Fault, match=WRONG[kind, test]) as caught:
         keep(kind, test)
-    told = plugin.told(caught.value)
+    told = plugin.explanation(caught.value)
     assert told.startswith(kind.__name__)
     if test != LEAK:  # the others are properties: the smallest case follows
         case = told.partition("\nsmallest case:\n")[2]
