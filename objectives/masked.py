@@ -113,7 +113,7 @@ class MaskedModeling(objective.AbstractObjective):
         else:
             side = round((prediction.shape[-1] // 3) ** 0.5)
             patches = video.patchify(batch.video, side).reshape(prediction.shape)
-            error = patch_error(prediction, patches, self.normalise_pixels)
+            error = patch_error(prediction, jax.lax.stop_gradient(patches), self.normalise_pixels)
             counted = 1.0 - visible  # pixel loss on masked patches only (MAE)
         weight = batch.weight[:, None]
         return metrics.Mean.of(error, counted * weight), {

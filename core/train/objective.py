@@ -88,6 +88,9 @@ class AbstractObjective(eqx.Module):
     An objective may own state that no gradient trains, in fields marked with `objective_state.STATE`:
     `started` gives it its first value, `observed` says what of a batch it needs, and `advanced` changes it
     once per step.
+
+    What a mask hides may be a target and no part of a prediction: what is read of `batch.video` or of the
+    teacher beside a masked view has its gradient stopped and meets no trained weight.
     """
 
     weight: eqx.AbstractVar[schedules.Number]

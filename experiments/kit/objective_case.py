@@ -19,7 +19,7 @@ SMALL: Mapping[str, Any] = {
     "decoder": functools.partial(transformer_stack.Stack, 1, 8, 2, 16, remat="none"),
     "pooler_heads": 2,
 }
-_CASES: dict[tuple[type, str | None], "Case"] = {}
+_CASES: dict[tuple[type, str], "Case"] = {}
 
 
 class Case:
@@ -77,12 +77,13 @@ def build(kind: type, switch: str | None = None, small: Mapping[str, Any] = SMAL
         switch: name of an argument to turn on, or None.
         small: arguments that make it small; it is given those that it takes.
     """
-    if (kind, switch) in _CASES:
-        return _CASES[kind, switch]
     taken = inspect.signature(kind).parameters
     given_sizes = {name: value for name, value in small.items() if name in taken}
     if switch:
         given_sizes[switch] = True
+    known = (kind, repr(given_sizes))
+    if known in _CASES:
+        return _CASES[known]
     teacher = {"video": strategies.QUICK["video"](key=jax.random.key(7))}
     make = functools.partial(kind, **given_sizes)
     tree = learner.build(strategies.QUICK, {"it": make}, teacher, key=jax.random.key(0))
@@ -103,4 +104,4 @@ def build(kind: type, switch: str | None = None, small: Mapping[str, Any] = SMAL
     def call(own: Any, values: Any, batch: types.Batch, key: Any) -> Any:
         return own(dict(zip(tree.views(), values)), batch, key=key)
 
-    return _CASES.setdefault((kind, switch), Case(kind, switch, tree, teacher, score, encode, call))
+    return _CASES.setdefault(known, Case(kind, switch, tree, teacher, score, encode, call))

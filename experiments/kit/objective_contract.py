@@ -13,14 +13,13 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prismlab.core import trees
 from prismlab.core.train import objective, objective_state
-from prismlab.experiments.kit import faults, objective_case, strategies
+from prismlab.experiments.kit import faults, hidden_pixels, objective_case, strategies
 
 # A constant on all keys shifts all logits of a softmax alike: in exact arithmetic this gradient is zero.
 WITHOUT_EFFECT = "attention/key/b"
@@ -59,7 +58,7 @@ class ObjectiveContract:
     Attributes:
         kinds: the classes.
         small: arguments that make an instance small; each class is given those that it takes.
-        sees_all: classes that are meant to train on the intact clip beside a masked view of it.
+        sees_all: classes that are meant to predict from the intact clip beside a masked view of it.
     """
 
     kinds: ClassVar[Sequence[type]] = ()
@@ -226,22 +225,23 @@ class ObjectiveContract:
     def test_no_hidden_pixel_reaches_the_student(self, case: objective_case.Case) -> None:
         """What a mask hides reaches no encoding of the masked view."""
         batch = EXAMPLE.batch
-        before = case.encode(case.tree, case.teacher, batch)
-        for index, view in enumerate(case.tree.views()):
+        before, views = case.encode(case.tree, case.teacher, batch), case.tree.views()
+        for view in views:
             if view.tower != "video" or view.mask is None:
                 continue
-            tokens = before[index].tokens
-            hidden = np.ones((strategies.BATCH, strategies.TOKENS), bool)
-            hidden[np.arange(strategies.BATCH)[:, None], np.asarray(tokens.place)] = False
+            index = views.index(view)
+            hidden = hidden_pixels.hidden_grid(before[index])
             faults.require(hidden.any(), f"{case}: the default mask {view.mask} hides nothing")
-            side = strategies.SIDE // strategies.PATCH
-            pixels = hidden.reshape(strategies.BATCH, strategies.FRAMES, side, side)
-            pixels = pixels.repeat(strategies.PATCH, 2).repeat(strategies.PATCH, 3)
-            video = jnp.where(pixels[..., None], 1.0 - batch.video, batch.video)
+            video = jnp.where(hidden_pixels.pixels_of(hidden), 1.0 - batch.video, batch.video)
             changed = eqx.tree_at(lambda batch: batch.video, batch, video)
             after = case.encode(case.tree, case.teacher, changed)[index]
             same = eqx.tree_equal(after, before[index])
             faults.require(same, f"{case} leaks hidden pixels: the tokens of {view} depend on them")
+
+    def test_hidden_pixels_reach_the_loss_in_targets_alone(self, case: objective_case.Case) -> None:
+        """No prediction reads what a mask hides, past the views: from the batch or from the teacher."""
+        found = None if case.kind in self.sees_all else hidden_pixels.fault(case, EXAMPLE.batch)
+        faults.require(found is None, f"{found}")
 
     def test_nothing_is_trained_on_the_intact_clip_beside_a_masked_view(
         self, case: objective_case.Case

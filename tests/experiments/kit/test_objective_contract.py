@@ -1,14 +1,26 @@
 """The contract of objectives says what is wrong with one, and the smallest case."""
 
 import functools
+import pathlib
+import re
 
+import leaking_objectives
 import pytest
 import wrong_objectives
 
-from prismlab.experiments.kit import faults, objective_case, objective_contract, plugin, strategies
+from prismlab.experiments.kit import (
+    faults,
+    hidden_pixels,
+    objective_case,
+    objective_contract,
+    plugin,
+    strategies,
+)
+from prismlab.objectives import masked
 
 ORDER = "test_the_order_of_the_batch_changes_nothing"
 PADDING = "test_padding_examples_change_nothing"
+EXAMPLE = objective_contract.EXAMPLE.batch
 SIZE = "test_a_batch_with_a_padding_example_scores_as_without_it"
 LEAK = "test_nothing_is_trained_on_the_intact_clip_beside_a_masked_view"
 WRONG = {
@@ -68,3 +80,60 @@ def test_the_smallest_batches_are_black_and_short():
     other = batch.with_others_at_padding(7)
     assert (other.clips, other.captions) == ((0, 8), (0, 8))
     assert functools.reduce(min, batch.weights) == 0.0
+
+
+PAST_VIEWS = "test_hidden_pixels_reach_the_loss_in_targets_alone"
+GRADIENT = (
+    r"its loss has a gradient in pixels of batch\.video that View\(.*\) hides \(at 64 of 64 hidden places"
+)
+WEIGHT = r"at leaking_objectives\.py:\d+ a trained weight is applied to what shows the places that Tube\(.*\)"
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (leaking_objectives.LeavesTargetOpen, GRADIENT),
+        (leaking_objectives.ReadsPixels, GRADIENT),
+        (leaking_objectives.ReadsStoppedPixels, WEIGHT),
+        (leaking_objectives.GatesStoppedPixels, WEIGHT),
+        (leaking_objectives.DecodesTeacher, WEIGHT),
+        (leaking_objectives.LoopsUntilDone, WEIGHT),
+    ],
+)
+def test_a_leak_past_the_views_is_told_where(kind, told):
+    with pytest.raises(faults.Fault, match=f"{kind.__name__} leaks hidden pixels: {told}"):
+        keep(kind, PAST_VIEWS)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        leaking_objectives.PredictsPixels,
+        leaking_objectives.ReadsVisiblePixels,
+        leaking_objectives.ProjectsItsTarget,
+        leaking_objectives.HasNoMask,
+        wrong_objectives.TeachesItself,
+    ],
+)
+def test_what_is_no_leak_past_the_views_passes(kind):
+    keep(kind, PAST_VIEWS)
+
+
+def test_a_leak_past_the_views_that_is_meant_is_listed():
+    class Meant(objective_contract.ObjectiveContract):
+        sees_all = (leaking_objectives.DecodesTeacher,)
+
+    getattr(Meant(), PAST_VIEWS)(case=objective_case.build(leaking_objectives.DecodesTeacher))
+
+
+def test_the_line_of_a_leak_is_the_one_that_applies_the_weight():
+    told = hidden_pixels.fault(objective_case.build(leaking_objectives.ReadsStoppedPixels), EXAMPLE)
+    number = int(re.search(r"leaking_objectives\.py:(\d+)", told).group(1))
+    lines = pathlib.Path(leaking_objectives.__file__).read_text(encoding="utf-8").splitlines()
+    assert "self.other(read)" in lines[number - 1]
+
+
+def test_a_pixel_target_is_no_leak():
+    small = {**objective_case.SMALL, "target": "pixels"}
+    case = objective_case.build(masked.MaskedModeling, small=small)
+    assert hidden_pixels.fault(case, EXAMPLE) is None
