@@ -1,6 +1,8 @@
 """Parallel map over spawned processes with a bounded number of tasks in flight."""
 
+import collections
 import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import threading
@@ -20,6 +22,21 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def in_order(work: Callable[[Any], Any], pieces: Iterable[Any], workers: int) -> Iterator[Any]:
+    """Apply `work` to every item in parallel and yield results in the order of the items; see `each`."""
+    if workers == 0:
+        yield from map(work, pieces)
+        return
+    with _pool(workers) as pool:
+        waiting = collections.deque[concurrent.futures.Future]()
+        for piece in pieces:
+            waiting.append(pool.submit(work, piece))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
 def each(work: Callable[[Any], Any], pieces: Iterable[Any], workers: int) -> Iterator[Any]:
     """Apply `work` to every item in parallel and yield results as they complete, in no fixed order.
 
@@ -34,21 +51,27 @@ def each(work: Callable[[Any], Any], pieces: Iterable[Any], workers: int) -> Ite
     if workers == 0:
         yield from map(work, pieces)
         return
-    # Spawn rather than fork: the caller may already have threads.
+    with _pool(workers) as pool:
+        running: set[concurrent.futures.Future] = set()
+        for piece in pieces:
+            running.add(pool.submit(work, piece))
+            if len(running) > 2 * workers:
+                done, running = concurrent.futures.wait(
+                    running, return_when=concurrent.futures.FIRST_COMPLETED
+                )
+                yield from (future.result() for future in done)
+        yield from (future.result() for future in concurrent.futures.as_completed(running))
+
+
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
+    # Spawn rather than fork: the caller may already have threads (JAX does).
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(
         workers, mp_context=context, initializer=end_with_parent
     ) as pool:
-        running: set[concurrent.futures.Future] = set()
         try:
-            for piece in pieces:
-                running.add(pool.submit(work, piece))
-                if len(running) > 2 * workers:
-                    done, running = concurrent.futures.wait(
-                        running, return_when=concurrent.futures.FIRST_COMPLETED
-                    )
-                    yield from (future.result() for future in done)
-            yield from (future.result() for future in concurrent.futures.as_completed(running))
+            yield pool
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

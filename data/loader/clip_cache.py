@@ -47,6 +47,9 @@ def clip_of(example: record.Record, home: str, megabytes: int) -> Clip | None:
         UserError: the clip does not decode.
     """
     global _decoded_bytes
+    kept = example.kept_frames
+    if kept is not None:
+        return kept  # in a file that processes share
     # Keyed by content: stages of one process may use the same name for different sources or clips.
     where = (hashlib.blake2b(example.video, digest_size=16).digest(), example.start, example.end)
     most = megabytes << 20 if megabytes else UNCACHED_BYTES

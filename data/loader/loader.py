@@ -177,7 +177,7 @@ def read_all(
         wanted = sampling.uniform(length, frames)
         for number, pixels in clip_cache.chosen(found, wanted.tolist(), "evaluation"):
             videos[index, wanted == number] = sampling.centre_frame(pixels, resolution)
-        kept.append(dataclasses.replace(found, video=b""))
+        kept.append(dataclasses.replace(found, video=b"", decoded=None))
     return videos, kept
 
 

@@ -17,8 +17,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from prismlab.core import code_fingerprint, errors
 from prismlab.core.io import file_digest, file_names, filesystem, locks, user_paths
-from prismlab.data.records import record, shards
-from prismlab.data.video import folder
+from prismlab.data.records import decoded_frames, record, shards
+from prismlab.data.video import folder, frames
 from prismlab.data.world import render
 
 FORMAT = 3  # increment when the files that a source writes into the cache change
@@ -86,25 +86,35 @@ class Rendered:
         world: the world to render, such as `world.World`.
         records_per_shard: clips per shard file.
         workers: number of rendering processes.
+        frames_megabytes: keep the decoded frames of all clips beside the shards if they take no more than
+            this, in MiB, so that training and evaluation do not decode them; does not change them.
     """
 
     world: render.Renderable
     records_per_shard: int = 2000
     workers: int = 2
+    frames_megabytes: int = 512
 
     def open(self, cache: pathlib.Path) -> shards.ShardReader:
         """Return the records; renders and packs them first if they are not in the cache.
 
         Args:
-            cache: directory shared by runs; `world-*` holds the MP4 files, `shards-*` the shards.
+            cache: directory shared by runs; `world-*` holds the MP4 files, `shards-*` the shards, `frames-*`
+                the decoded frames.
         """
-        packed = self._shards(cache)
+        packed, pixels = self._shards(cache), self._frames(cache)
 
         def write() -> None:
             self.render(cache)
-            shards.write_shards(folder.read_folder(self._videos(cache)), packed, self.records_per_shard)
+            records = render.records(self._videos(cache), workers=self.workers)
+            if self.frames_megabytes:
+                records = decoded_frames.kept(records, pixels, self.frames_megabytes << 20)
+            shards.write_shards(records, packed, self.records_per_shard)
 
-        return _finished(packed, write)
+        found = _finished(packed, write)
+        if not self.frames_megabytes or not decoded_frames.finished(pixels):
+            return found
+        return shards.ShardReader(packed, decoded=decoded_frames.DecodedFrames(pixels))
 
     def content_digest(self, cache: pathlib.Path) -> str:
         """Return "": the world's parameters and the renderer's code decide the clips."""
@@ -130,6 +140,9 @@ class Rendered:
 
     def _shards(self, cache: pathlib.Path) -> pathlib.Path:
         return cache / f"shards-{fingerprint((self.world, self.records_per_shard))}"
+
+    def _frames(self, cache: pathlib.Path) -> pathlib.Path:
+        return cache / f"frames-{fingerprint((self.world, frames.decoder_versions()))}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,9 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from jaxtyping import UInt8
+
 from prismlab.core import errors
 
 SCHEMA_VERSION = 2
@@ -26,6 +29,23 @@ _MAGIC = b"PRSM"
 _LATEST = 1e15  # seconds
 _PREFIX = struct.Struct("<4sHII")
 _REMEDY = "rebuild the shards from their source (`prismlab data prepare`)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoded:
+    """Decoded frames of one part of one video.
+
+    Args:
+        frames: uint8 [t, h, w, 3], as `frames.decode` returns them.
+        checksum: crc32 of the video's bytes.
+        start: start of the part, as in Record.
+        end: end of the part, as in Record.
+    """
+
+    frames: UInt8[np.ndarray, "t h w 3"]
+    checksum: int
+    start: float | None
+    end: float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +66,7 @@ class Record:
         fps: frames per second, if known; for kind "frames" only.
         frame_count: number of frames between start and end, if known; lets the loader sample frame indices
             before decoding.
+        decoded: the frames, if a source keeps them; not part of the stored record.
     """
 
     key: str
@@ -59,11 +80,28 @@ class Record:
     sizes: tuple[int, ...] = ()
     fps: float | None = None
     frame_count: int | None = None
+    decoded: Decoded | None = dataclasses.field(default=None, repr=False, compare=False)
 
     @property
     def checksum(self) -> int:
         """crc32 of the video's bytes."""
         return zlib.crc32(self.video)
+
+    @property
+    def kept_frames(self) -> UInt8[np.ndarray, "t h w 3"] | None:
+        """The frames in `decoded`, or None if there are none or the video or its part was replaced since."""
+        kept = self.decoded
+        if kept is None or (kept.start, kept.end, kept.checksum) != (self.start, self.end, self.checksum):
+            return None
+        return kept.frames
+
+    def keeping(self, frames: UInt8[np.ndarray, "t h w 3"]) -> "Record":
+        """Return this record with its decoded frames.
+
+        Args:
+            frames: what decoding the record gives.
+        """
+        return dataclasses.replace(self, decoded=Decoded(frames, self.checksum, self.start, self.end))
 
 
 def of_frames(
@@ -235,7 +273,9 @@ def unpack(data: bytes, name: str = "record") -> Record:
         if expected != len(data) - body:
             raise errors.UserError(f"{expected} bytes of video in {len(data) - body} bytes")
         # A version 1 record is a version 2 record with default values for the new fields.
-        record = Record(video=data[body:], **fields | {"sizes": tuple(fields.get("sizes", ()))})
+        record = Record(
+            video=data[body:], **fields | {"sizes": tuple(fields.get("sizes", ())), "decoded": None}
+        )
         check(record)
     except (errors.UserError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]

@@ -14,9 +14,9 @@ from array_record.python import array_record_module
 
 from prismlab.core import errors
 from prismlab.core.io import file_names, filesystem, temporary_files
+from prismlab.data.records import decoded_frames, shard_file
 from prismlab.data.records import manifest as manifest_module
 from prismlab.data.records import record as record_module
-from prismlab.data.records import shard_file
 
 MANIFEST = manifest_module.NAME
 _READER_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
@@ -98,16 +98,23 @@ class ShardReader:
     Pickles as path and manifest only. Files are opened lazily, once per process.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], cache: str | os.PathLike[str] | None = None):
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        cache: str | os.PathLike[str] | None = None,
+        decoded: decoded_frames.DecodedFrames | None = None,
+    ):
         """Read the manifest and check the size of every shard.
 
         Args:
             directory: output of `write_shards` or `prismlab data prepare`; a local directory or URL.
             cache: local directory for the shards of a URL; each shard is downloaded when first read.
+            decoded: frames of the records, in their order; None if they are not kept.
 
         Raises:
             errors.UserError: if the manifest is missing or invalid, the schema version is not supported, or
-                shards are missing, empty or truncated; lists every problem.
+                shards are missing, empty or truncated; lists every problem. Also if `decoded` has
+                another number of clips.
         """
         self.directory = os.fspath(directory)
         self.cache = None if cache is None else pathlib.Path(cache)
@@ -116,6 +123,12 @@ class ShardReader:
         for shard in self.manifest.shards:
             self._starts.append(self._starts[-1] + shard.records)
         _check_sizes(self.directory, self.manifest)
+        self._decoded = decoded
+        if decoded is not None and len(decoded) != len(self):
+            raise errors.UserError(
+                f"{self.directory}: expected decoded frames of {len(self)} clips, got {len(decoded)}; "
+                f"{_REMEDY}"
+            )
         self._open: dict[tuple[int, int], array_record_module.ArrayRecordReader] = {}
 
     def __len__(self) -> int:
@@ -150,7 +163,8 @@ class ShardReader:
             short = any(os.strerror(number) in reason for number in (errno.EAGAIN, errno.ENOMEM))
             remedy = "raise the limit of memory or threads (ulimit -a)" if short else _REMEDY
             raise errors.UserError(f"{name}: expected a readable record, got '{reason}'; {remedy}") from error
-        return record_module.unpack(data, name)
+        record = record_module.unpack(data, name)
+        return record if self._decoded is None else record.keeping(self._decoded[index])
 
     def verify(self) -> None:
         """Read every shard completely and compare its sha256 with the manifest.

@@ -5,16 +5,17 @@ end (seconds) are optional. An optional truth.jsonl next to it holds labels: {"p
 """
 
 import collections
+import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import file_names
 from prismlab.data.records import record as record_module
-from prismlab.data.video import container, decode
+from prismlab.data.video import container, decode, frames
 
 VIDEOS = "videos"
 CAPTIONS = "captions.jsonl"
@@ -48,47 +49,74 @@ def read_folder(
             caption is empty, a path is outside the folder, a video is missing, empty, unreadable or
             truncated, or a clip has fewer than min_frames frames.
     """
-    directory = pathlib.Path(directory)
-    rows = _checked_rows(directory)
-    labels = _labels(directory)
-    counts = collections.Counter(row["path"] for _, row in rows)
-    several = {path for path, count in counts.items() if count > 1}
-    return _records(directory, rows, labels, several, min_frames, limits)
+    return records(directory, checked_rows(directory), min_frames=min_frames, limits=limits)
 
 
-def _records(
-    directory: pathlib.Path,
-    rows: list[tuple[int, dict[str, Any]]],
-    labels: dict[str, dict[str, Any]],
-    several: set[str],
-    min_frames: int,
-    limits: decode.Limits,
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One checked line of captions.jsonl.
+
+    Args:
+        line: number of the line, from 1.
+        key: key of the record.
+        path: the video, relative to the folder.
+        caption: the caption.
+        start: seconds, or None for the beginning.
+        end: seconds, or None for the end.
+        labels: the video's labels in truth.jsonl.
+    """
+
+    line: int
+    key: str
+    path: str
+    caption: str
+    start: float | None
+    end: float | None
+    labels: dict[str, Any]
+
+
+def records(
+    directory: str | os.PathLike[str],
+    rows: Sequence[Row],
+    *,
+    min_frames: int = 1,
+    limits: decode.Limits = decode.DEFAULT_LIMITS,
+    keep_frames: bool = False,
 ) -> Iterator[record_module.Record]:
-    for line, row in rows:
-        path, start, end = row["path"], row.get("start"), row.get("end")
-        where = f"{directory / CAPTIONS}, line {line}: {path}"
-        size = (directory / path).stat().st_size
+    """Decode and check the videos of rows; see `read_folder`.
+
+    Args:
+        directory: the folder.
+        rows: rows of `checked_rows`.
+        min_frames: see `read_folder`.
+        limits: see `read_folder`.
+        keep_frames: give each record its `decoded` frames.
+    """
+    directory = pathlib.Path(directory)
+    for row in rows:
+        where = f"{directory / CAPTIONS}, line {row.line}: {row.path}"
+        size = (directory / row.path).stat().st_size
         if size > limits.max_bytes:
             raise errors.UserError(
                 f"{where}: expected at most {limits.max_bytes} bytes, got {size}; split the video"
             )
-        video = (directory / path).read_bytes()
-        times = decode.frame_times(video, limits=limits, name=where)
-        first, last = container.inside(times, start, end)
-        if last - first < min_frames:
+        record = record_module.Record(
+            key=row.key, video=(directory / row.path).read_bytes(), caption=row.caption, start=row.start,
+            end=row.end, labels=row.labels,
+        )  # fmt: skip
+        if keep_frames:
+            pixels = frames.decode(record, limits=limits, name=where)
+            record, count = record.keeping(pixels), len(pixels)
+        else:
+            times = decode.frame_times(record.video, limits=limits, name=where)
+            first, last = container.inside(times, row.start, row.end)
+            count = last - first
+        if count < min_frames:
             raise errors.UserError(
-                f"{where}: expected {min_frames} frames or more, got {last - first}; "
+                f"{where}: expected {min_frames} frames or more, got {count}; "
                 "drop the clip, lengthen it, or request fewer frames"
             )
-        yield record_module.Record(
-            key=f"{path}#{line}" if path in several else path,
-            video=video,
-            caption=row["caption"],
-            start=start,
-            end=end,
-            labels=labels.get(path, {}),
-            frame_count=last - first,
-        )
+        yield dataclasses.replace(record, frame_count=count)
 
 
 def _lines(path: pathlib.Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -110,7 +138,16 @@ def _lines(path: pathlib.Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, row
 
 
-def _checked_rows(directory: pathlib.Path) -> list[tuple[int, dict[str, Any]]]:
+def checked_rows(directory: str | os.PathLike[str]) -> list[Row]:
+    """Read captions.jsonl and truth.jsonl, and check every row but not the videos' contents.
+
+    Args:
+        directory: folder that contains captions.jsonl.
+
+    Raises:
+        errors.UserError: see `read_folder`.
+    """
+    directory = pathlib.Path(directory)
     path = directory / CAPTIONS
     if not path.is_file():
         raise errors.UserError(
@@ -127,7 +164,15 @@ def _checked_rows(directory: pathlib.Path) -> list[tuple[int, dict[str, Any]]]:
         faults = [*faults[:_MOST_FAULTS], f"{path}: and {len(faults) - _MOST_FAULTS} more errors"]
     if faults:
         raise errors.UserError("\n".join(faults))
-    return rows
+    labels = _labels(directory)
+    counts = collections.Counter(row["path"] for _, row in rows)
+    return [
+        Row(
+            line, f"{row['path']}#{line}" if counts[row["path"]] > 1 else row["path"], row["path"],
+            row["caption"], row.get("start"), row.get("end"), labels.get(row["path"], {}),
+        )
+        for line, row in rows
+    ]  # fmt: skip
 
 
 def _fault(directory: pathlib.Path, row: dict[str, Any]) -> str | None:

@@ -4,8 +4,11 @@ This is the only module that depends on `Record.kind` for decoding.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+import av
 import numpy as np
+import PIL
 from jaxtyping import UInt8
 
 from prismlab.core import errors
@@ -74,6 +77,10 @@ def each(
     label = f"clip {record.key!r}" if name is None else name
     if indices is not None and not len(indices):
         raise errors.UserError("expected at least one frame index, got none")
+    kept = record.kept_frames
+    if kept is not None and short_side is None and limits == decode_module.DEFAULT_LIMITS:
+        yield from _chosen(kept, indices, label)
+        return
     if record.kind == "video":
         part = {"start": record.start, "end": record.end}
         yield from decode_module.each_frame(
@@ -102,6 +109,19 @@ def each(
         yield index, one
 
 
+def _chosen(
+    frames: np.ndarray, indices: Sequence[int] | None, label: str
+) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
+    chosen = range(len(frames)) if indices is None else sorted({int(index) for index in indices})
+    if chosen[-1] >= len(frames):
+        raise errors.UserError(
+            f"{label}: expected frame {chosen[-1]} (from 0), got {len(frames)} frames; request fewer or drop "
+            "the clip"
+        )
+    for index in chosen:
+        yield index, frames[index]
+
+
 def count(
     record: record_module.Record,
     *,
@@ -114,11 +134,20 @@ def count(
         errors.UserError: see `decode`.
     """
     label = f"clip {record.key!r}" if name is None else name
+    kept = record.kept_frames
+    if kept is not None:
+        return len(kept)
     if record.kind != "video":
         return len(split(record))
     return decode_module.count_frames(
         record.video, start=record.start, end=record.end, limits=limits, name=label
     )
+
+
+def decoder_versions() -> dict[str, Any]:
+    """Return the versions of the libraries that decide the pixels of a decoded clip."""
+    libraries = {name: ".".join(map(str, found)) for name, found in sorted(av.library_versions.items())}
+    return {"av": av.__version__, "ffmpeg": libraries, "pillow": PIL.__version__}
 
 
 def split(record: record_module.Record) -> list[bytes]:

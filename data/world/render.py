@@ -1,13 +1,12 @@
 """Render a synthetic world to a folder of MP4 files with captions, in the format read by `folder`."""
 
-import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import json
-import multiprocessing
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,7 +14,8 @@ from jaxtyping import UInt8
 
 from prismlab.core import errors
 from prismlab.core.io import filesystem, temporary_files
-from prismlab.data import process_pool as workers_module
+from prismlab.data import process_pool
+from prismlab.data.records import record as record_module
 from prismlab.data.video import encode
 from prismlab.data.video import folder as folder_module
 
@@ -103,7 +103,8 @@ def render(
             for name in names
         )
         done = 0
-        for rows in _results(world, directory, tasks, workers):
+        work = functools.partial(_render_some, world, directory)
+        for rows in process_pool.in_order(work, tasks, min(workers, len(tasks))):
             for caption_row, truth_row in rows:
                 caption_file.write(caption_row + "\n")
                 truth_file.write(truth_row + "\n")
@@ -112,25 +113,27 @@ def render(
                 progress(done, len(world))
 
 
-def _results(
-    world: Renderable, directory: pathlib.Path, tasks: list[range], workers: int
-) -> Iterator[list[tuple[str, str]]]:
-    if workers == 0:
-        for task in tasks:
-            yield _render_some(world, directory, task)
-        return
-    # Spawn rather than fork: the caller may already have threads (JAX does).
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(
-        min(workers, len(tasks)), mp_context=context, initializer=workers_module.end_with_parent
-    ) as pool:
-        futures = [pool.submit(_render_some, world, directory, task) for task in tasks]
-        try:
-            for future in futures:
-                yield future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+def records(directory: str | os.PathLike[str], *, workers: int = 2) -> Iterator[record_module.Record]:
+    """Read a rendered folder in parallel as records with decoded frames, in order.
+
+    Args:
+        directory: output of `render`.
+        workers: number of processes; 0 reads in the calling process.
+
+    Raises:
+        errors.UserError: a file is missing or damaged.
+    """
+    rows = folder_module.checked_rows(directory)
+    tasks = [rows[start : start + _CLIPS_A_TASK] for start in range(0, len(rows), _CLIPS_A_TASK)]
+    work = functools.partial(_read_some, directory)
+    for found in process_pool.in_order(work, tasks, min(workers, len(tasks))):
+        yield from found
+
+
+def _read_some(
+    directory: str | os.PathLike[str], rows: Sequence[folder_module.Row]
+) -> list[record_module.Record]:
+    return list(folder_module.records(directory, rows, keep_frames=True))
 
 
 def _render_some(world: Renderable, directory: pathlib.Path, indices: range) -> list[tuple[str, str]]:

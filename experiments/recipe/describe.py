@@ -25,7 +25,7 @@ WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
     "prismlab.data.loader.loader.Line": (
         "threads", "workers", "prefetch", "cache_megabytes", "budget_megabytes",
     ),
-    "prismlab.data.loader.source.Rendered": ("records_per_shard", "workers"),
+    "prismlab.data.loader.source.Rendered": ("records_per_shard", "workers", "frames_megabytes"),
     "prismlab.data.loader.source.Folder": ("records_per_shard",),
     "prismlab.experiments.tasks.features.keeping.Keeping": (
         "mode", "memory_megabytes", "shard_megabytes", "verify_rows", "retry_failed",

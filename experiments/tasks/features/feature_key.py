@@ -5,11 +5,10 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
-import av
 import jax
-import PIL
 
 from prismlab.core import code_fingerprint, trees
+from prismlab.data.video import frames
 from prismlab.experiments.recipe import describe, fingerprints
 from prismlab.experiments.tasks.features import encoder_pass
 
@@ -44,7 +43,7 @@ def of(encoder: encoder_pass.EncoderPass, dtype: str) -> dict[str, Any]:
         "code": code_fingerprint.closure(sorted({*modules, *ENCODING}), WITHOUT),
         "protocol": describe.describe(encoder.how),
         "dtype": dtype,
-        "decoder": {"av": av.__version__, "ffmpeg": _ffmpeg(), "pillow": PIL.__version__},
+        "decoder": frames.decoder_versions(),
         "settings": fingerprints.settings(),
         "device": jax.devices()[0].device_kind,
     }
@@ -83,7 +82,3 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
             found += [f"{name}.{line}" if isinstance(now, Mapping) else f"{name}: {before} -> {now}"
                       for line in describe.difference(before, now)]  # fmt: skip
     return found
-
-
-def _ffmpeg() -> dict[str, str]:
-    return {name: ".".join(map(str, version)) for name, version in sorted(av.library_versions.items())}

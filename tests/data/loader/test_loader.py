@@ -101,7 +101,8 @@ def test_worker_processes_change_nothing(cache, sums):
 def test_clips_kept_in_memory_belong_to_their_source(cache):
     """Two stages may call different sources by one name; the second must not see the first one's clips."""
     for home in (ONE, OTHER):
-        plain = loader.Line({"same": home}, TOKENIZER, frames=2, resolution=16)
+        decoding = dataclasses.replace(home, frames_megabytes=0)
+        plain = loader.Line({"same": decoding}, TOKENIZER, frames=2, resolution=16)
         kept = dataclasses.replace(plain, cache_megabytes=5)
         assert read(opened(cache, kept)) == read(opened(cache, plain))
 
@@ -112,7 +113,8 @@ def test_memory_has_an_end(cache, sums, monkeypatch):
     monkeypatch.setattr(clip_cache, "_decoded", {})
     monkeypatch.setattr(clip_cache, "_decoded_bytes", (1 << 20) - 2 * 4 * 16 * 16 * 3)  # room for two clips
     monkeypatch.setattr(decode, "each_frame", lambda *a, **k: decoded.append(1) or whole(*a, **k))
-    assert read(opened(cache, dataclasses.replace(LINE, cache_megabytes=1))) == sums
+    decoding = {name: dataclasses.replace(each, frames_megabytes=0) for name, each in LINE.sources.items()}
+    assert read(opened(cache, dataclasses.replace(LINE, sources=decoding, cache_megabytes=1))) == sums
     assert len(clip_cache._decoded) == 2
     assert len(decoded) >= STEPS * BATCH - 2 * 3
 

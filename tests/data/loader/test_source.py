@@ -7,12 +7,13 @@ import multiprocessing
 import pathlib
 import shutil
 
+import numpy as np
 import pytest
 
 from prismlab.core import errors
 from prismlab.data.loader import source
 from prismlab.data.records import shards
-from prismlab.data.video import folder
+from prismlab.data.video import folder, frames
 from prismlab.data.world import world
 from prismlab.experiments.kit import source_contract
 
@@ -131,3 +132,27 @@ def test_captions_are_taken_from_a_source_only(cache):
     assert source.WithoutCaptions(RENDERED).content_digest(cache) == RENDERED.content_digest(cache)
     with pytest.raises(errors.UserError, match=r"WithoutCaptions\.source: expected a source with content"):
         source.WithoutCaptions(Unstated())
+
+
+def test_kept_frames_are_those_that_decoding_gives(cache):
+    decoding = dataclasses.replace(RENDERED, frames_megabytes=0).open(cache)
+    keeping = RENDERED.open(cache)
+    for index in range(len(WORLD)):
+        assert decoding[index].decoded is None
+        assert keeping[index].decoded is not None
+        for wanted in (None, [2, 0, 2]):
+            expected = frames.decode(decoding[index], wanted)
+            np.testing.assert_array_equal(frames.decode(keeping[index], wanted), expected)
+        assert frames.count(keeping[index]) == 3
+    with pytest.raises(errors.UserError, match=r"expected frame 3 \(from 0\), got 3 frames"):
+        frames.decode(keeping[0], [3])
+
+
+def test_scaled_frames_are_decoded_at_their_scale(cache):
+    decoding, keeping = (
+        dataclasses.replace(RENDERED, frames_megabytes=0).open(cache)[0],
+        RENDERED.open(cache)[0],
+    )
+    small = frames.decode(keeping, short_side=8)
+    assert small.shape == (3, 8, 8, 3)
+    np.testing.assert_array_equal(small, frames.decode(decoding, short_side=8))
