@@ -11,9 +11,11 @@ import functools
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from prismlab.core.nn import attention, packing, splash_attention
+from prismlab.core.parallel import mesh
 
 # Products on the packed tokens, relative to those through the grid, up to which an accelerator prefers them.
 MOST_PRODUCTS = 1.2
@@ -45,17 +47,36 @@ def favours_fused(layout: packing.Grid) -> bool:
     return longer >= SHORTEST_ROW and layout.index.shape[1] ** 2 <= most
 
 
+def positions(layout: packing.Grid, heads: int, width: int) -> int:
+    """Return the number of positions that queries, keys and values should have for `attend`.
+
+    In a program for a TPU they are the tokens padded to whole blocks of the kernel. A caller that pads its
+    tokens before it projects them spares the kernel a copy of each array that it reads and writes.
+
+    Args:
+        layout: the grid of the tokens.
+        heads: number of attention heads.
+        width: head width.
+    """
+    examples, tokens = layout.index.shape
+    shape = (examples, tokens, heads, width)
+    if mesh.platform() == "tpu" and favours_fused(layout) and splash_attention.takes(shape, tokens):
+        return splash_attention.padded_length(tokens)
+    return tokens
+
+
 def attend(
-    query: Float[Array, "b m h k"],
-    key: Float[Array, "b m h k"],
-    value: Float[Array, "b m h k"],
+    query: Float[Array, "b p h k"],
+    key: Float[Array, "b p h k"],
+    value: Float[Array, "b p h k"],
     layout: packing.Grid,
     logit_cap: float,
-) -> Float[Array, "b m h k"]:
+) -> Float[Array, "b p h k"]:
     """Attend within the rows of a grid, in the way that suits the platform the program is compiled for.
 
     Args:
-        query: [examples, packed tokens, heads, head width], already scaled.
+        query: [examples, positions, heads, head width], already scaled; the positions are the packed tokens,
+            and may end in the padding of `positions`, whose values have no meaning.
         key: the same shape.
         value: the same shape.
         layout: the grid of the tokens.
@@ -65,6 +86,8 @@ def attend(
         The attention output of each packed token, in value's dtype. The output of a token whose row has no
         key that may be attended to has no meaning, and differs between the two ways.
     """
+    if query.shape[1] > layout.index.shape[1]:
+        return in_fused_kernel(query, key, value, layout, logit_cap)
     elsewhere = on_packed_tokens if favours_packed(layout) else through_grid
     ways: dict[str, Callable[..., Array]] = {"cpu": through_grid, "default": elsewhere}
     if favours_fused(layout) and splash_attention.takes(query.shape, key.shape[1]):
@@ -100,17 +123,22 @@ def on_packed_tokens(
 
 
 def in_fused_kernel(
-    query: Float[Array, "b m h k"],
-    key: Float[Array, "b m h k"],
-    value: Float[Array, "b m h k"],
+    query: Float[Array, "b p h k"],
+    key: Float[Array, "b p h k"],
+    value: Float[Array, "b p h k"],
     layout: packing.Grid,
     logit_cap: float,
     *,
     interpret: bool = False,
-) -> Float[Array, "b m h k"]:
+) -> Float[Array, "b p h k"]:
     """Attend between packed tokens in the kernel of `splash_attention`, whose segments are the rows.
 
     Arguments as in `attend`; interpret: see `splash_attention.attend`.
     """
-    segments = layout.segments()
+    extra = query.shape[1] - layout.index.shape[1]
+    queries, keys = (
+        jnp.pad(ids, ((0, 0), (0, extra)), constant_values=splash_attention.PADDING)
+        for ids in layout.segments()
+    )
+    segments = queries, keys
     return splash_attention.attend(query, key, value, logit_cap, segments, interpret=interpret)

@@ -193,11 +193,34 @@ def within(mesh: Mesh | None) -> contextlib.AbstractContextManager[Any]:
     """Return the context manager for tracing a step, which makes the mesh available to `held`.
 
     Args:
-        mesh: the mesh; None or one device disables the constraints.
+        mesh: the mesh; None or one device of the default backend disables the constraints.
     """
-    if mesh is None or mesh.size == 1:
+    if mesh is None or (mesh.size == 1 and mesh.devices.flat[0].platform == jax.default_backend()):
         return contextlib.nullcontext()
     return jax.sharding.use_abstract_mesh(mesh.abstract_mesh)
+
+
+def platform() -> str:
+    """Return the platform that the current program is traced for: "cpu", "gpu" or "tpu".
+
+    It is that of the mesh of `within`, which may be one of a topology that is only compiled for, and without
+    a mesh the default backend's.
+    """
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    return jax.default_backend() if device is None else device.platform
+
+
+def planned(platform: str | None) -> contextlib.AbstractContextManager[Any]:
+    """Return the context manager for tracing a program of one device of a platform, without compiling it.
+
+    Args:
+        platform: what `platform` returns inside; None for the default backend.
+    """
+    if platform in (None, jax.default_backend()):
+        return contextlib.nullcontext()
+    device = jax.sharding.AbstractDevice(device_kind=platform, num_cores=None, platform=platform)
+    alone = jax.sharding.AbstractMesh((1,) * len(AXES), AXES, abstract_device=device)
+    return jax.sharding.use_abstract_mesh(alone)
 
 
 def held(x: Array) -> Array:

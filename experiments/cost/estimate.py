@@ -187,7 +187,7 @@ def fewest(stage: recipe.Stage, built: Any, clips: float) -> dict[str, float]:
 def _traced(stage: recipe.Stage, remat: str | None, built: Any, clips: int, platform: str | None) -> Measure:
     mark = (id(stage), remat, clips, platform)
     if mark not in _MEASURES:
-        graph = _graph(stage, remat, built, clips)
+        graph = _graph(stage, remat, built, clips, platform)
         _MEASURES[mark] = Measure(
             flops.products(graph, platform),
             flops.product_bytes(graph, platform),
@@ -196,13 +196,16 @@ def _traced(stage: recipe.Stage, remat: str | None, built: Any, clips: int, plat
     return _MEASURES[mark]
 
 
-def _graph(stage: recipe.Stage, remat: str | None, built: Any, clips: int) -> Any:
-    mark = (id(stage), remat, clips)
+def _graph(stage: recipe.Stage, remat: str | None, built: Any, clips: int, platform: str | None) -> Any:
+    # Only for a TPU are layers traced in another way, see `mesh.platform`.
+    platform = platform if platform == "tpu" else None
+    mark = (id(stage), remat, clips, platform)
     if mark not in _GRAPHS:
         changed, own = stage, variants.remat_of(stage)
         if own is not None and remat != own:  # the policy is part of the towers
             changed = variants.varied(stage, remat=remat)
             built = {**built, stage.name: variants.rebuilt(changed, built)}
         # Keep the stage, so that its id is not reused.
-        _GRAPHS[mark] = (abstract_step.traced(changed, built, clips), stage)
+        with mesh.planned(platform):
+            _GRAPHS[mark] = (abstract_step.traced(changed, built, clips), stage)
     return _GRAPHS[mark][0]

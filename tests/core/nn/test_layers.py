@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from prismlab.core import errors
 from prismlab.core.nn import layers
+from prismlab.core.parallel import mesh
 
 KEY = jax.random.key(0)
 NORM = jax.jit(lambda x: layers.LayerNorm(64)(x))
@@ -120,3 +121,15 @@ def test_wrong_heads_and_activation_are_named():
         layers.Attention(8, 3, key=KEY)
     with pytest.raises(errors.UserError, match="'swish'"):
         layers.FeedForward(8, 16, activation="swish", key=KEY)
+
+
+def test_only_a_program_for_a_tpu_multiplies_rows_without_flattening_them():
+    x, kernel, weight = _noise((2, 3, 5)), _noise((5, 4), 2), _noise((2, 3, 4), 3)
+    loss = lambda x, kernel: jnp.sum(weight * layers.rows_times(x, kernel))
+    both = {}
+    for platform in ("cpu", "tpu"):
+        with mesh.planned(platform):
+            flat = "reshape" in str(jax.make_jaxpr(layers.rows_times)(x, kernel))
+            assert flat == (platform == "cpu")
+            both[platform] = jax.value_and_grad(loss, argnums=(0, 1))(x, kernel)
+    jax.tree.map(lambda ours, theirs: np.testing.assert_allclose(ours, theirs, atol=1e-5), *both.values())

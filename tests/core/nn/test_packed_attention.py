@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prismlab.core.nn import packed_attention, packing
+from prismlab.core.nn import layers, packed_attention, packing
+from prismlab.core.parallel import mesh
 from prismlab.experiments.plan import compile_worker
 
 HEADS, WIDTH = 2, 4
@@ -70,6 +71,41 @@ def test_the_kernel_gives_finite_gradients_for_tokens_of_a_row_without_keys():
     np.testing.assert_allclose(alone[0], all_present[0], atol=1e-5)
     for ours, theirs in zip(alone[1](weight), all_present[1](weight)):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("cap", [0.0, 50.0])
+def test_a_layer_that_pads_its_tokens_for_the_kernel_gives_the_numbers_of_one_that_does_not(cap, monkeypatch):
+    layer = layers.Attention(8, HEADS, logit_cap=cap, key=jax.random.key(0))
+    x, weight = jax.random.normal(jax.random.key(1), (2, 2, 7, 8))
+    index, _ = _drawn(3, 3, 4, 7)
+    grid = packing.Grid(index, 3, 4, index != 5)
+
+    def loss(layer, x):
+        out = jnp.where(grid.present[:, :, None], layer(x, layout=grid), 0.0)
+        return jnp.sum(out * weight), out
+
+    run = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+    plain = run(layer, x)
+    seen = []
+
+    def kernel(query, *rest):
+        seen.append(query.shape)
+        return FUSED(query, *rest)
+
+    monkeypatch.setattr(packed_attention, "positions", lambda layout, heads, width: 128)
+    monkeypatch.setattr(packed_attention, "in_fused_kernel", kernel)
+    padded = run(layer, x)
+    assert seen[0] == (2, 128, HEADS, 4)
+    jax.tree.map(lambda ours, theirs: np.testing.assert_allclose(ours, theirs, atol=1e-5), padded, plain)
+
+
+@pytest.mark.parametrize(("tokens", "rows", "columns", "wanted"), [(717, 8, 256, 768), (1024, 8, 256, 1024)])
+def test_only_a_program_for_a_tpu_pads_the_tokens(tokens, rows, columns, wanted):
+    grid = packing.Grid(jnp.zeros((2, tokens), jnp.int32), rows, columns)
+    assert packed_attention.positions(grid, 16, 88) == tokens
+    with mesh.planned("tpu"):
+        assert packed_attention.positions(grid, 16, 88) == wanted
+        assert packed_attention.positions(grid, 16, 90) == tokens  # a head width that the kernel does not take
 
 
 @pytest.mark.parametrize(

@@ -34,3 +34,13 @@ def test_a_batch_that_the_devices_do_not_divide_is_refused_with_sizes_that_fit(s
     assert len(set(advice)) == len(advice), "the same advice twice"
     for better in advice:
         mesh.check_batch(better, devices)
+
+
+def test_a_program_is_traced_for_the_platform_of_its_mesh():
+    assert mesh.platform() == "cpu"
+    with mesh.within(mesh.make()):
+        assert mesh.platform() == "cpu"
+    with mesh.planned("tpu"):
+        assert mesh.platform() == "tpu"
+    with mesh.planned("cpu"), mesh.planned(None):
+        assert mesh.platform() == "cpu"
