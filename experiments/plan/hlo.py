@@ -234,8 +234,7 @@ def group_size(text: str) -> int:
 
 def _fused_kind(each: Instruction, module: dict[str, list[Instruction]]) -> str | None:
     # The TPU compiler wraps some collectives, such as reduce-scatter, into a fusion.
-    called = re.search(r"calls=%?([\w.\-]+)", each.text)
-    inside = module.get(called[1], []) if called else []
+    inside = module.get(_called(each), [])
     kinds = [one.opcode for one in inside if one.opcode in KINDS]
     if "all-reduce" in kinds and any(one.opcode == "dynamic-slice" for one in inside):
         return "reduce-scatter"
@@ -252,10 +251,10 @@ def moved(each: Instruction, known: dict[str, Instruction], module: dict[str, li
         return (
             2 * known[each.operands[1]].bytes if len(each.operands) > 1 and each.operands[1] in known else 0.0
         )
-    called = re.search(r"calls=%?([\w.\-]+)", each.text)
-    inside = module.get(called[1], []) if called and each.opcode == "fusion" else []
+    called = _called(each) if each.opcode == "fusion" else ""
+    inside = module.get(called, [])
     read = sum(
-        min(known[name].bytes, _read_inside(place, known[name].bytes, inside))
+        min(known[name].bytes, _read_inside(place, known[name].bytes, called, module))
         for place, name in enumerate(each.operands)
         if name in known
     )
@@ -272,16 +271,29 @@ def kernel_cost(each: Instruction, known: dict[str, Instruction]) -> kernels.Cos
     return kernels.cost(each.name, each.opcode, (known[name].text for name in each.operands if name in known))
 
 
-def _read_inside(place: int, whole: float, inside: list[Instruction]) -> float:
+def _read_inside(place: int, whole: float, called: str, module: dict[str, list[Instruction]]) -> float:
     """Return the bytes that a fusion reads of an operand: only the slices if it does nothing but slice it."""
+    inside = module.get(called, [])  # may hold further fusions
     mine = next(
         (one.name for one in inside if one.opcode == "parameter" and f"parameter({place})" in one.text), None
     )
-    if mine is None:
-        return whole
     users = [one for one in inside if mine in one.operands]
-    if users and all(one.opcode == "dynamic-slice" for one in users):
-        return sum(one.size for one in users)
-    if users and all(one.opcode == "dynamic-update-slice" and one.operands[0] == mine for one in users):
-        return 0.0
-    return whole
+    if not users:
+        return whole
+    read = 0.0
+    for one in users:
+        if one.opcode == "dynamic-slice":
+            read += one.size
+        elif one.opcode == "fusion":
+            deeper = _called(one)
+            read += sum(
+                _read_inside(at, whole, deeper, module) for at, name in enumerate(one.operands) if name == mine
+            )
+        elif one.opcode != "dynamic-update-slice" or one.operands[0] != mine:
+            return whole
+    return read
+
+
+def _called(fusion: Instruction) -> str:
+    found = re.search(r"calls=%?([\w.\-]+)", fusion.text)
+    return found[1] if found else ""

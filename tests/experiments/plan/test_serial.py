@@ -89,3 +89,34 @@ def test_the_kernel_of_attention_counts_by_its_formula():
     assert hlo.read(KERNELS).memory == moved + 2 * one
     slower = max(work / chip.bfloat16, moved / chip.memory_rate)
     assert found.seconds == pytest.approx(slower + 2 * one / chip.memory_rate)
+
+
+NESTED = """HloModule jit_step
+
+%inner (p: bf16[40,64,128], i: s32[]) -> bf16[64,128] {
+  %p = bf16[40,64,128] parameter(0)
+  %i = s32[] parameter(1)
+  %layer = bf16[1,64,128] dynamic-slice(%p, %i), dynamic_slice_sizes={1,64,128}
+  ROOT %flat = bf16[64,128] bitcast(%layer)
+}
+
+%outer (q: bf16[40,64,128], j: s32[], w: bf16[128,32]) -> bf16[64,32] {
+  %q = bf16[40,64,128] parameter(0)
+  %j = s32[] parameter(1)
+  %w = bf16[128,32] parameter(2)
+  %one = bf16[64,128] fusion(%q, %j), kind=kLoop, calls=%inner
+  ROOT %out = bf16[64,32] dot(%one, %w), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+}
+
+ENTRY %main (x: bf16[40,64,128], n: s32[], k: bf16[128,32]) -> bf16[64,32] {
+  %x = bf16[40,64,128] parameter(0)
+  %n = s32[] parameter(1)
+  %k = bf16[128,32] parameter(2)
+  ROOT %f = bf16[64,32] fusion(%x, %n, %k), kind=kOutput, calls=%outer
+}
+"""
+
+
+def test_a_fusion_within_a_fusion_reads_only_the_layer_that_it_slices():
+    read = 2 * (64 * 128 + 128 * 32 + 64 * 32) + 4  # and the number of the layer
+    assert hlo.read(NESTED).memory == read
