@@ -225,7 +225,8 @@ class Attention(eqx.Module):
         if layout is None:
             query, key, value = self.scaled(self.query(x)), self.key(source), self.value(source)
             return self.post(attend(query, key, value, allowed, self.logit_cap))
-        assert allowed is None and context is None
+        assert allowed is None
+        assert context is None
         tokens, padding = x.shape[1], packed_attention.positions(layout, *self.query.b.shape) - x.shape[1]
         if padding:
             x = jnp.pad(x, ((0, 0), (0, padding), (0, 0)))

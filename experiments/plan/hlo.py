@@ -287,7 +287,9 @@ def _read_inside(place: int, whole: float, called: str, module: dict[str, list[I
         elif one.opcode == "fusion":
             deeper = _called(one)
             read += sum(
-                _read_inside(at, whole, deeper, module) for at, name in enumerate(one.operands) if name == mine
+                _read_inside(at, whole, deeper, module)
+                for at, name in enumerate(one.operands)
+                if name == mine
             )
         elif one.opcode != "dynamic-update-slice" or one.operands[0] != mine:
             return whole

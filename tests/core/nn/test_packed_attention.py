@@ -105,7 +105,9 @@ def test_only_a_program_for_a_tpu_pads_the_tokens(tokens, rows, columns, wanted)
     assert packed_attention.positions(grid, 16, 88) == tokens
     with mesh.planned("tpu"):
         assert packed_attention.positions(grid, 16, 88) == wanted
-        assert packed_attention.positions(grid, 16, 90) == tokens  # a head width that the kernel does not take
+        assert (
+            packed_attention.positions(grid, 16, 90) == tokens
+        )  # a head width that the kernel does not take
 
 
 @pytest.mark.parametrize(
