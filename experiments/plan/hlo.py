@@ -285,12 +285,8 @@ def _read_inside(place: int, whole: float, called: str, module: dict[str, list[I
         if one.opcode == "dynamic-slice":
             read += one.size
         elif one.opcode == "fusion":
-            deeper = _called(one)
-            read += sum(
-                _read_inside(at, whole, deeper, module)
-                for at, name in enumerate(one.operands)
-                if name == mine
-            )
+            places = [at for at, name in enumerate(one.operands) if name == mine]
+            read += sum(_read_inside(at, whole, _called(one), module) for at in places)
         elif one.opcode != "dynamic-update-slice" or one.operands[0] != mine:
             return whole
     return read
