@@ -2,14 +2,17 @@
 
     python -m prismlab.experiments.bench.step_cost small_recipe.gin 'recipe.Experiment.name="bench"'
 
-For each distinct stage of the rows, prints compile time, step time (median of the remaining steps), ratio to
-the first and, on a device with a published peak, the model FLOPs utilization. Steps of different stages
-alternate, so that ratios are robust to noise; the peak of device memory is that of all stages together.
+For each distinct stage of the rows, prints compile time, step time (median over steps), ratio to the first,
+what the compiled program holds in memory (arguments, results and temporaries) and, on a device with a
+published peak, the model FLOPs utilization. Steps of different stages alternate, so that ratios are robust to
+noise; the peak of device memory is that of all stages together.
 """
 
 import argparse
+import dataclasses
 import statistics
 import time
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -25,8 +28,25 @@ from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import describe, recipe
 
 
-def prepared(stage: recipe.Stage, towers: learner.Towers | None):
-    """Return (function that runs and times one step of a stage on random clips, towers of the stage).
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A stage that is ready to be timed.
+
+    Args:
+        once: takes one step on random clips and returns its time in seconds.
+        towers: towers of the stage.
+        compiling: seconds of tracing and compilation.
+        held: bytes of arguments, results and temporaries of the program; None if the backend does not say.
+    """
+
+    once: Callable[[], float]
+    towers: learner.Towers
+    compiling: float
+    held: int | None
+
+
+def prepared(stage: recipe.Stage, towers: learner.Towers | None) -> Prepared:
+    """Build the learner of a stage and compile its step.
 
     Args:
         stage: the configuration.
@@ -48,14 +68,21 @@ def prepared(stage: recipe.Stage, towers: learner.Towers | None):
         np.ones(stage.batch_size, np.float32),
     )
 
+    start = time.perf_counter()
+    executable = compiled.lower(arrays, batch, fixed).compile()
+    compiling = time.perf_counter() - start
+    kinds = ("argument", "output", "temp")
+    sizes = executable.memory_analysis()
+    held = None if sizes is None else sum(getattr(sizes, f"{kind}_size_in_bytes") for kind in kinds)
+
     def once() -> float:
         nonlocal arrays
         start = time.perf_counter()
-        arrays, named = compiled(arrays, batch, fixed)
+        arrays, named = executable(arrays, batch, fixed, compiled.placed())
         jax.block_until_ready((arrays, named))
         return time.perf_counter() - start
 
-    return once, built.towers
+    return Prepared(once, built.towers, compiling, held and held - sizes.alias_size_in_bytes)
 
 
 def main() -> None:
@@ -69,8 +96,7 @@ def main() -> None:
     allocator.keep_freed()  # as in `prismlab train`
     root = strict.load(options.file, options.bindings).root
     rows = root.experiments() if isinstance(root, recipe.Ablation) else {root.name: root}
-    runs: dict[str, tuple] = {}
-    compiled: dict[str, float] = {}
+    runs: dict[str, tuple[Prepared, list[float]]] = {}
     towers = None
     found: dict[str, tuple[str, recipe.Stage]] = {}
     device = jax.local_devices()[0]
@@ -85,28 +111,30 @@ def main() -> None:
                 mfu[label] = sum(estimate.fewest(stage, built, stage.batch_size).values()) / peak
             found.setdefault(address, (label, stage))
     for label, stage in found.values():
-        once, own = prepared(stage, towers)
-        # Copy, because the step donates its arrays.
-        towers = jax.tree.map(lambda x: x.copy() if eqx.is_array(x) else x, own) if towers is None else towers
-        if options.only and stage.name not in options.only.split(","):
-            continue
-        compiled[label], runs[label] = once(), (once, [])
+        ready = prepared(stage, towers)
+        if towers is None:  # copied, because the step donates its arrays
+            towers = jax.tree.map(lambda x: x.copy() if eqx.is_array(x) else x, ready.towers)
+        if not options.only or stage.name in options.only.split(","):
+            ready.once()
+            runs[label] = ready, []
     for _ in range(options.steps):
-        for once, seconds in runs.values():
-            seconds.append(once())
-    table = rich.table.Table("stage", "compile s", "ms a step", "clips/s", "relative", "MFU", box=None)
+        for ready, times in runs.values():
+            times.append(ready.once())
+    table = rich.table.Table("stage", "compile s", "ms a step", "clips/s", "relative", "MiB", "MFU", box=None)
     medians = {label: statistics.median(seconds) for label, (_, seconds) in runs.items()}
     first = next(iter(medians.values()))
     sizes = {label: stage.batch_size for label, stage in found.values()}
     for label, seconds in medians.items():
         clips = sizes[label] / seconds
+        ready = runs[label][0]
         share = f"{mfu[label] / seconds:.3f}" if label in mfu else ""
         table.add_row(
             label,
-            f"{compiled[label]:.1f}",
+            f"{ready.compiling:.1f}",
             f"{1e3 * seconds:.1f}",
             f"{clips:.0f}",
             f"{seconds / first:.2f}",
+            "" if ready.held is None else f"{ready.held / 2**20:.0f}",
             share,
         )
     out = console.make_console()

@@ -50,11 +50,15 @@ def protocol_text(metric: results_table.Cell) -> str:
 def scope(table: results_table.Table) -> str:
     """Return what the intervals of a table speak of, for the foot of every table, page and figure.
 
-    Without outcomes of single items, as in tables of earlier versions, they speak of new seeds only.
+    Without outcomes of single items, as in tables of earlier versions, they speak of new seeds only; with one
+    seed, of new clips only.
     """
     by_clip = [bool(entry.clips) for entry in table.claims if entry.n]
     by_clip += [bool(entry.clips) for entry in table.paired if entry.n]
-    own = any(cell.method.startswith("two-part") for row in table.rows for cell in row.metrics.values())
+    cells = [cell for row in table.rows for cell in row.metrics.values()]
+    if cells and max(len(cell.values) for cell in cells) == 1:
+        return f"new clips of the same data, for the one seed that was run; {_UNTUNED}"
+    own = any(cell.method.startswith("two-part") for cell in cells)
     if not own and not any(by_clip):
         return f"new seeds on the same test clips; {_UNTUNED}"
     only = "" if all(by_clip) else " (those that say seeds only: on the same clips)"

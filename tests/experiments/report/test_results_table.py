@@ -182,3 +182,5 @@ def test_the_foot_says_what_intervals_speak_of():
     assert cells.scope(known) == "new seeds on the same test clips; hyper-parameters not re-tuned per row"
     mixed = dataclasses.replace(table, paired=(*table.paired, known.paired[0]))
     assert "(those that say seeds only: on the same clips)" in cells.scope(mixed)
+    one = example_tables.table(seeds=1, claims=())
+    assert cells.scope(one).startswith("new clips of the same data, for the one seed that was run")
