@@ -7,6 +7,7 @@ Weight decay applies only to leaves named `kernel` or `w`.
 """
 
 import math
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -17,7 +18,8 @@ from prismlab.core import errors, keys, weight_decay
 from prismlab.core.nn import attention, packed_attention, packing
 from prismlab.core.parallel import mesh
 
-ACTIVATIONS = ("gelu", "relu")
+ACTIVATIONS = ("gelu", "relu", "quick_gelu")
+EPSILON = 1e-6  # of layer norms in the release
 NORM_POLICIES = ("pre", "post", "post_skip", "primer_hybrid")
 attend = attention.attend
 MASKED_LOGIT = attention.MASKED_LOGIT
@@ -75,6 +77,21 @@ def _gelu_slope(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, A
     return x * share, (share + x * jnp.exp(-0.5 * x * x) * (1.0 / math.sqrt(2.0 * math.pi))) * change
 
 
+def quick_gelu(x: Float[Array, "*rows d"]) -> Float[Array, "*rows d"]:
+    """Sigmoid approximation of GELU, x * sigmoid(1.702 x), which CLIP's own weights were trained with.
+
+    Source: Hendrycks & Gimpel 2016; openai/CLIP, model.py.
+    """
+    return x * jax.nn.sigmoid(1.702 * x)
+
+
+_FUNCTIONS: dict[str, Callable[[Array], Array]] = {
+    "gelu": gelu,
+    "relu": jax.nn.relu,
+    "quick_gelu": quick_gelu,
+}
+
+
 class Linear(eqx.Module):
     """Linear layer (affine map) over the last axis."""
 
@@ -96,17 +113,24 @@ class LayerNorm(eqx.Module):
 
     scale: Float[Array, " d"] = eqx.field(metadata=weight_decay.UNDECAYED)
     bias: Float[Array, " d"] = eqx.field(metadata=weight_decay.UNDECAYED)
+    epsilon: float = eqx.field(static=True)
 
-    def __init__(self, dim: int):
-        """Initialize scale and bias with zeros, which is plain normalization."""
+    def __init__(self, dim: int, epsilon: float = EPSILON):
+        """Initialize scale and bias with zeros, which is plain normalization.
+
+        Args:
+            dim: width of the tokens.
+            epsilon: added to the variance; 1e-6 in the release.
+        """
         self.scale = jnp.zeros(dim)
         self.bias = jnp.zeros(dim)
+        self.epsilon = epsilon
 
     def __call__(self, x: Float[Array, "*rows d"]) -> Float[Array, "*rows d"]:
-        """Normalize the last axis (epsilon 1e-6, reductions in x's dtype as in the release)."""
+        """Normalize the last axis (reductions in x's dtype as in the release)."""
         centred = x - jnp.mean(x, axis=-1, keepdims=True)
         variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
-        return centred * jax.lax.rsqrt(variance + 1e-6) * (
+        return centred * jax.lax.rsqrt(variance + self.epsilon) * (
             1.0 + self.scale.astype(x.dtype)
         ) + self.bias.astype(x.dtype)
 
@@ -263,7 +287,7 @@ class FeedForward(eqx.Module):
     ) -> Float[Array, "b n d"]:
         """Return outer(activation(inner(x))), zero where paddings is 1."""
         hidden = self.inner(x)
-        hidden = jax.nn.relu(hidden) if self.activation == "relu" else gelu(hidden)
+        hidden = _FUNCTIONS[self.activation](hidden)
         if paddings is None:
             return self.outer(hidden)
         keep = (1.0 - paddings)[..., None].astype(x.dtype)

@@ -52,6 +52,7 @@ class Block(eqx.Module):
         *,
         activation: str = "gelu",
         norm_policy: str = "pre",
+        norm_epsilon: float = layers.EPSILON,
         atten_logit_cap: float = 50.0,
         residual_scale: float = 1.0,
         key: PRNGKeyArray,
@@ -64,7 +65,7 @@ class Block(eqx.Module):
         if norm_policy not in layers.NORM_POLICIES:
             raise errors.UserError(f"norm_policy must be one of {layers.NORM_POLICIES}; got {norm_policy!r}.")
         hybrid = norm_policy == "primer_hybrid"
-        self.attention_norm = layers.LayerNorm(dim)
+        self.attention_norm = layers.LayerNorm(dim, norm_epsilon)
         self.attention = layers.Attention(
             dim,
             heads,
@@ -72,12 +73,12 @@ class Block(eqx.Module):
             residual_scale=residual_scale,
             key=keys.fold(key, "attention"),
         )
-        self.attention_post_norm = layers.LayerNorm(dim) if hybrid else None
-        self.feed_norm = layers.LayerNorm(dim)
+        self.attention_post_norm = layers.LayerNorm(dim, norm_epsilon) if hybrid else None
+        self.feed_norm = layers.LayerNorm(dim, norm_epsilon)
         self.feed = layers.FeedForward(
             dim, mlp_dim, activation=activation, residual_scale=residual_scale, key=keys.fold(key, "feed")
         )
-        self.feed_post_norm = layers.LayerNorm(dim) if hybrid else None
+        self.feed_post_norm = layers.LayerNorm(dim, norm_epsilon) if hybrid else None
         self.norm_policy = norm_policy
 
     def _skip(
@@ -134,6 +135,7 @@ class Stack(eqx.Module):
         *,
         activation: str = "gelu",
         norm_policy: str = "pre",
+        norm_epsilon: float = layers.EPSILON,
         atten_logit_cap: float = 50.0,
         residual_scale: float = 1.0,
         scan: bool = True,
@@ -147,8 +149,9 @@ class Stack(eqx.Module):
             dim: width of the tokens.
             heads: number of attention heads; must divide dim.
             mlp_dim: hidden width of the feed-forward layers.
-            activation: "gelu" (video) or "relu" (text).
+            activation: "gelu" (video), "relu" (text) or "quick_gelu" (CLIP).
             norm_policy: see `Block`.
+            norm_epsilon: see `layers.LayerNorm`.
             atten_logit_cap: see `layers.attend`.
             residual_scale: initial factor on each residual branch; 0.05 starts near the identity.
             scan: loop over layers instead of unrolling them.
@@ -170,6 +173,7 @@ class Stack(eqx.Module):
                 mlp_dim,
                 activation=activation,
                 norm_policy=norm_policy,
+                norm_epsilon=norm_epsilon,
                 atten_logit_cap=atten_logit_cap,
                 residual_scale=residual_scale,
                 key=keys.fold(key, index),

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from prismlab.core import errors, keys, types
 from prismlab.core.nn import layers, packing, positions, transformer_stack
 from prismlab.core.parallel import mesh
-from prismlab.core.towers import presets
+from prismlab.core.towers import clip_input, presets
 
 
 def patchify(video: Float[Array, "b t height width 3"], patch: int) -> Float[Array, "b t n v"]:
@@ -94,6 +94,7 @@ class FactorizedVideoEncoder(eqx.Module):
 
     patch_projection: layers.Linear
     spatial_positions: positions.PositionTable
+    class_token: clip_input.ClassToken | None
     spatial: transformer_stack.Stack
     spatial_norm: layers.LayerNorm
     temporal_positions: positions.PositionTable
@@ -117,6 +118,8 @@ class FactorizedVideoEncoder(eqx.Module):
         patch_gain: float | None = None,
         spatial_residual_scale: float = 1.0,
         temporal_residual_scale: float = 1.0,
+        clip: bool = False,
+        spatial_activation: str = "gelu",
         dtype: str = "float32",
         key: PRNGKeyArray,
     ):
@@ -137,6 +140,9 @@ class FactorizedVideoEncoder(eqx.Module):
             spatial_residual_scale: initial factor on the residual branches of spatial layers.
             temporal_residual_scale: initial factor on the residual branches of temporal layers; 0.05
                 starts near the identity.
+            clip: build the spatial part as the image encoder of CLIP is built: with a class token in each
+                frame, a norm before the first layer, and norms of epsilon 1e-5 (`weights/image_clip.py`).
+            spatial_activation: activation of the spatial layers, see `layers.FeedForward`.
             dtype: dtype of activations, "float32" or "bfloat16"; parameters stay float32.
             key: a typed JAX key.
 
@@ -152,16 +158,20 @@ class FactorizedVideoEncoder(eqx.Module):
             "scan": scan,
             "remat": remat,
         }
+        epsilon, token = clip_input.EPSILON if clip else layers.EPSILON, keys.fold(key, "class_token")
+        self.class_token = clip_input.ClassToken(size.dim, key=token) if clip else None
         self.spatial = transformer_stack.Stack(
             size.spatial_layers,
             size.dim,
             size.heads,
             size.mlp_dim,
+            activation=spatial_activation,
+            norm_epsilon=epsilon,
             residual_scale=spatial_residual_scale,
             **shared,
             key=keys.fold(key, "spatial"),
         )
-        self.spatial_norm = layers.LayerNorm(size.dim)
+        self.spatial_norm = layers.LayerNorm(size.dim, epsilon)
         self.temporal = transformer_stack.Stack(
             size.temporal_layers,
             size.dim,
@@ -256,7 +266,10 @@ class FactorizedVideoEncoder(eqx.Module):
             paddings = jnp.broadcast_to(frame_paddings[:, :, None], (b, t, c))
             by_frame = paddings.reshape(b * t, c)
             by_place = paddings.swapaxes(1, 2).reshape(b * c, t)
-        x = self.spatial_norm(self.spatial(x.reshape(b * t, c, -1), by_frame)).reshape(b, t, c, -1)
+        x, frames = x.reshape(b * t, c, -1), by_frame
+        if self.class_token is not None:
+            x, frames = self.class_token.before_frames(x, by_frame)
+        x = self.spatial_norm(self.spatial(x, frames))[:, -c:].reshape(b, t, c, -1)
         spatial = x.reshape(b, t * c, -1)
         x = x.swapaxes(1, 2) + self._temporal_table(t)
         x = self.temporal_norm(self.temporal(x.reshape(b * c, t, -1), by_place))
@@ -277,8 +290,10 @@ class FactorizedVideoEncoder(eqx.Module):
             paddings = jnp.take_along_axis(frame_paddings, frame, axis=1)
             present = paddings < 0.5
         x = self.patch_projection(patches) + self._spatial_table(n)[patch]
-        frames_grid = packing.Grid(place, rows=t, columns=n, present=present)
-        spatial = self.spatial_norm(self.spatial(x, paddings, layout=frames_grid))
+        m, padded, frames_grid = x.shape[1], paddings, packing.Grid(place, rows=t, columns=n, present=present)
+        if self.class_token is not None:
+            x, padded, frames_grid = self.class_token.before_packed(x, place, t, n, frame_paddings)
+        spatial = self.spatial_norm(self.spatial(x, padded, layout=frames_grid))[:, -m:]
         x = spatial + self._temporal_table(t)[frame]
         places_grid = packing.Grid(patch * t + frame, rows=n, columns=t, present=present)
         return self.temporal_norm(self.temporal(x, paddings, layout=places_grid)), spatial

@@ -127,6 +127,11 @@ def describe(model: Any) -> release_config.ReleaseConfig:
     """
     own = _known(model)
     block = own.spatial.blocks
+    if own.class_token is not None or block.feed.activation != "gelu":
+        raise errors.UserError(
+            "weight formats hold encoders without class token and with gelu, got a spatial part as that "
+            "of CLIP; use the stage's folder itself"
+        )
     rows, columns = own.spatial_positions.shape
     config = release_config.ReleaseConfig(
         kind="video_encoder",

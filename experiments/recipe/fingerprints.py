@@ -121,7 +121,8 @@ class Fingerprints:
         key = value if isinstance(value, str) else describe.address(describe.describe(value))
         if key not in self._contents:
             if isinstance(value, str):
-                path = user_paths.local(value).absolute()
+                path = _file(value)
+                assert path is not None
                 self._contents[key] = file_digest.sha256_of(path.parent, [path.name], self.cache)[path.name]
             elif self.cache is None:
                 self._contents[key] = ""
@@ -136,7 +137,7 @@ class Fingerprints:
 def contents(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield (path, source or name of a file) of a configured value; sources are not searched further."""
     for where, each in walk(value, path, stop=_is_source):
-        if _is_source(each) or (isinstance(each, str) and _is_file(each)):
+        if _is_source(each) or (isinstance(each, str) and _file(each) is not None):
             yield where, each
 
 
@@ -177,11 +178,16 @@ def _is_source(value: Any) -> bool:
     return isinstance(value, (source.Source, source.Stated)) and dataclasses.is_dataclass(value)
 
 
-def _is_file(text: str) -> bool:
-    # Names of stages and towers have no suffix, so a file beside them is no content of theirs.
-    if "\0" in text or not os.path.splitext(text)[1] or "://" in text:
-        return False
+def _file(text: str) -> pathlib.Path | None:
+    """Return the file that a text names, or the weights in the folder that it names, or None."""
+    if "\0" in text or "://" in text:
+        return None
     try:
-        return user_paths.local(text).is_file()
+        path = user_paths.local(text).absolute()
+        # Names of stages and towers have no suffix, so a file beside them is no content of theirs.
+        if os.path.splitext(text)[1] and path.is_file():
+            return path
+        weights = path / "model.safetensors"
+        return weights if weights.is_file() else None
     except (OSError, errors.UserError):
-        return False
+        return None

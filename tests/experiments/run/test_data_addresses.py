@@ -1,6 +1,7 @@
 """Changed data is never mistaken for the data that made a number."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 import shutil
@@ -10,6 +11,7 @@ import pytest
 from user_lab import ABLATION, ablation, edit, finish, told
 
 from prismlab.core import code_fingerprint, errors
+from prismlab.core.weights import image_vit
 from prismlab.data.loader import source
 from prismlab.data.records import shards
 from prismlab.data.video import folder
@@ -145,3 +147,14 @@ def test_a_file_named_in_the_configuration_counts_by_content(lab, tmp_path):
     assert set(found) == {"tokenizer.model"}
     model.write_bytes(b"two")
     assert fingerprints.Fingerprints(tmp_path / "cache").data(line) != found
+
+
+def test_weights_in_a_folder_count_by_content(tmp_path):
+    (tmp_path / "vit").mkdir()
+    weights = tmp_path / "vit" / "model.safetensors"
+    weights.write_bytes(b"one")
+    start = functools.partial(image_vit.started, weights=str(tmp_path / "vit"))
+    found = fingerprints.Fingerprints(tmp_path / "cache").data(start)
+    assert set(found) == {"weights"}
+    weights.write_bytes(b"two")
+    assert fingerprints.Fingerprints(tmp_path / "cache").data(start) != found
