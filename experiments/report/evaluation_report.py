@@ -1,6 +1,5 @@
 """Table and page of `prismlab eval`: terminal, Markdown, JSON and HTML with bars."""
 
-import base64
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ import rich.console
 
 from prismlab.core.io import filesystem
 from prismlab.experiments import console, html_page
+from prismlab.experiments.report import example_pictures, group_marks
 
 HEADS = ("task", "metric", "score", "95% over items", "chance", "n", "missing", "paper (B)")
 # Facts that change how a score is to be read: a line each under the table.
@@ -33,7 +33,9 @@ class Shown:
         chance: or None.
         protocol: everything that made the number.
         interval_by: how the interval was computed.
-        paper: the paper's number in the unit of `value`, or None.
+        paper, giant: the paper's numbers for VideoPrism-B and g in the unit of `value`, or None.
+        group: the paper's group of such tasks, or "".
+        otherwise: why the paper has no such number, or "".
     """
 
     task: str
@@ -46,6 +48,9 @@ class Shown:
     protocol: dict[str, Any]
     interval_by: str = ""
     paper: float | None = None
+    giant: float | None = None
+    group: str = ""
+    otherwise: str = ""
 
 
 def cells(line: Shown) -> list[str]:
@@ -116,20 +121,28 @@ def write(lines: Sequence[Shown], title: str, encoder: str, folder: filesystem.P
     bars = [(f"{line.task}: {line.metric}", *_bar(line)) for line in lines if 0 <= line.value <= 1]
     facts = [(f"{line.task}: {line.metric}", _facts(line.protocol)) for line in lines]
     examples = [
-        (line.task, [_example(each) for each in line.protocol["examples"]])
+        (f"{line.task}: {line.metric}", [example_pictures.of(each) for each in line.protocol["examples"]])
         for line in lines
         if line.protocol.get("examples")
     ]
     page = html_page.render(
         "evaluation.html", title=title, encoder=encoder, heads=HEADS, lines=[cells(line) for line in lines],
         bars=bars, facts=facts, examples=examples, methods=methods(lines),
+        groups=group_marks.rows([_point(line) for line in lines]),
     )  # fmt: skip
     filesystem.write_atomic(folder / "evaluation.html", page.encode())
 
 
-def _example(found: dict[str, Any]) -> tuple[str, str, list[tuple[str, str]]]:
-    picture = html_page.picture(base64.b64decode(found["picture"]), "image/jpeg")
-    return found["key"], picture, [(name, text) for name, text in found["lines"]]
+def _point(line: Shown) -> group_marks.Point:
+    return group_marks.Point(
+        line.group, line.task, line.metric, line.value, line.interval, _control(line.protocol), line.paper,
+        line.giant, line.otherwise,
+    )  # fmt: skip
+
+
+def _control(protocol: dict[str, Any]) -> float | None:
+    found = [value for name, value in protocol.items() if name.endswith(" control")]
+    return float(found[0]) if found else None
 
 
 def _bar(line: Shown) -> tuple[float, float, float, float | None, float | None, str]:

@@ -13,7 +13,7 @@ from prismlab.experiments.recipe import describe, fingerprints, task_interface
 from prismlab.experiments.recipe import progress as progress_module
 from prismlab.experiments.report import results_table
 from prismlab.experiments.run import frozen_encoder, installed, store, views, work_directory
-from prismlab.experiments.tasks import evaluation
+from prismlab.experiments.tasks import evaluation, paper_scores
 
 MEAN = "standard error of the mean over groups of items"
 
@@ -32,6 +32,9 @@ class Line:
         chance: or None if unknown.
         protocol: everything that made the number.
         interval_by: how the interval was computed.
+        paper, giant: the paper's scores of VideoPrism-B and g on the same data and metric, or None.
+        group: the paper's group of such tasks, or "".
+        otherwise: why the paper has no such score, or "".
     """
 
     task: str
@@ -43,6 +46,10 @@ class Line:
     chance: float | None
     protocol: dict[str, Any]
     interval_by: str = ""
+    paper: float | None = None
+    giant: float | None = None
+    group: str = ""
+    otherwise: str = ""
 
 
 def run(
@@ -104,7 +111,10 @@ def run(
             found.setdefault((name, metric), []).append(score)
     views.register(kept, views.EVALUATION, views.Uses((), tuple(addresses)), exact=True)
     progress(len(units), len(units), "done")
-    return [_line(name, metric, scores) for (name, metric), scores in found.items()]
+    return [
+        _line(name, metric, scores, paper_scores.place(name, root.tasks[name], metric))
+        for (name, metric), scores in found.items()
+    ]
 
 
 def _inputs(
@@ -137,7 +147,7 @@ def _pass_on(progress: Callable[[int, int, str], None], done: int, total: int, n
     progress(done, total, f"{name}: {text}")
 
 
-def _line(name: str, metric: str, scores: list[results_table.Score]) -> Line:
+def _line(name: str, metric: str, scores: list[results_table.Score], place: paper_scores.Place) -> Line:
     first = scores[0]
     protocol = dict(first.protocol)
     interval, method = _interval(scores)
@@ -145,6 +155,7 @@ def _line(name: str, metric: str, scores: list[results_table.Score]) -> Line:
     return Line(
         name, metric, float(np.mean([score.value for score in scores])), interval, first.n,
         int(protocol.get("missing", 0)), None if chance is None else float(chance), protocol, method,
+        place.base, place.giant, place.group, place.otherwise,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from prismlab.core import errors
 from prismlab.core.train import learner
-from prismlab.experiments.tasks import task
+from prismlab.experiments.tasks import localisation_examples, task
 from prismlab.experiments.tasks.features import encoder_pass, feature_set, keeping
 from prismlab.experiments.tasks.heads import spatial
 from prismlab.experiments.tasks.interface import boxes, items, protocols
@@ -122,6 +122,10 @@ class BoxLocalisation:
                     if source == "detections":
                         beside["detections"] = sum(map(len, given[place]))
                         beside["least score of a detection"] = self.least
+                    if metric is select and not shuffled:
+                        beside["examples"] = localisation_examples.of_boxes(
+                            test.found, self.protocol, given[place], own[0], source == "truth"
+                        )
                     name += CONTROL if shuffled else ""
                     scores[name] = self._score(metric, own, {**facts, **beside}, train, test)
         return {name: scores[name] for name in self.metric_names()}

@@ -13,7 +13,7 @@ import numpy as np
 
 from prismlab.core import errors
 from prismlab.core.train import learner
-from prismlab.experiments.tasks import task
+from prismlab.experiments.tasks import localisation_examples, task
 from prismlab.experiments.tasks.features import encoder_pass, keeping, window_sequences
 from prismlab.experiments.tasks.heads import temporal
 from prismlab.experiments.tasks.interface import items, protocols, segments
@@ -33,7 +33,8 @@ class TemporalLocalisation:
         metrics: the first one selects the learning rate of the head.
         head: the head and its training.
         windows: how videos are cut.
-        protocol: how a window is shown; features are pooled ("mean" or "tower").
+        protocol: how a window is shown; features are pooled, a vector for each window ("mean" or "tower") or
+            for each of its frames ("frames" or "quarters"), which are the steps that the head sees.
         train_split, test_split: names of the reader's splits.
         external: scores of another classifier for the test videos, further scores by
             name, in which the encoder only says when something happens; None for none.
@@ -63,11 +64,11 @@ class TemporalLocalisation:
                 "temporal localisation: expected at least one metric and batch_size of 1 or more, got "
                 f"{len(self.metrics)} metrics and {self.batch_size}"
             )
-        if self.protocol.pooling not in ("mean", "tower") or self.protocol.passes > 1:
+        if self.protocol.pooling == "attention" or self.protocol.passes > 1:
             raise errors.UserError(
-                "temporal localisation reads a vector for each window in one pass; set the protocol to "
-                f"pooling='mean' or 'tower' and passes=1, got {self.protocol.pooling!r} and "
-                f"{self.protocol.passes}"
+                "temporal localisation reads a vector for each window or frame in one pass; set the protocol "
+                "to pooling='frames', 'quarters', 'mean' or 'tower' and passes=1, got "
+                f"{self.protocol.pooling!r} and {self.protocol.passes}"
             )
 
     def metric_names(self) -> tuple[str, ...]:
@@ -104,9 +105,11 @@ class TemporalLocalisation:
             )
             for metric in self.metrics:
                 name = metric.name + (CONTROL if shuffled else "")
-                beside = {} if shuffled or not self.control else {
+                beside: dict[str, Any] = {} if shuffled or not self.control else {
                     "shuffled-labels control": round(scores[metric.name + CONTROL].value, 6)
                 }  # fmt: skip
+                if metric is select and not shuffled:
+                    beside["examples"] = localisation_examples.of_times(test.found, self.protocol, said[0])
                 scores[name] = self._score(metric, said, {**facts, **beside}, train, test)
                 if other:
                     source = {
@@ -144,6 +147,7 @@ class TemporalLocalisation:
             "views": self.protocol.views,
             "pooling": self.protocol.pooling,
             "windows": f"{self.windows.seconds:g} s every {self.windows.step:g} s",
+            **({"steps": f"a frame, every {test.step:g} s"} if test.frames > 1 else {}),
             "missing": len(test.missing),
             **test.found.notes,
             "class scores": "own head on the same features",

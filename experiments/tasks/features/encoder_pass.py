@@ -1,13 +1,14 @@
 """The pass of a frozen encoder over clips, in batches of one compiled shape."""
 
 import functools
+import math
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Array, Float, Float32, UInt8
 
 from prismlab.core import errors
 from prismlab.experiments.tasks.features import last_layers
@@ -50,12 +51,9 @@ class EncoderPass:
             # numpy and float16 storage follow; statistics of bfloat16 would be wrong.
             read = read.astype(jnp.float32)
             if how.pooling == "frames":
-                if read.shape[1] % how.frames:
-                    raise errors.UserError(
-                        "protocol: pooling='frames' needs tokens of each frame, this tower gives "
-                        f"{read.shape[1]} tokens for {how.frames} frames; use 'attention' or 'mean'"
-                    )
-                return read.reshape(len(read), how.frames, -1, read.shape[-1]).mean(axis=2)
+                return _of_frames(read, how).mean(axis=2)
+            if how.pooling == "quarters":
+                return _quarters(_of_frames(read, how))
             return read.mean(axis=1) if how.pooling == "mean" else read
 
         self.tower, self.how = tower, how
@@ -77,3 +75,26 @@ class EncoderPass:
             padded = np.concatenate([piece, np.repeat(piece[-1:], missing, 0)]) if missing else piece
             parts.append(np.asarray(self._encode(self._arrays, padded))[: len(piece)])
         return np.concatenate(parts)
+
+
+def _of_frames(tokens: Float[Array, "b s d"], how: protocols.Protocol) -> Float[Array, "b t n d"]:
+    """Return the tokens of each frame."""
+    if tokens.shape[1] % how.frames:
+        raise errors.UserError(
+            f"protocol: pooling={how.pooling!r} needs tokens of each frame, this tower gives "
+            f"{tokens.shape[1]} tokens for {how.frames} frames; use 'attention' or 'mean'"
+        )
+    return tokens.reshape(len(tokens), how.frames, -1, tokens.shape[-1])
+
+
+def _quarters(tokens: Float[Array, "b t n d"]) -> Float[Array, "b t c"]:
+    """Return the means of upper left, upper right, lower left and lower right, beside each other: c = 4 d."""
+    b, t, count, d = tokens.shape
+    side = math.isqrt(count)
+    if side**2 != count or side % 2:
+        raise errors.UserError(
+            "protocol: pooling='quarters' needs a square grid of tokens of an even side for each frame, this "
+            f"tower gives {count} tokens a frame; use 'frames'"
+        )
+    half = side // 2
+    return tokens.reshape(b, t, 2, half, 2, half, d).mean(axis=(3, 5)).reshape(b, t, 4 * d)

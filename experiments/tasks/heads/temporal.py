@@ -65,7 +65,7 @@ class Temporal:
         Returns:
             Segments of each head seed; the same with classes from `external` (empty without it); and facts.
         """
-        steps = self.pyramid.padded(train.rows.shape[1])
+        steps = self.pyramid.padded(train.length)
         targets = self._targets(train, steps, seed if shuffled else None)
         rows = np.unique(train.rows[train.rows >= 0])
         width = train.features.take(rows[:1]).shape[-1]
@@ -114,9 +114,9 @@ class Temporal:
                     for each in item.extra.get(segments.SEGMENTS, ())]  # fmt: skip
             kept = [(each.start, end, each.label) for each, end in ends if end > each.start]
             start, end, label = np.asarray(kept, float).reshape(-1, 3).T
-            middle, step = train.windows.seconds / 2, train.windows.step
+            first, step = train.first, train.step
             hot, far = self.pyramid.targets(
-                (start - middle) / step, (end - middle) / step, label.astype(np.int64), steps, classes
+                (start - first) / step, (end - first) / step, label.astype(np.int64), steps, classes
             )
             video = np.zeros(classes, np.float32)
             video[label.astype(np.int64)] = 1.0
@@ -137,9 +137,8 @@ class Temporal:
         With `external`, a place's score is its surest class, times the score of each of the `EXTERNAL` surest
         classes of the video.
         """
-        steps = self.pyramid.padded(sequences.rows.shape[1])
+        steps = self.pyramid.padded(sequences.length)
         times, size = self.pyramid.places(steps)[0], self.training.batch_size
-        middle, step = sequences.windows.seconds / 2, sequences.windows.step
         found: list[segments.Predicted] = []
         for first in range(0, len(videos), size):
             piece = videos[first : first + size]
@@ -154,7 +153,8 @@ class Temporal:
                     surest = np.argsort(-external[video], kind="stable")[:EXTERNAL]
                     own = np.zeros_like(own)
                     own[:, surest] = scores[place].max(axis=1, keepdims=True) * external[video, surest]
-                bounds = (times[:, None] + far[place] * np.asarray([-1.0, 1.0])) * step + middle
+                bounds = (times[:, None] + far[place] * np.asarray([-1.0, 1.0])) * sequences.step
+                bounds = bounds + sequences.first
                 bounds = np.clip(bounds, 0.0, duration)
                 at, label = np.nonzero(own >= self.suppression.least)
                 one = segments.Predicted(

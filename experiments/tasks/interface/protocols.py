@@ -7,7 +7,7 @@ from typing import Any
 from prismlab.core import errors
 from prismlab.experiments.recipe import describe
 
-POOLINGS = ("attention", "frames", "mean", "tower")
+POOLINGS = ("attention", "frames", "quarters", "mean", "tower")
 CROPS = ("centre", "three", "whole")
 
 
@@ -25,8 +25,9 @@ class Protocol:
             frame, resized to a square, so that boxes stay where they are).
         layers: output layers of the encoder that a head reads; 1 is the last.
         pooling: "attention" (the head's own pooler over all tokens), "frames" (the same over the mean of the
-            tokens of each frame), "mean" (of the tokens) or "tower" (the pooled vector of the tower, as
-            trained contrastively).
+            tokens of each frame), "quarters" (the same over the means of the four quarters of each frame,
+            beside each other in one vector), "mean" (of the tokens) or "tower" (the pooled vector of the
+            tower, as trained contrastively).
         passes: passes over the training clips; the first is the clip as it is, further ones are augmented,
             and a head draws one of them for each clip of a batch.
         augment: augmentations of the further passes, such as `augment.RandAugment`, applied in this order.

@@ -39,7 +39,33 @@ def test_examples_stand_beside_their_frames_and_what_was_not_computed_is_said(tm
     lines = [line("CIDEr", examples=examples, **{"not computed": "WUPS: no WordNet"}), line("other")]
     evaluation_report.write(lines, "title", "encoder", tmp_path)
     page = (tmp_path / "evaluation.html").read_text()
-    assert page.count('<img src="data:image/jpeg;base64,aGVsbG8=" alt="four frames of clip 7">') == 1
+    assert page.count('<img src="data:image/jpeg;base64,aGVsbG8=" alt="frames of clip 7">') == 1
     assert "<b>says</b> a &lt;red&gt; star" in page
     assert "- k400: not computed: WUPS: no WordNet\n" in (tmp_path / "evaluation.md").read_text()
     assert page.count("aGVsbG8") == 1
+
+
+def test_segments_boxes_and_groups_are_drawn_beside_the_paper(tmp_path):
+    plain = {"key": "clip", "picture": "aGVsbG8=", "lines": []}
+    rows = [["annotated", [[0, 6, 1, 1.0]]], ["says", [[0, 6, 1, 1.0], [3, 9, 2, 0.4]]]]
+    time = {**plain, "time": {"seconds": 12, "classes": 4, "rows": rows}}
+    space = {**plain, "keyframe": "aGVsbG8=", "boxes": [["detected", 1, [0, 0.25, 0.5, 0.75]]]}
+    times = dataclasses.replace(
+        line("mAP", examples=[time], **{"shuffled-labels control": 0.25}), interval=0.1, group="video",
+        otherwise="rendered world: not comparable",
+    )  # fmt: skip
+    boxes = dataclasses.replace(line("frame mAP", examples=[space]), task="AVA", group="video", paper=0.31,
+                                giant=0.36)  # fmt: skip
+    evaluation_report.write([times, boxes], "title", "encoder", tmp_path)
+    page = (tmp_path / "evaluation.html").read_text()
+    assert '<rect x="25.0%" width="50.0%" y="20"' in page  # the second lane
+    assert page.count('<svg class="time" height="20"') == page.count('<svg class="time" height="38"') == 1
+    assert '<rect class="detected" x="0%" y="25.0%" width="50.0%" height="50.0%"/>' in page
+    assert "frame mAP</b>: this encoder 50.0, VideoPrism-B 31.0, VideoPrism-g 36.0" in page
+    assert "this encoder 50.0, control" not in page  # another metric, which the paper does not have
+    evaluation_report.write([times], "title", "encoder", tmp_path)
+    page = (tmp_path / "evaluation.html").read_text()
+    assert "mAP</b>: this encoder 50.0, control 25.0" in page
+    assert "k400. Rendered world: not comparable" in page
+    assert 'class="base"' in page  # in the legend
+    assert "<path" not in page[page.index('<div class="marks">') : page.index("<h2>Bars")]

@@ -15,7 +15,7 @@ from prismlab.data.loader import tokenizer as words
 from prismlab.experiments.recipe import progress
 from prismlab.experiments.report import results_table
 from prismlab.experiments.run import evaluate, frozen_encoder, store
-from prismlab.experiments.tasks import evaluation, task
+from prismlab.experiments.tasks import evaluation, paper_scores, task
 from prismlab.experiments.tasks.interface import protocols
 
 
@@ -77,10 +77,12 @@ def test_what_a_task_reports_is_passed_on_with_its_name(tmp_path):
 def test_a_metric_that_is_no_mean_over_items_has_the_interval_of_its_task():
     names = {"keys": ["a", "b"], "groups": ["a", "b"]}
     kept = [names | {"interval": half, "interval by": "jackknife"} for half in (0.1, 0.2)]
-    line = evaluate._line("task", "mAP", [results_table.Score(0.5, 2, {}, each) for each in kept])
+    place = paper_scores.Place("video", 0.4, 0.6)
+    line = evaluate._line("task", "mAP", [results_table.Score(0.5, 2, {}, each) for each in kept], place)
+    assert (line.group, line.paper, line.giant) == ("video", 0.4, 0.6)
     assert (line.interval, line.interval_by) == (pytest.approx(0.15), "jackknife")
     for old in (names, None):
-        line = evaluate._line("task", "mAP", [results_table.Score(0.5, 2, {}, old)])
+        line = evaluate._line("task", "mAP", [results_table.Score(0.5, 2, {}, old)], place)
         assert (line.interval, line.interval_by) == (None, "")
 
 

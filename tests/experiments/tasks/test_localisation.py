@@ -70,6 +70,18 @@ def test_times_are_scored_beside_shuffled_labels():
     assert set(facts["by tIoU"]) == {f"{0.5 + 0.05 * step:g}" for step in range(10)}
     assert len(facts["by head seed"]) == 2
     assert len(score.outcomes["keys"]) == 5
+    examples = facts["examples"]
+    assert [each["key"] for each in examples] == score.outcomes["keys"]
+    first = LONG.read("test", cli.CACHE).items[0].extra[segments.SEGMENTS]
+    time = examples[0]["time"]
+    assert time["seconds"] == 3.0
+    assert time["rows"][0] == ["annotated", [(each.start, each.end, each.label, 1.0) for each in first]]
+    name, said = time["rows"][1]
+    assert name == "says"
+    assert 1 <= len(said) <= 4
+    assert said[0][3] == 1.0  # the surest first
+    assert all(0 <= start < end <= 3 for start, end, _, _ in said)
+    assert "examples" not in control.protocol
 
 
 def test_an_external_classifier_is_a_score_of_its_own_name(tmp_path):
@@ -111,6 +123,17 @@ def test_boxes_are_scored_by_name_of_their_source_and_variant():
     assert facts["detections"] == len(kept)
     found = scores["frame mAP, IoU .5, annotated boxes"].value
     assert 0 < scores["frame mAP, IoU .5, detections"].value <= found
+    truth, detected = (
+        scores[f"frame mAP, IoU .5, {source}"].protocol["examples"][0]
+        for source in ("annotated boxes", "detections")
+    )
+    right = [list(box.shares) for box in given[0].extra[boxes.BOXES]]
+    assert truth["boxes"] == [["annotated", number, box] for number, box in enumerate(right, 1)]
+    assert len(truth["lines"]) == 2 * len(right)
+    assert detected["boxes"][: len(right)] == truth["boxes"]
+    assert {kind for kind, _, _ in detected["boxes"]} == {"annotated", "detected"}
+    others = [each for name, each in scores.items() if "flattering" in name or "shuffled" in name]
+    assert all("examples" not in each.protocol for each in others)
 
 
 def test_the_worlds_give_times_boxes_and_detections():
@@ -146,7 +169,7 @@ def test_jitter_keeps_about_the_overlap_that_is_asked_for():
 @pytest.mark.parametrize(
     ("task", "change", "said"),
     [
-        (TIME, {"protocol": protocols.Protocol()}, "a vector for each window"),
+        (TIME, {"protocol": protocols.Protocol()}, "a vector for each window or frame"),
         (TIME, {"metrics": ()}, "at least one metric"),
         (SPACE, {"protocol": protocols.Protocol()}, "crop='whole', got 'centre'"),
         (SPACE, {"protocol": protocols.Protocol(crop="whole", pooling="mean")}, "all tokens of one view"),
