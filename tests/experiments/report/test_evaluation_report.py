@@ -60,6 +60,7 @@ def test_segments_boxes_and_groups_are_drawn_beside_the_paper(tmp_path):
     page = (tmp_path / "evaluation.html").read_text()
     assert '<rect x="25.0%" width="50.0%" y="20"' in page  # the second lane
     assert page.count('<svg class="time" height="20"') == page.count('<svg class="time" height="38"') == 1
+    assert "White: annotated. Yellow, dashed: detections." in page
     assert '<rect class="detected" x="0%" y="25.0%" width="50.0%" height="50.0%"/>' in page
     assert "frame mAP</b>: this encoder 50.0, VideoPrism-B 31.0, VideoPrism-g 36.0" in page
     assert "this encoder 50.0, control" not in page  # another metric, which the paper does not have
