@@ -109,4 +109,4 @@ def _row(group: str, metric: str, points: Sequence[Point]) -> Row:
     why = dict.fromkeys(point.otherwise for point in points if point.otherwise)
     tasks = tuple(point.task for point in points)
     top = 100.0 * max(1, math.ceil(largest / 100 - 1e-9))
-    return Row(group, metric, tasks, value, *spread, control, base, giant, top, "; ".join(why))
+    return Row(group, metric, tasks, value, spread[0], spread[1], control, base, giant, top, "; ".join(why))

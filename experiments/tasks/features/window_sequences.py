@@ -136,7 +136,9 @@ class Sequences:
         filled = np.ones((len(found), longest))
         for row, item in enumerate(encoded.found.items):
             place = item.extra["video"], item.extra["window"]
-            rows[place], filled[place] = row, (item.end - item.start) / windows.seconds
+            rows[place] = row
+            if item.start is not None and item.end is not None:
+                filled[place] = (item.end - item.start) / windows.seconds
         read = (rows >= 0).any(axis=1)
         reasons: dict[str, str] = {}
         for key, reason in encoded.missing.items():
