@@ -78,7 +78,7 @@ class Sequences:
         missing: video -> reason, of the videos without a readable window.
         lost: number of windows that could not be read in the videos of `found`.
         frames: vectors of a window, which follow each other in time.
-        filled: float64 [n, w], share of the length of each window that lies in the video; None for all of it.
+        filled: float64 [n, w], share of the length of each window that is in the video; None for all of it.
             The frames of a window are spread over this share.
     """
 
