@@ -210,7 +210,7 @@ def call(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, 
 
 def test_the_command_plans_a_small_recipe(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
     out, page = tmp_path / "plan.json", tmp_path / "plan.html"
-    words = (cli.QUICK, "recipe.Stage.batch_size=8", "--topology", "cpu,gpu:h100x8", "--stage", "stage2")
+    words = (cli.TINY, "recipe.Stage.batch_size=8", "--topology", "cpu,gpu:h100x8", "--stage", "stage2")
     code, shown, err = call(capsys, "plan", *words, "--json", out, "--html", page)
     assert code == 0, err
     plan = json.loads(out.read_text())
