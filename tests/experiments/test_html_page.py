@@ -7,7 +7,7 @@ import jinja2
 import pytest
 
 from prismlab.experiments import html_page
-from prismlab.experiments.report import comparisons, page_facts, variance_split
+from prismlab.experiments.report import comparisons, example_pictures, group_marks, page_facts, variance_split
 
 HOSTILE = "<script>alert(1)</script>\x1b]0;title\x07\x00\u202e\ud800'\" onload=x"
 SPLIT = variance_split.Split(
@@ -16,6 +16,11 @@ SPLIT = variance_split.Split(
 DISAGREE = page_facts.Disagreements(
     HOSTILE, HOSTILE, HOSTILE, (page_facts.Disagreement(HOSTILE, 1.0, 0.0),), (), (1, 0, 2)
 )
+EXAMPLE = example_pictures.Example(
+    HOSTILE, HOSTILE, ((HOSTILE, HOSTILE),), HOSTILE,
+    (example_pictures.Frame("detected", 1, 10.0, 10.0, 20.0, 20.0),), 2.0,
+    ((HOSTILE, 1, (example_pictures.Bar(10.0, 20.0, 1, 120, 0.5, 0),)),),
+)  # fmt: skip
 GRID = ([HOSTILE, HOSTILE], [[HOSTILE, HOSTILE]])
 PAGES = {
     "report.html": {
@@ -56,8 +61,11 @@ PAGES = {
         "lines": GRID[1],
         "bars": [(HOSTILE,) * 7],
         "facts": [(HOSTILE, HOSTILE)],
-        "examples": [(HOSTILE, [(HOSTILE, HOSTILE, [(HOSTILE, HOSTILE)])])],
+        "examples": [(HOSTILE, [EXAMPLE])],
         "methods": HOSTILE,
+        "groups": [
+            group_marks.Row(HOSTILE, HOSTILE, (HOSTILE,), 50.0, 40.0, 60.0, 10.0, 20.0, 30.0, 100.0, HOSTILE)
+        ],
     },
     "doctor.html": {"lines": [HOSTILE], "details": HOSTILE},
 }

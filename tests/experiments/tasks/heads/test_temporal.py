@@ -143,8 +143,8 @@ def test_windows_and_videos_that_cannot_be_read_are_counted():
     x, present = made.take(np.asarray([0]))
     assert present.tolist() == [[True, False, True]]
     assert x[0, :, 0].tolist() == [1, 0, 1]
-    tokens = feature_set.Encoded(cut, feature_set.InMemory(np.ones((6, 1, 2, 4), np.float32)), {})
-    with pytest.raises(errors.UserError, match="pooling='mean' or 'tower'"):
+    tokens = feature_set.Encoded(cut, feature_set.InMemory(np.ones((6, 1, 2, 2, 4), np.float32)), {})
+    with pytest.raises(errors.UserError, match="pooling='frames', 'quarters', 'mean' or 'tower'"):
         window_sequences.Sequences.of(found, tokens, windows)
 
 
