@@ -69,13 +69,12 @@ def _alone(packed: pathlib.Path) -> contextlib.AbstractContextManager[None]:
     return locks.held(packed.with_name(f".{packed.name}.lock"))
 
 
-def _finished(packed: pathlib.Path, write: Callable[[], None]) -> shards.ShardReader:
-    """Return the shards of a cache entry, written first if missing; a finished cache may be read-only."""
+def _finish(packed: pathlib.Path, write: Callable[[], None]) -> None:
+    """Write the shards of a cache entry if they are missing; a finished cache may be read-only."""
     if not shards.finished(packed):
         with _alone(packed):
             if not shards.finished(packed):
                 write()
-    return shards.ShardReader(packed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,15 +105,15 @@ class Rendered:
 
         def write() -> None:
             self.render(cache)
-            records = render.records(self._videos(cache), workers=self.workers)
-            if self.frames_megabytes:
+            keep = self.frames_megabytes > 0
+            records = render.records(self._videos(cache), workers=self.workers, keep_frames=keep)
+            if keep:
                 records = decoded_frames.kept(records, pixels, self.frames_megabytes << 20)
             shards.write_shards(records, packed, self.records_per_shard)
 
-        found = _finished(packed, write)
-        if not self.frames_megabytes or not decoded_frames.finished(pixels):
-            return found
-        return shards.ShardReader(packed, decoded=decoded_frames.DecodedFrames(pixels))
+        _finish(packed, write)
+        kept = self.frames_megabytes > 0 and decoded_frames.finished(pixels)
+        return shards.ShardReader(packed, decoded=decoded_frames.DecodedFrames(pixels) if kept else None)
 
     def content_digest(self, cache: pathlib.Path) -> str:
         """Return "": the world's parameters and the renderer's code decide the clips."""
@@ -177,7 +176,8 @@ class Folder:
             found = folder.read_folder(self._directory(), min_frames=self.min_frames)
             shards.write_shards(found, packed, self.records_per_shard)
 
-        return _finished(packed, write)
+        _finish(packed, write)
+        return shards.ShardReader(packed)
 
     def content_digest(self, cache: pathlib.Path) -> str:
         """Return a digest of the names and contents of all files in the folder.

@@ -7,6 +7,7 @@ Two files: `pixels.bin` holds the frames of all clips, one after another, as uin
 import dataclasses
 import itertools
 import json
+import math
 import pathlib
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -61,10 +62,7 @@ class DecodedFrames:
         index = checked_json.read(Index, directory / INDEX, _REMEDY)
         self._starts = [0, *itertools.accumulate(index.counts)]
         self._shape = (self._starts[-1], index.height, index.width, 3)
-        size, expected = (
-            filesystem.size_and_version(self._path)[0],
-            self._shape[0] * index.height * index.width * 3,
-        )
+        size, expected = filesystem.size_and_version(self._path)[0], math.prod(self._shape)
         if size != expected:
             raise errors.UserError(f"{self._path}: expected {expected} bytes, got {size}; {_REMEDY}")
         self._pixels: np.ndarray | None = None

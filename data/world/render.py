@@ -113,27 +113,30 @@ def render(
                 progress(done, len(world))
 
 
-def records(directory: str | os.PathLike[str], *, workers: int = 2) -> Iterator[record_module.Record]:
-    """Read a rendered folder in parallel as records with decoded frames, in order.
+def records(
+    directory: str | os.PathLike[str], *, workers: int = 2, keep_frames: bool = True
+) -> Iterator[record_module.Record]:
+    """Read a rendered folder in parallel as records, in order.
 
     Args:
         directory: output of `render`.
         workers: number of processes; 0 reads in the calling process.
+        keep_frames: give each record its `decoded` frames.
 
     Raises:
         errors.UserError: a file is missing or damaged.
     """
     rows = folder_module.checked_rows(directory)
     tasks = [rows[start : start + _CLIPS_A_TASK] for start in range(0, len(rows), _CLIPS_A_TASK)]
-    work = functools.partial(_read_some, directory)
+    work = functools.partial(_read_some, directory, keep_frames)
     for found in process_pool.in_order(work, tasks, min(workers, len(tasks))):
         yield from found
 
 
 def _read_some(
-    directory: str | os.PathLike[str], rows: Sequence[folder_module.Row]
+    directory: str | os.PathLike[str], keep_frames: bool, rows: Sequence[folder_module.Row]
 ) -> list[record_module.Record]:
-    return list(folder_module.records(directory, rows, keep_frames=True))
+    return list(folder_module.records(directory, rows, keep_frames=keep_frames))
 
 
 def _render_some(world: Renderable, directory: pathlib.Path, indices: range) -> list[tuple[str, str]]:
