@@ -62,10 +62,9 @@ def run(options: argparse.Namespace) -> int:
     ):
         say = lambda done, total, what: console.say(out, f"[{done}/{total}] {what}")
         lines = evaluate.run(loaded.root, encoder, kept, cache, progress=say)
-        shown = [evaluation_report.Shown(**vars(line)) for line in lines]
-        evaluation_report.print_table(shown, encoder.name, out)
+        evaluation_report.print_table(lines, encoder.name, out)
         work_directory.check_not_deleted(options.workdir)
-        evaluation_report.write(shown, loaded.root.name, encoder.name, options.workdir)
+        evaluation_report.write(lines, loaded.root.name, encoder.name, options.workdir)
     console.say(out, f"written: {options.workdir}/evaluation.html, .md, .json")
     return 0
 

@@ -23,12 +23,12 @@ _ELSEWHERE = ("chance", "missing", "missing clips", "grid", "protocol", "by head
 
 @dataclasses.dataclass(frozen=True)
 class Shown:
-    """One line of the table, as plain data.
+    """One metric of one task: a line of the table.
 
     Args:
         task, metric: names.
-        value: the score.
-        interval: half width of the 95% interval over items, or None.
+        value: the score, mean over seeds.
+        interval: half width of the 95% interval over items; None for fewer than two groups of items.
         n, missing: items scored, items that could not be read.
         chance: or None.
         protocol: everything that made the number.

@@ -11,45 +11,11 @@ import numpy as np
 from prismlab.experiments.certificate import attempts, certify
 from prismlab.experiments.recipe import describe, fingerprints, task_interface
 from prismlab.experiments.recipe import progress as progress_module
-from prismlab.experiments.report import results_table
+from prismlab.experiments.report import evaluation_report, results_table
 from prismlab.experiments.run import frozen_encoder, installed, store, views, work_directory
 from prismlab.experiments.tasks import evaluation, paper_scores
 
 MEAN = "standard error of the mean over groups of items"
-
-
-@dataclasses.dataclass(frozen=True)
-class Line:
-    """One metric of one task.
-
-    Args:
-        task: name of the task.
-        metric: name of the metric.
-        value: mean over seeds.
-        interval: half width of the 95% interval over test items; None for fewer than two groups of items.
-        n: items that were scored.
-        missing: items that could not be read.
-        chance: or None if unknown.
-        protocol: everything that made the number.
-        interval_by: how the interval was computed.
-        paper, giant: the paper's scores of VideoPrism-B and g on the same data and metric, or None.
-        group: the paper's group of such tasks, or "".
-        otherwise: why the paper has no such score, or "".
-    """
-
-    task: str
-    metric: str
-    value: float
-    interval: float | None
-    n: int
-    missing: int
-    chance: float | None
-    protocol: dict[str, Any]
-    interval_by: str = ""
-    paper: float | None = None
-    giant: float | None = None
-    group: str = ""
-    otherwise: str = ""
 
 
 def run(
@@ -59,7 +25,7 @@ def run(
     cache: pathlib.Path,
     *,
     progress: Callable[[int, int, str], None] = lambda done, total, what: None,
-) -> list[Line]:
+) -> list[evaluation_report.Shown]:
     """Run every task with every seed, reusing the scores in the store.
 
     Args:
@@ -147,12 +113,14 @@ def _pass_on(progress: Callable[[int, int, str], None], done: int, total: int, n
     progress(done, total, f"{name}: {text}")
 
 
-def _line(name: str, metric: str, scores: list[results_table.Score], place: paper_scores.Place) -> Line:
+def _line(
+    name: str, metric: str, scores: list[results_table.Score], place: paper_scores.Place
+) -> evaluation_report.Shown:
     first = scores[0]
     protocol = dict(first.protocol)
     interval, method = _interval(scores)
     chance = protocol.get("chance")
-    return Line(
+    return evaluation_report.Shown(
         name, metric, float(np.mean([score.value for score in scores])), interval, first.n,
         int(protocol.get("missing", 0)), None if chance is None else float(chance), protocol, method,
         place.base, place.giant, place.group, place.otherwise,
