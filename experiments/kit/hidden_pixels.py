@@ -1,8 +1,8 @@
 """Where the loss of an objective depends on pixels that its mask hides, other than through a target.
 
-A target may show hidden pixels; a prediction may not. From the values of a loss alone the two cannot be told
-apart, so the program of the loss is read: what has its gradient stopped is a target, and what a trained
-weight is applied to is part of a prediction.
+A target may depend on hidden pixels; a prediction may not. The value of a loss does not distinguish them, so
+its jaxpr is read: a value whose gradient is stopped is a target, and a value that a trained weight is applied
+to is part of a prediction.
 """
 
 import inspect

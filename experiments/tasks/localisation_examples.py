@@ -9,7 +9,6 @@ import numpy as np
 from prismlab.experiments.tasks.features import pictures
 from prismlab.experiments.tasks.interface import boxes, items, protocols, segments
 
-COUNT = 8  # clips shown
 FRAMES = 4  # of the picture of a keyframe's clip
 LONG_FRAMES = 8  # of the picture of a long video
 SUREST = 4  # predicted segments of a video
@@ -26,12 +25,12 @@ def of_times(found: items.ItemSet, how: protocols.Protocol, said: segments.Predi
         said: predicted segments of the split.
 
     Returns:
-        Of up to `COUNT` videos: "key", "picture", "lines", and "time": the duration in seconds and rows of
-        (name, segments), each (start, end, class, share of the surest score).
+        Of up to `pictures.COUNT` videos: "key", "picture", "lines", and "time": the duration in seconds and
+        rows of (name, segments), each (start, end, class, share of the surest score).
     """
     whole = dataclasses.replace(how, stride=None, clips=1, crop="whole")
     made = []
-    for row in _spread(len(found)):
+    for row in pictures.spread(len(found)):
         item = found.items[row]
         right = [(each.start, each.end, each.label, 1.0) for each in item.extra.get(segments.SEGMENTS, ())]
         own = said.where(said.row == row)
@@ -46,7 +45,7 @@ def of_times(found: items.ItemSet, how: protocols.Protocol, said: segments.Predi
             "key": item.key,
             "picture": pictures.strip(pictures.frames(found, item, whole, LONG_FRAMES)),
             "lines": [
-                ["annotated", _told(right, [""] * len(right), found)], ["says", _told(mine, scores, found)],
+                ["annotated", _text(right, [""] * len(right), found)], ["says", _text(mine, scores, found)],
             ],
             "time": {
                 "seconds": float(item.extra[segments.DURATION]),
@@ -57,7 +56,7 @@ def of_times(found: items.ItemSet, how: protocols.Protocol, said: segments.Predi
     return made
 
 
-def _told(spans: Sequence[tuple[float, float, int, float]], ends: Sequence[str], found: items.ItemSet) -> str:
+def _text(spans: Sequence[tuple[float, float, int, float]], ends: Sequence[str], found: items.ItemSet) -> str:
     texts = [
         f"{number}: {found.classes[label]} {start:.1f} to {end:.1f} s{more}"
         for number, ((start, end, label, _), more) in enumerate(zip(spans, ends), 1)
@@ -82,11 +81,11 @@ def of_boxes(
         annotated: the scored boxes are the annotated ones, which are drawn once.
 
     Returns:
-        Of up to `COUNT` keyframes: "key", "picture", "lines", "keyframe" (base64 of a JPEG file), and
-        "boxes": (kind, number, box) with the kind "annotated" or "detected".
+        Of up to `pictures.COUNT` keyframes: "key", "picture", "lines", "keyframe" (base64 of a JPEG file),
+        and "boxes": (kind, number, box) with the kind "annotated" or "detected".
     """
     made, shown = [], [row for row, each in enumerate(given) if each]
-    for place in _spread(len(shown)):
+    for place in pictures.spread(len(shown)):
         row = shown[place]
         item = found.items[row]
         right = item.extra.get(boxes.BOXES, ())
@@ -100,8 +99,8 @@ def of_boxes(
         ]
         for number, values in enumerate(scores, 1):
             surest = np.argsort(-values, kind="stable")[:CLASSES]
-            told = ", ".join(f"{found.classes[label]} {values[label]:.2f}" for label in surest)
-            lines.append([f"says of {'box' if annotated else 'detection'} {number}", told])
+            text = ", ".join(f"{found.classes[label]} {values[label]:.2f}" for label in surest)
+            lines.append([f"says of {'box' if annotated else 'detection'} {number}", text])
         middle = pictures.frames(found, item, how, 2)[1:]
         made.append({
             "key": item.key,
@@ -111,8 +110,3 @@ def of_boxes(
             "boxes": drawn,
         })  # fmt: skip
     return made
-
-
-def _spread(count: int) -> list[int]:
-    """Return up to `COUNT` places, spread evenly."""
-    return np.unique(np.linspace(0, count - 1, COUNT).round().astype(int)).tolist() if count else []

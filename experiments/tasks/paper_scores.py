@@ -48,7 +48,7 @@ _METRICS = {"top-1": "top-1 accuracy", "mAP (the paper: top-1)": "mAP"}
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a score stands beside the paper.
+    """The paper's scores for the same data set and metric, and the group of the task.
 
     Args:
         group: one of `GROUPS`; "" for a task of another kind.
@@ -74,7 +74,7 @@ def scored(row: catalog.Row) -> tuple[str, str]:
 
 
 def place(name: str, task: Any, score: str) -> Place:
-    """Return where a score stands.
+    """Return the paper's scores for a score of an evaluation, and its group.
 
     Args:
         name: name of the task in its evaluation.

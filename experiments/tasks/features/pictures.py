@@ -11,6 +11,7 @@ from PIL import Image
 from prismlab.experiments.tasks.features import views
 from prismlab.experiments.tasks.interface import items, protocols
 
+COUNT = 8  # examples of a score
 SIDE = 96  # of a frame of a strip; larger frames are shrunk, smaller ones enlarged without smoothing
 GAP = 3  # white pixels between frames
 
@@ -42,3 +43,12 @@ def strip(shown: UInt8[np.ndarray, "t r r 3"], side: int = SIDE) -> str:
     file = io.BytesIO()
     Image.fromarray(np.concatenate(apart, axis=1)[:, :-GAP]).save(file, "JPEG", quality=80)
     return base64.b64encode(file.getvalue()).decode()
+
+
+def spread(count: int) -> list[int]:
+    """Return up to `COUNT` places of a list, spread evenly.
+
+    Args:
+        count: length of the list.
+    """
+    return np.unique(np.linspace(0, count - 1, COUNT).round().astype(int)).tolist() if count else []

@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from prismlab.experiments.tasks.features import pictures
 from prismlab.experiments.tasks.interface import items, protocols
 
-COUNT = 8  # clips shown
 FRAMES = 4  # of a picture
 
 
@@ -25,10 +22,10 @@ def of(
         lines: (row of the clip, (name, text) of what is written beside it) of all texts.
 
     Returns:
-        "key", "picture" (base64 of a JPEG file) and "lines" of up to `COUNT` texts.
+        "key", "picture" (base64 of a JPEG file) and "lines" of up to `pictures.COUNT` texts.
     """
     made = []
-    for index in np.unique(np.linspace(0, len(lines) - 1, COUNT).round().astype(int)):
+    for index in pictures.spread(len(lines)):
         row, beside = lines[index]
         item = found.items[row]
         made.append({

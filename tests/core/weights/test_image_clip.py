@@ -155,9 +155,9 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_would_give_other_features_is_refused(case, tmp_path):
-    (made, config, options), told = REFUSED[case]
+    (made, config, options), message = REFUSED[case]
     given = {"encoder": ENCODER, **clip_files.saved(tmp_path, made, config), **options}
-    with pytest.raises(errors.UserError, match=told) as caught:
+    with pytest.raises(errors.UserError, match=message) as caught:
         image_clip.started(key=KEY, **given)
     assert "\n" not in str(caught.value)
 

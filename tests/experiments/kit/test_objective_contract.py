@@ -50,13 +50,13 @@ def keep(kind, test):
 def test_a_wrong_objective_is_told_what_is_wrong(kind, test):
     with pytest.raises(faults.Fault, match=WRONG[kind, test]) as caught:
         keep(kind, test)
-    told = plugin.explanation(caught.value)
-    assert told.startswith(kind.__name__)
+    message = plugin.explanation(caught.value)
+    assert message.startswith(kind.__name__)
     if test != LEAK:  # the others are properties: the smallest case follows
-        case = told.partition("\nsmallest case:\n")[2]
-        assert "DrawnBatch(clips=(" in case, told
-        assert "\n    weights=(" in case, told
-        assert len(case.splitlines()) <= 6, told
+        case = message.partition("\nsmallest case:\n")[2]
+        assert "DrawnBatch(clips=(" in case, message
+        assert "\n    weights=(" in case, message
+        assert len(case.splitlines()) <= 6, message
 
 
 @pytest.mark.parametrize("test", [LEAK, ORDER, PADDING, SIZE])
@@ -90,7 +90,7 @@ WEIGHT = r"at leaking_objectives\.py:\d+ a trained weight is applied to what sho
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "message"),
     [
         (leaking_objectives.LeavesTargetOpen, GRADIENT),
         (leaking_objectives.ReadsPixels, GRADIENT),
@@ -100,8 +100,8 @@ WEIGHT = r"at leaking_objectives\.py:\d+ a trained weight is applied to what sho
         (leaking_objectives.LoopsUntilDone, WEIGHT),
     ],
 )
-def test_a_leak_past_the_views_is_told_where(kind, told):
-    with pytest.raises(faults.Fault, match=f"{kind.__name__} leaks hidden pixels: {told}"):
+def test_a_leak_past_the_views_is_told_where(kind, message):
+    with pytest.raises(faults.Fault, match=f"{kind.__name__} leaks hidden pixels: {message}"):
         keep(kind, PAST_VIEWS)
 
 
@@ -127,8 +127,8 @@ def test_a_leak_past_the_views_that_is_meant_is_listed():
 
 
 def test_the_line_of_a_leak_is_the_one_that_applies_the_weight():
-    told = hidden_pixels.fault(objective_case.build(leaking_objectives.ReadsStoppedPixels), EXAMPLE)
-    number = int(re.search(r"leaking_objectives\.py:(\d+)", told).group(1))
+    message = hidden_pixels.fault(objective_case.build(leaking_objectives.ReadsStoppedPixels), EXAMPLE)
+    number = int(re.search(r"leaking_objectives\.py:(\d+)", message).group(1))
     lines = pathlib.Path(leaking_objectives.__file__).read_text(encoding="utf-8").splitlines()
     assert "self.other(read)" in lines[number - 1]
 
