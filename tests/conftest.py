@@ -31,6 +31,7 @@ import bucket as storage_of_google
 import hypothesis
 import jax
 import jaxtyping
+import mlir_context
 import pytest
 import type_checks
 
@@ -59,6 +60,7 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", compilation_cach
 jax.config.update("jax_legacy_prng_key", "error")
 # Tests compile much and compute little; without the compiler's optimizations they take half the time.
 jax.config.update("jax_disable_most_optimizations", True)
+mlir_context.share()
 
 hypothesis.settings.register_profile(
     "prismlab", deadline=None, max_examples=25, derandomize=True, database=None

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 
 import xla_flags
 
+from prismlab.core.io import locks
+
 # What jax_disable_most_optimizations sets in the process of the tests.
 UNOPTIMIZED = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 REPOSITORY = pathlib.Path(__file__).parents[2]
@@ -105,22 +107,32 @@ class Command:
 
 @functools.cache
 def _warm() -> str:
-    """Start the process from which this one's commands are forked; return the path of its socket."""
-    path = pathlib.Path(tempfile.mkdtemp(dir=SHARED)) / "warm"
-    server = subprocess.Popen(
-        [sys.executable, str(pathlib.Path(__file__).with_name("warm_commands.py")), str(path)],
-        env=environment(), stdin=subprocess.PIPE,
-    )  # fmt: skip
+    """Return the socket of the process from which all workers of a test run fork commands."""
+    home, alive = SHARED / "warm", SHARED / "warm.alive"
+    with locks.held(SHARED / "warm.lock"):
+        try:
+            kept = os.open(alive, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # none was started, or it has ended
+            kept = _serve(home, alive)
+    atexit.register(os.close, kept)
+    return str(home)
 
-    def end() -> None:
-        server.stdin.close()
-        server.wait()
 
-    atexit.register(end)
-    while not path.exists():
+def _serve(home: pathlib.Path, alive: pathlib.Path) -> int:
+    """Start the process, which ends when nobody has its pipe open any more; return the open pipe."""
+    for path in (home, alive):
+        path.unlink(missing_ok=True)
+    os.mkfifo(alive)
+    read = os.open(alive, os.O_RDONLY | os.O_NONBLOCK)
+    kept = os.open(alive, os.O_WRONLY)
+    script = pathlib.Path(__file__).with_name("warm_commands.py")
+    server = subprocess.Popen([sys.executable, str(script), str(home)], env=environment(), stdin=read)
+    os.close(read)
+    atexit.register(server.wait)
+    while not home.exists():
         assert server.poll() is None
         time.sleep(0.01)
-    return str(path)
+    return kept
 
 
 def start(*words: object, **more: object) -> Command | subprocess.Popen:

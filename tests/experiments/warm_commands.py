@@ -3,7 +3,7 @@
 Each is a process of its own, with its own devices, signals and exit code; it only need not import JAX, Orbax
 and matplotlib again, which takes longer than most commands of the tests. One connection is one command: the
 request is a line of JSON with two file descriptors; the answers are the process id and then the wait status.
-The server ends with its standard input.
+The server ends with its standard input, a pipe that each worker of a test run holds open.
 """
 
 import gc
@@ -17,6 +17,8 @@ import socket
 import sys
 from typing import Any
 
+import mlir_context
+
 BYTES = 1 << 20
 # What commands import late, in whichever of them.
 LATE = ("experiments.run.evaluate", "experiments.run.gather", "experiments.launch.worker")
@@ -29,6 +31,7 @@ def _import_all() -> None:
         importlib.import_module(f"{commands.__name__}.{found.name}")
     for name in LATE:
         importlib.import_module(f"prismlab.{name}")
+    mlir_context.share()
 
 
 def run(request: dict[str, Any], standard: list[int]) -> int:

@@ -15,8 +15,12 @@ from prismlab.objectives import sigreg
 
 DIMS = types.Dims(tiny.FRAMES, tiny.PATCHES, 12, 8, 8)
 KEY = jax.random.key(0)
-OWN = sigreg.SigReg(slices=5, hidden=16, dim=3, balance=0.25, dims=DIMS, key=KEY)
 STATISTIC = jax.jit(sigreg.epps_pulley)
+
+
+@tiny.shared
+def _own():
+    return sigreg.SigReg(slices=5, hidden=16, dim=3, balance=0.25, dims=DIMS, key=KEY)
 
 
 def _published(z, directions):
@@ -52,8 +56,9 @@ def test_it_equals_the_formula():
     views = [objective.View("video", mask=mask) for mask in sigreg.MASKS]
     vectors = [jax.random.normal(jax.random.key(seed), (4, 8)) for seed in (1, 2)]
     seen = {view: types.Encoded(None, each) for view, each in zip(views, vectors, strict=True)}
-    loss, named = OWN(seen, tiny.batch(), key=KEY)
-    z = [np.asarray(OWN.leave(layers.gelu(OWN.norm(OWN.enter(each)))), np.float64) for each in vectors]
+    own = _own()
+    loss, named = own(seen, tiny.batch(), key=KEY)
+    z = [np.asarray(own.leave(layers.gelu(own.norm(own.enter(each)))), np.float64) for each in vectors]
     directions = np.asarray(jax.random.normal(keys.fold(KEY, "directions"), (3, 5)))
     directions = directions / np.linalg.norm(directions, axis=0)
     apart = np.mean([(each - np.mean(z, 0)) ** 2 for each in z])
@@ -73,4 +78,4 @@ def test_what_cannot_work_is_refused():
     with pytest.raises(errors.UserError, match="slices must be at least 1, got 0"):
         make(slices=0)
     with pytest.raises(errors.UserError, match="batch_size=1; use 2 or more"):
-        OWN.check_batch(1)
+        _own().check_batch(1)

@@ -1,5 +1,6 @@
 """Losses against frozen targets equal numpy formulas: static teacher, unmasked tokens, two depths."""
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -38,46 +39,51 @@ def _cosine(a, b):
     return (a * b).sum(-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1)
 
 
-BUILT = {
-    kind: kind(mask=MASK, **options, dims=DIMS, key=KEY)
-    for kind, options in (
-        (static_latent.StaticLatent, tiny.SMALL),
-        (unmasked.UnmaskedDistillation, {}),
-        (multi_layer.MultiLayerDistillation, {}),
-    )
-}
+@tiny.shared
+def _built(kind):
+    options = tiny.SMALL if kind is static_latent.StaticLatent else {}
+    return kind(mask=MASK, **options, dims=DIMS, key=KEY)
+
+
+@eqx.filter_jit
+def _compiled(own, student, teacher):
+    return own({STUDENT: student, TEACHER: teacher}, tiny.batch(), key=KEY)
+
+
+def _loss(own, seen):
+    return _compiled(own, seen[STUDENT], seen[TEACHER])
 
 
 @given(st.integers(0, 999))
 @settings(max_examples=5)
 def test_static_latent_is_the_absolute_error_to_normalized_hidden_tokens(seed):
-    own, seen = BUILT[static_latent.StaticLatent], _seen(seed)
-    guess = np.asarray(own.decoder(seen[STUDENT].tokens), np.float64)
+    own, seen = _built(static_latent.StaticLatent), _seen(seed)
+    guess = np.asarray(eqx.filter_jit(own.decoder)(seen[STUDENT].tokens), np.float64)
     target = np.asarray(seen[TEACHER].tokens.x, np.float64)
     target = (target - target.mean(-1, keepdims=True)) / np.sqrt(target.var(-1, keepdims=True) + 1e-5)
     hidden = np.ones((4, tiny.TOKENS), bool)
     hidden[np.arange(4)[:, None], np.asarray(seen[STUDENT].tokens.place)] = False
-    loss, _ = own(seen, tiny.batch(), key=KEY)
+    loss, _ = _loss(own, seen)
     np.testing.assert_allclose(loss.value, np.abs(guess - target).mean(-1)[hidden].mean(), rtol=1e-4)
 
 
 @given(st.integers(0, 999))
 @settings(max_examples=5)
 def test_unmasked_is_the_squared_distance_of_unit_vectors_at_visible_tokens(seed):
-    own, seen = BUILT[unmasked.UnmaskedDistillation], _seen(seed)
+    own, seen = _built(unmasked.UnmaskedDistillation), _seen(seed)
     guess = np.asarray(own.head(own.norm(seen[STUDENT].tokens.x)), np.float64)
     target = np.take_along_axis(
         np.asarray(seen[TEACHER].tokens.x, np.float64), np.asarray(seen[STUDENT].tokens.place)[..., None], 1
     )
     unit = lambda x: x / np.linalg.norm(x, axis=-1, keepdims=True)
-    loss, _ = own(seen, tiny.batch(), key=KEY)
+    loss, _ = _loss(own, seen)
     np.testing.assert_allclose(loss.value, ((unit(guess) - unit(target)) ** 2).sum(-1).mean(), rtol=1e-4)
 
 
 @given(st.integers(0, 999))
 @settings(max_examples=5)
 def test_multi_layer_is_the_mean_cosine_distance_at_both_depths(seed):
-    own, seen = BUILT[multi_layer.MultiLayerDistillation], _seen(seed)
+    own, seen = _built(multi_layer.MultiLayerDistillation), _seen(seed)
     place = np.asarray(seen[STUDENT].tokens.place)[..., None]
     wanted = [
         1 - _cosine(head(student), np.take_along_axis(np.asarray(teacher), place, 1)).mean()
@@ -86,7 +92,7 @@ def test_multi_layer_is_the_mean_cosine_distance_at_both_depths(seed):
             (own.temporal, seen[STUDENT].tokens.x, seen[TEACHER].tokens.x),
         )
     ]
-    loss, parts = own(seen, tiny.batch(), key=KEY)
+    loss, parts = _loss(own, seen)
     np.testing.assert_allclose(loss.value, np.mean(wanted), rtol=1e-4)
     np.testing.assert_allclose([parts["spatial"].value, parts["temporal"].value], wanted, rtol=1e-4)
 
@@ -99,4 +105,4 @@ def test_what_cannot_be_computed_is_refused():
     with pytest.raises(
         errors.UserError, match="the teacher's tower 'video' gives no tokens of its spatial part"
     ):
-        BUILT[multi_layer.MultiLayerDistillation](seen, tiny.batch(), key=KEY)
+        _built(multi_layer.MultiLayerDistillation)(seen, tiny.batch(), key=KEY)

@@ -21,11 +21,22 @@ CLIPS = jax.random.uniform(jax.random.key(1), (2, FRAMES, RESOLUTION, RESOLUTION
 @functools.cache
 def encoder():
     """Return an encoder none of whose parameters is zero."""
+    with jax.ensure_compile_time_eval():
+        return _drawn()
+
+
+@eqx.filter_jit
+def _drawn():
     built = BUILD(remat="none", atten_logit_cap=2.0, key=jax.random.key(0))
     arrays, static = eqx.partition(built, eqx.is_array)
     leaves, tree = jax.tree.flatten(arrays)
     draw = lambda number, leaf: leaf + 0.3 * jax.random.normal(jax.random.key(number), leaf.shape)
     return eqx.combine(jax.tree.unflatten(tree, [draw(*each) for each in enumerate(leaves)]), static)
+
+
+@eqx.filter_jit
+def features(*inputs, **more):
+    return encoder().features(*inputs, **more)
 
 
 def norm(x, own, layer=...):
@@ -68,7 +79,7 @@ def reference(own, clip, places):
 
 
 def test_all_tokens_attend_to_all_tokens():
-    tokens, spatial = encoder().features(CLIPS)
+    tokens, spatial = features(CLIPS)
     assert spatial is None
     for clip, found in zip(CLIPS, tokens.x):
         np.testing.assert_allclose(found, reference(encoder(), clip, range(8)), rtol=2e-4, atol=2e-5)
@@ -79,7 +90,7 @@ def test_of_a_masked_clip_only_the_visible_tokens_are_read(tube):
     place = jnp.asarray([[0, 2, 4, 6], [1, 3, 5, 7]], jnp.int32)
     hidden = jnp.zeros((2, 8), bool).at[jnp.arange(2)[:, None], place].set(True)
     tiles = hidden.reshape(2, 2, 2, 2).repeat(2, axis=2).repeat(2, axis=3)[..., None]
-    tokens, _ = encoder().features(jnp.where(tiles, CLIPS, jnp.nan), place, tube=tube)
+    tokens, _ = features(jnp.where(tiles, CLIPS, jnp.nan), place, tube=tube)
     np.testing.assert_array_equal(tokens.place, place)
     for clip, own, found in zip(CLIPS, place.tolist(), tokens.x):
         np.testing.assert_allclose(found, reference(encoder(), clip, own), rtol=2e-4, atol=2e-5)
@@ -87,7 +98,7 @@ def test_of_a_masked_clip_only_the_visible_tokens_are_read(tube):
 
 def test_padded_frames_are_not_read():
     paddings = jnp.asarray([[0.0, 1.0], [0.0, 0.0]])
-    tokens, _ = encoder().features(CLIPS, frame_paddings=paddings)
+    tokens, _ = features(CLIPS, frame_paddings=paddings)
     np.testing.assert_allclose(
         tokens.x[0, :4], reference(encoder(), CLIPS[0], range(4)), rtol=2e-4, atol=2e-5
     )

@@ -83,7 +83,7 @@ def saved(folder, made):
 def test_each_frame_has_the_features_of_the_vit(tmp_path):
     encoder = image_vit.started(encoder=ENCODER, weights=saved(tmp_path, arrays(prefix="vit.")), key=KEY)
     clips = jax.random.uniform(jax.random.key(1), (1, 2, SIDE * PATCH, SIDE * PATCH, 3))
-    _, spatial = encoder.features(clips)
+    _, spatial = eqx.filter_jit(encoder.features)(clips)
     wanted = np.concatenate([vit(arrays(), frame) for frame in clips[0]])
     np.testing.assert_allclose(spatial[0], wanted, rtol=1e-3, atol=1e-4)
     assert eqx.tree_equal(encoder.temporal, ENCODER(key=KEY).temporal)

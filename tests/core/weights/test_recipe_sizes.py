@@ -67,7 +67,7 @@ def model_of(seen, read):
     return jax.tree.map(lambda leaf: random.normal(size=leaf.shape).astype(np.float32), jax.eval_shape(build))
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(towers())
 def test_towers_of_a_recipe_go_through_each_weight_format(made):
     _goes_through_each_format(made)
