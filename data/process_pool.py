@@ -2,12 +2,15 @@
 
 import collections
 import concurrent.futures
+import concurrent.futures.process
 import contextlib
 import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+from prismlab.core import errors
 
 
 def end_with_parent() -> None:
@@ -20,6 +23,21 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def refuse_unguarded_script() -> None:
+    """Refuse to start work while a worker process imports the script of its parent.
+
+    Call before a lock is taken that the parent holds: the worker would wait for it forever.
+
+    Raises:
+        errors.UserError: the script does not guard what it does with `if __name__ == "__main__"`.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise errors.UserError(
+            "a worker process imports your script and starts its work again; put what the script does under "
+            '`if __name__ == "__main__":`'
+        )
 
 
 def in_order(work: Callable[[Any], Any], pieces: Iterable[Any], workers: int) -> Iterator[Any]:
@@ -65,6 +83,7 @@ def each(work: Callable[[Any], Any], pieces: Iterable[Any], workers: int) -> Ite
 
 @contextlib.contextmanager
 def _pool(workers: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
+    refuse_unguarded_script()
     # Spawn rather than fork: the caller may already have threads (JAX does).
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(
@@ -72,6 +91,11 @@ def _pool(workers: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
     ) as pool:
         try:
             yield pool
+        except concurrent.futures.process.BrokenProcessPool as found:
+            raise errors.UserError(
+                "a worker process ended before its work was done: out of memory, killed, or belonging "
+                'to a script without `if __name__ == "__main__":`'
+            ) from found
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -17,6 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from prismlab.core import code_fingerprint, errors
 from prismlab.core.io import file_digest, file_names, filesystem, locks, user_paths
+from prismlab.data import process_pool
 from prismlab.data.records import decoded_frames, record, shards
 from prismlab.data.video import folder, frames
 from prismlab.data.world import render
@@ -66,6 +67,7 @@ def contents(records: shards.Records) -> str:
 
 def _alone(packed: pathlib.Path) -> contextlib.AbstractContextManager[None]:
     """Lock a cache entry while one process writes it; other processes wait."""
+    process_pool.refuse_unguarded_script()
     return locks.held(packed.with_name(f".{packed.name}.lock"))
 
 

@@ -1,6 +1,8 @@
 """The configuration that a stage was trained with, from its folder and the config.gin beside it."""
 
+import inspect
 import pathlib
+import pydoc
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,14 +35,41 @@ def of(folder: filesystem.Path, facts: Mapping[str, Any]) -> recipe.Stage:
     wanted = facts["inputs"]["configuration"]
     known = [stage for experiment in experiments for stage in experiment.stages]
     for stage in known:
-        if stage.name == facts["name"] and described(stage)["towers"] == wanted["towers"]:
+        if stage.name == facts["name"] and as_recorded(described(stage)["towers"], wanted["towers"]):
             return stage
     for stage in known:  # renamed since
-        if all(described(stage)[field] == wanted[field] for field in wanted):
+        if all(as_recorded(described(stage)[field], wanted[field]) for field in wanted):
             return stage
     raise errors.UserError(
         f"{file} no longer holds stage {facts['name']!r} as {folder.name} was trained; train that row "
         "again, or restore its configuration"
+    )
+
+
+def as_recorded(now: describe.Tree, then: describe.Tree) -> bool:
+    """Return whether a configuration equals one that an earlier version may have recorded.
+
+    Args:
+        now: the configuration, as `describe.describe` gives it.
+        then: the recorded one; it may lack fields that its classes have gained since, which must have their
+            default in `now`.
+    """
+    if isinstance(now, list) and isinstance(then, list):
+        return len(now) == len(then) and all(map(as_recorded, now, then))
+    if not isinstance(now, dict) or not isinstance(then, dict):
+        return bool(now == then)
+    if then.keys() - now.keys() or not all(as_recorded(now[name], then[name]) for name in then):
+        return False
+    added = now.keys() - then.keys()
+    if not added:
+        return True
+    kind = pydoc.locate(str(now.get("class", now.get("partial of"))))
+    if not callable(kind):
+        return False
+    defaults = inspect.signature(kind).parameters
+    return all(
+        name in defaults and describe.addressed(describe.describe(defaults[name].default)) == now[name]
+        for name in added
     )
 
 

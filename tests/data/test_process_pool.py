@@ -1,0 +1,46 @@
+"""Work spread over processes: order, an unguarded script and a worker that ends are told in one line."""
+
+import multiprocessing
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from prismlab.core import errors
+from prismlab.data import process_pool
+
+UNGUARDED = """
+import pathlib, sys
+from prismlab.data.loader import source
+from prismlab.data.world import world
+source.Rendered(world.World(clips=2), workers=1).open(pathlib.Path(sys.argv[1]))
+"""
+
+
+def _ends(_: int) -> None:
+    os._exit(1)
+
+
+def test_a_script_without_a_guard_is_told_instead_of_waiting_for_itself(tmp_path: pathlib.Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED)
+    done = subprocess.run(
+        [sys.executable, script, tmp_path / "cache"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode != 0
+    assert "put what the script does under" in done.stderr
+    assert "a worker process ended before its work was done" in done.stderr
+
+
+def test_only_a_worker_that_imports_the_script_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    process_pool.refuse_unguarded_script()
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    with pytest.raises(errors.UserError, match="imports your script and starts its work again"):
+        process_pool.refuse_unguarded_script()
+
+
+def test_a_worker_that_ends_is_one_line() -> None:
+    with pytest.raises(errors.UserError, match="a worker process ended before its work was done"):
+        list(process_pool.in_order(_ends, range(3), 1))
