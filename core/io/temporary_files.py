@@ -8,7 +8,7 @@ import fcntl
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prismlab.core import errors
 from prismlab.core.io import file_errors
@@ -43,6 +43,30 @@ def replacing(target: pathlib.Path) -> Iterator[pathlib.Path]:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def write_together(files: Mapping[pathlib.Path, bytes]) -> None:
+    """Write files atomically, each by itself, and wait for the disk once instead of once a file.
+
+    Args:
+        files: content of each file; their folders exist.
+
+    Raises:
+        UserError: the disk is full, or a folder cannot be written.
+    """
+    with contextlib.ExitStack() as made:
+        written = []
+        for target, data in files.items():
+            with file_errors.translate_errors(target), file_errors.full_disk(target):
+                descriptor, temporary = _locked(target)
+                made.callback(os.close, descriptor)
+                made.callback(temporary.unlink, missing_ok=True)
+                temporary.write_bytes(data)
+                written.append((temporary, target))
+        os.sync()
+        for temporary, target in written:
+            with file_errors.translate_errors(target):
+                _rename(temporary, target)
 
 
 def remove_unfinished(folder: pathlib.Path) -> None:
@@ -89,10 +113,15 @@ def _locked(target: pathlib.Path) -> tuple[int, pathlib.Path]:
 
 
 def _settle(temporary: pathlib.Path, target: pathlib.Path) -> None:
-    """Write a temporary file to disk and rename it, with the default permissions of a new file."""
+    """Write a temporary file to disk and rename it."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    _rename(temporary, target)
+
+
+def _rename(temporary: pathlib.Path, target: pathlib.Path) -> None:
+    """Rename a temporary file, with the default permissions of a new file."""
     mask = os.umask(0)
     os.umask(mask)
     os.chmod(temporary, 0o666 & ~mask)  # mkstemp makes it private
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
     os.replace(temporary, target)

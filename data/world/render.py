@@ -140,15 +140,16 @@ def _read_some(
 
 
 def _render_some(world: Renderable, directory: pathlib.Path, indices: range) -> list[tuple[str, str]]:
-    rows = []
+    rows, made = [], {}
     for index in indices:
         name = f"{folder_module.VIDEOS}/{index:06d}.mp4"
         path = directory / name
         if not path.exists():
-            filesystem.write_atomic(path, encode.encode(world.video(index), world.fps))
+            made[path] = encode.encode(world.video(index), world.fps)
         truth, seconds = world.truth(index), world.frames * world.segments / world.fps
         caption = {"path": name, "caption": world.caption(index), "start": 0.0, "end": seconds}
         rows.append((json.dumps(caption), json.dumps({"path": name, **truth.labels()})))
+    temporary_files.write_together(made)
     return rows
 
 

@@ -85,3 +85,23 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: pathlib.Path, mon
     monkeypatch.setattr(temporary_files.tempfile, "mkstemp", refused)
     with pytest.raises(errors.UserError, match="Read-only file system; choose another path"):
         filesystem.write_atomic(tmp_path / "file", b"")
+
+
+def test_files_written_together_are_on_disk_before_the_first_is_renamed(tmp_path, monkeypatch) -> None:
+    files = {tmp_path / name: name.encode() for name in "abc"}
+    filesystem.write_atomic(tmp_path / "a", b"old")
+    seen = []
+    monkeypatch.setattr(temporary_files.os, "sync", lambda: seen.append((tmp_path / "a").read_bytes()))
+    temporary_files.write_together(files)
+    assert seen == [b"old"]
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == files
+    assert len({path.stat().st_mode for path in tmp_path.iterdir()}) == 1
+
+
+def test_of_files_written_together_a_failure_leaves_the_old_ones(tmp_path, monkeypatch) -> None:
+    filesystem.write_atomic(tmp_path / "a", b"old")
+    monkeypatch.setattr(pathlib.Path, "write_bytes", lambda path, data: (path / "none").stat())
+    with pytest.raises(errors.UserError, match="a: "):
+        temporary_files.write_together({tmp_path / "a": b"new", tmp_path / "b": b"new"})
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"old"
