@@ -99,13 +99,18 @@ def _inputs(
 
 
 def _unlike(task: Any, encoder: frozen_encoder.FrozenEncoder) -> str:
-    """Return a remark if a task shows frames of another size than the encoder was trained with, else ""."""
-    shown = getattr(getattr(task, "protocol", None), "resolution", None)
-    if encoder.resolution is None or shown in (None, encoder.resolution):
+    """Return a remark if a task shows other frames than the encoder was trained with, else ""."""
+    protocol, other = getattr(task, "protocol", None), []
+    for name, unit in (("resolution", "frames of {} px"), ("frames", "{} frames of a clip")):
+        shown, trained = getattr(protocol, name, None), getattr(encoder, name)
+        if None not in (shown, trained) and shown != trained:
+            other.append((unit.format(shown), trained, f"{name.upper()}={trained}"))
+    if not other:
         return ""
+    given, trained_with, bindings = (" and ".join(str(each[at]) for each in other) for at in range(3))
     return (
-        f": frames of {shown} px for an encoder that was trained with {encoder.resolution}; add "
-        f"RESOLUTION={encoder.resolution} unless this is intended"
+        f": {given} for an encoder that was trained with {trained_with}; add "
+        f"{bindings.replace(' and ', ' ')} unless this is intended"
     )
 
 

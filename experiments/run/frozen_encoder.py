@@ -24,6 +24,7 @@ class FrozenEncoder:
         digest: sha256 of the towers' arrays.
         tokenizer: the tokenizer that the stage was trained with; None for a released model.
         resolution: side of the frames that the stage was trained with in pixels; None for a released model.
+        frames: number of frames of a clip in training; None for a released model.
     """
 
     name: str
@@ -31,6 +32,7 @@ class FrozenEncoder:
     digest: str
     tokenizer: tokenizer_module.Tokenizer | None = None
     resolution: int | None = None
+    frames: int | None = None
 
 
 def load(encoder: str, weights: str | None) -> FrozenEncoder:
@@ -80,6 +82,7 @@ def of_stage(folder: filesystem.Path) -> FrozenEncoder:
         digest,
         stage.data.tokenizer,
         stage.data.resolution,
+        stage.data.frames,
     )
 
 

@@ -181,11 +181,21 @@ def test_the_untrained_stage_of_a_name_does_not_make_it_ambiguous(tmp_path):
     assert frozen_encoder.find(str(tmp_path / "stage2"), "--encoder") == untrained
 
 
-@pytest.mark.parametrize(("resolution", "remark"), [(32, ""), (None, ""), (16, "add RESOLUTION=16 unless")])
-def test_frames_of_another_size_than_in_training_are_named(tmp_path, resolution, remark):
-    encoder = frozen_encoder.FrozenEncoder("e", {}, "digest", resolution=resolution)
+@pytest.mark.parametrize(
+    ("resolution", "frames", "remark"),
+    [
+        (32, 8, ""),
+        (None, None, ""),
+        (16, 8, "frames of 32 px for an encoder that was trained with 16; add RESOLUTION=16 unless"),
+        (32, 4, "8 frames of a clip for an encoder that was trained with 4; add FRAMES=4 unless"),
+        (16, 4, "frames of 32 px and 8 frames of a clip for an encoder that was trained with 16 and 4; "),
+        (16, 4, "add RESOLUTION=16 FRAMES=4 unless"),
+    ],
+)
+def test_other_frames_than_in_training_are_named(tmp_path, resolution, frames, remark):
+    encoder = frozen_encoder.FrozenEncoder("e", {}, "digest", resolution=resolution, frames=frames)
     said = []
-    shown = protocols.Protocol(resolution=32)
+    shown = protocols.Protocol(resolution=32, frames=8)
     root = evaluation.Evaluation({"count": Shown(shown)})
     evaluate.run(
         root, encoder, store.of(tmp_path), tmp_path, progress=lambda done, total, what: said.append(what)
