@@ -1,8 +1,8 @@
 """Train heads for a grid of pooler size x learning rate x weight decay x seed at once.
 
 Heads of one size are leading axes of one pytree; several sizes are several pytrees in the same program. All
-heads see the same batches. A grid point is selected on held-out training items, by its mean over seeds; test
-items are never used for it (`probe`).
+heads see the same batches, or those of each seed batches of their own. A grid point is selected on held-out
+training items, by its mean over seeds; test items are never used for it (`probe`).
 """
 
 import dataclasses
@@ -20,10 +20,8 @@ from jaxtyping import Array, Float, Float32, Int64
 from prismlab.core import errors, keys, weight_decay
 from prismlab.core.train import optim
 from prismlab.experiments.tasks.features import feature_set
+from prismlab.experiments.tasks.heads import batches
 from prismlab.experiments.tasks.heads import targets as targets_module
-
-# Features of this many bytes are handed to the device at once; larger batches are handed over one by one.
-CHUNK_BYTES = 64 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +38,8 @@ class Grid:
         label_smoothing: in [0, 1); single-label data only.
         held_out: fraction of the training items held out to select rate and decay, in (0, 1).
         standardise: subtract the mean and divide by the deviation of each channel of the features first.
+        own_order: heads of each seed see batches of their own, so that a mean over seeds varies less with the
+            order of the items; every seed then reads its own features.
 
     Source: VideoPrism E.1 (AdamW, cosine); the grid as in V-JEPA 2, but never selected on test items.
     """
@@ -53,6 +53,7 @@ class Grid:
     label_smoothing: float = 0.0
     held_out: float = 0.125
     standardise: bool = True
+    own_order: bool = False
 
     def __post_init__(self) -> None:
         for name in ("seeds", "steps", "batch_size"):
@@ -101,24 +102,26 @@ class Fitted:
 
     def outputs(self, features: feature_set.FeatureSet, batch_size: int) -> Float32[np.ndarray, "p k n c"]:
         """Return probabilities of each grid point and seed, averaged over the views of an item."""
-
-        @eqx.filter_jit
-        def probabilities(heads: Any, x: Array) -> Array:
-            items, views = x.shape[:2]
-            x = (x - self.shift) * self.scale
-            logits = _each(heads, x.reshape(items * views, *x.shape[2:]))
-            found = self.targets.probabilities(logits.astype(jnp.float32))
-            return found.reshape(len(logits), items, views, -1).mean(axis=2)
-
         parts = []
         for start in range(0, len(features), batch_size):
             rows = np.arange(start, min(start + batch_size, len(features)))
             padded = np.concatenate([rows, np.repeat(rows[-1:], batch_size - len(rows))])
-            parts.append(
-                np.asarray(probabilities(self.heads, jnp.asarray(features.take(padded))))[:, : len(rows)]
-            )
+            x = jnp.asarray(features.take(padded))
+            answers = _probabilities(self.heads, x, self.shift, self.scale, self.targets.bounds)
+            parts.append(np.asarray(answers)[:, : len(rows)])
         found = np.concatenate(parts, axis=1)
         return found.reshape(len(self.points), self.seeds, *found.shape[1:])
+
+
+@eqx.filter_jit
+def _probabilities(
+    heads: Any, x: Array, shift: Any, scale: Any, bounds: tuple[tuple[int, int], ...]
+) -> Float[Array, "g b c"]:
+    """Return probabilities of all heads, averaged over the views of an item; compiled once for all splits."""
+    items, views = x.shape[:2]
+    logits = _each(heads, ((x - shift) * scale).reshape(items * views, *x.shape[2:]))
+    found = targets_module.probabilities(logits.astype(jnp.float32), bounds)
+    return found.reshape(len(logits), items, views, -1).mean(axis=2)
 
 
 def _each(heads: Sequence[Any], x: Array, key: Any = None) -> Float[Array, "g b c"]:
@@ -189,13 +192,23 @@ def fit(
     schedule = optim.Schedule(1.0, grid.warmup_steps).build(grid.steps)
     optimizer = optax.scale_by_adam()
 
-    def loss_of(heads: Any, x: Array, y: Array, key: Any) -> Array:
-        return targets.loss(_each(heads, x, key).astype(jnp.float32), y, grid.label_smoothing).sum()
+    orders = grid.seeds if grid.own_order else 1
+    by_order = lambda leaf: jnp.moveaxis(leaf.reshape(-1, orders, *leaf.shape[1:]), 1, 0)
 
-    def one(carry: Any, batch: Any) -> tuple[Any, None]:
+    def loss_of(heads: Any, x: Array, y: Array, key: Any) -> Array:
+        trained, static = eqx.partition(heads, eqx.is_array)
+
+        def of_order(trained: Any, x: Array, y: Array) -> Array:
+            logits = _each(eqx.combine(trained, static), x, key).astype(jnp.float32)
+            return targets.loss(logits, y, grid.label_smoothing).sum()
+
+        return jax.vmap(of_order)(jax.tree.map(by_order, trained), x, y).sum()
+
+    def one(carry: Any, batch: Any, pool: Array) -> tuple[Any, None]:
         heads, memory = carry
-        step, x, y = batch
-        gradient = eqx.filter_grad(loss_of)(heads, (x - shift) * scale, y, keys.fold(key, "dropout", step))
+        step, at, y = batch
+        x = (pool[at] - shift) * scale
+        gradient = eqx.filter_grad(loss_of)(heads, x, y, keys.fold(key, "dropout", step))
         updates, memory = optimizer.update(gradient, memory)
 
         def apply(head: Array, update: Array, decayed: bool) -> Array:
@@ -210,45 +223,17 @@ def fit(
     trained, static = eqx.partition(heads, eqx.is_array)
 
     @jax.jit
-    def run(trained: Any, memory: Any, batches: Any) -> Any:
+    def run(trained: Any, memory: Any, pool: Array, read: Any) -> Any:
         def body(carry: Any, batch: Any) -> Any:
-            (heads, memory), _ = one((eqx.combine(carry[0], static), carry[1]), batch)
+            (heads, memory), _ = one((eqx.combine(carry[0], static), carry[1]), batch, pool)
             return (eqx.filter(heads, eqx.is_array), memory), None
 
-        return jax.lax.scan(body, (trained, memory), batches)[0]
+        return jax.lax.scan(body, (trained, memory), read)[0]
 
     memory = optimizer.init(trained)
-    a_batch = 4 * grid.batch_size * int(np.prod(width[2:]))
-    chunk = max(1, min(grid.steps, CHUNK_BYTES // max(1, a_batch)))
-    for start in range(0, grid.steps, chunk):
-        steps = np.arange(start, min(start + chunk, grid.steps))
-        taken = np.stack([drawn(rows, width[1], grid.batch_size, seed, int(step)) for step in steps])
-        read = _read((features, *augmented), taken[:, 0].reshape(-1), (seed, start))
-        read = read[np.arange(len(read)), taken[:, 1].reshape(-1)]
-        x = read.reshape(len(steps), grid.batch_size, *width[2:])
-        y = targets.array[taken[:, 0]]
-        trained, memory = run(trained, memory, (jnp.asarray(steps), jnp.asarray(x), jnp.asarray(y)))
+    drawn = batches.Batches((features, *augmented), rows, grid.batch_size, seed, orders)
+    for chunk in drawn.chunks(grid.steps):
+        read = jnp.asarray(chunk.steps), jnp.asarray(chunk.at), jnp.asarray(targets.array[chunk.rows])
+        trained, memory = run(trained, memory, chunk.pool, read)
     sized = [(size, *point) for size in range(len(makes)) for point in points]
     return Fitted(eqx.combine(trained, static), sized, grid.seeds, targets, shift, scale)
-
-
-def _read(passes: Sequence[feature_set.FeatureSet], rows: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
-    """Return the features of rows, each from one of the passes; a pure function of the seed."""
-    if len(passes) == 1:
-        return passes[0].take(rows)
-    chosen = np.random.default_rng([*seed, 1]).integers(len(passes), size=len(rows))
-    found = None
-    for number, features in enumerate(passes):
-        places = np.flatnonzero(chosen == number)
-        if len(places):
-            part = features.take(rows[places])
-            found = np.zeros((len(rows), *part.shape[1:]), np.float32) if found is None else found
-            found[places] = part
-    assert found is not None
-    return found
-
-
-def drawn(rows: np.ndarray, views: int, batch_size: int, seed: int, step: int) -> np.ndarray:
-    """Return the row and the view of each item of a batch, int64 [2, b]; a pure function of (seed, step)."""
-    rng = np.random.default_rng([seed, step])
-    return np.stack([rows[rng.integers(len(rows), size=batch_size)], rng.integers(views, size=batch_size)])

@@ -158,6 +158,21 @@ def held_out(found: items.ItemSet, share: float) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
+class Trained:
+    """A grid of heads with what it says about the held-out training items.
+
+    Args:
+        fitted: the heads.
+        validation: the held-out items.
+        outputs: float32 [p, k, n, c], probabilities of each grid point and head seed.
+    """
+
+    fitted: head_grid.Fitted
+    validation: items.ItemSet
+    outputs: Float32[np.ndarray, "p k n c"]
+
+
+@dataclasses.dataclass(frozen=True)
 class Probe:
     """A grid of classifiers on frozen features.
 
@@ -180,10 +195,12 @@ class Probe:
                 "probe.Probe.sizes at ()"
             )
 
-    def predict(
-        self, train: feature_set.Encoded, test: feature_set.Encoded, measure: Measure, *, seed: int
-    ) -> Predictions:
-        """Train the grid, select rate and decay on held-out items, predict the test items.
+    def train(self, train: feature_set.Encoded, *, seed: int) -> Trained:
+        """Train the grid on all but the held-out items.
+
+        Args:
+            train: training items and their features.
+            seed: the experiment's seed.
 
         Raises:
             UserError: too few training items.
@@ -213,17 +230,27 @@ class Probe:
         outputs = fitted.outputs(feature_set.Rows(train.features, kept), settings.batch_size)
         # Named: a metric may have no value on the few items that are held out, and says whose items they are.
         name = f"{found.name}, part held out by head_grid.Grid.held_out={settings.held_out:g}"
-        validation = dataclasses.replace(found.subset(kept.tolist()), name=name)
-        table = [[measure(scores, validation) for scores in point] for point in outputs]
-        mean = np.mean(table, axis=1)
-        chosen = int(np.argmax(mean))
+        return Trained(fitted, dataclasses.replace(found.subset(kept.tolist()), name=name), outputs)
+
+    def predict(
+        self, train: feature_set.Encoded, test: feature_set.Encoded, measure: Measure, *, seed: int
+    ) -> Predictions:
+        """Train the grid, select rate and decay on held-out items, predict the test items.
+
+        Raises:
+            UserError: too few training items.
+        """
+        trained, settings = self.train(train, seed=seed), self.grid
+        fitted, held = trained.fitted, len(trained.validation)
+        table = [[measure(scores, trained.validation) for scores in point] for point in trained.outputs]
+        chosen = int(np.argmax(np.mean(table, axis=1)))
         scores = fitted.outputs(test.features, settings.batch_size)
         on_test = [float(np.mean([measure(each, test.found) for each in point])) for point in scores]
         facts = {
             **self._named(fitted.points[chosen]),
             "head seeds": settings.seeds,
-            "selected on": f"{len(kept)} held-out training items",
-            "train items": int((~held).sum()),
+            "selected on": f"{held} held-out training items",
+            "train items": len(train.found) - held,
             "grid": [
                 {
                     **self._named(point),

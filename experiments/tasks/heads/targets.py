@@ -66,7 +66,12 @@ class Targets:
 
     def probabilities(self, logits: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
         """Return sigmoid, or softmax within each label set."""
-        if not self.bounds:
-            return jax.nn.sigmoid(logits)
-        parts = [jax.nn.softmax(logits[..., start:end], axis=-1) for start, end in self.bounds]
-        return jnp.concatenate(parts, axis=-1)
+        return probabilities(logits, self.bounds)
+
+
+def probabilities(logits: Float[Array, "*b c"], bounds: tuple[tuple[int, int], ...]) -> Float[Array, "*b c"]:
+    """Return softmax within each label set, or sigmoid without one; see `Targets`."""
+    if not bounds:
+        return jax.nn.sigmoid(logits)
+    parts = [jax.nn.softmax(logits[..., start:end], axis=-1) for start, end in bounds]
+    return jnp.concatenate(parts, axis=-1)

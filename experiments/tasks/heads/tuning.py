@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Float32, PRNGKeyArray
 from prismlab.core import errors, keys, trees
 from prismlab.core.train import optim
 from prismlab.experiments.tasks.features import feature_set
-from prismlab.experiments.tasks.heads import classifier, head_grid, mixup, probe
+from prismlab.experiments.tasks.heads import batches, classifier, mixup, probe
 from prismlab.experiments.tasks.heads import targets as targets_module
 from prismlab.experiments.tasks.interface import protocols
 
@@ -207,7 +207,7 @@ class Tuning:
         memory = optimizer.init(arrays)
         rows, views = np.arange(len(passes[0])), passes[0].encoder.how.views
         for step in range(self.steps):
-            at, view = head_grid.drawn(rows, views, self.batch_size, seed, step)
+            at, view = batches.drawn(rows, views, self.batch_size, seed, step)
             chosen = passes[int(np.random.default_rng([seed, step, 1]).integers(len(passes)))]
             clips = chosen.clips(at)[np.arange(len(at)), view]
             labels = jnp.asarray(targets.array[at])

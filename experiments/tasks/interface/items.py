@@ -106,6 +106,19 @@ class ItemSet:
         ends = np.cumsum([count for _, count in sets]).tolist()
         return [(name, end - count, end) for (name, count), end in zip(sets, ends)]
 
+    def of_set(self, name: str) -> "ItemSet":
+        """Return the items with the labels of one label set alone, as single-label data.
+
+        Args:
+            name: of the set; data with one set are returned as they are.
+        """
+        if not self.label_sets:
+            return self
+        start, end = next((start, end) for each, start, end in self.set_bounds() if each == name)
+        own = lambda item: tuple(label - start for label in item.labels if start <= label < end)
+        kept = tuple(dataclasses.replace(item, labels=own(item)) for item in self.items)
+        return dataclasses.replace(self, items=kept, classes=self.classes[start:end], label_sets=())
+
     def set_targets(self) -> Int64[np.ndarray, "n sets"]:
         """Return the label of each item in each label set, counted within the set.
 

@@ -4,10 +4,10 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
+import types
 
 import cli
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -25,11 +25,10 @@ from prismlab.experiments.tasks import (
     probe,
     question_answering,
     retrieval,
-    task,
     temporal_localisation,
     zero_shot,
 )
-from prismlab.experiments.tasks.features import window_sequences
+from prismlab.experiments.tasks.features import encoder_pass, feature_set, window_sequences
 from prismlab.experiments.tasks.heads import (
     box_query,
     head_grid,
@@ -187,30 +186,28 @@ def test_what_reads_texts_says_nothing_without_a_text_tower(kind):
     assert EXAMPLES[kind]({"video": Pixels()}, seed=0, cache=cli.CACHE) == {}
 
 
+PLANTED = dataclasses.replace(
+    EXAMPLES[probe.AttentiveProbe], labels=("species", "motion"), train_clips=160, test_clips=64, heads=2,
+    steps=150, batch_size=32, learning_rates=(1e-2, 3e-2),
+)  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def planted():
-    """Return a probe whose tokens are drawn by the test: noise, or noise with the labels written into it."""
-    each = probe.AttentiveProbe(
-        HOME, UNSEEN, labels=("species", "motion"), train_clips=160, test_clips=64, heads=2,
-        steps=150, batch_size=32,
-        learning_rates=(1e-2, 3e-2), **SIZES,
-    )  # fmt: skip
+    """Return the scores of features that are drawn: noise, or noise with the labels written into it."""
+
+    def encoded(found, strength: float):
+        rng = np.random.default_rng(len(found))
+        tokens = rng.normal(size=(len(found), 1, 4, 24)).astype(np.float32)
+        for start, labels in zip((0, 12), found.set_targets().T):
+            where = rng.integers(0, 4, len(found))  # any one token: attention has to find it
+            tokens[np.arange(len(found)), 0, where, start + labels] += strength
+        return feature_set.Encoded(found, feature_set.InMemory(tokens), {})
 
     def scores(strength: float):
-        rng = np.random.default_rng(0)
-
-        class Drawn(probe.AttentiveProbe):
-            def _features(self, tower, home, clips, cache):
-                _, records = loader.read_all(home, cache, frames=2, resolution=16, limit=clips)
-                labels = {label: probe._classes(records, label) for label in self.labels}
-                tokens = rng.normal(size=(clips, 4, 24)).astype(np.float32)
-                for start, label in ((0, "species"), (12, "motion")):
-                    where = rng.integers(0, 4, clips)  # any one token: attention has to find it
-                    tokens[np.arange(clips), where, start + labels[label]] += strength
-                return tokens, labels, [each.key for each in records]
-
-        fields = {field.name: getattr(each, field.name) for field in dataclasses.fields(each)}
-        return Drawn(**fields)({"video": None}, seed=0, cache=cli.CACHE)
+        reader = rendered.RenderedWorld(HOME, UNSEEN, ("species", "motion"), label_sets=True)
+        train, test = (encoded(reader.read(split, cli.CACHE), strength) for split in ("train", "test"))
+        return PLANTED.scores(train, test, seed=0)
 
     return scores
 
@@ -233,10 +230,12 @@ def test_the_probe_reads_nothing_from_noise(planted):
 
 
 def test_the_probe_averages_heads_and_keeps_the_outcome_of_each_clip():
-    each = dataclasses.replace(EXAMPLES[probe.AttentiveProbe], labels=("motion",), head_seeds=2, steps=5)
+    each = dataclasses.replace(EXAMPLES[probe.AttentiveProbe], head_seeds=2, labels=("species", "motion"))
+    found = each(TOWERS, seed=0, cache=cli.CACHE)
+    assert tuple(found) == each.metric_names() == ("species", "motion", "reversal", "reversal_xy")
     _, records = loader.read_all(UNSEEN, cli.CACHE, frames=2, resolution=16, limit=16)
     clips = [each.key for each in records]
-    for name, score in each(TOWERS, seed=0, cache=cli.CACHE).items():
+    for name, score in found.items():
         kept = score.outcomes
         assert np.shape(kept["outcomes"]) == (2, score.n)
         assert np.mean(kept["outcomes"]) == pytest.approx(score.value)
@@ -244,21 +243,6 @@ def test_the_probe_averages_heads_and_keeps_the_outcome_of_each_clip():
         assert set(kept["keys"]) <= set(clips)
         assert score.protocol["heads averaged"] == 2
         assert name == "reversal_xy" or kept["keys"] == clips
-
-
-@pytest.mark.slow
-def test_heads_of_other_seeds_are_other_heads_and_the_first_stays_the_same():
-    tokens = np.random.default_rng(0).normal(size=(32, 3, 8)).astype(np.float32)
-    labels = {"species": np.arange(32) % 10}
-    one, two = (
-        dataclasses.replace(EXAMPLES[probe.AttentiveProbe], labels=("species",), head_seeds=count)._fit(
-            tokens, labels, 4, tokens[:5], key=jax.random.key(0)
-        )
-        for count in (1, 2)
-    )
-    assert one.shape == (1, 1, 5, 10)
-    np.testing.assert_allclose(one[0], two[0], atol=1e-5)
-    assert np.abs(two[0] - two[1]).max() > 0.1
 
 
 def test_whitened_scores_have_names_of_their_own():
@@ -283,12 +267,14 @@ def test_statistics_of_bfloat16_tokens_are_those_of_float32():
     # numpy sums bfloat16 in bfloat16: the mean of many ones would stop at 256.
     class Cast(eqx.Module):
         def __call__(self, video):
-            return (video[..., 0].reshape(len(video), -1, 4) + 0.5).astype(jnp.bfloat16)
+            tokens = (video[..., 0].reshape(len(video), -1, 4) + 0.5).astype(jnp.bfloat16)
+            return types.SimpleNamespace(tokens=types.SimpleNamespace(x=tokens))
 
     videos = np.random.default_rng(0).integers(0, 256, (500, 2, 8, 8, 3), dtype=np.uint8)
-    tokens = task.encode_all(Cast(), videos, 100, lambda found: found)
+    how = protocols.Protocol(frames=2, resolution=8)
+    tokens = encoder_pass.EncoderPass(Cast(), how, 100)(videos)[:, None]
     assert tokens.dtype == np.float32
-    mean, scale = probe._scaling(tokens, False)
+    mean, deviation = head_grid.moments(feature_set.InMemory(tokens), np.arange(500), 100)
     flat = tokens.reshape(-1, 4).astype(np.float64)
     np.testing.assert_allclose(mean, flat.mean(0), rtol=1e-6)
-    np.testing.assert_allclose(np.diag(scale), 1 / (flat.std(0) + 1e-6), rtol=1e-5)
+    np.testing.assert_allclose(deviation, flat.std(0), rtol=1e-5)

@@ -7,7 +7,7 @@ import pytest
 
 from prismlab.core import errors
 from prismlab.experiments.tasks.features import feature_set
-from prismlab.experiments.tasks.heads import head_grid, nearest, probe, targets
+from prismlab.experiments.tasks.heads import head_grid, nearest, probe, separate, targets, whitening
 from prismlab.experiments.tasks.interface import items
 from prismlab.experiments.tasks.metrics import accuracy, average_precision
 from prismlab.experiments.tasks.readers import labelled_files
@@ -197,3 +197,37 @@ def test_names_that_were_split_by_a_hash_are_still_held_out():
     train = [name for name in names if labelled_files.split_of(name, 0.25) == "train"]
     found = items.ItemSet("g", tuple(items.Item(name, labels=(0,)) for name in train), CLASSES, load=None)
     assert probe.held_out(found, 0.25).sum() == round(0.25 * len(train))
+
+
+def test_a_head_of_each_label_set_is_the_head_that_it_would_be_alone():
+    train = two_sets("train", 60)
+    grid = head_grid.Grid((3e-2,), (0.0,), seeds=2, steps=10, batch_size=16, own_order=True)
+    head = separate.Separate(probe.Linear(), (2, 3))
+    both = probe.Probe(head, grid).train(train, seed=0).fitted.outputs(train.features, 60)
+    verb = dataclasses.replace(train, found=train.found.of_set("verb"))
+    alone = probe.Probe(separate.Separate(probe.Linear(), (2,)), grid).train(verb, seed=0)
+    np.testing.assert_allclose(both[..., :2], alone.fitted.outputs(train.features, 60), atol=1e-5)
+    with pytest.raises(errors.UserError, match="expected 2 classes in all"):
+        probe.Probe(head, grid).train(verb, seed=0)
+
+
+def test_heads_of_further_seeds_have_an_order_of_their_own_and_the_first_stays_the_same():
+    train = encoded("train", 100, tokens=False)
+    shared = dataclasses.replace(SMALL, steps=8)
+    first, apart = (
+        probe.Probe(probe.Linear(), grid).train(train, seed=0).outputs
+        for grid in (shared, dataclasses.replace(shared, own_order=True))
+    )
+    np.testing.assert_allclose(first[:, 0], apart[:, 0], atol=1e-5)
+    assert np.abs(first[:, 1] - apart[:, 1]).max() > 1e-3
+
+
+def test_whitened_features_are_uncorrelated_on_the_training_items():
+    rng = np.random.default_rng(0)
+    mixed = (rng.normal(size=(400, 1, 3, 4)) @ rng.normal(size=(4, 4)) + 5).astype(np.float32)
+    train = dataclasses.replace(encoded("train", 400, tokens=True), features=feature_set.InMemory(mixed))
+    made, test = whitening.whitened(train, train)
+    flat = made.features.take(np.arange(400)).reshape(-1, 4)
+    np.testing.assert_allclose(flat.mean(0), 0.0, atol=1e-3)
+    np.testing.assert_allclose(np.cov(flat.T), np.eye(4), atol=0.15)
+    np.testing.assert_array_equal(test.features.take(np.arange(3)), made.features.take(np.arange(3)))
