@@ -1,10 +1,13 @@
 """Benchmark six stage-2 rows that train together, as a share of six single runs, and compare their digests.
 
     python -m prismlab.experiments.bench.co_training_cost
-    python -m prismlab.experiments.bench.co_training_cost --steps 20 --side 64
+    python -m prismlab.experiments.bench.co_training_cost --like giant
 
-The rows are stage 2 of `smoke.gin` with an encoder six times as deep as the decoder, and clips that are
-decoded whenever they are read, as in the full-scale recipe. They differ in numbers, masks and objectives.
+The rows are stage 2 of `smoke.gin` with the proportions of a size of the paper, and clips that are decoded
+whenever they are read, as in the full-scale recipes. They differ in numbers, masks and objectives. Rows that
+train together share the batch and the teacher pass. By parameters times tokens, the teacher pass is .37 of a
+step of base (16 layers of 768, a third of the tokens in the student, two decoders of 4 layers of 512) and .47
+of one of giant (44 layers of 1408, the same decoders), so six rows cost .69 and .61 at best.
 Both ways first run for a few steps, which compiles their programs; of the second run are the shares to
 compare, in seconds of the wall clock and of all cores of this process.
 """
@@ -24,11 +27,18 @@ from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import fingerprints, recipe, stages
 from prismlab.experiments.run import co_trained, engine, work_directory
 
-SIZES = (
+COMMON = (
     "SIZE=@presets.Size()", "presets.Size.dim=64", "presets.Size.heads=2", "presets.Size.mlp_dim=256",
-    "presets.Size.spatial_layers=6", "presets.Size.temporal_layers=2", "presets.Size.text_layers=1",
-    "loader.Line.cache_megabytes=0",
+    "presets.Size.temporal_layers=2", "presets.Size.text_layers=1", "loader.Line.cache_megabytes=0",
 )  # fmt: skip
+LIKE = {
+    "base": ("presets.Size.spatial_layers=6",),
+    "giant": (
+        "presets.Size.spatial_layers=20", "video_encoder.FactorizedVideoEncoder.scan=True",
+        "transformer_stack.Stack.count=2", "transformer_stack.Stack.dim=32",
+        "transformer_stack.Stack.mlp_dim=128",
+    ),
+}  # fmt: skip
 ROWS: dict[str, dict[str, Any]] = {
     "base": {},
     "rate": {"stage2.optimizer.schedule.peak": 2e-3},
@@ -40,15 +50,16 @@ ROWS: dict[str, dict[str, Any]] = {
 FIRST = 4  # steps of the run that compiles
 
 
-def planned(steps: int, side: int) -> list[stages.Planned]:
+def planned(steps: int, side: int, like: str) -> list[stages.Planned]:
     """Return the stage 2 of each row.
 
     Args:
         steps: of each.
         side: height and width of a frame in pixels.
+        like: a size of the paper, see `LIKE`.
     """
     bindings = [f"RESOLUTION={side}", "recipe.Stage.steps=3", f"loop.Settings.checkpoint_every={steps}"]
-    base = strict.load("smoke.gin", [*bindings, *SIZES]).root.base
+    base = strict.load("smoke.gin", [*bindings, *COMMON, *LIKE[like]]).root.base
     first, second = base.stages
     base = dataclasses.replace(base, stages=(first, dataclasses.replace(second, steps=steps)))
     ablation = recipe.Ablation("cost", base, ROWS)
@@ -105,12 +116,15 @@ def main() -> None:
     parser.add_argument(
         "--side", type=int, default=32, help="side of a frame in pixels (default: %(default)s)"
     )
+    parser.add_argument(
+        "--like", choices=LIKE, default="base", help="proportions of which size (default: %(default)s)"
+    )
     options = parser.parse_args()
     allocator.keep_freed()  # as in `prismlab train`
     lines = []
     with tempfile.TemporaryDirectory() as folder:
         for name, steps in (("first run, with compilation", FIRST), ("second run", options.steps)):
-            found = both(planned(steps, options.side), pathlib.Path(folder) / name.split()[0])
+            found = both(planned(steps, options.side, options.like), pathlib.Path(folder) / name.split()[0])
             for what, index in (("wall", 0), ("all cores", 1)):
                 alone, together = found["alone"][index], found["together"][index]
                 seconds = (f"{alone:.1f}", f"{together:.1f}", f"{together / alone:.2f}")
