@@ -132,7 +132,7 @@ class AttentiveProbe:
         measure = lambda scores, found: top(scores, found).value
         answers = separate.predict(head, grid, train, test, measure, seed=seed)
         trained_on = len(train.found) - int(probe.held_out(train.found, grid.held_out).sum())
-        for label, (answer, found) in zip(self.labels, answers):
+        for label, (answer, found) in zip(self.labels, answers, strict=True):
             protocol = {
                 "pooling": "attention pooler" + (", whitened tokens" if self.whiten else ""),
                 "frames": self.frames, "views": 1,
