@@ -16,7 +16,7 @@ from typing import Any
 # Public name -> the module, or the module and the attribute, that it stands for.
 _PUBLIC = {
     "setup": ("prismlab.core.setup", "setup"),
-    "load": ("prismlab.experiments.run.named_model", "load"),
+    "load": ("prismlab.experiments.encoders.named_model", "load"),
     "embed_videos": ("prismlab.experiments.released.embedding", "embed_videos"),
     "released": ("prismlab.core.weights.released", None),
     "VideoTower": ("prismlab.core.towers.video", "VideoTower"),
@@ -24,7 +24,7 @@ _PUBLIC = {
     "Tokenizer": ("prismlab.data.loader.tokenizer", "Tokenizer"),
     "build_learner": ("prismlab.core.train.learner", "build"),
     "load_config": ("prismlab.experiments.gin_strict.strict", "load"),
-    "read_table": ("prismlab.experiments.report.results_table", "read_table"),
+    "read_table": ("prismlab.experiments.statistics.results_table", "read_table"),
 }
 __all__ = list(_PUBLIC)
 

@@ -19,7 +19,8 @@ LIGHT = ("core", "core.io")
 CORE = ("core", "core.io", "core.parallel", "core.nn", "core.towers", "core.events", "core.train")
 LOADER = ("data", "data.records", "data.video", "data.world", "data.loader")
 RECIPE = ("experiments", "experiments.released", "experiments.recipe")
-RUN = (*RECIPE, "experiments.gin_strict", "experiments.cost", "experiments.report")
+RUN = (*RECIPE, "experiments.gin_strict", "experiments.cost", "experiments.statistics", "experiments.report")
+STORED = ("experiments.certificate", "experiments.store")
 BELOW_RUN = (*CORE, "core.weights", *LOADER)
 TASK_ROOMS = ("interface", "metrics", "readers", "features", "heads", "language")
 FLOORS = {
@@ -41,7 +42,8 @@ FLOORS = {
     "data.corpus.inputs": (*LIGHT, "data.records", "data.video"),
     "data.loader": (*LIGHT, *LOADER),
     "experiments.released": (*BELOW_RUN, "experiments"),
-    "experiments.report": (*BELOW_RUN, "experiments"),
+    "experiments.statistics": (*BELOW_RUN, "experiments"),
+    "experiments.report": (*BELOW_RUN, "experiments", "experiments.statistics"),
     "experiments.gin_strict": (*LIGHT, "experiments"),
     "experiments.recipe": (*BELOW_RUN, *RECIPE, "experiments.gin_strict"),
     "experiments.cost": (*BELOW_RUN, *RECIPE),
@@ -61,18 +63,27 @@ FLOORS = {
     ),
     "experiments.monitors": (*LIGHT, *LOADER),
     "experiments.certificate": (*BELOW_RUN, *RUN),
-    "experiments.run": (*BELOW_RUN, *RUN, "experiments.tasks", "experiments.certificate"),
+    "experiments.store": (*BELOW_RUN, *RUN),
+    "experiments.preview": (*BELOW_RUN, *RUN, *STORED),
+    "experiments.results": (*BELOW_RUN, *RUN, *STORED),
+    "experiments.run": (
+        *BELOW_RUN, *RUN, *STORED, "experiments.tasks", "experiments.preview", "experiments.results",
+    ),
+    "experiments.encoders": (*BELOW_RUN, *RUN, *STORED, "experiments.tasks", "experiments.run"),
+    "experiments.verification": (*BELOW_RUN, *RUN, *STORED, "experiments.run"),
     "experiments.plan": (*BELOW_RUN, *RUN),
-    "experiments.launch": (*BELOW_RUN, *RUN, "experiments.run", "experiments.plan"),
+    "experiments.launch": (
+        *BELOW_RUN, *RUN, "experiments.store", "experiments.preview", "experiments.run", "experiments.plan",
+    ),
     "experiments.bench": (
         *BELOW_RUN, *RUN, "experiments.tasks", *(f"experiments.tasks.{room}" for room in TASK_ROOMS),
-        "experiments.run",
+        "experiments.store", "experiments.run",
     ),
     "experiments.kit": (*BELOW_RUN, *RECIPE, "experiments.tasks"),
     "experiments.commands": (
-        *BELOW_RUN, *RUN, "experiments.kit", "data.corpus", "experiments.run", "experiments.plan",
-        "experiments.launch",
-        "experiments.tasks", "experiments.certificate",
+        *BELOW_RUN, *RUN, *STORED, "data.corpus", "experiments.encoders", "experiments.kit",
+        "experiments.launch", "experiments.plan", "experiments.preview", "experiments.results",
+        "experiments.run", "experiments.tasks", "experiments.verification",
     ),
     "experiments": (*LIGHT, "experiments.commands"),
 }  # fmt: skip

@@ -143,7 +143,7 @@ def test_an_old_import_in_a_gin_file_is_answered_with_the_new_one(tmp_path):
 
 def test_a_work_directory_of_the_old_layout_is_not_continued(tmp_path):
     from prismlab.core import errors
-    from prismlab.experiments.run import work_directory
+    from prismlab.experiments.store import work_directory
 
     config = tmp_path / "config.json"
     config.write_text('{"class": "prismlab.experiments.recipe.recipe.Ablation"}')

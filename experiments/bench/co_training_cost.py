@@ -25,7 +25,8 @@ from prismlab.core.train import stage_folder
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import fingerprints, recipe, stages
-from prismlab.experiments.run import co_trained, engine, work_directory
+from prismlab.experiments.run import co_trained, engine
+from prismlab.experiments.store import work_directory
 
 COMMON = (
     "SIZE=@presets.Size()", "presets.Size.dim=64", "presets.Size.heads=2", "presets.Size.mlp_dim=256",

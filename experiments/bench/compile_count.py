@@ -17,7 +17,8 @@ import jax
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import fingerprints, recipe, stages
-from prismlab.experiments.run import engine, work_directory
+from prismlab.experiments.run import engine
+from prismlab.experiments.store import work_directory
 
 ROWS: dict[str, dict[str, Any]] = {
     "base": {},

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from prismlab.experiments.certificate import contents
-from prismlab.experiments.report import results_table
+from prismlab.experiments.statistics import results_table
 
 _SHOWN = ("python", "jax", "jaxlib", "optax", "equinox")
 

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     from prismlab.core import trees
     from prismlab.core.weights import release_models, released
     from prismlab.experiments import console
-    from prismlab.experiments.run import named_model
+    from prismlab.experiments.encoders import named_model
 
     model = named_model.read(options.source, options.model)
     released.save(model, options.destination)

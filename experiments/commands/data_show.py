@@ -26,7 +26,8 @@ def run(options: argparse.Namespace) -> int:
     from prismlab.experiments import console
     from prismlab.experiments.gin_strict import strict
     from prismlab.experiments.recipe import check, recipe, stages
-    from prismlab.experiments.run import step_picture, work_directory
+    from prismlab.experiments.results import step_picture
+    from prismlab.experiments.store import work_directory
 
     root = strict.load(options.file, options.bindings).root
     if isinstance(root, recipe.Ablation):

@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the differences in configuration, code, data and environment."""
     from prismlab.experiments import console
-    from prismlab.experiments.run import certificates
+    from prismlab.experiments.verification import certificates
 
     for line in certificates.difference(options.first, options.second):
         console.write(console.escaped(line))  # names in it may come from strangers

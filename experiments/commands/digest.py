@@ -21,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print one line per stage."""
     from prismlab.experiments import console
-    from prismlab.experiments.run import work_directory
+    from prismlab.experiments.store import work_directory
 
     for name, at, digest in work_directory.digests(options.directory):
         console.write(f"{name} {at} {digest}")

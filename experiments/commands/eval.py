@@ -37,16 +37,11 @@ def run(options: argparse.Namespace) -> int:
     if options.file is None or options.encoder is None or options.workdir is None:
         raise errors.UserError("eval needs FILE.gin, --encoder and --workdir (or --list)")
     from prismlab.core.events import stop_signal
+    from prismlab.experiments.encoders import evaluate, frozen_encoder
     from prismlab.experiments.gin_strict import strict
     from prismlab.experiments.report import evaluation_report
-    from prismlab.experiments.run import (
-        compilation_cache,
-        evaluate,
-        frozen_encoder,
-        store,
-        transfer_guard,
-        work_directory,
-    )
+    from prismlab.experiments.run import compilation_cache, transfer_guard
+    from prismlab.experiments.store import store, work_directory
     from prismlab.experiments.tasks import evaluation
 
     loaded = strict.load(options.file, options.bindings, (evaluation.Evaluation,))

@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     import json
 
     from prismlab.experiments import console
-    from prismlab.experiments.run import store, store_search
+    from prismlab.experiments.store import store, store_search
 
     words = list(options.words)
     given = path_arguments.path(words.pop(0)) if words and "=" not in words[0] else None

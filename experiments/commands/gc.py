@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     """Print one line for each item, with its size; then remove them if asked to."""
     from prismlab.core import errors
     from prismlab.experiments import console, exits
-    from prismlab.experiments.run import garbage, views
+    from prismlab.experiments.store import garbage, views
 
     out, home = console.make_console(), options.store
     garbage.survey(home)  # before anything is forgotten in a folder that is no store
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _list(found: Any, out: Any) -> None:
     from prismlab.experiments import console
-    from prismlab.experiments.run import garbage
+    from prismlab.experiments.store import garbage
 
     sizes = [garbage.size(each) for each in found.garbage]
     for each, size in zip(found.garbage, sizes):

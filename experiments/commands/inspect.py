@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
 
     from prismlab.core.weights import matching, weight_files
     from prismlab.experiments import console
-    from prismlab.experiments.run import named_model
+    from prismlab.experiments.encoders import named_model
 
     out = console.make_console()
     file = named_model.stage_or_file(options.file)

@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
 
     from prismlab.core.io import filesystem
     from prismlab.experiments import console
-    from prismlab.experiments.run import pins, store, views
+    from prismlab.experiments.store import pins, store, views
 
     out = console.make_console()
     if store.is_address(options.what):

@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     from prismlab.experiments.cost import abstract_step, chips
     from prismlab.experiments.gin_strict import strict
     from prismlab.experiments.plan import choices, compiled, plan_tables, stage_plan, topology
-    from prismlab.experiments.run import work_directory
+    from prismlab.experiments.store import work_directory
 
     machines = topology.parse_all(options.topology)
     if options.chips_sweep:

@@ -41,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
     from prismlab.experiments import console
     from prismlab.experiments.certificate import checklist
     from prismlab.experiments.report import terminal_table
-    from prismlab.experiments.run import certificates, gather
+    from prismlab.experiments.results import gather
+    from prismlab.experiments.verification import certificates
 
     out = console.make_console()
     found = gather.again(options.directory)

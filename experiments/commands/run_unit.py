@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     from prismlab.experiments.gin_strict import strict
     from prismlab.experiments.launch import prepared, unit_run
     from prismlab.experiments.recipe import recipe
-    from prismlab.experiments.run import work_directory
+    from prismlab.experiments.store import work_directory
 
     loaded = strict.load(options.file, options.bindings)
     root = loaded.root

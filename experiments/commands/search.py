@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     from prismlab.data.loader import tokenizer
     from prismlab.experiments import console
     from prismlab.experiments.released import embedding, embedding_archive, search_html
-    from prismlab.experiments.run import work_directory
+    from prismlab.experiments.store import work_directory
 
     address_space.check()
     if options.top < 1:

@@ -23,7 +23,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def load(options: argparse.Namespace) -> tuple[Any, str]:
     """Return the model (`named_model.NamedModel`) and the sha256 of its arrays."""
     from prismlab.core import trees
-    from prismlab.experiments.run import named_model, transfer_guard
+    from prismlab.experiments.encoders import named_model
+    from prismlab.experiments.run import transfer_guard
 
     transfer_guard.check()
     named = named_model.named(options.model, options.weights, random_weights=options.random_weights)

@@ -85,9 +85,11 @@ def execute(
     """
     from prismlab.core.parallel import distributed
     from prismlab.experiments import console
+    from prismlab.experiments.preview import accepted_code, explain
     from prismlab.experiments.recipe import fingerprints, stages
-    from prismlab.experiments.run import accepted_code, engine, explain, store, views, warm_up, work_directory
+    from prismlab.experiments.run import engine, warm_up
     from prismlab.experiments.run import rows as table_rows
+    from prismlab.experiments.store import store, views, work_directory
 
     def work() -> int:
         main, cache = distributed.is_main(), work_directory.default_cache()
@@ -138,9 +140,10 @@ def reuse(
     from prismlab.core.io import filesystem
     from prismlab.core.parallel import rendezvous
     from prismlab.experiments import console
+    from prismlab.experiments.preview import explain
     from prismlab.experiments.recipe import fingerprints, stages
     from prismlab.experiments.report import terminal_table
-    from prismlab.experiments.run import explain, reported, store, views, work_directory
+    from prismlab.experiments.store import reported, store, views, work_directory
 
     if filesystem.is_remote(workdir) or not (workdir / reported.FILE).exists():
         return False
@@ -181,7 +184,8 @@ def together(root: Any, work: Callable[[], int]) -> int:
     from prismlab.core.parallel import distributed, rendezvous
     from prismlab.core.train import loop
     from prismlab.experiments import console
-    from prismlab.experiments.run import compilation_cache, host_agreement, transfer_guard, work_directory
+    from prismlab.experiments.run import compilation_cache, transfer_guard
+    from prismlab.experiments.store import host_agreement, work_directory
 
     transfer_guard.check()
     rendezvous.start(lost_here)

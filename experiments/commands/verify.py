@@ -32,7 +32,9 @@ def run(options: argparse.Namespace) -> int:
     """Print what was found, and the causes of differences; exit code 3 if there is one."""
     from prismlab.core import address_space, errors
     from prismlab.experiments import console
-    from prismlab.experiments.run import compilation_cache, verify, work_directory
+    from prismlab.experiments.run import compilation_cache
+    from prismlab.experiments.store import work_directory
+    from prismlab.experiments.verification import verify
 
     if options.steps < 1:
         raise errors.UserError(f"--steps must be at least 1, got {options.steps}")

@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     from prismlab.experiments.gin_strict import strict
     from prismlab.experiments.launch import prepared, worker
     from prismlab.experiments.recipe import recipe
-    from prismlab.experiments.run import leases, work_directory
+    from prismlab.experiments.store import leases, work_directory
 
     loaded = strict.load(options.file, options.bindings)
     root = loaded.root

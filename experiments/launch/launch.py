@@ -13,20 +13,10 @@ from prismlab.core.parallel import rendezvous
 from prismlab.experiments import console, exits
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.launch import executor, prepared, units
+from prismlab.experiments.preview import accepted_code, explain, explain_graph
 from prismlab.experiments.recipe import fingerprints, resources, stages
-from prismlab.experiments.run import (
-    accepted_code,
-    engine,
-    explain,
-    explain_graph,
-    finished_rows,
-    leases,
-    rows,
-    store,
-    views,
-    warm_up,
-    work_directory,
-)
+from prismlab.experiments.run import engine, finished_rows, rows, warm_up
+from prismlab.experiments.store import leases, store, views, work_directory
 
 
 def settings(pairs: list[str]) -> dict[str, str]:

@@ -8,8 +8,9 @@ from prismlab.core import errors
 from prismlab.core.io import filesystem
 from prismlab.core.train import stage_folder
 from prismlab.experiments.launch import units
+from prismlab.experiments.preview import accepted_code
 from prismlab.experiments.recipe import describe, fingerprints, recipe
-from prismlab.experiments.run import accepted_code, store, work_directory
+from prismlab.experiments.store import store, work_directory
 
 FILE = "prepared.json"  # `facts` of the command that prepared the work directory
 

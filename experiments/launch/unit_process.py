@@ -23,7 +23,7 @@ IMPORTED = (
     "prismlab.experiments.gin_strict.strict",
     "prismlab.experiments.launch.unit_run",
     "prismlab.experiments.run.compilation_cache",
-    "prismlab.experiments.run.host_agreement",
+    "prismlab.experiments.store.host_agreement",
 )
 _RUNNING: dict[int, str] = {}  # process -> its work directory
 _TOLD: set[int] = set()  # processes that were asked to stop

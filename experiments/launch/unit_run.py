@@ -19,7 +19,8 @@ from prismlab.experiments import console, exits
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.launch import prepared, units
 from prismlab.experiments.recipe import recipe
-from prismlab.experiments.run import engine, leases
+from prismlab.experiments.run import engine
+from prismlab.experiments.store import leases
 
 
 def run(

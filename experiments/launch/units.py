@@ -9,7 +9,7 @@ import graphlib
 
 from prismlab.core.train import stage_folder
 from prismlab.experiments.recipe import describe, fingerprints, recipe, resources, stages
-from prismlab.experiments.run import store
+from prismlab.experiments.store import store
 
 
 @dataclasses.dataclass(frozen=True)

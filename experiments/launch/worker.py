@@ -15,7 +15,8 @@ from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.launch import prepared, unit_run, units
 from prismlab.experiments.recipe import recipe
-from prismlab.experiments.run import engine, leases, store
+from prismlab.experiments.run import engine
+from prismlab.experiments.store import leases, store
 
 POLL = 5.0  # seconds between two polls of the work directory
 

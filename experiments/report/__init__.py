@@ -1,1 +1,1 @@
-"""Results table, statistics, figures, and the Markdown and HTML reports."""
+"""Tables, figures, and the Markdown, HTML and LaTeX reports of a results table."""

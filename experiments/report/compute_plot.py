@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import matplotlib.figure
 
-from prismlab.experiments.report import cells, drawing, page_facts, results_table
+from prismlab.experiments.report import drawing, page_facts
+from prismlab.experiments.statistics import cells, results_table
 
 _WIDTH, _HEIGHT = 3.9, 2.7  # inches of a panel
 _WIDE = 30  # ratio of the largest to the smallest cost from which the axis is logarithmic

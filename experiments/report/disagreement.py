@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from prismlab.experiments.report import comparisons, item_scores, page_facts, results_table
+from prismlab.experiments.report import page_facts
+from prismlab.experiments.statistics import comparisons, item_scores, results_table
 
 MOST_CLIPS = 6  # of each kind: gained and lost
 

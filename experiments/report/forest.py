@@ -7,7 +7,8 @@ import matplotlib.axes
 import matplotlib.figure
 from matplotlib import patheffects
 
-from prismlab.experiments.report import cells, comparisons, drawing, results_table
+from prismlab.experiments.report import drawing
+from prismlab.experiments.statistics import cells, comparisons, results_table
 
 MOST_LINES = 30  # of one panel
 MOST_PANELS = 24

@@ -13,19 +13,15 @@ from prismlab.core import errors
 from prismlab.core.io import filesystem
 from prismlab.experiments import console, html_page
 from prismlab.experiments.report import (
-    cells,
-    claim_verdicts,
     compute_plot,
     figures,
     forest,
     page_facts,
     page_tables,
-    results_table,
-    scale_curves,
     scale_plot,
     stage_logs,
-    variance_split,
 )
+from prismlab.experiments.statistics import cells, claim_verdicts, results_table, scale_curves, variance_split
 
 
 def _markdown_cell(value: Any) -> str:

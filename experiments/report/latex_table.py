@@ -9,14 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from prismlab.experiments.report import (
-    cells,
-    claim_verdicts,
-    forest,
-    latex_text,
-    results_table,
-    two_part,
-)
+from prismlab.experiments.report import forest, latex_text
+from prismlab.experiments.statistics import cells, claim_verdicts, results_table, two_part
 
 _GREY = r"\color{black!55} "
 _BOLD = r"\bfseries "

@@ -1,6 +1,6 @@
 """What a page says beside the table: what rows changed, what they cost, how they fared, what they saw.
 
-Collected from a work directory by `experiments/run/page_content.py`; a table alone has none of it.
+Collected from a work directory by `experiments/results/page_content.py`; a table alone has none of it.
 """
 
 import dataclasses

@@ -3,14 +3,8 @@
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from prismlab.experiments.report import (
-    cells,
-    compute_plot,
-    forest,
-    page_facts,
-    results_table,
-    two_part,
-)
+from prismlab.experiments.report import compute_plot, forest, page_facts
+from prismlab.experiments.statistics import cells, results_table, two_part
 
 Marked: TypeAlias = tuple[str, str]  # text and class
 GREY, CLAIMED, SEPARABLE = "grey", "claimed", "separable"

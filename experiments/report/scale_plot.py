@@ -6,7 +6,8 @@ import matplotlib.axes
 import matplotlib.figure
 from matplotlib import patheffects
 
-from prismlab.experiments.report import drawing, forest, results_table, scale_points
+from prismlab.experiments.report import drawing, forest
+from prismlab.experiments.statistics import results_table, scale_points
 
 _WIDTH, _HEIGHT = 3.9, 3.0  # inches of a panel
 _DASHES = ["-", "--", "-.", ":"]

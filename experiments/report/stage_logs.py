@@ -8,7 +8,8 @@ from typing import Any
 from prismlab.core import errors
 from prismlab.core.events import event_lines
 from prismlab.core.io import checked_json, filesystem
-from prismlab.experiments.report import figures, results_table
+from prismlab.experiments.report import figures
+from prismlab.experiments.statistics import results_table
 
 MOST_POINTS = 4096  # of a curve; even
 _MOST_TERMS = 100

@@ -4,7 +4,7 @@ import rich.cells
 import rich.console
 
 from prismlab.experiments import console as terminal
-from prismlab.experiments.report import cells, claim_verdicts, results_table
+from prismlab.experiments.statistics import cells, claim_verdicts, results_table
 
 MOST_LINES = 40  # of one part of the output; the report files hold all
 

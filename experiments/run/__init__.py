@@ -1,1 +1,1 @@
-"""Running an experiment: the engine, work directories, leases and input feed."""
+"""Running an experiment: the engine, rows, initial states, batches and monitors of its stages."""

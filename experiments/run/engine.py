@@ -37,26 +37,23 @@ from prismlab.core.train import (
 )
 from prismlab.experiments import console
 from prismlab.experiments.certificate import attempts, certify, step_digests
+from prismlab.experiments.cost import step_flops
 from prismlab.experiments.gin_strict import strict
+from prismlab.experiments.preview import accepted_code
 from prismlab.experiments.recipe import fingerprints, initial_weights, recipe, stage_configuration, stages
 from prismlab.experiments.released import released_weights
-from prismlab.experiments.report import results_table
 from prismlab.experiments.run import (
-    accepted_code,
     feed,
     host_memory,
     initial_state,
-    installed,
     monitoring,
     shared_batches,
     stage_log,
     stage_record,
     stage_start,
-    step_flops,
-    store,
-    views,
-    work_directory,
 )
+from prismlab.experiments.statistics import results_table
+from prismlab.experiments.store import installed, store, views, work_directory
 
 
 class Engine:

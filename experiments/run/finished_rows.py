@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from prismlab.experiments.recipe import stages
-from prismlab.experiments.run import engine, work_directory
+from prismlab.experiments.run import engine
+from prismlab.experiments.store import work_directory
 
 
 def write(runner: engine.Engine, lines: Sequence[stages.Line]) -> tuple[int, int]:

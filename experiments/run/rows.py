@@ -17,16 +17,9 @@ from prismlab.core.train import loop
 from prismlab.experiments import console, exits
 from prismlab.experiments.recipe import stages
 from prismlab.experiments.report import terminal_table
-from prismlab.experiments.run import (
-    clip_pictures,
-    co_trained,
-    engine,
-    gather,
-    reported,
-    store,
-    views,
-    work_directory,
-)
+from prismlab.experiments.results import clip_pictures, gather
+from prismlab.experiments.run import co_trained, engine
+from prismlab.experiments.store import reported, store, views, work_directory
 
 if TYPE_CHECKING:
     from prismlab.experiments.gin_strict import strict

@@ -8,7 +8,8 @@ from prismlab.core import trees
 from prismlab.core.io import filesystem
 from prismlab.core.train import checkpoint, objective_state
 from prismlab.experiments.recipe import stages
-from prismlab.experiments.run import installed, stage_start, views
+from prismlab.experiments.run import stage_start
+from prismlab.experiments.store import installed, views
 
 
 def facts(planned: stages.Planned, begun: stage_start.Start, workdir: filesystem.Path) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from prismlab.core import errors, trees, types
 from prismlab.core.parallel import distributed, mesh
 from prismlab.core.train import accumulate, learner, loop, step
 from prismlab.data.loader import stream
+from prismlab.experiments.cost import step_flops
 from prismlab.experiments.recipe import initial_weights, stages
-from prismlab.experiments.run import host_memory, initial_state, step_flops
+from prismlab.experiments.run import host_memory, initial_state
 
 
 @dataclasses.dataclass(frozen=True)

@@ -175,7 +175,7 @@ def train(workdir: pathlib.Path, *bindings: str, **more: object) -> subprocess.C
 
 def digest(workdir: pathlib.Path) -> list[str]:
     """Return the lines of `prismlab digest`, from this process."""
-    from prismlab.experiments.run import work_directory
+    from prismlab.experiments.store import work_directory
 
     return [f"{name} {at} {sha}" for name, at, sha in work_directory.digests(workdir)]
 

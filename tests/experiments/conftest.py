@@ -13,7 +13,7 @@ import user_lab
 
 from prismlab.core import code_fingerprint
 from prismlab.core.io import locks
-from prismlab.experiments.run import store
+from prismlab.experiments.store import store
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import json
 import pathlib
 
 from prismlab.experiments.recipe import describe
-from prismlab.experiments.run import views
+from prismlab.experiments.store import views
 
 
 class Laid:

@@ -16,7 +16,7 @@ from prismlab.core.events import event_log
 from prismlab.core.io import filesystem
 from prismlab.core.train import checkpoint
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.run import leases, work_directory
+from prismlab.experiments.store import leases, work_directory
 
 SMOKE = "smoke.gin"
 SHORT = ("STEPS=8", "loop.Settings.checkpoint_every=2", "recipe.Stage.batch_size=8")

@@ -11,8 +11,10 @@ from prismlab.core import code_fingerprint
 from prismlab.core.train import stage_folder
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
+from prismlab.experiments.preview import explain, explain_graph
 from prismlab.experiments.recipe import fingerprints, recipe, stages
-from prismlab.experiments.run import engine, explain, explain_graph, rows, store
+from prismlab.experiments.run import engine, rows
+from prismlab.experiments.store import store
 
 LAB = {
     "__init__.py": "",

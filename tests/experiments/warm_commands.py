@@ -21,7 +21,7 @@ import mlir_context
 
 BYTES = 1 << 20
 # What commands import late, in whichever of them.
-LATE = ("experiments.run.evaluate", "experiments.run.gather", "experiments.launch.worker")
+LATE = ("experiments.encoders.evaluate", "experiments.results.gather", "experiments.launch.worker")
 
 
 def _import_all() -> None:

@@ -1,7 +1,7 @@
 """The paragraph for a paper's appendix says seeds, intervals, compute, hardware, versions and code state."""
 
 from prismlab.experiments.certificate import checklist, contents, environment
-from prismlab.experiments.report import results_table
+from prismlab.experiments.statistics import results_table
 
 MACHINE = environment.Environment(
     {}, {"python": "3.11.7", "jax": "0.10.2"}, "TPU v5e", 8, 2, "Xeon", 4, "Linux x"

@@ -11,7 +11,8 @@ from prismlab.experiments import console, exits, main
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.launch import prepared, unit_run, units
 from prismlab.experiments.recipe import fingerprints, resources
-from prismlab.experiments.run import engine, leases, work_directory
+from prismlab.experiments.run import engine
+from prismlab.experiments.store import leases, work_directory
 
 FILE = "smoke.gin"
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from prismlab.experiments.report import claim_verdicts, item_scores, results_table, table_builder
+from prismlab.experiments.statistics import claim_verdicts, item_scores, results_table, table_builder
 
 ROWS = ("base", "base, longer", "new_row")
 CLAIMS = (("new_row", "base", "motion"), ("new_row", "base, longer", "motion"))

@@ -8,8 +8,8 @@ import pathlib
 import pytest
 
 from prismlab.core import errors
-from prismlab.experiments.report import cells, results_table, table_builder
-from prismlab.experiments.run import gather
+from prismlab.experiments.results import gather
+from prismlab.experiments.statistics import cells, results_table, table_builder
 
 RECORDS = pathlib.Path(__file__).resolve().parents[3] / "experiments/records"
 DELETED = object()

@@ -8,7 +8,8 @@ import pytest
 
 from prismlab.core import errors
 from prismlab.core.events import event_log
-from prismlab.experiments.report import figures, html_report, results_table, stage_logs, table_builder
+from prismlab.experiments.report import figures, html_report, stage_logs
+from prismlab.experiments.statistics import results_table, table_builder
 
 HOSTILE = '<script>alert("1")</script>$\\frac$|`x`\x00\ud800'
 

@@ -8,7 +8,8 @@ import subprocess
 import example_tables
 import pytest
 
-from prismlab.experiments.report import latex_table, latex_text, results_table, table_builder
+from prismlab.experiments.report import latex_table, latex_text
+from prismlab.experiments.statistics import results_table, table_builder
 
 GOLDEN = pathlib.Path(__file__).with_name("golden_table.tex")
 DOCUMENT = r"""\documentclass{article}

@@ -10,8 +10,9 @@ import example_tables
 import pytest
 
 from prismlab.core.io import checked_json
-from prismlab.experiments.report import html_report, page_facts, stage_logs, variance_split
-from prismlab.experiments.run import gather, page_content, row_changes
+from prismlab.experiments.report import html_report, page_facts, stage_logs
+from prismlab.experiments.results import gather, page_content, row_changes
+from prismlab.experiments.statistics import variance_split
 
 STAGE = {"class": "prismlab.experiments.recipe.recipe.Stage", "steps": 8}
 CONFIG = {

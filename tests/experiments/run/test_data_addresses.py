@@ -17,8 +17,9 @@ from prismlab.data.records import shards
 from prismlab.data.video import folder
 from prismlab.data.world import world
 from prismlab.experiments.gin_strict import strict
+from prismlab.experiments.preview import explain
 from prismlab.experiments.recipe import fingerprints, recipe, stages
-from prismlab.experiments.run import explain, host_agreement, store
+from prismlab.experiments.store import host_agreement, store
 
 
 @pytest.fixture(scope="module")

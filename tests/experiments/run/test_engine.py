@@ -18,7 +18,8 @@ from prismlab.core.train import loop, stage_folder
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import describe, recipe, stages
-from prismlab.experiments.run import engine, stage_start, work_directory
+from prismlab.experiments.run import engine, stage_start
+from prismlab.experiments.store import work_directory
 from prismlab.experiments.tasks import task
 
 BASE = strict.load(cli.QUICK).root

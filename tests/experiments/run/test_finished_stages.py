@@ -10,8 +10,10 @@ from prismlab.core import errors
 from prismlab.core.train import stage_folder
 from prismlab.experiments import console, main
 from prismlab.experiments.gin_strict import strict
+from prismlab.experiments.preview import explain
 from prismlab.experiments.recipe import fingerprints, stages
-from prismlab.experiments.run import engine, explain, store
+from prismlab.experiments.run import engine
+from prismlab.experiments.store import store
 
 
 def test_a_finished_stage_without_its_last_checkpoint_resumes(whole, tmp_path):

@@ -19,7 +19,9 @@ from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.launch import units
 from prismlab.experiments.recipe import recipe, stages
-from prismlab.experiments.run import engine, step_picture, store
+from prismlab.experiments.results import step_picture
+from prismlab.experiments.run import engine
+from prismlab.experiments.store import store
 
 BASE = strict.load(cli.QUICK).root
 FIRST, SECOND = BASE.stages

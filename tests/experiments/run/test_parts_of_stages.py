@@ -11,8 +11,10 @@ from prismlab.core import errors
 from prismlab.core.train import checkpoint
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
+from prismlab.experiments.preview import explain
 from prismlab.experiments.recipe import recipe, stages
-from prismlab.experiments.run import engine, explain, store
+from prismlab.experiments.run import engine
+from prismlab.experiments.store import store
 
 QUICK = strict.load(cli.QUICK, [*cli.LONG]).root
 FROZEN = ("towers/video/projection",)

@@ -13,8 +13,9 @@ from prismlab.core import errors
 from prismlab.core.weights import released
 from prismlab.data.loader import loader, source, tokenizer
 from prismlab.data.world import world
+from prismlab.experiments.encoders import evaluate, frozen_encoder
 from prismlab.experiments.released import released_weights
-from prismlab.experiments.run import evaluate, frozen_encoder, store
+from prismlab.experiments.store import store
 from prismlab.experiments.tasks import evaluation, retrieval, zero_shot
 from prismlab.experiments.tasks.features import clip_vectors, encoder_pass, keeping, text_pass
 from prismlab.experiments.tasks.interface import protocols

@@ -12,7 +12,7 @@ import tiny
 
 from prismlab.core import errors, trees
 from prismlab.core.io import checked_json
-from prismlab.experiments.run import work_directory
+from prismlab.experiments.store import work_directory
 from prismlab.experiments.tasks.features import feature_key, feature_store
 
 

@@ -1,0 +1,1 @@
+"""Encoders that a command names, and their evaluation."""

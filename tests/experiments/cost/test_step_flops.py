@@ -1,0 +1,18 @@
+"""What a run counts of its own step is what `prismlab plan` counts."""
+
+import cli
+
+from prismlab.core.events import telemetry
+from prismlab.experiments.cost import abstract_step, estimate, step_flops, variants
+from prismlab.experiments.gin_strict import strict
+from prismlab.experiments.recipe import stages
+
+
+def test_a_run_counts_as_the_plan_does_and_only_where_a_peak_is_published(monkeypatch):
+    experiment = strict.load(cli.TINY).root
+    stage2 = stages.plan(experiment, 0)[1]
+    assert step_flops.of_step(stage2) is None  # a CPU
+    monkeypatch.setattr(telemetry, "peak_of", lambda device: 1e12)
+    monkeypatch.setattr(variants, "REMATS", ("none",))  # the others take as long each
+    wanted = estimate.fewest(stage2.stage, abstract_step.learners(experiment), stage2.stage.batch_size)
+    assert step_flops.of_step(stage2) == sum(wanted.values()) > 0
