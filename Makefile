@@ -7,6 +7,9 @@ export PRISMLAB_CACHE ?= $(CURDIR)/runs/cache
 .PHONY: ablation smoke reproduce test test-slow test-tpu test-py test-newest lint lock graph bench bench-encoder \
 	bench-data bench-step bench-checkpoint bench-eval bench-rerun bench-co-train clean
 
+# Compiled Python files are kept, also where the environment says not to: each process starts faster.
+export PYTHONDONTWRITEBYTECODE =
+
 ablation: .venv/installed  ## the main job: rendered videos -> both stages -> table and report, one worker a core
 	XLA_FLAGS="--xla_cpu_multi_thread_eigen=false" \
 		$(BIN)/prismlab ablate quickstart.gin --workdir runs/quickstart --launcher local --jobs 2
