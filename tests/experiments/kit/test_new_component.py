@@ -14,8 +14,12 @@ from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.kit import new_component, plugin
 
 pytest_plugins = ["pytester"]
-# An installed prismlab brings the plugin by itself.
-INSTALLED = any(each.value == plugin.__name__ for each in importlib.metadata.entry_points(group="pytest11"))
+# An installed prismlab brings the plugin by itself; pytest asks each distribution, also one found twice.
+INSTALLED = any(
+    (each.group, each.value) == ("pytest11", plugin.__name__)
+    for distribution in importlib.metadata.distributions()
+    for each in distribution.entry_points
+)
 PLUGIN = () if INSTALLED else ("-p", plugin.__name__)
 PAGE = (cli.REPOSITORY / "WORKSPACE.md").read_text(encoding="utf-8")
 # The block of commands that WORKSPACE.md shows, without its first line, which sets the path.
