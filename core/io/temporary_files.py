@@ -28,10 +28,7 @@ def replacing(target: pathlib.Path) -> Iterator[pathlib.Path]:
     Raises:
         UserError: the disk is full, or the folder cannot be written or was deleted during the block.
     """
-    with file_errors.translate_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = _locked(target)
-    try:
+    with _temporary(target) as temporary:
         with file_errors.full_disk(target):
             yield temporary
         if not target.parent.is_dir():
@@ -39,32 +36,25 @@ def replacing(target: pathlib.Path) -> Iterator[pathlib.Path]:
         if temporary.exists():
             with file_errors.translate_errors(target):
                 _settle(temporary, target)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        os.close(descriptor)
 
 
 def write_together(files: Mapping[pathlib.Path, bytes]) -> None:
     """Write files atomically, each by itself, and wait for the disk once instead of once a file.
 
     Args:
-        files: content of each file; their folders exist.
+        files: content of each file; their folders are created if missing.
 
     Raises:
         UserError: the disk is full, or a folder cannot be written.
     """
     with contextlib.ExitStack() as made:
-        written = []
-        for target, data in files.items():
+        written = {target: made.enter_context(_temporary(target)) for target in files}
+        for target, temporary in written.items():
             with file_errors.translate_errors(target), file_errors.full_disk(target):
-                descriptor, temporary = _locked(target)
-                made.callback(os.close, descriptor)
-                made.callback(temporary.unlink, missing_ok=True)
-                temporary.write_bytes(data)
-                written.append((temporary, target))
-        os.sync()
-        for temporary, target in written:
+                temporary.write_bytes(files[target])
+        if written:
+            os.sync()
+        for target, temporary in written.items():
             with file_errors.translate_errors(target):
                 _rename(temporary, target)
 
@@ -94,6 +84,20 @@ def unfinished(folder: pathlib.Path) -> Iterator[pathlib.Path]:
                 yield path
             finally:
                 os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _temporary(target: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yield a locked temporary file in the folder of a file; delete it at the end unless it was renamed."""
+    with file_errors.translate_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = _locked(target)
+    try:
+        yield temporary
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def _locked(target: pathlib.Path) -> tuple[int, pathlib.Path]:

@@ -1,4 +1,4 @@
-"""Work spread over processes: order, an unguarded script and a worker that ends are told in one line."""
+"""Pools of worker processes: an unguarded script and a worker that exits are errors of one line."""
 
 import multiprocessing
 import os
