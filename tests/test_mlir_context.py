@@ -11,7 +11,7 @@ from jax._src.interpreters import mlir
 @pytest.fixture(autouse=True)
 def only_known_versions():
     if mlir.make_ir_context.__module__ != mlir_context.__name__:
-        pytest.skip("the versions of JAX whose internals mlir_context knows")
+        pytest.skip("contexts are shared only with the versions of JAX whose internals mlir_context knows")
 
 
 def test_programs_share_a_context_unless_another_is_being_lowered():

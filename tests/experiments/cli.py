@@ -119,7 +119,7 @@ def _warm() -> str:
 
 
 def _serve(home: pathlib.Path, alive: pathlib.Path) -> int:
-    """Start the process, which ends when nobody has its pipe open any more; return the open pipe."""
+    """Start the server, which exits when every worker has closed its end of the pipe; return this end."""
     for path in (home, alive):
         path.unlink(missing_ok=True)
     os.mkfifo(alive)
