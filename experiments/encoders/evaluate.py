@@ -102,17 +102,19 @@ def _inputs(
 
 def _unlike(task: Any, encoder: frozen_encoder.FrozenEncoder) -> str:
     """Return a remark if a task shows other frames than the encoder was trained with, else ""."""
-    protocol, other = getattr(task, "protocol", None), []
-    for name, unit in (("resolution", "frames of {} px"), ("frames", "{} frames of a clip")):
-        shown, trained = getattr(protocol, name, None), getattr(encoder, name)
-        if None not in (shown, trained) and shown != trained:
-            other.append((unit.format(shown), trained, f"{name.upper()}={trained}"))
-    if not other:
+    protocol = getattr(task, "protocol", None)
+    shown, trained, bindings = [], [], []
+    for name, text in (("resolution", "frames of {} px"), ("frames", "{} frames of a clip")):
+        given, own = getattr(protocol, name, None), getattr(encoder, name)
+        if None not in (given, own) and given != own:
+            shown.append(text.format(given))
+            trained.append(str(own))
+            bindings.append(f"{name.upper()}={own}")
+    if not shown:
         return ""
-    given, trained_with, bindings = (" and ".join(str(each[at]) for each in other) for at in range(3))
     return (
-        f": {given} for an encoder that was trained with {trained_with}; add "
-        f"{bindings.replace(' and ', ' ')} unless this is intended"
+        f": {' and '.join(shown)} for an encoder that was trained with {' and '.join(trained)}; add "
+        f"{' '.join(bindings)} unless this is intended"
     )
 
 
