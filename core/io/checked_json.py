@@ -90,8 +90,8 @@ def parse(kind: Any, value: Any, where: str = "") -> Any:
     """Convert plain JSON data to a type.
 
     Args:
-        kind: a dataclass, `tuple[X, ...]`, `tuple[X, Y]`, `Mapping[str, X]`, `X | None`, str, int, float,
-            bool, `AnyFloat` or Any. Keys without a field are ignored, or collected in the field whose
+        kind: a dataclass, `tuple[X, ...]`, `tuple[X, Y]`, `Mapping[str, X]`, `X | None`, `X | Y` (the first
+            that fits), str, int, float, bool, `AnyFloat` or Any. Keys without a field are ignored, or collected in the field whose
             metadata has "rest". A dataclass may check its fields together and raise UserError.
         value: JSON data.
         where: path of the value in the file, for messages.
@@ -106,8 +106,15 @@ def parse(kind: Any, value: Any, where: str = "") -> Any:
     if kind is Any:
         return _plain(value, where)
     if origin in (typing.Union, types.UnionType):
-        (other,) = (each for each in arguments if each is not types.NoneType)
-        return None if value is None else parse(other, value, where)
+        if value is None and types.NoneType in arguments:
+            return None
+        *others, last = (each for each in arguments if each is not types.NoneType)
+        for kind in others:
+            try:
+                return parse(kind, value, where)
+            except Invalid:
+                pass
+        return parse(last, value, where)
     if dataclasses.is_dataclass(kind):
         return _instance(kind, value, where)
     if origin is tuple:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from prismlab.experiments.certificate import contents
-from prismlab.experiments.statistics import results_table
+from prismlab.experiments.statistics import claim_verdicts, results_table
 
 _SHOWN = ("python", "jax", "jaxlib", "optax", "equinox")
 
@@ -40,8 +40,9 @@ def _intervals(table: results_table.Table | None) -> list[str]:
     methods = _unique(cell.method for row in table.rows for cell in row.metrics.values() if cell.method)
     found = [f"Intervals of single rows: {_joined(methods)}."] if methods else []
     if table.paired or table.claims:
+        claims = len(set(claim_verdicts.numbered(table.claims)))
         found.append(
-            f"Differences between rows are paired by seed; {_count(len(table.claims), 'claim')} declared "
+            f"Differences between rows are paired by seed; {_count(claims, 'claim')} declared "
             "before the runs share an error of 5 %, all other comparisons are exploratory."
         )
     return found

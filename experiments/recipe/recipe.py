@@ -12,7 +12,7 @@ from typing import Any
 from prismlab.core import errors, keys, types
 from prismlab.core.train import loop, objective, optim
 from prismlab.data.loader import loader
-from prismlab.experiments import look_levels
+from prismlab.experiments import claim_parts, look_levels
 from prismlab.experiments.gin_strict import check_types
 from prismlab.experiments.recipe import (
     changes,
@@ -148,7 +148,8 @@ class Ablation:
         compare_with: labels of rows that all others are compared with, seed by seed. These comparisons are
             exploratory: an interval without p or verdict.
         claims: (row, against, metric) of each comparison that the ablation is run for. They share an error of
-            5 % and get a verdict.
+            5 % and get a verdict. Several labels as `against` make one claim: the row differs from all of
+            them, in one direction (`claim_verdicts`).
         matters: the smallest difference of interest, > 0, in units of the metrics.
         looks: numbers of seeds at which the claims are judged, such as (3, 6), if more seeds are run after a
             look at fewer; () for one look.
@@ -168,7 +169,7 @@ class Ablation:
     rows: Mapping[str, Mapping[str, Any]]
     seeds: tuple[int, ...] = (0,)
     compare_with: tuple[str, ...] = ()
-    claims: tuple[tuple[str, str, str], ...] = ()
+    claims: tuple[claim_parts.Declared, ...] = ()
     matters: float = 0.02
     looks: tuple[int, ...] = ()
     co_train: bool = False

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from prismlab.core import errors
+from prismlab.experiments import claim_parts
 from prismlab.experiments.recipe import describe, task_interface
 
 
@@ -64,12 +65,12 @@ def _address(experiment: Any) -> str:
 
 
 def check_claims(
-    claims: Sequence[tuple[str, str, str]], tasks: Mapping[str, Mapping[str, task_interface.Task]]
+    claims: Sequence[claim_parts.Declared], tasks: Mapping[str, Mapping[str, task_interface.Task]]
 ) -> None:
     """Check that each claim compares two rows by a metric that both have.
 
     Args:
-        claims: (row, against, metric) each.
+        claims: (row, against, metric) each; `against` is one label or several.
         tasks: row label -> task name -> task.
 
     Raises:
@@ -78,21 +79,23 @@ def check_claims(
     seen: set[tuple[frozenset[str], str]] = set()
     for claim in claims:
         where = f"recipe.Ablation.claims: {claim}"
-        row, against, metric = claim
-        for label in (row, against):
-            if label not in tasks:
-                raise errors.UserError(f"{where}: no row is named {label!r}; {_near(label, list(tasks))}")
-        if row == against:
-            raise errors.UserError(f"{where}: the row is compared with itself; name two rows")
-        for label in (row, against):
-            names = _metrics(tasks[label])
-            if names is not None and metric not in names:
-                raise errors.UserError(
-                    f"{where}: row {label!r} has no metric {metric!r}; {_near(metric, names)}"
-                )
-        if (key := (frozenset((row, against)), metric)) in seen:
-            raise errors.UserError(f"{where}: the same comparison is claimed twice; remove one")
-        seen.add(key)
+        if not (parts := claim_parts.parts(claim)):
+            raise errors.UserError(f"{where}: the row is compared with nothing; name one row or several")
+        for row, against, metric in parts:
+            for label in (row, against):
+                if label not in tasks:
+                    raise errors.UserError(f"{where}: no row is named {label!r}; {_near(label, list(tasks))}")
+            if row == against:
+                raise errors.UserError(f"{where}: the row is compared with itself; name two rows")
+            for label in (row, against):
+                names = _metrics(tasks[label])
+                if names is not None and metric not in names:
+                    raise errors.UserError(
+                        f"{where}: row {label!r} has no metric {metric!r}; {_near(metric, names)}"
+                    )
+            if (key := (frozenset((row, against)), metric)) in seen:
+                raise errors.UserError(f"{where}: the same comparison is claimed twice; remove one")
+            seen.add(key)
 
 
 def _metrics(tasks: Mapping[str, task_interface.Task]) -> list[str] | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import checked_json, filesystem
+from prismlab.experiments import claim_parts
 from prismlab.experiments.certificate import certify, statement
 from prismlab.experiments.recipe import describe, scales
 from prismlab.experiments.report import compute_plot, forest, html_report, latex_table, stage_logs
@@ -27,7 +28,7 @@ class _Config:
     name: str
     compare_with: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
-    claims: tuple[tuple[str, str, str], ...] = ()
+    claims: tuple[claim_parts.Declared, ...] = ()
     matters: float = 0.02
     looks: tuple[int, ...] = ()
     rows: Mapping[str, Any] = dataclasses.field(default_factory=dict)

@@ -1,9 +1,17 @@
-"""Verdicts on the claims that a configuration declares before it is run."""
+"""Verdicts on the claims that a configuration declares before it is run.
+
+A claim about several references is one claim: the row differs from each of them, in the same direction. It is
+false if one of the differences is 0, so each part is tested at the level of the whole claim, and the claim
+holds if every part does; the probability of a false claim stays below that level without a correction for the
+parts. Claims are corrected among themselves.
+
+Source: the intersection-union test (Berger 1982).
+"""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from prismlab.experiments import look_levels
+from prismlab.experiments import claim_parts, look_levels
 from prismlab.experiments.statistics import cells, comparisons, item_scores, pairing, results_table, two_part
 
 
@@ -12,22 +20,27 @@ class Plan:
     """What a configuration declares of its comparisons.
 
     Args:
-        claims: (row, against, metric) each.
+        claims: (row, against, metric) each; `against` is one row, or several for a claim about all of them.
         matters: the smallest difference of interest.
         looks: numbers of seeds at which the claims are judged; () for one look at whatever seeds there are.
         seeds: the seeds that every row is run with.
     """
 
-    claims: tuple[tuple[str, str, str], ...] = ()
+    claims: tuple[claim_parts.Declared, ...] = ()
     matters: float = 0.02
     looks: tuple[int, ...] = ()
     seeds: tuple[int, ...] = ()
+
+    @property
+    def parts(self) -> list[list[tuple[str, str, str]]]:
+        """The comparisons of each claim: one, or one for each of its references."""
+        return [claim_parts.parts(claim) for claim in self.claims]
 
 
 def judge(
     plan: Plan, rows: Sequence[results_table.Row], items: item_scores.Found
 ) -> tuple[comparisons.Claim, ...]:
-    """Return every claim with its verdict; claims share an error of 5 % (Bonferroni).
+    """Return every comparison of every claim with its verdict; claims share an error of 5 % (Bonferroni).
 
     Args:
         plan: the claims.
@@ -36,25 +49,46 @@ def judge(
     """
     alpha = look_levels.level(plan.looks)
     known = {row.label: row for row in rows}
-    pairs = {claim: _pairs(known, claim, items) for claim in plan.claims}
+    pairs = {part: _pairs(known, part, items) for claim in plan.parts for part in claim}
     found = {
-        claim: each.difference(claims=len(plan.claims), alpha=alpha)
+        part: each.difference(claims=len(plan.claims), alpha=alpha)
         if isinstance(each, pairing.Pairs)
         else None
-        for claim, each in pairs.items()
+        for part, each in pairs.items()
     }
-    judged = []
-    for claim in plan.claims:
-        each, own = pairs[claim], found[claim]
+
+    def judged(part: tuple[str, str, str]) -> comparisons.Claim:
+        each, own = pairs[part], found[part]
         if not isinstance(each, pairing.Pairs) or own is None:
-            note = each if isinstance(each, str) else each.remark
-            judged.append(_without(plan, claim, alpha, note))
-            continue
-        others = [
-            other for (_, _, metric), other in found.items() if metric == claim[2] and other is not None
-        ]
-        judged.append(_claim(plan, claim, each, own, others))
-    return tuple(judged)
+            return _without(plan, part, alpha, each if isinstance(each, str) else each.remark)
+        others = [other for (_, _, metric), other in found.items() if metric == part[2] and other is not None]
+        return _claim(plan, part, each, own, others)
+
+    return tuple(
+        entry
+        for number, claim in enumerate(plan.parts, 1)
+        for entry in _whole(number, [judged(part) for part in claim])
+    )
+
+
+def _whole(number: int, own: list[comparisons.Claim]) -> list[comparisons.Claim]:
+    """Return the parts of a claim with the verdict of the whole claim."""
+    if len(own) == 1:
+        return [dataclasses.replace(own[0], number=number)]
+    verdicts = {each.verdict for each in own}
+    verdict = verdicts.pop() if len(verdicts) == 1 else two_part.NOT_SEPARABLE
+    if any(each.verdict is None for each in own):
+        verdict = None
+    elif verdict == two_part.SEPARABLE and len({(each.difference or 0.0) > 0 for each in own}) > 1:
+        verdict = two_part.NOT_SEPARABLE
+    noted = []
+    for each in own:
+        remarks = [each.note] if each.note else []
+        if each.verdict != verdict and each.verdict is not None:
+            remarks.append(f"this part alone: {each.verdict}; the claim needs every part, in one direction")
+        note = "; ".join(remarks) or None
+        noted.append(dataclasses.replace(each, verdict=verdict, note=note, number=number))
+    return noted
 
 
 def _pairs(
@@ -115,21 +149,20 @@ def _advice(plan: Plan, own: two_part.Difference, needed: int | None) -> str:
     return f"{band} needs about {more} more seed{'s' * (more != 1)}"
 
 
-def sentence(claim: comparisons.Claim, number: int, of: int) -> str:
-    """Return the verdict of a claim in one line.
+def sentence(claim: comparisons.Claim, place: str) -> str:
+    """Return the verdict of a claim, or of a part of one, in one line.
 
     Args:
         claim: the claim.
-        number: its number, from 1.
-        of: number of claims.
+        place: its place among the claims, such as "claim 1 of 2" or "claim 1 of 1, part 2 of 2".
     """
     text = f"{claim.row!r} minus {claim.reference!r}, {claim.metric}: "
     if claim.difference is None:
-        return f"{text}no verdict, {claim.note or 'nothing was compared'} (claim {number} of {of})."
+        return f"{text}no verdict, {claim.note or 'nothing was compared'} ({place})."
     text += cells.signed(claim.difference)
     if claim.interval is not None:
         text += f" {cells.interval(claim.interval, 3)} at {100 * claim.level:.4g} %"
-    text += f", {cells.basis(claim.n, claim.clips)}, claim {number} of {of}"
+    text += f", {cells.basis(claim.n, claim.clips)}, {place}"
     if claim.p is not None:
         p = cells.probability(claim.p)
         text += f", p {p if p.startswith('<') else f'= {p}'} (needs < {1 - claim.level:.3g})"
@@ -146,5 +179,17 @@ def sentence(claim: comparisons.Claim, number: int, of: int) -> str:
 
 
 def sentences(table: results_table.Table) -> list[str]:
-    """Return the verdict of each claim of a table."""
-    return [sentence(claim, place, len(table.claims)) for place, claim in enumerate(table.claims, 1)]
+    """Return the verdict of each claim of a table, one line for each part of it."""
+    numbers = numbered(table.claims)
+    lines = []
+    for place, (claim, number) in enumerate(zip(table.claims, numbers)):
+        words = f"claim {number} of {len(set(numbers))}"
+        if (among := numbers.count(number)) > 1:
+            words += f", part {numbers[: place + 1].count(number)} of {among}"
+        lines.append(sentence(claim, words))
+    return lines
+
+
+def numbered(claims: Sequence[comparisons.Claim]) -> list[int]:
+    """Return the number of the claim, from 1, that each comparison belongs to."""
+    return [claim.number or place for place, claim in enumerate(claims, 1)]

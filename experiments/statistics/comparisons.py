@@ -5,7 +5,7 @@ from typing import Any
 
 from prismlab.core import errors
 
-_OPTIONAL = ("seeds", "clips", "seed_variance", "clip_variance", "head_variance", "note", "advice")
+_OPTIONAL = ("seeds", "clips", "seed_variance", "clip_variance", "head_variance", "note", "advice", "number")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +59,11 @@ class Claim:
         p: two-sided p value, below 1 - level exactly if the interval excludes 0; None if not tested.
         matters: the smallest difference of interest.
         verdict: "separable", "equal within" or "not separable"; None if there is none, as with one seed.
+            Parts of one claim have the verdict of the whole claim.
         seeds_needed: number of seeds that brings the interval to +-`matters`, or None.
         advice: what would narrow an interval that is not separable, or None.
+        number: number of the claim, from 1; comparisons with one number are the parts of one claim, which
+            holds only if every part does. None: the comparison is a claim of its own.
     """
 
     row: str
@@ -81,6 +84,7 @@ class Claim:
     seeds_needed: int | None = None
     advice: str | None = None
     note: str | None = None
+    number: int | None = None
 
     def __post_init__(self) -> None:
         _check(self.interval, "interval")

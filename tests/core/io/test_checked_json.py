@@ -68,6 +68,15 @@ def test_a_wrong_value_is_named_with_its_place(tmp_path, change, message):
     assert str(caught.value).endswith("write it again")
 
 
+def test_the_first_type_that_fits_is_taken():
+    kind = str | tuple[str, ...]
+    assert checked_json.parse(kind, "a") == "a"
+    assert checked_json.parse(kind, ["a", "b"]) == ("a", "b")
+    assert checked_json.parse(kind | None, None) is None
+    with pytest.raises(checked_json.Invalid, match="expected a list at x, found 3"):
+        checked_json.parse(kind, 3, "x")
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"{", b"\xff\xfe\x00", b"[" * 200 + b"]" * 200, b"[" * 10**6, b'{"a":' * 9999, b"9" * 5000],

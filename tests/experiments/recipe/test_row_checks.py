@@ -33,6 +33,8 @@ def make(rows=ROWS, **fields):
 def test_good_claims_are_kept():
     claims = (("one", "two", "motion"), ("two", "one", "second: motion"))
     assert make(claims=claims, looks=(3, 6)).claims == claims
+    joint = (("one", ("two",), "motion"),)
+    assert make(claims=joint).claims == joint
 
 
 @pytest.mark.parametrize(
@@ -43,6 +45,9 @@ def test_good_claims_are_kept():
         ([("one", "one", "motion")], "compared with itself"),
         ([("one", "two", "motoin")], "row 'one' has no metric 'motoin'; did you mean 'motion'"),
         ([("one", "two", "motion"), ("two", "one", "motion")], "claimed twice"),
+        ([("one", (), "motion")], "compared with nothing"),
+        ([("one", ("two", "thre"), "motion")], "no row is named 'thre'"),
+        ([("one", ("two", "two"), "motion")], "claimed twice"),
     ],
 )
 def test_a_claim_that_names_nothing_is_refused(claims, words):

@@ -81,6 +81,63 @@ def test_the_three_verdicts_in_words():
     assert advice == "more seeds cannot bring it to ±0.020, more clips would"
 
 
+def joint(gains, seeds=3, seed=0, spread=0.01, **plan):
+    """Return the table of one claim that `new` is better than two rows, by `gains`."""
+    generator = np.random.default_rng(seed)
+    keys = tuple(f"c{index}" for index in range(200))
+    results, found = [], {}
+    for number in range(seeds):
+        new = generator.uniform(0.4, 0.8, 200)
+        rows = {"new": new} | {
+            label: new - gain - generator.normal(0, spread) + generator.normal(0, 0.05, 200)
+            for label, gain in gains.items()
+        }
+        for label, values in rows.items():
+            score = results_table.Score(float(values.mean()), 200, {"chance": 0.1})
+            results.append(results_table.Result(label, number, {"motion": score}))
+            found[label, number, "motion"] = item_scores.ItemScores(keys, keys, values)
+    return table(results, found, claims=(("new", tuple(gains), "motion"),), **plan)
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict", "note"),
+    [
+        ({"base": 0.2, "other": 0.15}, "separable", None),
+        ({"base": -0.2, "other": -0.15}, "separable", None),
+        ({"base": 0.2, "other": -0.15}, "not separable", "this part alone: separable"),
+        ({"base": 0.2, "other": 0.0}, "not separable", "this part alone: separable"),
+    ],
+)
+def test_a_claim_about_several_rows_holds_if_each_part_does_in_one_direction(gains, verdict, note):
+    made = joint(gains)
+    assert [(each.reference, each.number, each.verdict) for each in made.claims] == [
+        ("base", 1, verdict),
+        ("other", 1, verdict),
+    ]
+    assert [each.level for each in made.claims] == [0.95, 0.95]  # one claim: no correction for its parts
+    assert made.paired == () or {each.row for each in made.paired} != {"new"}
+    assert (note is None) == (made.claims[0].note is None)
+    assert note is None or note in made.claims[0].note
+    lines = claim_verdicts.sentences(made)
+    assert ["claim 1 of 1, part 1 of 2" in lines[0], "claim 1 of 1, part 2 of 2" in lines[1]] == [True, True]
+
+
+def test_a_part_without_a_verdict_leaves_the_claim_without_one():
+    assert [each.verdict for each in joint({"base": 0.2, "other": 0.15}, seeds=1).claims] == [None, None]
+    assert [each.verdict for each in joint({"base": 0.2, "other": 0.15}, looks=(2, 4)).claims] == [None, None]
+
+
+@pytest.mark.parametrize("gains", [{"base": 0.0, "other": 0.2}, {"base": 0.0, "other": 0.0}])
+def test_a_claim_about_several_rows_is_false_as_rarely_as_any_other(gains):
+    worlds = 200
+    false = sum(joint(gains, seed=seed).claims[0].verdict == "separable" for seed in range(worlds))
+    assert false <= 0.05 * worlds + 2.6 * (0.05 * 0.95 * worlds) ** 0.5
+
+
+def test_a_list_of_one_reference_is_an_ordinary_claim():
+    assert claim_verdicts.Plan(claims=(("new", ("base",), "motion"),)).parts == [[CLAIM]]
+
+
 def test_one_seed_never_yields_a_verdict():
     (claim,) = table(*world(0.5, 1)).claims
     assert (claim.p, claim.verdict) == (None, None)
