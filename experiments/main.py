@@ -46,11 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    setup.setup()
     allocator.keep_freed()
     sys.unraisablehook = _without_echoes
     try:
         options = _parse(arguments)
+        setup.setup()  # after --help, which needs none of it and is answered sooner
         return options.run(options)
     except (errors.UserError, path_arguments.RefusedArgument) as error:
         _tell(error)
