@@ -167,7 +167,7 @@ class Learner(eqx.Module):
         for name in sorted(self.objectives):
             each = objective_state.stopped(self.objectives[name])
             own = {view: seen[view] for view in each.views()}
-            mean, parts = each(own, batch, key=keys.fold(key, "objective", name))
+            mean, parts = objective.loss(name, each, own, batch, key=keys.fold(key, "objective", name))
             factor = schedules.value(each.weight, step)
             loss = loss + factor * mean.value
             named[f"loss/{name}"] = mean
@@ -207,9 +207,10 @@ def check(learner: Learner, teacher: Towers | None) -> None:
         teacher: frozen towers, or None.
 
     Raises:
-        UserError: names the objective, the missing or unsuitable tower and what to change.
+        UserError: names the objective, the missing or unsuitable tower or view, and what to change.
     """
     for name, each in learner.objectives.items():
+        objective.check_views(name, each.views())
         for view in each.views():
             there = (teacher or {}) if view.teacher else learner.towers
             if view.teacher and teacher is None:

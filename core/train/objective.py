@@ -6,7 +6,7 @@ objectives that request equal views share one forward pass of the tower.
 
 import abc
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, Literal
 
 import equinox as eqx
@@ -169,3 +169,52 @@ class AbstractObjective(eqx.Module):
         Returns:
             The loss, a weighted mean over examples, and extra metrics by short name.
         """
+
+
+def check_views(name: str, views: Any) -> None:
+    """Check that what an objective requests are views.
+
+    Args:
+        name: name of the objective.
+        views: what its `views()` returned.
+
+    Raises:
+        UserError: it is no set of `View`.
+    """
+    if not isinstance(views, Set) or not all(isinstance(view, View) for view in views):
+        raise errors.UserError(
+            f"objective {name!r}: views() must return a frozenset of objective.View, got {views!r}; the intact "
+            "clip is objective.View('video')"
+        )
+
+
+def loss(
+    name: str,
+    own: AbstractObjective,
+    seen: Mapping[View, types.Encoded],
+    batch: types.Batch,
+    *,
+    key: PRNGKeyArray,
+) -> tuple[metrics.Mean, dict[str, metrics.Mean]]:
+    """Return the loss and further metrics of an objective; arguments as of its `__call__`.
+
+    Args:
+        name: name of the objective.
+        own: the objective.
+        seen: the encodings of exactly the requested views.
+        batch: the batch.
+        key: randomness of this objective at this step.
+
+    Raises:
+        UserError: it reads a view that it does not request.
+    """
+    try:
+        return own(seen, batch, key=key)
+    except KeyError as error:
+        view = error.args[0] if error.args else None
+        if not isinstance(view, View):
+            raise
+        raise errors.UserError(
+            f"objective {name!r} reads {view}, which its views() does not request; it requests "
+            f"{sorted(seen, key=repr)}"
+        ) from error

@@ -36,13 +36,10 @@ class Ramp:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.after < 0:
             raise errors.UserError(
-                f"schedules.Ramp: steps must be at least 1 and after at least 0, got {self.steps} and "
-                f"{self.after}"
+                f"steps must be at least 1 and after at least 0, got {self.steps} and {self.after}"
             )
         if self.shape not in SHAPES:
-            raise errors.UserError(
-                f"schedules.Ramp.shape must be one of {', '.join(SHAPES)}, got {self.shape!r}"
-            )
+            raise errors.UserError(f"shape must be one of {', '.join(SHAPES)}, got {self.shape!r}")
 
     def __call__(self, step: Int[Array, ""] | int) -> Float[Array, ""]:
         """Return the value of a step, float32 scalar; steps count from 0."""

@@ -11,7 +11,7 @@ import tiny
 
 from prismlab.core import errors, trees, types
 from prismlab.core.towers import video
-from prismlab.core.train import learner, masking, objective, optim, tower_sizes
+from prismlab.core.train import learner, masking, metrics, objective, optim, tower_sizes
 from prismlab.objectives import contrastive, global_distillation, masked
 
 KEY = jax.random.key(11)
@@ -160,6 +160,37 @@ def test_a_teachers_encoding_carries_no_gradient():
 def test_what_is_missing_is_named(towers, objectives, teacher, message):
     with pytest.raises(errors.UserError, match=message):
         learner.build(towers, objectives, teacher, key=KEY)
+
+
+class Asks(objective.AbstractObjective):
+    """Loss over one view that requests another one, or what is none."""
+
+    weight: float
+    asked: object = eqx.field(static=True)
+
+    def __init__(self, asked, *, dims, key):
+        self.weight, self.asked = 1.0, asked
+
+    def views(self):
+        return self.asked
+
+    def __call__(self, seen, batch, *, key):
+        pooled = objective.pooled(seen, objective.View("video"))
+        return metrics.Mean.of(jnp.sum(pooled, axis=-1), batch.weight), {}
+
+
+@pytest.mark.parametrize("asked", [frozenset({"video"}), objective.View("video"), None])
+def test_a_request_that_is_no_view_is_a_users_mistake(asked):
+    with pytest.raises(errors.UserError, match=r"'it': views\(\) must return a frozenset of objective.View"):
+        learner.build(tiny.QUICK, {"it": functools.partial(Asks, asked)}, None, key=KEY)
+
+
+def test_a_view_that_is_read_and_not_requested_is_a_users_mistake():
+    masked_clip = objective.View("video", mask=masking.Tube(0.5))
+    tree = learner.build(tiny.QUICK, {"it": functools.partial(Asks, frozenset({masked_clip}))}, None, key=KEY)
+    with pytest.raises(errors.UserError, match=r"'it' reads View\(tower='video', .*does not request") as told:
+        tree(tiny.batch(), key=KEY)
+    assert "\n" not in str(told.value)
 
 
 def test_a_wrong_hyperparameter_names_its_objective():
