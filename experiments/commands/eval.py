@@ -18,7 +18,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoder",
         metavar="ENCODER",
-        help="WORKDIR/STAGE of a run, a preset from `prismlab models`, or a .json file",
+        help="WORKDIR/STAGE of a run, a weight file (.bundle, .safetensors, .npz), a preset from `prismlab "
+        "models`, or a .json file",
     )
     parser.add_argument("--weights", metavar="FILE", help="weight file of a released model")
     parser.add_argument("--workdir", type=path_arguments.path, help="work directory for scores and the table")

@@ -1,4 +1,4 @@
-"""The encoder that `prismlab eval` evaluates: a stage of a work directory, or a released model."""
+"""The encoder that `prismlab eval` evaluates: a stage, a weight file or a released model."""
 
 import dataclasses
 import pathlib
@@ -8,9 +8,11 @@ from typing import Any
 from prismlab.core import errors, trees
 from prismlab.core.io import filesystem, user_paths
 from prismlab.core.train import stage_folder
+from prismlab.core.weights import released
 from prismlab.data.loader import tokenizer as tokenizer_module
 from prismlab.experiments.recipe import stage_configuration, stage_names
 from prismlab.experiments.released import released_weights
+from prismlab.experiments.released import weights as file_sizes
 from prismlab.experiments.run import initial_state
 from prismlab.experiments.store import views, work_directory
 
@@ -41,9 +43,10 @@ def load(encoder: str, weights: str | None) -> FrozenEncoder:
 
     Args:
         encoder: folder of a stage (`WORKDIR/stages/NAME`, or `WORKDIR/NAME` with the name of a stage of which
-            one seed was trained; one of 0 steps counts only if it is the only one), the name of a released
-            model, or a .json file with its sizes.
-        weights: weight file of a released model; None with a stage.
+            one seed was trained; one of 0 steps counts only if it is the only one), a weight file that says
+            its sizes or fits one preset (.bundle, .safetensors, .npz), the name of a released model, or a
+            .json file with its sizes.
+        weights: weight file of a released model; None with a stage or a weight file.
 
     Raises:
         UserError: there is no such encoder, or its weights are missing or damaged.
@@ -54,13 +57,25 @@ def load(encoder: str, weights: str | None) -> FrozenEncoder:
             raise errors.UserError(
                 f"--encoder {encoder} is no stage's folder; give WORKDIR/stages/NAME of a work directory"
             )
-        model = released_weights.load(encoder, weights)
+        model, name = _released(encoder, weights)
         towers = released_weights.towers_of(model)
-        name = encoder if weights else f"{encoder} (random weights)"
         return FrozenEncoder(name, towers, trees.digest(trees.flatten({"towers": towers})))
     if weights is not None:
         raise errors.UserError(f"--weights belongs to a released model, but --encoder {encoder} is a stage")
     return of_stage(folder)
+
+
+def _released(encoder: str, weights: str | None) -> tuple[released.Model, str]:
+    """Return a released model, or that of a weight file, and its name for tables."""
+    path = user_paths.local(encoder)
+    if encoder.endswith(".json") or not path.is_file():
+        name = encoder if weights else f"{encoder} (random weights)"
+        return released_weights.load(encoder, weights), name
+    if weights is not None:
+        raise errors.UserError(
+            f"--encoder {encoder} is a weight file and has its own weights; leave out --weights"
+        )
+    return released.load(file_sizes.configuration(path, None), path), path.name
 
 
 def of_stage(folder: filesystem.Path) -> FrozenEncoder:

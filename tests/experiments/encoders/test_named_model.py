@@ -18,7 +18,7 @@ from prismlab.core.train import stage_folder
 from prismlab.core.weights import released
 from prismlab.data.video import encode
 from prismlab.experiments import console, main
-from prismlab.experiments.encoders import named_model
+from prismlab.experiments.encoders import frozen_encoder, named_model
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import shapes, stages
 from prismlab.experiments.released import embedding_archive
@@ -102,6 +102,17 @@ def test_a_stage_is_converted_and_read_back_without_a_word_on_its_sizes(real, st
     capsys.readouterr()
     assert main.main(["inspect", str(real / "stage1")]) == 0
     assert "sizes: video_text, atten_logit_cap 50.0, enable" in capsys.readouterr().out
+
+
+def test_the_bundle_of_a_stage_is_evaluated_as_the_stage_is(real, tmp_path, capsys):
+    bundle = tmp_path / "own.bundle"
+    assert main.main(["convert", str(real / "stage1"), str(bundle)]) == 0
+    capsys.readouterr()
+    own, again = (frozen_encoder.load(str(name), None) for name in (real / "stage1", bundle))
+    assert (again.digest, sorted(again.towers)) == (own.digest, ["text", "video"])
+    assert again.name == "own.bundle"
+    with pytest.raises(errors.UserError, match=r"own\.bundle is a weight file and has its own weights"):
+        frozen_encoder.load(str(bundle), "weights.npz")
 
 
 def test_a_stage_of_another_work_directory_is_named_as_a_parent_by_its_short_name(real, stage1):
