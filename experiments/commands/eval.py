@@ -69,13 +69,17 @@ def _list(out: object) -> None:
     from prismlab.experiments import console
     from prismlab.experiments.tasks import catalog
 
-    heads = ["benchmark", "group", "split", "size", "classes", "metric", "paper B", "paper g", "gin file"]
+    heads = [
+        "benchmark", "group", "split", "size", "classes", "metric", "protocol", "paper B", "paper g",
+        "gin file",
+    ]  # fmt: skip
     lines = [
         [
-            row.benchmark, row.group, row.split, row.size, row.classes, row.metric, f"{row.base:g}",
-            f"{row.giant:g}", row.gin or "not runnable yet",
+            row.benchmark, row.group, row.split, row.size, row.classes, row.metric, row.protocol,
+            f"{row.base:g}", f"{row.giant:g}", row.gin or "not runnable yet",
         ]
         for row in catalog.ROWS
     ]  # fmt: skip
     console.table(out, heads, lines, numbers=("paper B", "paper g"))  # type: ignore[arg-type]
-    console.say(out, catalog.LANGUAGE_NOTE)  # type: ignore[arg-type]
+    for note in (catalog.PROTOCOL_NOTE, catalog.LANGUAGE_NOTE):
+        console.say(out, note)  # type: ignore[arg-type]

@@ -61,6 +61,8 @@ def test_a_file_states_the_paper_and_its_protocol(row):
     (task,) = load(pathlib.Path(row.gin).name).tasks.values()
     how = task.protocol
     assert (how.frames, how.resolution) == (16, 288)
+    spread = "spread" if how.stride is None else f"stride {how.stride}"
+    assert row.protocol == f"{spread}, {how.clips}x{how.views // how.clips}, {how.pooling}"
     if isinstance(task, benchmark.Benchmark):
         assert task.head.classifier.heads == 12
         assert task.head.classifier.hidden_dim == 768
