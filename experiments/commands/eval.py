@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
         lines = evaluate.run(loaded.root, encoder, kept, cache, progress=say)
         evaluation_report.print_table(lines, encoder.name, out)
         work_directory.check_not_deleted(options.workdir)
-        evaluation_report.write(lines, loaded.root.name, encoder.name, options.workdir)
+        evaluation_report.write(lines, loaded.root.name, encoder.name, options.workdir, encoder.digest)
     console.say(out, f"written: {options.workdir}/evaluation.html, .md, .json")
     return 0
 

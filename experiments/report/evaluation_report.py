@@ -9,7 +9,7 @@ import rich.console
 
 from prismlab.core.io import filesystem
 from prismlab.experiments import console, html_page
-from prismlab.experiments.report import example_pictures, group_marks
+from prismlab.experiments.report import earlier_scores, example_pictures, group_marks
 
 HEADS = ("task", "metric", "score", "95% over items", "chance", "n", "missing", "paper (B)")
 # Facts that change how a score is to be read: a line each under the table.
@@ -98,15 +98,23 @@ def methods(lines: Sequence[Shown]) -> str:
     return f"95% intervals over items: {'; '.join(texts)}" if texts else ""
 
 
-def write(lines: Sequence[Shown], title: str, encoder: str, folder: filesystem.Path) -> None:
-    """Write evaluation.json, evaluation.md and evaluation.html.
+def write(
+    lines: Sequence[Shown], title: str, encoder: str, folder: filesystem.Path, digest: str = ""
+) -> None:
+    """Write evaluation.json, evaluation.md and evaluation.html, with the scores of encoders before this one.
 
     Args:
         lines: the table.
         title: its title.
         encoder: name of the encoder.
         folder: the work directory.
+        digest: sha256 of the encoder's weights.
+
+    Raises:
+        UserError: the file of earlier scores is damaged.
     """
+    own = [_earlier(line) for line in lines]
+    others = earlier_scores.added(folder, earlier_scores.Encoder(encoder, digest, tuple(own)))
     plain = {"title": title, "encoder": encoder, "lines": [dataclasses.asdict(line) for line in lines]}
     filesystem.write_atomic(
         folder / "evaluation.json", (json.dumps(plain, indent=1, allow_nan=True) + "\n").encode()
@@ -118,7 +126,11 @@ def write(lines: Sequence[Shown], title: str, encoder: str, folder: filesystem.P
         notes.append(f"- {told}")
     text = [f"# {title}", "", f"Encoder: {encoder}", "", *rows, "", *notes, ""]
     filesystem.write_atomic(folder / "evaluation.md", "\n".join(map(console.escaped, text)).encode())
-    bars = [(f"{line.task}: {line.metric}", *_bar(line)) for line in lines if 0 <= line.value <= 1]
+    bars = [
+        (f"{line.task}: {line.metric}", *_bar(line), earlier_scores.beside(score, others))
+        for line, score in zip(lines, own)
+        if 0 <= line.value <= 1
+    ]
     facts = [(f"{line.task}: {line.metric}", _facts(line.protocol)) for line in lines]
     examples = [
         (f"{line.task}: {line.metric}", [example_pictures.of(each) for each in line.protocol["examples"]])
@@ -131,6 +143,11 @@ def write(lines: Sequence[Shown], title: str, encoder: str, folder: filesystem.P
         groups=group_marks.rows([_point(line) for line in lines]),
     )  # fmt: skip
     filesystem.write_atomic(folder / "evaluation.html", page.encode())
+
+
+def _earlier(line: Shown) -> earlier_scores.Earlier:
+    protocol = str(line.protocol.get("protocol", ""))
+    return earlier_scores.Earlier(line.task, line.metric, protocol, line.n, line.value)
 
 
 def _point(line: Shown) -> group_marks.Point:

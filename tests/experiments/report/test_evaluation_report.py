@@ -2,8 +2,11 @@
 
 import dataclasses
 
+import pytest
+
+from prismlab.core import errors
 from prismlab.experiments import console
-from prismlab.experiments.report import evaluation_report
+from prismlab.experiments.report import earlier_scores, evaluation_report
 
 
 def line(metric, **facts):
@@ -70,3 +73,29 @@ def test_segments_boxes_and_groups_are_drawn_beside_the_paper(tmp_path):
     assert "k400. Rendered world: not comparable" in page
     assert 'class="base"' in page  # in the legend
     assert "<path" not in page[page.index('<div class="marks">') : page.index("<h2>Bars")]
+
+
+def test_encoders_of_the_same_work_directory_stand_beside_each_other(tmp_path):
+    def page(encoder, value, *more, digest="", **changes):
+        one = dataclasses.replace(line("top-1"), value=value, **changes)
+        evaluation_report.write([one, *more], "title", encoder, tmp_path, digest or encoder)
+        return (tmp_path / "evaluation.html").read_text()
+
+    assert "Grey: encoders" not in page("first <1>", 0.25)
+    second = page("second", 0.5, line("mAP"))
+    assert 'aria-label="k400: top-1, first &lt;1&gt;: 0.250"><b style="width:25.0%">' in second
+    assert second.count('class="name before"') == 1  # of mAP there is no other
+    assert "second: " not in page("second", 0.75), "an encoder does not stand beside itself"
+    other = page("third", 0.5, n=11)
+    assert 'class="name before"' not in other  # other test items
+    assert "Grey: encoders" not in other
+    again = page("fourth", 0.5, line("mAP"))
+    assert "k400: top-1, second: 0.750" in again
+    assert "k400: mAP, second: 0.500" in again, "a task that was not evaluated again stays"
+    for number in range(10):
+        last = page(f"more {number}", float("nan") if number == 5 else 0.5)
+    shown = [f"more {number}" in last for number in range(9)]
+    assert shown == [False, False, True, True, True, False, True, True, True]
+    (tmp_path / earlier_scores.FILE).write_text('{"encoders": [1]}')
+    with pytest.raises(errors.UserError, match=r"evaluations\.json cannot be read .*delete it"):
+        page("last", 0.5)
