@@ -22,7 +22,7 @@ RECIPE = ("experiments", "experiments.released", "experiments.recipe")
 RUN = (*RECIPE, "experiments.gin_strict", "experiments.cost", "experiments.statistics", "experiments.report")
 STORED = ("experiments.certificate", "experiments.store")
 BELOW_RUN = (*CORE, "core.weights", *LOADER)
-TASK_ROOMS = ("interface", "metrics", "readers", "features", "heads", "language")
+TASK_ROOMS = ("interface", "metrics", "readers", "features", "heads", "heads.localisation", "language")
 FLOORS = {
     "core": (),
     "core.io": ("core",),
@@ -54,6 +54,9 @@ FLOORS = {
     ),
     "experiments.tasks.features": (*BELOW_RUN, *RECIPE, "experiments.tasks.interface"),
     "experiments.tasks.heads": (*BELOW_RUN, "experiments.tasks.interface", "experiments.tasks.features"),
+    "experiments.tasks.heads.localisation": (
+        *BELOW_RUN, *(f"experiments.tasks.{room}" for room in ("interface", "features", "heads")),
+    ),
     "experiments.tasks.language": (
         *BELOW_RUN, *RECIPE, "core.language",
         *(f"experiments.tasks.{room}" for room in ("interface", "metrics", "features", "heads")),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from prismlab.experiments.certificate import contents, environment
+from prismlab.experiments.gin_strict import sub_rooms
 from prismlab.experiments.recipe import describe
 
 PARTS = ("configuration", "parents", "code", "data", "environment", "checkout")
@@ -38,7 +39,8 @@ def of(a: contents.Certificate, b: contents.Certificate) -> list[Difference]:
 
 def configuration(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     """Return the differences of configuration, seed and settings between the inputs of two addresses."""
-    found = describe.difference(a.get("configuration"), b.get("configuration"))
+    before, after = (sub_rooms.renamed(each.get("configuration")) for each in (a, b))
+    found = describe.difference(before, after)
     for name in dict.fromkeys((*a, *b)):
         if name not in _INPUTS and name in a and name in b:
             found += [f"{name}{line.removeprefix('value')}" if line.startswith("value:") else f"{name}.{line}"

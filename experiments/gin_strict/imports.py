@@ -2,17 +2,23 @@
 
 import importlib
 import pkgutil
+import re
 import sys
 import types
 from collections.abc import Iterable
 
-from prismlab.experiments.gin_strict import binding_table, old_names
+from prismlab.experiments.gin_strict import binding_table, old_names, sub_rooms
 
 
 class Table:
-    """Imports of one file, by bound name."""
+    """Imports of one file, by bound name.
 
-    def __init__(self) -> None:
+    Args:
+        earlier: whether modules may have the names of earlier versions, as in a file that one of them wrote.
+    """
+
+    def __init__(self, earlier: bool = False) -> None:
+        self.earlier = earlier
         self.modules: dict[str, types.ModuleType] = {}
         self.paths: dict[str, list[str]] = {}
         self.broken: set[str] = set()
@@ -45,6 +51,8 @@ class Table:
             An error message, or an empty string.
         """
         module, name = statement.module, statement.bound_name()
+        if self.earlier:
+            module = sub_rooms.current(module)
         if module.startswith("__gin__."):
             if module != "__gin__.dynamic_registration":
                 return f"expected `from __gin__ import dynamic_registration`, got `{statement.format()}`"
@@ -124,9 +132,13 @@ def public(module: object) -> list[str]:
 def why(module: str, error: Exception) -> str:
     """Explain in one sentence why an import failed."""
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    named = re.match(r"cannot import name '(\w+)' from '([\w.]+)'", str(error))
+    if missing is None and named and f"{named[2]}.{named[1]}" in sub_rooms.MOVED:
+        missing = f"{named[2]}.{named[1]}"  # `from room import module` in a user's own module
     new = old_names.moved_import(module if missing and module.startswith(missing) else missing or "")
     if new:
-        return f"importing {module} failed: {missing} moved into the package prismlab; write `{new}`"
+        where = "to another room" if str(missing).startswith("prismlab.") else "into the package prismlab"
+        return f"importing {module} failed: {missing} moved {where}; write `{new}`"
     if missing is None or not (module == missing or module.startswith(missing + ".")):
         return f"importing {module} failed: {type(error).__name__}: {error}"
     parent, _, last = module.rpartition(".")

@@ -1,5 +1,7 @@
 """Table of modules that moved into the package `prismlab`, used to suggest the new import."""
 
+from prismlab.experiments.gin_strict import sub_rooms
+
 # Old module -> new module.
 MOVED = {
     "core.accumulate": "prismlab.core.train.accumulate",
@@ -225,8 +227,9 @@ def moved_import(module: str) -> str:
     Args:
         module: dotted name as it was imported, for example `core.masking` or `objectives`.
     """
-    if module in MOVED:
-        package, _, name = MOVED[module].rpartition(".")
+    new = MOVED.get(module) or sub_rooms.MOVED.get(f"prismlab.{module.removeprefix('prismlab.')}")
+    if new is not None:
+        package, _, name = new.rpartition(".")
         return f"from {package} import {name}"
     if module.split(".")[0] in ("core", "data", "objectives", "experiments"):
         return f"from prismlab.{module} import ..." if "." in module else f"from prismlab import {module}"

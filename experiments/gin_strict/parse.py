@@ -59,9 +59,14 @@ class Delegate(config_parser.ParserDelegate):
 
 
 class Reader:
-    """Reads files, their includes and bindings in gin's order: later bindings override earlier ones."""
+    """Reads files, their includes and bindings in gin's order: later bindings override earlier ones.
 
-    def __init__(self) -> None:
+    Args:
+        earlier: see `imports.Table`.
+    """
+
+    def __init__(self, earlier: bool = False) -> None:
+        self.earlier = earlier
         self.sheet = binding_table.Sheet()
         self.faults = binding_table.Faults()
         self.finished = 0
@@ -92,7 +97,7 @@ class Reader:
                 self.faults.add(asked_at, f"{shown} includes itself; remove this include")
             return
         source = self.seen[real] = binding_table.Source(shown, own=not self.seen)
-        table = imports.Table()
+        table = imports.Table(self.earlier)
         self.tables.append(table)
         try:
             text = path.read_bytes().decode("utf-8-sig")

@@ -33,7 +33,12 @@ class Loaded:
     bindings: tuple[flat_text.Binding, ...] = ()
 
 
-def load(path: str, bindings: Sequence[str] = (), roots: Sequence[Callable] | None = None) -> Loaded:
+def load(
+    path: str,
+    bindings: Sequence[str] = (),
+    roots: Sequence[Callable] | None = None,
+    earlier: bool = False,
+) -> Loaded:
     """Read a gin file and build the object that it configures.
 
     Args:
@@ -41,6 +46,7 @@ def load(path: str, bindings: Sequence[str] = (), roots: Sequence[Callable] | No
         bindings: command-line bindings, such as `recipe.Stage.steps=3` or `STEPS=3`; they override the file.
         roots: classes that may be the root; the first one that the file binds without a scope is built.
             None means recipe.Ablation, then recipe.Experiment.
+        earlier: whether the file may name modules as earlier versions did, like a stage's config.gin.
 
     Returns:
         The root object, the flat text and the line of each binding.
@@ -52,7 +58,7 @@ def load(path: str, bindings: Sequence[str] = (), roots: Sequence[Callable] | No
         # Imported lazily: tests and tools use this module with their own roots.
         recipe = importlib.import_module("prismlab.experiments.recipe.recipe")
         roots = (recipe.Ablation, recipe.Experiment)
-    reader = parse.Reader()
+    reader = parse.Reader(earlier)
     found = parse.find(path, pathlib.Path())
     if isinstance(found, str):
         raise errors.UserError(found)

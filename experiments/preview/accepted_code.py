@@ -10,6 +10,7 @@ from typing import Any
 from prismlab.core import errors
 from prismlab.core.parallel import distributed
 from prismlab.core.train import stage_folder
+from prismlab.experiments.gin_strict import sub_rooms
 from prismlab.experiments.preview import explain
 from prismlab.experiments.recipe import describe, stages
 from prismlab.experiments.store import store, work_directory
@@ -73,14 +74,15 @@ class Accepted:
             if address == own:  # trained with this code: nothing to accept
                 self._found.add(name)
                 return None
-            rest = [key for key in {*inputs, *earlier} - {"code"} if inputs.get(key) != earlier.get(key)]
+            then = sub_rooms.renamed(earlier)
+            rest = [key for key in {*inputs, *then} - {"code"} if inputs.get(key) != then.get(key)]
             if rest:
-                lines = explain.reasons(earlier, inputs, name)
+                lines = explain.reasons(then, inputs, name)
                 lines = [line for line in lines if not line.endswith(".py changed")] or sorted(rest)
                 if len(lines) < self._nearest.get(name, (len(lines) + 1, ""))[0]:
                     self._nearest[name] = len(lines), "the nearest: " + ", ".join(lines[: explain.MOST])
                 continue
-            before, now = earlier["code"], inputs["code"]
+            before, now = then["code"], inputs["code"]
             changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
             if best is None or len(changed) < best[0]:
                 best = len(changed), earlier, changed

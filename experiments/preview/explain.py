@@ -6,6 +6,7 @@ from typing import Any
 
 from prismlab.core.io import file_errors, filesystem
 from prismlab.core.train import checkpoint, stage_folder
+from prismlab.experiments.gin_strict import sub_rooms
 from prismlab.experiments.recipe import describe, stages
 from prismlab.experiments.store import store
 
@@ -157,6 +158,7 @@ def reasons(
         name: of the stage or evaluation.
         parent: address of a parent -> why it is another one; "" if that is not known.
     """
+    a = sub_rooms.renamed(a)
     # Earlier versions recorded the stage's name there.
     before = {key: value for key, value in a.get("configuration", {}).items() if key != "name"}
     found = [f"{name}.{line}" for line in describe.difference(before, b["configuration"])]

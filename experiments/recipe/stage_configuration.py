@@ -9,7 +9,7 @@ from typing import Any
 from prismlab.core import errors
 from prismlab.core.io import filesystem
 from prismlab.core.train import stage_folder
-from prismlab.experiments.gin_strict import strict
+from prismlab.experiments.gin_strict import strict, sub_rooms
 from prismlab.experiments.recipe import describe, recipe, stage_names
 
 
@@ -29,10 +29,10 @@ def of(folder: filesystem.Path, facts: Mapping[str, Any]) -> recipe.Stage:
         raise errors.UserError(
             f"{file} is missing, so the encoder of {folder.name} cannot be built; copy the whole directory"
         )
-    root = strict.load(str(file)).root
+    root = strict.load(str(file), earlier=True).root
     experiments = root.experiments().values() if isinstance(root, recipe.Ablation) else [root]
     described = lambda stage: describe.addressed(describe.describe(stage))
-    wanted = facts["inputs"]["configuration"]
+    wanted = sub_rooms.renamed(facts["inputs"]["configuration"])
     known = [stage for experiment in experiments for stage in experiment.stages]
     for stage in known:
         if stage.name == facts["name"] and as_recorded(described(stage)["towers"], wanted["towers"]):

@@ -14,7 +14,7 @@ from prismlab.core import errors
 from prismlab.core.train import learner
 from prismlab.experiments.tasks import localisation_examples, task
 from prismlab.experiments.tasks.features import encoder_pass, feature_set, keeping
-from prismlab.experiments.tasks.heads import spatial
+from prismlab.experiments.tasks.heads.localisation import spatial
 from prismlab.experiments.tasks.interface import boxes, items, protocols
 from prismlab.experiments.tasks.metrics import frame_precision, resampling
 

@@ -15,7 +15,7 @@ from prismlab.core import errors
 from prismlab.core.train import learner
 from prismlab.experiments.tasks import localisation_examples, task
 from prismlab.experiments.tasks.features import encoder_pass, keeping, window_sequences
-from prismlab.experiments.tasks.heads import temporal
+from prismlab.experiments.tasks.heads.localisation import temporal
 from prismlab.experiments.tasks.interface import items, protocols, segments
 from prismlab.experiments.tasks.metrics import resampling, temporal_precision
 from prismlab.experiments.tasks.readers import class_scores

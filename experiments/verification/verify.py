@@ -159,7 +159,7 @@ def _planned(
             f"{folder} has no {certify.RECIPE}, which holds its recipe; copy the whole folder of the stage"
         )
     with filesystem.local_copy(text) as file:
-        root = strict.load(str(file)).root
+        root = strict.load(str(file), earlier=True).root
     rows = root.experiments().values() if isinstance(root, recipe.Ablation) else [root]
     seed, found = certificate.notes.get("seed"), []
     for row in rows:

@@ -14,7 +14,7 @@ from prismlab.data.loader import source
 from prismlab.data.world import crowd, untrimmed, world
 from prismlab.experiments.tasks import box_localisation, temporal_localisation
 from prismlab.experiments.tasks.features import keeping, window_sequences
-from prismlab.experiments.tasks.heads import (
+from prismlab.experiments.tasks.heads.localisation import (
     box_query,
     localisation_fit,
     segment_pyramid,

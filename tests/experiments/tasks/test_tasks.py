@@ -29,15 +29,15 @@ from prismlab.experiments.tasks import (
     zero_shot,
 )
 from prismlab.experiments.tasks.features import encoder_pass, feature_set, window_sequences
-from prismlab.experiments.tasks.heads import (
+from prismlab.experiments.tasks.heads import head_grid
+from prismlab.experiments.tasks.heads import probe as heads
+from prismlab.experiments.tasks.heads.localisation import (
     box_query,
-    head_grid,
     localisation_fit,
     segment_pyramid,
     spatial,
     temporal,
 )
-from prismlab.experiments.tasks.heads import probe as heads
 from prismlab.experiments.tasks.interface import protocols
 from prismlab.experiments.tasks.language import bridge_fit, small_model, training_pairs
 from prismlab.experiments.tasks.readers import (

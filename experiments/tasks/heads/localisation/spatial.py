@@ -12,7 +12,8 @@ from jaxtyping import Float32, Int64
 
 from prismlab.core import errors
 from prismlab.experiments.tasks.features import feature_set
-from prismlab.experiments.tasks.heads import box_query, head_grid, localisation_fit, probe
+from prismlab.experiments.tasks.heads import head_grid, probe
+from prismlab.experiments.tasks.heads.localisation import box_query, localisation_fit
 from prismlab.experiments.tasks.interface import boxes, items
 
 # Scored boxes and keyframes -> the number by which learning rates are compared; higher is better.

@@ -9,7 +9,7 @@ import pytest
 
 from prismlab.core import errors
 from prismlab.experiments.tasks.features import feature_set
-from prismlab.experiments.tasks.heads import box_query, localisation_fit, roi_align, spatial
+from prismlab.experiments.tasks.heads.localisation import box_query, localisation_fit, roi_align, spatial
 from prismlab.experiments.tasks.interface import boxes, items
 from prismlab.experiments.tasks.metrics import frame_precision
 

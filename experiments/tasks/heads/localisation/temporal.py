@@ -11,13 +11,8 @@ from jaxtyping import Array, Float32, Int64
 
 from prismlab.core import errors
 from prismlab.experiments.tasks.features import window_sequences
-from prismlab.experiments.tasks.heads import (
-    head_grid,
-    localisation_fit,
-    probe,
-    segment_pyramid,
-    soft_suppression,
-)
+from prismlab.experiments.tasks.heads import head_grid, probe
+from prismlab.experiments.tasks.heads.localisation import localisation_fit, segment_pyramid, soft_suppression
 from prismlab.experiments.tasks.interface import items, segments
 
 EXTERNAL = 2  # classes of a video that an external classifier names; G-TAD and ActionFormer take two

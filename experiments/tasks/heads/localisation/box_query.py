@@ -19,7 +19,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from prismlab.core import errors, keys
 from prismlab.core.nn import layers
-from prismlab.experiments.tasks.heads import classifier, roi_align
+from prismlab.experiments.tasks.heads import classifier
+from prismlab.experiments.tasks.heads.localisation import roi_align
 
 MAPS = ("mean", "frames")
 

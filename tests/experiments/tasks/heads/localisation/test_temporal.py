@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from prismlab.core import errors
 from prismlab.experiments.tasks.features import feature_set, window_sequences
-from prismlab.experiments.tasks.heads import (
+from prismlab.experiments.tasks.heads.localisation import (
     localisation_fit,
     segment_pyramid,
     soft_suppression,

@@ -1,0 +1,43 @@
+"""Modules that moved from a room of the package to a sub-room of it, and recorded names as they are now."""
+
+from typing import Any
+
+# Sub-room -> the modules that were in the room above it.
+SUB_ROOMS = {
+    "prismlab.experiments.tasks.heads.localisation": (
+        "box_query localisation_fit roi_align segment_pyramid soft_suppression spatial temporal"
+    ),
+}
+# Module of an earlier version -> module now.
+MOVED = {
+    f"{room.rpartition('.')[0]}.{name}": f"{room}.{name}"
+    for room, names in SUB_ROOMS.items()
+    for name in names.split()
+}
+
+
+def current(name: str) -> str:
+    """Return a dotted name of a module, or of what is in it, as it is now.
+
+    Args:
+        name: for example `prismlab.core.train.loop.Settings`; other texts are returned as they are.
+    """
+    parts = name.split(".") if name.startswith("prismlab.") else []
+    for length in range(len(parts), 1, -1):
+        new = MOVED.get(".".join(parts[:length]))
+        if new is not None:
+            return ".".join((new, *parts[length:]))
+    return name
+
+
+def renamed(tree: Any) -> Any:
+    """Return recorded plain data (`describe.Tree`, inputs of an address) with all names as they are now.
+
+    Args:
+        tree: JSON data that this or an earlier version wrote; not changed.
+    """
+    if isinstance(tree, str):
+        return current(tree)
+    if isinstance(tree, dict):
+        return {current(name): renamed(each) for name, each in tree.items()}
+    return [renamed(each) for each in tree] if isinstance(tree, list) else tree
