@@ -41,7 +41,7 @@ class Chip:
     @property
     def platform(self) -> str:
         """Name of its platform in JAX: "tpu", "cuda" or "cpu"."""
-        return {"h100": "cuda", "cpu": "cpu"}.get(self.name, "tpu")
+        return "cpu" if self.name == "cpu" else "tpu" if self.dimensions else "cuda"
 
 
 # Peaks of bfloat16 come from the table that telemetry uses for the MFU.

@@ -15,7 +15,7 @@ from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import filesystem
-from prismlab.experiments.plan import buffers, hlo, serial, topology
+from prismlab.experiments.plan import buffers, serial, topology, traffic
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,18 +143,18 @@ def _told(asked: dict[str, Any], limit: float, folder: pathlib.Path) -> dict[str
     if not assigned:
         return told if "arguments" in told else {"stopped": limit}
     total, module = assigned
-    traffic = hlo.read(module)
+    found = traffic.read(module)
     return told | {
         "assigned": total,
-        "memory_bytes": traffic.memory,
+        "memory_bytes": found.memory,
         "serial": dataclasses.asdict(serial.read(module, topology.parse(asked["topology"]).chip)),
-        "collectives": traffic.collectives,
+        "collectives": found.collectives,
         "rematerialised": [
-            *traffic.rematerialised,
+            *found.rematerialised,
             *(
                 line
                 for line in notes.read_text(errors="replace", encoding="utf-8").splitlines()
-                if hlo.INVOLUNTARY in line
+                if traffic.INVOLUNTARY in line
             ),
         ][:5],
     }
@@ -190,6 +190,7 @@ def _address(asked: str) -> str:
         "plan/hlo",
         "plan/kernels",
         "plan/serial",
+        "plan/traffic",
         "cost/abstract_step",
     ):
         paths.append(root / "experiments" / f"{name}.py")

@@ -1,11 +1,10 @@
-"""Parse optimized HLO text: memory traffic and collectives of a compiled step.
+"""Parse optimized HLO text: instructions, how often each runs, and the memory traffic of one.
 
 The body of a loop is multiplied by its trip count, taken from the compiler's annotation or else from the
 bound in the loop condition. Bytes accessed follow the convention of XLA's cost analysis: each unfused
 instruction reads its operands and writes its result, and a slice of a large array reads only the slice.
 """
 
-import collections
 import dataclasses
 import math
 import re
@@ -17,14 +16,16 @@ WIDTH = {
     "pred": 1, "s8": 1, "u8": 1, "s16": 2, "u16": 2, "bf16": 2, "f16": 2, "s32": 4, "u32": 4, "f32": 4,
     "s64": 8, "u64": 8, "f64": 8, "s4": 1, "u4": 1, "c64": 8, "f8e4m3fn": 1, "f8e5m2": 1,
 }  # fmt: skip
-INVOLUNTARY = "nvoluntary full remat"  # start of the warning of the SPMD partitioner
-KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
 # Instructions without memory traffic of their own; their bodies or their start instructions are counted.
 STILL = frozenset([
     "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "conditional", "call",
     "after-all", "partition-id", "replica-id", "opt-barrier", "domain", "copy-done", "all-gather-done",
     "all-reduce-done", "collective-permute-done", "async-done", "async-update", "iota",
 ])  # fmt: skip
+# The TPU compiler lets a collective run beside a chain of fusions: each of them repeats the collective with
+# the number of the chain, and hands its buffers on.
+CHAIN = "chain_id="
+_ALIAS = re.compile(r"\{\d*\}: \((\d+), \{\}\)")  # {result}: (operand, {})
 _SHAPE = re.compile(r"\b([a-z]\d*[a-z0-9]*)\[([0-9,]*)\](\{[^{}]*\})?")
 _HEAD = re.compile(r"^\s*(ENTRY )?%?([\w.\-]+) \(.*\) -> .*\{\s*$")
 _LINE = re.compile(r"^\s*(ROOT )?%?([\w.\-]+) = (.*)$")
@@ -52,47 +53,6 @@ class Instruction:
     text: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Traffic:
-    """Memory and network traffic of one step on one chip.
-
-    Args:
-        memory: bytes between device memory and chip.
-        collectives: kind -> (number of executions, bytes sent by a chip).
-        rematerialised: warnings about involuntary full rematerialization.
-    """
-
-    memory: float
-    collectives: dict[str, tuple[int, float]]
-    rematerialised: tuple[str, ...]
-
-    @property
-    def sent(self) -> float:
-        """Bytes that a chip sends in all collectives."""
-        return sum(sent for _, sent in self.collectives.values())
-
-
-def read(text: str) -> Traffic:
-    """Return the total traffic of a module.
-
-    Args:
-        text: `compiled.as_text()`, or a dump of the optimized module.
-    """
-    module, entry = parse(text)
-    memory = 0.0
-    found: dict[str, list[float]] = collections.defaultdict(lambda: [0, 0.0])
-    for each, times, known in executed(module, entry):
-        kind = next((kind for kind in KINDS if each.opcode in (kind, f"{kind}-start")), None)
-        if kind is None and each.opcode in ("fusion", "async-start"):
-            kind = _fused_kind(each, module)
-        if kind:
-            found[kind][0] += times
-            found[kind][1] += times * sent(kind, each, known)
-        memory += times * moved(each, known, module)
-    copies = tuple(line for line in text.splitlines() if INVOLUNTARY in line)
-    return Traffic(memory, {kind: (int(n), total) for kind, (n, total) in sorted(found.items())}, copies)
-
-
 def executed(
     module: dict[str, list[Instruction]], entry: str
 ) -> Iterator[tuple[Instruction, int, dict[str, Instruction]]]:
@@ -107,7 +67,7 @@ def parse(text: str, padded: bool = False) -> tuple[dict[str, list[Instruction]]
     """Return computation name -> instructions, and the name of the entry computation.
 
     Args:
-        text: see `read`.
+        text: `compiled.as_text()`, or a dump of the optimized module.
         padded: whether sizes include the padding of arrays to whole tiles, as in device memory.
     """
     module: dict[str, list[Instruction]] = {}
@@ -195,52 +155,6 @@ def _constant(text: str) -> str | None:
     return found[1] if found else None
 
 
-def sent(kind: str, each: Instruction, known: dict[str, Instruction]) -> float:
-    """Return the bytes that a chip sends for a collective, with ring algorithms.
-
-    Args:
-        kind: one of KINDS.
-        each: the instruction.
-        known: name -> instruction of its computation.
-    """
-    group = group_size(each.text)
-    given = sum(known[name].size for name in each.operands if name in known)
-    share = (group - 1) / group
-    if kind == "all-gather":
-        return given * (group - 1)
-    if kind == "all-reduce":
-        return 2 * given * share
-    if kind == "collective-permute":
-        return given
-    return given * share
-
-
-def group_size(text: str) -> int:
-    """Return the number of chips in a replica group of a collective."""
-    compact = re.search(r"replica_groups=\[(\d+),(\d+)\]", text)
-    if compact:
-        return int(compact[2])
-    listed = re.search(r"replica_groups=\{\{([\d,]+)\}", text)
-    if listed:
-        return len(listed[1].split(","))
-    named = re.search(r"replica_groups=mesh\[([^\]]*)\] ?\{([^}]*)\}", text)
-    if named:
-        sizes = {axis: int(size) for axis, size in re.findall(r"'([^']+)'=(\d+)", named[1])}
-        # An axis may be split further: 'axis':(before)size uses only `size` of its chips.
-        parts = re.findall(r"'([^']+)'(?::\(\d+\)(\d+))?", named[2])
-        return math.prod(int(part) if part else sizes.get(axis, 1) for axis, part in parts)
-    return 2
-
-
-def _fused_kind(each: Instruction, module: dict[str, list[Instruction]]) -> str | None:
-    # The TPU compiler wraps some collectives, such as reduce-scatter, into a fusion.
-    inside = module.get(_called(each), [])
-    kinds = [one.opcode for one in inside if one.opcode in KINDS]
-    if "all-reduce" in kinds and any(one.opcode == "dynamic-slice" for one in inside):
-        return "reduce-scatter"
-    return kinds[0] if kinds else None
-
-
 def moved(each: Instruction, known: dict[str, Instruction], module: dict[str, list[Instruction]]) -> float:
     """Return the bytes that one execution of an instruction moves; see `executed`."""
     if each.opcode in STILL or each.opcode.endswith("-start"):
@@ -251,13 +165,15 @@ def moved(each: Instruction, known: dict[str, Instruction], module: dict[str, li
         return (
             2 * known[each.operands[1]].bytes if len(each.operands) > 1 and each.operands[1] in known else 0.0
         )
-    called = _called(each) if each.opcode == "fusion" else ""
-    inside = module.get(called, [])
+    name_inside = callee(each) if each.opcode == "fusion" else ""
+    inside = module.get(name_inside, [])
     read = sum(
-        min(known[name].bytes, _read_inside(place, known[name].bytes, called, module))
+        min(known[name].bytes, _read_inside(place, known[name].bytes, name_inside, module))
         for place, name in enumerate(each.operands)
         if name in known
     )
+    if any(CHAIN in one.text for one in inside):
+        return read + each.bytes - _passed_on(each, known)
     updates = [one for one in inside if one.opcode == "dynamic-update-slice"]
     if updates and inside[-1].opcode in ("dynamic-update-slice", "bitcast", "tuple"):
         local = {one.name: one for one in inside}
@@ -266,14 +182,21 @@ def moved(each: Instruction, known: dict[str, Instruction], module: dict[str, li
     return read + each.bytes + kernel_cost(each, known).bytes
 
 
+def _passed_on(link: Instruction, known: dict[str, Instruction]) -> float:
+    """Return the bytes of operands that are results as well, counted on both sides; see `CHAIN`."""
+    places = [int(place) for place in _ALIAS.findall(link.text)]
+    sizes = {place: known[link.operands[place]].bytes for place in places if link.operands[place] in known}
+    return sum(sizes.get(place, 0.0) for place in places) + sum(sizes.values())
+
+
 def kernel_cost(each: Instruction, known: dict[str, Instruction]) -> kernels.Cost:
     """Return what the text does not show of an instruction that calls a kernel; see `executed`."""
     return kernels.cost(each.name, each.opcode, (known[name].text for name in each.operands if name in known))
 
 
-def _read_inside(place: int, whole: float, called: str, module: dict[str, list[Instruction]]) -> float:
+def _read_inside(place: int, whole: float, name: str, module: dict[str, list[Instruction]]) -> float:
     """Return the bytes that a fusion reads of an operand: only the slices if it does nothing but slice it."""
-    inside = module.get(called, [])  # may hold further fusions
+    inside = module.get(name, [])  # may hold further fusions
     mine = next(
         (one.name for one in inside if one.opcode == "parameter" and f"parameter({place})" in one.text), None
     )
@@ -286,12 +209,13 @@ def _read_inside(place: int, whole: float, called: str, module: dict[str, list[I
             read += one.size
         elif one.opcode == "fusion":
             places = [at for at, name in enumerate(one.operands) if name == mine]
-            read += sum(_read_inside(at, whole, _called(one), module) for at in places)
+            read += sum(_read_inside(at, whole, callee(one), module) for at in places)
         elif one.opcode != "dynamic-update-slice" or one.operands[0] != mine:
             return whole
     return read
 
 
-def _called(fusion: Instruction) -> str:
+def callee(fusion: Instruction) -> str:
+    """Return the name of the computation that an instruction calls; "" if it calls none."""
     found = re.search(r"calls=%?([\w.\-]+)", fusion.text)
     return found[1] if found else ""

@@ -41,7 +41,7 @@ def read(text: str, chip: chips.Chip) -> Serial:
     """Return the serial estimate of a module.
 
     Args:
-        text: see `hlo.read`.
+        text: see `traffic.read`.
         chip: the chip, whose peak of bfloat16 products is used.
     """
     module, entry = hlo.parse(text)

@@ -14,7 +14,7 @@ from prismlab.core.nn import transformer_stack
 from prismlab.experiments import main
 from prismlab.experiments.cost import abstract_step, chips, flops, peak_memory, roofline, variants
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.plan import choices, compiled, hlo, stage_plan, topology
+from prismlab.experiments.plan import choices, compiled, stage_plan, topology, traffic
 
 
 def test_topologies_are_read_and_swept():
@@ -36,7 +36,7 @@ def test_topologies_are_read_and_swept():
 def test_every_gpu_has_published_numbers_with_their_source():
     for name in topology.GPUS:
         chip = topology.parse(f"gpu:{name}").chip
-        assert chip.name == name
+        assert (chip.name, chip.platform) == (name, "cuda")
         assert chip.source.startswith("NVIDIA ")
         assert chip.float32 <= chip.bfloat16 / 1.9
         assert chip.link_rate < chip.memory_rate
@@ -161,7 +161,7 @@ ENTRY %main (x: bf16[4,8,128], y: f32[1000]) -> f32[1000] {
     ],
 )
 def test_collectives_count_as_often_as_their_loop_runs(groups, size):
-    read = hlo.read(MODULE.replace("GROUPS", groups))
+    read = traffic.read(MODULE.replace("GROUPS", groups))
     layer = 8 * 128 * 2
     assert read.collectives == {
         "all-gather": (4, 4 * layer * 7),

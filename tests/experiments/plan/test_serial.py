@@ -4,7 +4,7 @@ import pytest
 
 from prismlab.core.nn import splash_attention
 from prismlab.experiments.cost import chips
-from prismlab.experiments.plan import hlo, serial
+from prismlab.experiments.plan import serial, traffic
 
 # A product bound by memory, and a fused batched product, which the TPU compiler writes as a convolution.
 MODULE = """HloModule jit_step
@@ -61,7 +61,7 @@ def test_positions_of_a_window_that_meet_the_input_are_counted(window, pairs):
 def test_an_array_without_tiles_has_no_padding():
     plain = MODULE.replace("WINDOW", WINDOWS[0]).replace(":T(8,128)(2,1)", "")
     found = serial.read(plain, chips.CHIPS["v6e"])
-    assert found.padded_bytes == hlo.read(plain).memory
+    assert found.padded_bytes == traffic.read(plain).memory
 
 
 CALLED = '%mask, %q, %q, %q), custom_call_target="tpu_custom_call", frontend_attributes={kernel_metadata={'
@@ -86,7 +86,7 @@ def test_the_kernel_of_attention_counts_by_its_formula():
     assert found.operations == work == 2 * 2 * 16 * 4096**2 * 64
     # Operands and results once (the mask's 16 bytes are a constant), keys and values seven times more.
     moved = 16 + 3 * one + one + 512 * 128 * 4 + 14 * one
-    assert hlo.read(KERNELS).memory == moved + 2 * one
+    assert traffic.read(KERNELS).memory == moved + 2 * one
     slower = max(work / chip.bfloat16, moved / chip.memory_rate)
     assert found.seconds == pytest.approx(slower + 2 * one / chip.memory_rate)
 
@@ -119,4 +119,4 @@ ENTRY %main (x: bf16[40,64,128], n: s32[], k: bf16[128,32]) -> bf16[64,32] {
 
 def test_a_fusion_within_a_fusion_reads_only_the_layer_that_it_slices():
     read = 2 * (64 * 128 + 128 * 32 + 64 * 32) + 4  # and the number of the layer
-    assert hlo.read(NESTED).memory == read
+    assert traffic.read(NESTED).memory == read
