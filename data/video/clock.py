@@ -11,7 +11,9 @@ from prismlab.data.video import rational
 
 # Containers that store the order of decoding only; FFmpeg's presentation times are then guesses.
 _DECODING_TIMES = ("avi",)
-
+# Containers with a clock of 33 bits at 90 kHz. FFmpeg adds its range to times far below the first, although a
+# second recording with a lower clock may follow the first; a clock that ran over has no long gap there.
+_WRAPPING, _RANGE, _GAP = ("mpegts", "mpeg"), Fraction(1 << 33, 90_000), 60
 
 FIELD_CODED, HIDDEN = "field-coded (a packet for each field)", "hidden or undecodable pictures"
 LATE, STEPS_BACK = "starts late (sound before the first picture)", "clock steps back"
@@ -73,11 +75,14 @@ class Clock:
     def __init__(self, container: InputContainer, film: VideoStream):
         self.steps_back = 0
         self._film, self._container = film, container
-        self._by_decoding = any(name in _DECODING_TIMES for name in container.format.name.split(","))
+        names = container.format.name.split(",")
+        self._by_decoding = any(name in _DECODING_TIMES for name in names)
+        self._wraps = any(name in _WRAPPING for name in names)
         self._base = Fraction(0)  # seconds of a tick; times are counted in ticks, mostly whole ones
         self._period: Fraction | int = 0
         self._shift: Fraction | int = 0
         self._now: Fraction | int = 0
+        self._long = 0
 
     def __call__(self, frame: av.VideoFrame) -> float:
         """Return the time of the next frame in seconds; to be called for every frame in order."""
@@ -86,7 +91,7 @@ class Clock:
             self._begin(frame, raw)
         else:
             now = self._now + self._period if raw is None else raw + self._shift
-            if now <= self._now:
+            if now <= self._now or (now - self._now > self._long and self._restarts(raw)):
                 now = self._step(frame, raw, now)
             elif raw is not None:
                 self._period = now - self._now
@@ -97,7 +102,7 @@ class Clock:
         film = self._film
         ticks = rational.exact(film.time_base)
         self._base = rational.exact(frame.time_base) or ticks or Fraction(1, 1000)
-        self._period = 1 / (rate(film) * self._base)
+        self._period, self._long = 1 / (rate(film) * self._base), round(_GAP / self._base)
         # The decoder delays frames, so in order of decoding the first frame belongs to the first packet.
         first = (film.start_time or 0) * (ticks or self._base) / self._base
         if raw is not None and not self._by_decoding:
@@ -108,10 +113,15 @@ class Clock:
         self._shift = shift.numerator if shift.denominator == 1 else shift
         self._now = self._now.numerator if self._now.denominator == 1 else self._now
 
+    def _restarts(self, raw: int | None) -> bool:
+        """Return whether a time after a long gap, past the range of the clock, is of another recording."""
+        before = (self._now - self._shift) * self._base
+        return self._wraps and raw is not None and before < _RANGE <= raw * self._base
+
     def _step(self, frame: av.VideoFrame, raw: int | None, now: Fraction | int) -> Fraction | int:
         """Return the time of a frame, in ticks, whose own time does not advance."""
         self.steps_back += 1
-        if not self._by_decoding and self._now - now <= 2 * self._period:
+        if not self._by_decoding and 0 <= self._now - now <= 2 * self._period:
             self._by_decoding = True
             raw = frame.dts
         now = self._now + self._period

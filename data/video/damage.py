@@ -14,6 +14,8 @@ from prismlab.data.video import clock, framing, rational
 # Containers that store a duration. In others FFmpeg computes it from the end of the file or from the bit
 # rate, which promises nothing.
 _PROMISE = ("mov", "matroska", "avi", "flv", "asf", "mxf")
+# Those that store a duration for each stream; in others FFmpeg gives each stream that of the file.
+_EACH_STREAM = ("mov", "avi", "mxf")
 # Those whose duration counts from the first packet; in others it counts from time 0.
 _FROM_START = ("mov", "avi")
 _LEAST_PICTURE = 16  # bytes of a packet; fewer say "as before" in MPEG-4, which shows no frame
@@ -106,7 +108,7 @@ class Received:
         film, total = self._film, self._container.duration
         pairs = []
         base = rational.exact(film.time_base)
-        if film.duration is not None and base is not None:
+        if set(names) & set(_EACH_STREAM) and film.duration is not None and base is not None:
             start = film.start_time or 0 if from_start else 0
             promised = (start + film.duration) * base
             pairs.append((promised, self._end(film.index), slack))

@@ -122,15 +122,36 @@ def _boxes(file: Readable, size: int) -> Framing:
 
 
 def _riff(file: Readable, size: int) -> Framing:
-    position = 0
+    position, media_end = 0, 0
     while position + 12 <= size:
         head = _at(file, position, 12)
         if head[:4] != b"RIFF":
             break
-        position += 8 + int.from_bytes(head[4:8], "little")
+        start, position = position + 12, position + 8 + int.from_bytes(head[4:8], "little")
+        media_end = max(media_end, _chunks(file, start, min(position, size)))
         position += position % 2
     # A recorder that was stopped leaves a length of 0; a missing byte of padding is no fault.
-    return Framing(None if position <= 8 else position <= size + 1)
+    return Framing(None if position <= 8 else position <= size + 1, media_end)
+
+
+def _chunks(file: Readable, position: int, end: int) -> int:
+    """Return the end of the last chunk of media with content, 0 if there is none or a length is wrong.
+
+    Empty chunks, by which AVI says that a picture stays, are not read by FFmpeg.
+    """
+    media_end = 0
+    while position + 8 <= end:
+        head = _at(file, position, 12)
+        length = int.from_bytes(head[4:8], "little")
+        if head[:4] == b"LIST" and head[8:] in (b"movi", b"rec "):
+            position += 12  # what is inside follows
+            continue
+        position += 8 + length
+        if position > end or not head[:4].strip().isalnum():
+            return 0
+        media_end = position if length and head[:2].isdigit() else media_end
+        position += length % 2
+    return media_end
 
 
 def _transport(file: Readable, size: int) -> Framing:

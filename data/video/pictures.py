@@ -11,7 +11,7 @@ import warnings
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from prismlab.core import errors
 from prismlab.data.video import geometry, opening
@@ -102,6 +102,7 @@ def read(data: bytes, limits: opening.Limits, name: str) -> Picture:
                     f"{name}: expected at most {limits.max_pixels} pixels, got {width}x{height}; "
                     "downscale the image or raise Limits.max_pixels"
                 )
+            _scale_transparent_colour(image, data)
             traits = set()
             # In place, and converted only if the mode requires it, to avoid copies.
             orientation = image.getexif().get(_EXIF_ORIENTATION)
@@ -121,6 +122,21 @@ def read(data: bytes, limits: opening.Limits, name: str) -> Picture:
             f"{name}: expected a readable image, got '{reason}'; copy it again or drop it"
         ) from error
     return Picture(pixels, frozenset(traits | ({geometry.TRANSPARENT} if transparent else set())))
+
+
+def _scale_transparent_colour(image: ImageFile.ImageFile, data: bytes) -> None:
+    """Bring the transparent colour of a PNG to the depth of its pixels, which Pillow scales to 8 bits."""
+    clear, raw = image.info.get("transparency"), image.tile[0].args if image.tile else ""
+    if image.format != "PNG" or clear is None:
+        return
+    if raw in ("L;2", "L;4"):
+        image.info["transparency"] = clear * (85 if raw == "L;2" else 17)
+    elif raw == "RGB;16B":
+        with Image.open(io.BytesIO(data), formats=FORMATS) as low:
+            low.tile = [each._replace(args="RGB;16L") for each in low.tile]  # the lower bytes
+            wide = np.asarray(image).astype(np.uint16) << 8 | np.asarray(low)
+        image.putalpha(Image.fromarray(np.where((wide == clear).all(-1), 0, 255).astype(np.uint8)))
+        del image.info["transparency"]
 
 
 def _flat(image: Image.Image, name: str) -> tuple[np.ndarray, bool]:

@@ -22,6 +22,7 @@ from prismlab.data.video import clock, container, decode, geometry, h264_groups,
 from tests.data.video import films
 
 LATE = [2 + n / 10 for n in range(24)]
+LATER = [5000 + n / 10 for n in range(24)]
 PART = list(range(10, 20))  # the frames from 3 to 4 s of a film that begins at 2 s
 
 
@@ -146,6 +147,16 @@ def joined() -> dict[str, tuple[bytes, list[int]]]:
             [*range(24), *range(24)],
         ),
         "a longer second": (film + longer, [*range(24), *range(40)]),
+        # FFmpeg takes a clock that steps far back for one that ran over its 33 bits.
+        "a second that began long before": (
+            films.written("mpegts", times=LATER) + film * 2,
+            [*range(24)] * 3,
+        ),
+        "program streams, the second earlier": (
+            films.written("mpeg", "mpeg2video", [5000 + n / 25 for n in range(24)])
+            + films.written("mpeg", "mpeg2video", [n / 25 for n in range(24)]),
+            [*range(24)] * 2,
+        ),
         "three": (film * 3, [*range(24)] * 3),
         "program stream": (
             films.written("mpeg", "mpeg2video", [n / 25 for n in range(24)]) * 2,

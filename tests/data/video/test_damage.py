@@ -34,6 +34,21 @@ def from_open_group(codec: str) -> bytes:
     return films.copied(whole, "mpegts", keys[1])
 
 
+def with_empty_chunks(count: int) -> bytes:
+    """Return an AVI of 24 frames that ends in empty chunks, as recorders of screens say "as before"."""
+    film = films.written("avi", "mpeg4", [n / 25 for n in range(24)], options={"bf": "0"})
+    buffer = io.BytesIO()
+    with av.open(io.BytesIO(film)) as source, av.open(buffer, "w", format="avi") as target:
+        track = target.add_stream_from_template(source.streams.video[0])
+        data = [bytes(packet) for packet in source.demux(video=0) if packet.size]
+        for number, each in enumerate([*data, *[b""] * count]):
+            packet = av.Packet(each)
+            packet.stream, packet.time_base, packet.is_keyframe = track, Fraction(1, 25), number == 0
+            packet.pts = packet.dts = number
+            target.mux(packet)
+    return buffer.getvalue()
+
+
 # 12 frames of H.264, each in two packets of one field.
 FIELDS = (films.SAMPLES / "paff_start.ts").read_bytes()
 SPAN = [n / 10 for n in range(24)]
@@ -57,6 +72,7 @@ SOUND = {
     "last frame stays, FLV": lambda: films.copied(
         (films.SAMPLES / "last_frame_held_3s.mp4").read_bytes(), "flv"
     ),
+    "last frame stays, AVI": lambda: with_empty_chunks(50),
     "sound outlasts, Matroska": lambda: films.written("matroska", times=SPAN, sound=(0, 9)),
     "sound outlasts, MP4": lambda: films.index_first(films.written("mp4", times=SPAN, sound=(0, 9))),
     "sound outlasts, TS": lambda: films.written("mpegts", times=SPAN, sound=(0, 9), sound_codec="mp2"),
@@ -64,6 +80,7 @@ SOUND = {
     "sound outlasts, AVI": lambda: films.written(
         "avi", "mpeg4", [n / 25 for n in range(24)], sound=(0, 9), sound_codec="mp2"
     ),
+    "sound outlasts, ASF": lambda: films.written("asf", "msmpeg4", SPAN, sound=(0, 9), sound_codec="mp2"),
     "sound outlasts, WebM": lambda: films.written(
         "webm", "libvpx", SPAN, sound=(0, 9), sound_codec="libopus"
     ),

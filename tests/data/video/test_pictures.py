@@ -2,7 +2,9 @@
 
 import io
 import pathlib
+import struct
 import tarfile
+import zlib
 
 import av
 import numpy as np
@@ -135,6 +137,38 @@ def test_hidden_colours_are_white(kind) -> None:
     found = pictures.read(TRANSPARENT[kind](), container.Limits(), "picture")
     assert found.traits == {geometry.TRANSPARENT}
     np.testing.assert_array_equal(found.pixels, np.repeat(_square((255,), (0,)), 3, -1))
+
+
+def written_png(colour: int, depth: int, rows: bytes, key: bytes) -> bytes:
+    """Return a PNG of 8 x 8 pixels with a transparent colour, as Pillow cannot write it."""
+    header = struct.pack(">IIBBBBB", 8, 8, depth, colour, 0, 0, 0)
+    data = zlib.compress(
+        b"".join(b"\0" + rows[at : at + len(rows) // 8] for at in range(0, len(rows), len(rows) // 8))
+    )
+    made = b"\x89PNG\r\n\x1a\n"
+    for kind, content in ((b"IHDR", header), (b"tRNS", key), (b"IDAT", data), (b"IEND", b"")):
+        made += struct.pack(">I", len(content)) + kind + content
+        made += struct.pack(">I", zlib.crc32(kind + content))
+    return made
+
+
+@pytest.mark.parametrize(("depth", "hidden"), [(1, 1), (2, 1), (2, 3), (4, 1), (4, 15), (8, 200)])
+def test_the_transparent_grey_of_every_depth_is_white(depth, hidden) -> None:
+    bits = f"{hidden:0{depth}b}" * 32 + "0" * depth * 32
+    rows = int(bits, 2).to_bytes(8 * depth, "big")
+    found = pictures.read(written_png(0, depth, rows, struct.pack(">H", hidden)), container.Limits(), "grey")
+    assert found.traits == {geometry.TRANSPARENT}
+    np.testing.assert_array_equal(found.pixels[:4], 255)
+    np.testing.assert_array_equal(found.pixels[4:], 0)
+
+
+def test_the_transparent_colour_of_deep_pictures_is_exact() -> None:
+    # 0x1234 is hidden and 0x1256 is not, although both are 0x12 in 8 bits.
+    rows = b"\x12\x34" * 3 * 32 + b"\x12\x56" * 3 * 32
+    found = pictures.read(written_png(2, 16, rows, b"\x12\x34" * 3), container.Limits(), "deep")
+    assert found.traits == {geometry.TRANSPARENT}
+    np.testing.assert_array_equal(found.pixels[:4], 255)
+    np.testing.assert_array_equal(found.pixels[4:], 0x12)
 
 
 def test_transparency_of_the_sample() -> None:
