@@ -18,6 +18,7 @@ from prismlab.experiments.store import installed, store, views, work_directory
 from prismlab.experiments.tasks import evaluation, paper_scores
 
 MEAN = "standard error of the mean over groups of items"
+EXACT = "exact interval of a share, where all items are right or all are wrong"
 
 
 def run(
@@ -141,8 +142,9 @@ def _interval(scores: Sequence[results_table.Score]) -> tuple[float | None, str]
     kept = [score.outcomes for score in scores if score.outcomes]
     outcomes = [np.asarray(each["outcomes"], float) for each in kept if "outcomes" in each]
     if outcomes:
-        half = item_interval(np.concatenate(outcomes).mean(0), kept[0]["groups"])
-        return half, "" if half is None else MEAN
+        mean = np.concatenate(outcomes).mean(0)
+        half = item_interval(mean, kept[0]["groups"])
+        return half, "" if half is None else EXACT if _all_alike(mean) else MEAN
     # A mean over seeds on the same items spreads at most as the seeds do on average.
     halves = [each["interval"] for each in kept if "interval" in each]
     if len(halves) < len(scores):
@@ -158,12 +160,20 @@ def item_interval(outcomes: np.ndarray, groups: list[str]) -> float | None:
         groups: what each item belongs to; items of one group count as one observation.
 
     Returns:
-        1.96 standard errors of the mean, from the sums of the groups (a ratio estimator); None for fewer than
-        two groups.
+        1.96 standard errors of the mean, from the sums of the groups (a ratio estimator); if all items are
+        right, or all wrong, which have no standard error, the distance to the other end of the exact interval
+        for a share (Clopper and Pearson 1934) of as many items as there are groups. None for fewer than two
+        groups.
     """
     names, index = np.unique(np.asarray(groups), return_inverse=True)
     if len(names) < 2:
         return None
+    if _all_alike(outcomes):
+        return float(1.0 - 0.025 ** (1.0 / len(names)))
     deviations = np.bincount(index, outcomes - outcomes.mean(), minlength=len(names))
     variance = len(names) / (len(names) - 1) * np.sum(deviations**2) / len(outcomes) ** 2
     return float(1.96 * np.sqrt(variance))
+
+
+def _all_alike(outcomes: np.ndarray) -> bool:
+    return bool(np.all(outcomes == outcomes[0]) and outcomes[0] in (0.0, 1.0))

@@ -97,6 +97,7 @@ class Benchmark:
             "train clips per class": round(len(train.found) / max(1, len(train.found.classes))),
             "missing": len(test.missing),
             **test.found.notes,
+            **test.found.class_notes(),  # of the clips that could be read
             **found[0].notes,
             **predicted.facts,
             **found[0].chance_fact(),

@@ -90,6 +90,7 @@ def facts(how: protocols.Protocol, clips: ClipVectors) -> dict[str, Any]:
         "train clips per class": 0,
         "missing": len(clips.missing),
         **clips.found.notes,
+        **clips.found.class_notes(),
     }
     if clips.missing:
         found["missing clips"] = dict(list(clips.missing.items())[:20])

@@ -178,6 +178,17 @@ class ItemSet:
         present = {index for item in self.items for index in item.labels}
         return [name for index, name in enumerate(self.classes) if index not in present]
 
+    def class_notes(self) -> dict[str, str]:
+        """Return a note on the classes that no item has; it says so if all items are of one class."""
+        absent = self.absent_classes()
+        if not absent:
+            return {}
+        more = ", ..." if len(absent) > 5 else ""
+        alone = (
+            "; only one class occurs: a score says nothing" if len(absent) == len(self.classes) - 1 else ""
+        )
+        return {"classes that never occur": f"{len(absent)}: {', '.join(absent[:5])}{more}{alone}"}
+
 
 @runtime_checkable
 class Reader(Protocol):

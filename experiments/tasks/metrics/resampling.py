@@ -52,7 +52,8 @@ def jackknife(value: Value, groups: Sequence[str]) -> Interval | None:
 
     Returns:
         Student's t times the jackknife's standard error; None for fewer than two groups, or if the metric has
-        no value without one of the parts (it holds the only items of a class that counts).
+        no value without one of the parts (it holds the only items of a class that counts), or the same value
+        without each of them (all items are right, for example).
     """
     names = sorted(set(groups), key=lambda name: hashlib.sha256(name.encode()).digest())
     count = min(PARTS, len(names))
@@ -79,7 +80,8 @@ def bootstrap(value: Value, groups: Sequence[str]) -> Interval | None:
         groups: name of the group of each item.
 
     Returns:
-        Half of the distance between the 2.5 and the 97.5 percentile; None for fewer than two groups.
+        Half of the distance between the 2.5 and the 97.5 percentile; None for fewer than two groups, or if
+        all draws have the same value.
     """
     names, index = np.unique(np.asarray(groups), return_inverse=True)
     if len(names) < 2:
@@ -97,4 +99,5 @@ def bootstrap(value: Value, groups: Sequence[str]) -> Interval | None:
 
 
 def _is(half: float) -> bool:
-    return bool(np.isfinite(half))
+    """Return whether there is an interval: without any spread, few items say nothing of new ones."""
+    return bool(np.isfinite(half) and half > 0)

@@ -76,11 +76,7 @@ class Collector:
         made = items.ItemSet(
             self.name, tuple(self.items), tuple(classes), clip_files.load, multi_label, found, background
         )
-        if classes and (absent := made.absent_classes()):
-            more = ", ..." if len(absent) > 5 else ""
-            found["classes that never occur"] = f"{len(absent)}: {', '.join(absent[:5])}{more}"
-        if classes and len(classes) - len(absent) == 1 and len(classes) > 1:
-            found["warning"] = "only one class occurs: a score says nothing"
+        found |= made.class_notes()
         return made
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from prismlab.core import errors
 from prismlab.data.loader import tokenizer as words
@@ -93,7 +94,16 @@ def test_the_interval_of_independent_items_is_that_of_a_mean(values):
     outcomes = np.asarray(values)
     names = [str(index) for index in range(len(values))]
     expected = 1.96 * outcomes.std(ddof=1) / np.sqrt(len(values))
+    if not expected:  # the exact interval of a share ends here
+        expected = stats.binomtest(0, len(values)).proportion_ci(0.95, "exact").high
     assert evaluate.item_interval(outcomes, names) == pytest.approx(expected)
+
+
+def test_the_interval_of_items_that_are_all_right_is_not_zero():
+    kept = {"keys": ["a", "b"], "groups": ["a", "b"], "outcomes": [[1.0, 1.0]]}
+    line = evaluate._line("task", "top-1", [results_table.Score(1.0, 2, {}, kept)], paper_scores.Place(""))
+    assert line.interval == pytest.approx(1 - 0.025**0.5)
+    assert line.interval_by == evaluate.EXACT
 
 
 def test_items_of_one_group_count_once():

@@ -162,6 +162,23 @@ def test_a_benchmark_runs_and_reports_missing_clips_and_absent_classes(tmp_path)
         assert score.protocol["size"] == "6 clips annotated, 1970 published"
 
 
+def test_a_table_of_ones_own_names_classes_and_warns_of_a_single_one(tmp_path):
+    clips(tmp_path / "videos", [f"x{number}" for number in range(9)])
+    rows = [f"videos/x{number}.mp4,{'ab'[number % 2]},train" for number in range(6)]
+    rows += ["videos/x6.mp4,a,test", "videos/x7.mp4,a,test", "videos/gone.mp4,b,test"]
+    (tmp_path / "mine.csv").write_text("\n".join(["path,label,split", *rows]))
+    small = ("FRAMES=2", "RESOLUTION=16", "head_grid.Grid.steps=2", "head_grid.Grid.batch_size=2",
+             "probe.Attention.heads=1")  # fmt: skip
+    table = f"TABLE='{tmp_path}/mine.csv'"
+    loaded = strict.load("eval/labelled.gin", [table, *small], (evaluation.Evaluation,))
+    (task,) = loaded.root.tasks.values()
+    scores = task({"video": tiny.video_tower(key=jax.random.key(0))}, seed=0, cache=cli.CACHE)
+    for score in scores.values():
+        assert (score.n, score.protocol["missing"]) == (2, 1)
+        told = score.protocol["classes that never occur"]
+        assert told == "1: b; only one class occurs: a score says nothing"
+
+
 def test_several_labels_and_the_variants_of_average_precision(tmp_path):
     clips(tmp_path / "videos", ["A", "B", "C", "D", "E"])
     classes = "".join(f"c{number:03d} class {number}\n" for number in range(157))

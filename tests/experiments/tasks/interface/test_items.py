@@ -27,3 +27,10 @@ def test_an_item_without_one_label_of_each_set_is_refused(labels):
 def test_sets_that_do_not_cover_the_classes_are_refused():
     with pytest.raises(errors.UserError, match="need single labels and 5 classes, got 4 classes"):
         item_set((0, 2), classes="abcd")
+
+
+def test_absent_classes_and_a_single_one_are_named():
+    assert item_set((1, 4)).class_notes() == {"classes that never occur": "3: a, c, d"}
+    (told,) = item_set((3,), sets=()).class_notes().values()
+    assert told == "4: a, b, c, e; only one class occurs: a score says nothing"
+    assert item_set((0,), classes="a", sets=()).class_notes() == {}

@@ -35,6 +35,11 @@ def test_items_of_one_group_count_once(method):
     assert method(lambda rows: 0.0, ["one"] * 5) is None
 
 
+@pytest.mark.parametrize("method", [resampling.jackknife, resampling.bootstrap])
+def test_a_metric_that_never_changes_has_no_interval_of_zero(method):
+    assert method(lambda rows: 1.0, names(5)) is None
+
+
 def test_parts_mix_items_that_files_list_class_by_class():
     values = np.repeat([0.0, 1.0], 500)
     found = resampling.jackknife(lambda rows: float(values[rows].mean()), names(1000))

@@ -88,7 +88,8 @@ def test_no_video_at_all_is_an_error_and_one_class_is_named(tmp_path):
         class_list=written.text(tmp_path, "n", "a\njuggling balls\nb"),
     )
     found = made.read("val", tmp_path)
-    assert found.notes["warning"] == "only one class occurs: a score says nothing"
+    told = found.notes["classes that never occur"]
+    assert told.endswith("; only one class occurs: a score says nothing")
     none = dataclasses.replace(made, videos=written.videos(tmp_path / "empty")).read("val", tmp_path)
     with pytest.raises(
         errors.UserError, match=r"none of 1 clips could be read \(AbCdEfGhIjk_000012_000022: no video"
