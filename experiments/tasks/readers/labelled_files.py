@@ -70,16 +70,19 @@ class LabelledTable:
         """Return the clips of a split; classes are the sorted labels of the whole table."""
         del cache
         root = self._root()
-        found, classes, bad = [], set(), {}
+        found, classes, bad, seen = [], set(), {}, set()
         for number, row in rows.read(user_paths.expand(self.table), ("path", "label")):
             where = f"{self.table}, row {number}"
             try:
                 if isinstance(row, str):
                     raise errors.UserError(f"{where}: {row}")
                 one = self._row(row, root, where)
+                if one[0].key in seen:
+                    raise errors.UserError(f"{where}: {one[0].key} occurs before")
             except errors.UserError as error:
                 bad[f"row {number}"] = str(error)
                 continue
+            seen.add(one[0].key)
             classes |= set(one[1])
             found.append(one)
         names = tuple(sorted(classes))

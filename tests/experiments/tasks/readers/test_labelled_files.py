@@ -47,6 +47,15 @@ def test_a_table_with_splits_windows_and_bad_rows(tmp_path):
         reader.read("val", tmp_path)
 
 
+def test_a_clip_that_occurs_twice_is_counted_and_its_first_row_holds(tmp_path):
+    rows = ["path,label,split", "a.mp4,x,test", "b.mp4,y,test", "a.mp4,y,test", "a.mp4,x,train"]
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    found = labelled_files.LabelledTable(str(tmp_path / "t.csv")).read("test", tmp_path)
+    assert [(item.key, item.labels) for item in found.items] == [("a.mp4", (0,)), ("b.mp4", (1,))]
+    assert found.notes["rows left out"].startswith("2 (first: ")
+    assert found.notes["rows left out"].endswith("row 3: a.mp4 occurs before)")
+
+
 def test_several_labels_a_clip(tmp_path):
     (tmp_path / "t.csv").write_text("path,label,split\na.mp4,x;y,test\nb.mp4,,test\nc.mp4,y;y,test\n")
     found = labelled_files.LabelledTable(str(tmp_path / "t.csv"), separator=";").read("test", tmp_path)
