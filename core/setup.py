@@ -16,11 +16,17 @@ def setup() -> None:
     logs a failed write that `checkpoint.Checkpoints` already reports.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    hide_hints()
+    # Only Orbax uses asyncio here; hide further failed tasks after the one that was reported.
+    logging.getLogger("asyncio").addFilter(lambda note: not note.exc_info)
+
+
+@functools.cache
+def hide_hints() -> None:
+    """Hide what Orbax logs of every checkpoint that it reads and of every write that fails; see `setup`."""
     # Imported first: it makes the logger "absl" of a class that knows which file called it.
     importlib.import_module("absl.logging")
     logging.getLogger("absl").addFilter(_is_useful)
-    # Only Orbax uses asyncio here; hide further failed tasks after the one that was reported.
-    logging.getLogger("asyncio").addFilter(lambda note: not note.exc_info)
 
 
 def _is_useful(note: logging.LogRecord) -> bool:

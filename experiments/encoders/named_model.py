@@ -4,7 +4,7 @@ import dataclasses
 import os
 from typing import Any
 
-from prismlab.core import errors
+from prismlab.core import errors, setup
 from prismlab.core.io import filesystem, user_paths
 from prismlab.core.weights import release_config, release_models, released, weight_files
 from prismlab.data.loader import tokenizer as tokenizer_module
@@ -75,6 +75,7 @@ def load(model: str | os.PathLike[str], weights: str | os.PathLike[str] | None =
     Raises:
         UserError: there is no such model, or its weights are missing or damaged.
     """
+    setup.hide_hints()
     given = None if weights is None else os.fspath(weights)
     return named(os.fspath(model), given).model
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import shutil
 import types
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import prismlab
-from prismlab.core import errors, trees
+from prismlab.core import errors, setup, trees
 from prismlab.core.towers import video, video_encoder
 from prismlab.core.train import stage_folder
 from prismlab.core.weights import released
@@ -70,6 +71,13 @@ def test_a_stage_is_embedded_and_searched_by_either_name(real, stage1, clips, tm
     capsys.readouterr()
     assert main.main(["search", str(out), "a red disc", "--model", str(stage1)]) == 0
     assert capsys.readouterr().out.count(".mp4") == 2  # with the tokenizer of the stage
+
+
+def test_loading_a_stage_logs_nothing(stage1, monkeypatch, caplog):
+    monkeypatch.setattr(logging.getLogger("absl"), "filters", [])  # as in Python without `prismlab.setup`
+    setup.hide_hints.cache_clear()
+    prismlab.load(stage1)
+    assert caplog.text == ""
 
 
 def test_a_stage_is_loaded_with_its_own_weights_and_sizes(real, stage1):

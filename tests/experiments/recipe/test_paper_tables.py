@@ -12,6 +12,14 @@ from prismlab.experiments.recipe import check
 FOLDER = pathlib.Path(parse.SHIPPED) / "paper"
 TABLES = sorted(path.stem for path in FOLDER.glob("*.gin") if not path.stem.endswith("_small"))
 # Values of the paper, by table: those of K400, SSv2 and AVA, and R@1 of MSRVTT and VATEX.
+FIGURE_4 = {
+    "contrastive, public clips": (81.7, 50.0),
+    "+ full corpus": (83.8, 55.4),
+    "contrastive + masked pixels, one stage": (82.7, 55.9),
+    "two stages instead": (81.9, 60.9),
+    "+ global distillation": (83.3, 61.8),
+    "+ token shuffling (full)": (84.2, 63.6),
+}
 PRINTED = {
     "masks": {"BEVT, 65% hidden": (84.2, 63.6)},
     "public_clips": {
@@ -60,9 +68,20 @@ def test_each_table_has_a_twin_and_printed_numbers():
 @pytest.mark.parametrize("name", TABLES)
 def test_the_numbers_of_the_paper_stand_beside_their_rows(name):
     text = (FOLDER / f"{name}.gin").read_text(encoding="utf-8")
+    _numbers_stand_beside(text, ablation(name), PRINTED[name])
+
+
+def test_the_numbers_of_figure_4_stand_beside_its_rows_which_its_data_sets_judge():
+    root = strict.load("ablation_fig4.gin").root
+    _numbers_stand_beside((FOLDER.parent / "ablation_fig4.gin").read_text(encoding="utf-8"), root, FIGURE_4)
+    assert list(root.rows) == list(FIGURE_4)
+    assert set(root.base.tasks) == {"K400", "SSv2"}
+
+
+def _numbers_stand_beside(text, root, printed):
     head = text[: text.index("from __gin__")]
-    assert set(PRINTED[name]) <= set(ablation(name).rows)
-    for row, values in PRINTED[name].items():
+    assert set(printed) <= set(root.rows)
+    for row, values in printed.items():
         (line,) = [line for line in head.splitlines() if line.startswith(f"#   {row}  ")]
         found = [float(each) for each in re.findall(r"(?<=\s)\d+\.\d\b", line)]
         assert found == list(values)
