@@ -14,6 +14,7 @@ from prismlab.core.io import user_paths
 from prismlab.experiments.gin_strict import binding_table, duplicate_keys, imports, old_names
 
 SHIPPED = pathlib.Path(__file__).parents[1] / "gin"
+_MOST_NESTED = 50  # files that include one another, one inside the other
 
 
 class Delegate(config_parser.ParserDelegate):
@@ -95,6 +96,9 @@ class Reader:
         if real in self.seen:
             if self.seen[real].rank is None:
                 self.faults.add(asked_at, f"{shown} includes itself; remove this include")
+            return
+        if sum(each.rank is None for each in self.seen.values()) >= _MOST_NESTED:
+            self._broken(asked_at, f"more than {_MOST_NESTED} files include one another; include fewer")
             return
         source = self.seen[real] = binding_table.Source(shown, own=not self.seen)
         table = imports.Table(self.earlier)
@@ -257,6 +261,8 @@ def find(name: str, folder: pathlib.Path) -> pathlib.Path | str:
     for path in (own, SHIPPED / name):
         if path.is_dir():
             return f"expected a gin file, but {name} is a folder"
+        if path.exists() and not path.is_file():
+            return f"expected a gin file, but {name} is a pipe or a device"
         if path.exists():
             return path
     shipped = sorted(each.relative_to(SHIPPED).as_posix() for each in SHIPPED.rglob("*.gin"))

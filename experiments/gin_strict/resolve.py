@@ -9,6 +9,7 @@ from typing import Any
 from prismlab.experiments.gin_strict import binding_table, check_types
 
 Scope = tuple[str, ...]
+_MOST_VALUES = 100_000  # that one macro holds, with those of the macros in it
 
 
 class Broken:
@@ -32,6 +33,7 @@ class Builder:
         self.making: list[tuple[str, Scope]] = []
         self.reading: list[str] = []
         self.shared: dict[str, Any] = {}
+        self.sizes: dict[str, int] = {}  # number of values in each macro that was read
         self.defaults: dict[tuple[str, str], str] = {}  # (target, parameter) -> default in use
 
     def make(self, target: binding_table.Target, scope: Scope, evaluate: bool, place: str, shown: str) -> Any:
@@ -171,7 +173,20 @@ class Builder:
         self.reading.append(name)
         self.shared[name] = self.value(found.value, tuple(name.split("/")), found)
         self.reading.pop()
+        self.sizes[name] = self._size(found.value)
+        if self.sizes[name] > _MOST_VALUES:
+            self.sizes[name] = 0  # so that only the first one is named
+            self.shared[name] = BROKEN
+            self.faults.add(found.place, f"macro {name} holds more than {_MOST_VALUES:,} values; shorten it")
         return self.shared[name]
+
+    def _size(self, value: Any) -> int:
+        """Return how many values a parsed value holds, each macro in it counted as often as it is used."""
+        if isinstance(value, binding_table.Macro):
+            return self.sizes.get(value.name, 1)
+        if isinstance(value, dict):
+            return sum(map(self._size, [*value, *value.values()]))
+        return sum(map(self._size, value)) if isinstance(value, (list, tuple)) else 1
 
 
 def _written(call: Any, name: str, default: Any) -> str:

@@ -1,5 +1,6 @@
 """Strict gin: every fault with its line and the nearest name."""
 
+import os
 import pathlib
 
 import gin_help
@@ -265,3 +266,19 @@ def test_all_faults_come_together_in_order():
         "trian/parts.Stage.steps = 1\n"
     )
     assert [line.split(": ")[0] for line in lines] == [f"a.gin:{line}" for line in (4, 5, 6, 7, 8)]
+
+
+def test_macros_that_double_end_at_a_limit():
+    doubling = "A0 = ('x', 'y')\n" + "".join(f"A{n} = (%A{n - 1}, %A{n - 1})\n" for n in range(1, 60))
+    lines = gin_help.faults(STAGE + doubling + "parts.Stage.names = %A59\n")
+    assert lines == ["a.gin:21: macro A16 holds more than 100,000 values; shorten it"]
+
+
+def test_includes_end_at_a_limit_and_at_what_is_no_file(folder):
+    for number in range(2000):
+        gin_help.write(f"include 'deep{number + 1}.gin'\n", f"deep{number}.gin")
+    ((place, fault),) = (line.split(": ", 1) for line in gin_help.faults(STAGE + "include 'deep0.gin'\n"))
+    assert (place, fault) == ("deep48.gin:3", "more than 50 files include one another; include fewer")
+    os.mkfifo(folder / "pipe.gin")
+    (line,) = gin_help.faults(STAGE + "include 'pipe.gin'\n")
+    assert line == "a.gin:5: expected a gin file, but pipe.gin is a pipe or a device"
