@@ -60,7 +60,10 @@ class Tolerant:
 def tolerant() -> Iterator[None]:
     """Replace standard output and error for the time of a command."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = Tolerant(sys.stdout), Tolerant(sys.stderr)  # type: ignore[assignment]
+    for name in ("stdout", "stderr"):
+        # A process that was started with the stream closed (`>&-`, some daemons) has None in its place.
+        stream = getattr(sys, name) or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
+        setattr(sys, name, Tolerant(stream))
     try:
         yield
     finally:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 # SIGTERM: kill, GKE, SLURM; SIGINT: Ctrl-C; SIGHUP: a closed terminal; SIGUSR1, SIGUSR2: SLURM's --signal and
-# submitit's warning before a time limit, and Grid Engine's; SIGXCPU: a soft limit of processor time (Grid Engine,
-# ulimit -S -t).
+# submitit's warning before a time limit, and Grid Engine's; SIGXCPU: a soft limit of processor time (Grid
+# Engine, ulimit -S -t).
 STOPPING = (
     signal.SIGTERM,
     signal.SIGINT,

@@ -183,8 +183,8 @@ def check_views(name: str, views: Any) -> None:
     """
     if not isinstance(views, Set) or not all(isinstance(view, View) for view in views):
         raise errors.UserError(
-            f"objective {name!r}: views() must return a frozenset of objective.View, got {views!r}; the intact "
-            "clip is objective.View('video')"
+            f"objective {name!r}: views() must return a frozenset of objective.View, got {views!r}; the "
+            "intact clip is objective.View('video')"
         )
 
 

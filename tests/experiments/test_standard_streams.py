@@ -25,7 +25,8 @@ def test_a_closed_pipe_is_one_line_and_the_exit_code_stays():
     )
     process.stdout.readline()
     process.stdout.close()
-    told = process.stderr.read()
+    with process.stderr:
+        told = process.stderr.read()
     assert process.wait() == 75
     assert told.splitlines() == ["prismlab: standard output was lost (Broken pipe); continuing", "end"]
 
@@ -51,3 +52,11 @@ def test_a_stream_that_works_is_passed_through(tmp_path):
 def test_an_encoding_error_is_not_hidden(tmp_path):
     with open(tmp_path / "out", "w", encoding="ascii") as file, pytest.raises(UnicodeError, match="ascii"):
         standard_streams.Tolerant(file).write("\u00e9")
+
+
+def test_a_stream_that_was_closed_at_the_start_is_no_reason_to_stop():
+    for closed in ("stdout", "stderr"):
+        script = CODE.replace("with standard", f"sys.{closed} = None\nwith standard")
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert done.returncode == 75, done.stderr
+        assert done.stderr == ("end\n" if closed == "stdout" else "")

@@ -86,9 +86,9 @@ class Table:
         return media.isolated(groups, self._keys, functools.partial(self._medium, root))
 
     def _name(self, entry: _Entry) -> str | None:
-        """Return the path in a row, or None if it has none."""
+        """Return the path in a row, or None if it has none that a file can have."""
         path = None if isinstance(entry[1], str) else entry[1][self.path_column]
-        return path if isinstance(path, str) else None
+        return path if isinstance(path, str) and path and "\0" not in path else None
 
     def _keys(self, group: tuple[str | None, list[_Entry]]) -> list[str]:
         return [f"{group[0] or posixpath.basename(self.path)}#{number}" for number, _ in group[1]]
@@ -98,7 +98,7 @@ class Table:
         where = f"{self.path}, row {entries[0][0]}"
         if name is None:
             row = entries[0][1]
-            found = row if isinstance(row, str) else f"expected a path that is text in {self.path_column!r}"
+            found = row if isinstance(row, str) else f"expected the path of a file in {self.path_column!r}"
             raise errors.UserError(f"{where}: {found}")
         keys = self._keys(group)
         cuts = tuple(self._cut(key, entry[1]) for key, entry in zip(keys, entries))

@@ -117,6 +117,8 @@ def test_a_fault_in_a_name_that_is_not_utf8_is_reported(tmp_path, kind) -> None:
         r'{"path": "a.jpg", "text": "\ud800"}',
         r'{"path": "a.jpg", "text": "words", "n": {"\udc00": 1}}',
         '{"path": null, "text": "x"}',
+        '{"path": "", "text": "x"}',
+        r'{"path": "a\u0000.jpg", "text": "x"}',
         '{"path": ["a.jpg"], "text": "x"}',
         '{"path": "a.jpg", "text": null}',
         '{"path": "none.mp4", "text": "x"}',

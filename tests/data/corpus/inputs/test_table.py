@@ -80,9 +80,7 @@ def test_a_missing_table(tmp_path) -> None:
         list(table.Table(str(tmp_path / "none.csv")).units())
 
 
-@pytest.mark.parametrize(
-    "name", ["../secret.mp4", "/etc/passwd", "a/../../x", "link/x.mp4", "gs://b/x", "", "a\0b"]
-)
+@pytest.mark.parametrize("name", ["../secret.mp4", "/etc/passwd", "a/../../x", "link/x.mp4", "gs://b/x"])
 def test_paths_that_leave_the_root_stop_the_run(tmp_path, name) -> None:
     root = tmp_path / "root"
     root.mkdir()
