@@ -62,7 +62,7 @@ FLOORS = {
         *(f"experiments.tasks.{room}" for room in ("interface", "metrics", "features", "heads")),
     ),
     "experiments.tasks": (
-        *BELOW_RUN, *RECIPE, *(f"experiments.tasks.{room}" for room in TASK_ROOMS),
+        *BELOW_RUN, *RECIPE, "experiments.gin_strict", *(f"experiments.tasks.{room}" for room in TASK_ROOMS),
     ),
     "experiments.monitors": (*LIGHT, *LOADER),
     "experiments.certificate": (*BELOW_RUN, *RUN),
