@@ -53,9 +53,12 @@ FLOORS = {
         *LIGHT, *LOADER, "data.corpus.inputs", "experiments.tasks.interface",
     ),
     "experiments.tasks.features": (*BELOW_RUN, *RECIPE, "experiments.tasks.interface"),
-    "experiments.tasks.heads": (*BELOW_RUN, "experiments.tasks.interface", "experiments.tasks.features"),
+    "experiments.tasks.heads": (
+        *BELOW_RUN, "experiments.recipe", "experiments.tasks.interface", "experiments.tasks.features",
+    ),
     "experiments.tasks.heads.localisation": (
-        *BELOW_RUN, *(f"experiments.tasks.{room}" for room in ("interface", "features", "heads")),
+        *BELOW_RUN, "experiments.recipe",
+        *(f"experiments.tasks.{room}" for room in ("interface", "features", "heads")),
     ),
     "experiments.tasks.language": (
         *BELOW_RUN, *RECIPE, "core.language",

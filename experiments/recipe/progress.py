@@ -3,8 +3,10 @@
 import contextlib
 import contextvars
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
+Each = TypeVar("Each")
 SECONDS = 10.0  # between two reports of one piece of work
 
 _LISTENER: contextvars.ContextVar[Callable[[str], None] | None] = contextvars.ContextVar(
@@ -60,3 +62,17 @@ class Counter:
             self._reported = now
             left = (now - self._start) / self.done * (self.total - self.done)
             report(f"{self.what}: {self.done} of {self.total}, {duration(left)} left")
+
+
+def counted(things: Iterable[Each], what: str, total: int) -> Iterator[Each]:
+    """Yield things, and report how many of them are done and how much time is left.
+
+    Args:
+        things: what a loop goes through.
+        what: what they are, such as "bridge: training steps".
+        total: their number.
+    """
+    counter = Counter(what, total)
+    for thing in things:
+        yield thing
+        counter.add()

@@ -13,6 +13,8 @@ from prismlab.experiments.tasks.features import feature_set
 # ones, the batches of several steps are handed over at a time, CHUNK_BYTES in all.
 RESIDENT_BYTES = 512 << 20
 CHUNK_BYTES = 64 << 20
+# Of features on the device, this many steps are taken between two reports of progress.
+RESIDENT_STEPS = 2000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +67,10 @@ class Batches:
             place = np.zeros(len(self.passes[0]), np.int64)
             place[self.rows] = np.arange(len(self.rows))
             at = (number * len(self.rows) + place[row]) * views + view
-            pool = read[0] if len(read) == 1 else np.concatenate(read)
-            yield Chunk(np.arange(steps), jnp.asarray(pool), at, row)
+            pool = jnp.asarray(read[0] if len(read) == 1 else np.concatenate(read))
+            for start in range(0, steps, RESIDENT_STEPS):
+                part = slice(start, start + RESIDENT_STEPS)
+                yield Chunk(np.arange(steps)[part], pool, at[part], row[part])
             return
         chunk = max(1, CHUNK_BYTES // max(1, a_view * self.orders * self.batch_size))
         for start in range(0, steps, chunk):

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Float32, Int64
 
 from prismlab.core import errors, keys, weight_decay
 from prismlab.core.train import optim
+from prismlab.experiments.recipe import progress
 from prismlab.experiments.tasks.features import feature_set
 from prismlab.experiments.tasks.heads import batches
 from prismlab.experiments.tasks.heads import targets as targets_module
@@ -103,7 +104,8 @@ class Fitted:
     def outputs(self, features: feature_set.FeatureSet, batch_size: int) -> Float32[np.ndarray, "p k n c"]:
         """Return probabilities of each grid point and seed, averaged over the views of an item."""
         parts = []
-        for start in range(0, len(features), batch_size):
+        starts = range(0, len(features), batch_size)
+        for start in progress.counted(starts, "heads: batches of items scored", len(starts)):
             rows = np.arange(start, min(start + batch_size, len(features)))
             padded = np.concatenate([rows, np.repeat(rows[-1:], batch_size - len(rows))])
             x = jnp.asarray(features.take(padded))
@@ -137,7 +139,8 @@ def moments(
     total, square, count = np.float64(0), np.float64(0), 0
     first = features.take(rows[:batch_size])
     centre = first.reshape(-1, first.shape[-1]).mean(0, dtype=np.float64)
-    for start in range(0, len(rows), batch_size):
+    starts = range(0, len(rows), batch_size)
+    for start in progress.counted(starts, "features: batches read for their mean and deviation", len(starts)):
         x = features.take(rows[start : start + batch_size])
         flat = x.reshape(-1, x.shape[-1])
         total = total + (flat - centre).sum(0, dtype=np.float64)
@@ -232,8 +235,12 @@ def fit(
 
     memory = optimizer.init(trained)
     drawn = batches.Batches((features, *augmented), rows, grid.batch_size, seed, orders)
+    counter = progress.Counter("heads: training steps", grid.steps)
     for chunk in drawn.chunks(grid.steps):
         read = jnp.asarray(chunk.steps), jnp.asarray(chunk.at), jnp.asarray(targets.array[chunk.rows])
         trained, memory = run(trained, memory, chunk.pool, read)
+        if len(chunk.steps) < grid.steps:
+            jax.block_until_ready(trained)
+        counter.add(len(chunk.steps))
     sized = [(size, *point) for size in range(len(makes)) for point in points]
     return Fitted(eqx.combine(trained, static), sized, grid.seeds, targets, shift, scale)

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Float32, PRNGKeyArray
 
 from prismlab.core import errors, keys, trees
 from prismlab.core.train import optim
+from prismlab.experiments.recipe import progress
 from prismlab.experiments.tasks.features import feature_set
 from prismlab.experiments.tasks.heads import batches, classifier, mixup, probe
 from prismlab.experiments.tasks.heads import targets as targets_module
@@ -206,7 +207,7 @@ class Tuning:
 
         memory = optimizer.init(arrays)
         rows, views = np.arange(len(passes[0])), passes[0].encoder.how.views
-        for step in range(self.steps):
+        for step in progress.counted(range(self.steps), "encoder and head: training steps", self.steps):
             at, view = batches.drawn(rows, views, self.batch_size, seed, step)
             chosen = passes[int(np.random.default_rng([seed, step, 1]).integers(len(passes)))]
             clips = chosen.clips(at)[np.arange(len(at)), view]
@@ -228,7 +229,8 @@ class Tuning:
         views = test.encoder.how.views
         step = max(1, self.batch_size // views)
         parts = []
-        for start in range(0, len(test), step):
+        starts = range(0, len(test), step)
+        for start in progress.counted(starts, "encoder and head: batches of clips scored", len(starts)):
             rows = np.minimum(np.arange(start, start + step), len(test) - 1)  # of one compiled shape
             clips = test.clips(rows)
             found = np.asarray(probabilities(arrays, clips.reshape(-1, *clips.shape[2:])))

@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from prismlab.core import errors, keys
 from prismlab.core.language import frozen_model
 from prismlab.core.train import optim
+from prismlab.experiments.recipe import progress
 from prismlab.experiments.tasks.features import feature_set
 from prismlab.experiments.tasks.heads import head_grid
 from prismlab.experiments.tasks.language import fitted, resampler, training_pairs
@@ -149,7 +150,8 @@ def fit(
         return eqx.apply_updates(trained, updates), memory, value
 
     memory, losses = optimizer.init(trained), []
-    for step in range(settings.steps):
+    what = "bridge without video: training steps" if blind else "bridge: training steps"
+    for step in progress.counted(range(settings.steps), what, settings.steps):
         rng = np.random.default_rng([seed, step])
         at = rng.integers(len(tokens.rows), size=settings.batch_size)
         x = fitted.shown(features, tokens.rows[at], shift, scale, blind)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Float32
 
 from prismlab.core import trees
 from prismlab.core.language import decoding, frozen_model
+from prismlab.experiments.recipe import progress
 from prismlab.experiments.tasks.features import feature_set
 from prismlab.experiments.tasks.language import resampler, training_pairs
 
@@ -114,7 +115,8 @@ class Fitted:
         """Yield (features, prompt ids, their mask, count) of batches of one shape."""
         ids, present = training_pairs.prompts([prompt for _, prompt in asked], self.model)
         rows = np.asarray([row for row, _ in asked], np.int64)
-        for start in range(0, len(rows), batch):
+        starts = range(0, len(rows), batch)
+        for start in progress.counted(starts, "bridge: batches of prompts answered", len(starts)):
             take = np.arange(start, min(start + batch, len(rows)))
             padded = np.concatenate([take, np.repeat(take[-1:], batch - len(take))])
             yield self.shown(features, rows[padded]), ids[padded], present[padded], len(take)

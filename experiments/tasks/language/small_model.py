@@ -16,6 +16,7 @@ from jaxtyping import Array
 from prismlab.core import errors, keys
 from prismlab.core.language import byte_pairs, frozen_model, llama
 from prismlab.core.train import optim
+from prismlab.experiments.recipe import progress
 from prismlab.experiments.tasks.interface import items
 from prismlab.experiments.tasks.language import training_pairs
 
@@ -114,7 +115,7 @@ def _fit(decoder: llama.Llama, encoded: list[list[list[int]]], end: int, setting
         return eqx.apply_updates(decoder, updates), memory
 
     memory = optimizer.init(decoder)
-    for step in range(settings.steps):
+    for step in progress.counted(range(settings.steps), "small decoder: training steps", settings.steps):
         rng = np.random.default_rng([settings.seed, step])
         ids = np.full((settings.batch_size, longest + 1), end, np.int32)
         present = np.zeros(ids.shape, bool)

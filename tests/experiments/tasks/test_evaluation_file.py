@@ -11,9 +11,7 @@ from prismlab.experiments.recipe import describe, recipe
 from prismlab.experiments.tasks import catalog, evaluation_file
 
 GIN = pathlib.Path(catalog.__file__).parents[1] / "gin"
-FILES = sorted(
-    {row.gin for row in catalog.ROWS} | {"eval/world.gin", "eval/world_localisation.gin"}
-)
+FILES = sorted({row.gin for row in catalog.ROWS} | {"eval/world.gin", "eval/world_localisation.gin"})
 OWN = {"ablation_fig4.gin": "{'K400': %K400, 'SSv2': %SSV2}", "reproduce_small.gin": "{'probe': %PROBE}"}
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Array, Int64, PRNGKeyArray
 
 from prismlab.core import errors, keys, weight_decay
 from prismlab.core.train import optim
+from prismlab.experiments.recipe import progress
 
 # Rows of training items -> arrays of a batch, axis 0 is the item.
 Batch = Callable[[Int64[np.ndarray, " b"]], tuple[Any, ...]]
@@ -147,7 +148,7 @@ def fit(
         return jax.tree.map(apply, trained, updates, mask), memory, value
 
     memory, losses = optimizer.init(trained), []
-    for step in range(settings.steps):
+    for step in progress.counted(range(settings.steps), "heads: training steps", settings.steps):
         drawn = np.random.default_rng([seed, step]).integers(len(rows), size=settings.batch_size)
         arrays = jax.tree.map(jnp.asarray, batch(rows[drawn]))
         trained, memory, value = one(trained, memory, jnp.asarray(step), arrays)

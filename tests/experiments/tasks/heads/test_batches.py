@@ -45,6 +45,12 @@ def test_features_kept_on_the_device_and_handed_over_in_chunks_make_the_same_bat
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(steps, np.arange(7))
     np.testing.assert_array_equal(features[..., 1], rows)
+    monkeypatch.setattr(batches, "RESIDENT_BYTES", 1 << 20)
+    monkeypatch.setattr(batches, "RESIDENT_STEPS", 3)
+    resident = all_steps(drawn, 7)
+    assert resident[3] == 3
+    for one, other in zip((steps, features, rows), resident):
+        np.testing.assert_array_equal(one, other)
     assert set(rows.flat) == set(ROWS)
     assert set(features[..., 0].flat) == set(range(passes))
     assert set(features[..., 2].flat) == set(range(views))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from prismlab.core import errors
+from prismlab.experiments.recipe import progress
 from prismlab.experiments.tasks.features import feature_set
 from prismlab.experiments.tasks.heads import head_grid, nearest, probe, separate, targets, whitening
 from prismlab.experiments.tasks.interface import items
@@ -183,6 +184,21 @@ def test_a_metric_without_a_value_on_the_held_out_part_says_which_part():
     measure = lambda scores, found: accuracy.ClassAccuracy()(scores, found).value
     with pytest.raises(errors.UserError, match=r"held out by head_grid.Grid.held_out=0.125: no item has"):
         HEADS["linear"][0].predict(train, train, measure, seed=0)
+
+
+def test_training_and_scoring_say_how_much_is_left(monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS", 0.0)
+    monkeypatch.setattr(head_grid.batches, "RESIDENT_STEPS", 20)
+    head, tokens = HEADS["linear"]
+    train, told = encoded("train", 100, tokens=tokens), []
+    with progress.heard(told.append):
+        head.predict(train, train, top_1, seed=0)
+    for what in (
+        "features: batches read",
+        "heads: training steps: 20 of 60, ",
+        "heads: batches of items scored",
+    ):
+        assert any(text.startswith(what) and text.endswith(" left") for text in told), what
 
 
 def test_too_few_items_are_refused():
