@@ -67,10 +67,10 @@ class Batches:
             place = np.zeros(len(self.passes[0]), np.int64)
             place[self.rows] = np.arange(len(self.rows))
             at = (number * len(self.rows) + place[row]) * views + view
-            pool = jnp.asarray(read[0] if len(read) == 1 else np.concatenate(read))
+            resident = jnp.asarray(read[0] if len(read) == 1 else np.concatenate(read))
             for start in range(0, steps, RESIDENT_STEPS):
                 part = slice(start, start + RESIDENT_STEPS)
-                yield Chunk(np.arange(steps)[part], pool, at[part], row[part])
+                yield Chunk(np.arange(steps)[part], resident, at[part], row[part])
             return
         chunk = max(1, CHUNK_BYTES // max(1, a_view * self.orders * self.batch_size))
         for start in range(0, steps, chunk):

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from prismlab.core import errors
@@ -18,8 +18,32 @@ from prismlab.experiments.tasks.readers import clip_files
 
 def split_of(name: str, test_share: float) -> str:
     """Return "test" for this share of names, else "train": by a hash, so that adding files moves no other."""
-    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2.0**64
-    return "test" if number < test_share else "train"
+    return "test" if _place(name) < test_share else "train"
+
+
+def splits(labels: Mapping[str, Collection[str]], test_share: float) -> dict[str, str]:
+    """Return video -> "train" or "test", with every label in both where two videos or more have it.
+
+    Args:
+        labels: video -> its labels.
+        test_share: see `split_of`, which decides; of a label that then lacks a split, the video whose hash is
+            nearest to that split moves there.
+    """
+    found = {name: split_of(name, test_share) for name in labels}
+    own: dict[str, list[str]] = {}
+    for name in sorted(labels, key=_place):
+        for label in labels[name]:
+            own.setdefault(label, []).append(name)
+    for wanted, nearest in (("test", 0), ("train", -1)):
+        for _, names in sorted(own.items()):
+            if len(names) > 1 and all(found[name] != wanted for name in names):
+                found[names[nearest]] = wanted
+    return found
+
+
+def _place(name: str) -> float:
+    """Return the hash of a name as a number in [0, 1)."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2.0**64
 
 
 def load(item: items.Item) -> record.Record:
@@ -41,7 +65,8 @@ class LabelledTable:
         table: path of the table. `label` may hold several labels, separated by `separator`.
         root: folder that paths are relative to; the table's own folder if "".
         separator: separates several labels of a clip (multi-label data); "" for one label a clip.
-        test_share: share of the videos that is tested if there is no column `split` (train, val, test).
+        test_share: share of the videos that is tested if there is no column `split` (train, val, test), see
+            `splits`.
     """
 
     table: str
@@ -86,6 +111,12 @@ class LabelledTable:
             classes |= set(one[1])
             found.append(one)
         names = tuple(sorted(classes))
+        shown: dict[str, set[str]] = {}
+        for item, labels, belongs in found:
+            if not belongs:
+                shown.setdefault(item.group, set()).update(labels)
+        drawn = splits(shown, self.test_share)
+        found = [(item, labels, belongs or drawn[item.group]) for item, labels, belongs in found]
         chosen = [
             dataclasses.replace(item, labels=tuple(sorted(names.index(label) for label in labels)))
             for item, labels, belongs in found
@@ -111,8 +142,8 @@ class LabelledTable:
         start, end = _seconds(row.get("start"), where, "start"), _seconds(row.get("end"), where, "end")
         if end is not None and end <= (start or 0.0):
             raise errors.UserError(f"{where}: expected end after start, got {start} to {end} seconds")
-        split = str(row.get("split") or "").strip() or split_of(path, self.test_share)
-        if split not in items.SPLITS:
+        split = str(row.get("split") or "").strip()
+        if split and split not in items.SPLITS:
             raise errors.UserError(f"{where}: split must be one of {', '.join(items.SPLITS)}, got {split!r}")
         key = path if start is None and end is None else f"{path} {start}-{end}"
         item = items.Item(key, file_names.inside(root, path, where), start, end, group=path)
@@ -144,9 +175,12 @@ class LabelledFolder:
         del cache
         root = user_paths.local(self.path)
         found = list(self._videos(root))
+        if any(not belongs for _, _, belongs in found):
+            drawn = splits({_below(path, root): {name} for path, name, _ in found}, self.test_share)
+            found = [(path, name, drawn[_below(path, root)]) for path, name, _ in found]
         names = tuple(sorted({name for _, name, _ in found}))
         chosen = [
-            items.Item(path.relative_to(root).as_posix(), str(path), labels=(names.index(name),))
+            items.Item(_below(path, root), str(path), labels=(names.index(name),))
             for path, name, belongs in found
             if belongs == split
         ]
@@ -155,22 +189,25 @@ class LabelledFolder:
 
     def _videos(self, root: pathlib.Path) -> Iterator[tuple[pathlib.Path, str, str]]:
         below = _folders(root)
-        splits = {each.name for each in below} & set(items.SPLITS)
-        if splits and splits != {each.name for each in below}:
+        named = {each.name for each in below} & set(items.SPLITS)
+        if named and named != {each.name for each in below}:
             raise errors.UserError(
                 f"{root}: expected folders of classes, or folders {', '.join(items.SPLITS)} of classes; "
                 f"found both ({', '.join(sorted(each.name for each in below)[:6])})"
             )
         for outer in below:
-            for folder in _folders(outer) if splits else [outer]:
+            for folder in _folders(outer) if named else [outer]:
                 for path in sorted(folder.iterdir()):
                     if (
                         path.suffix.lower() in listing.SUFFIXES
                         and path.is_file()
                         and not path.name.startswith(".")
                     ):
-                        name = path.relative_to(root).as_posix()
-                        yield path, folder.name, outer.name if splits else split_of(name, self.test_share)
+                        yield path, folder.name, outer.name if named else ""
+
+
+def _below(path: pathlib.Path, root: pathlib.Path) -> str:
+    return path.relative_to(root).as_posix()
 
 
 def _folders(root: pathlib.Path) -> list[pathlib.Path]:

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from prismlab.core import errors
 from prismlab.data.video import encode
@@ -74,6 +76,26 @@ def test_without_a_split_column_a_hash_of_the_path_decides(tmp_path):
     assert not {item.group for item in train.items} & {item.group for item in test.items}
     (tmp_path / "t.csv").write_text("\n".join(["path,label", "new.mp4,l0", *lines]))
     assert {item.key for item in test.items} <= {item.key for item in reader.read("test", tmp_path).items}
+
+
+@given(st.lists(st.sets(st.sampled_from("abc"), min_size=1), min_size=1, max_size=12))
+def test_every_label_of_two_videos_is_trained_and_tested(drawn):
+    labels = {f"{number}.mp4": own for number, own in enumerate(drawn)}
+    found = labelled_files.splits(labels, 0.25)
+    assert found.keys() == labels.keys()
+    alone = all(len(own) == 1 for own in drawn)
+    for label in "abc" if alone else "":
+        where = [found[name] for name, own in labels.items() if label in own]
+        assert len(where) < 2 or set(where) == {"train", "test"}
+    moved = [name for name in labels if found[name] != labelled_files.split_of(name, 0.25)]
+    assert len(moved) <= 6
+
+
+def test_twenty_videos_of_two_classes_test_both(tmp_path):
+    lines = [f"videos/clip{index:02d}.mp4,{'ab'[index % 2]}" for index in range(20)]
+    (tmp_path / "t.csv").write_text("\n".join(["path,label", *lines]))
+    found = labelled_files.LabelledTable(str(tmp_path / "t.csv")).read("test", tmp_path)
+    assert {item.labels for item in found.items} == {(0,), (1,)}
 
 
 @pytest.mark.parametrize("splits", [True, False])
