@@ -91,8 +91,9 @@ def parse(kind: Any, value: Any, where: str = "") -> Any:
 
     Args:
         kind: a dataclass, `tuple[X, ...]`, `tuple[X, Y]`, `Mapping[str, X]`, `X | None`, `X | Y` (the first
-            that fits), str, int, float, bool, `AnyFloat` or Any. Keys without a field are ignored, or collected
-            in the field whose metadata has "rest". A dataclass may check its fields together and raise UserError.
+            that fits), str, int, float, bool, `AnyFloat` or Any. Keys without a field are ignored, or
+            collected in the field whose metadata has "rest". A dataclass may check its fields together and
+            raise UserError.
         value: JSON data.
         where: path of the value in the file, for messages.
 

@@ -4,9 +4,13 @@
 - `.safetensors`, or a folder with `model.safetensors`: weight format of Hugging Face.
 - `.bundle`: one of our models in one file (a safetensors container that also contains the configuration).
 - a stage directory of a training run, with `checkpoints/`.
+
+Each of them has a checksum of every array, which is compared when the array is read; `.safetensors` files of
+other programs have none.
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -23,6 +27,9 @@ from prismlab.core.train import stage_folder
 from prismlab.core.weights import weight_formats
 
 Arrays = dict[str, np.ndarray]
+# Metadata of the safetensors files that we write: JSON of name -> sha256 of each array and, under the empty
+# name, of the other metadata.
+_SUMS, _OTHER = "sha256", ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,8 +117,11 @@ def _safetensors(path: pathlib.Path, layout: str) -> Contents:
             beside = file.metadata() or {}
         config = json.loads(beside["config"]) if "config" in beside else None
         step = int(beside["step"]) if "step" in beside else None
+        sums = json.loads(beside.pop(_SUMS, "{}"))
     except (safetensors.SafetensorError, OSError, ValueError) as fault:
         raise _not_plain(path, "safetensors", fault) from fault
+    if not isinstance(sums, dict) or (sums and sums.get(_OTHER) != _sum_of(beside)):
+        raise _damaged(path, "its description")
     if layout == weight_formats.HUGGING_FACE and not (isinstance(config, dict) and "kind" in config):
         config = None  # of another program
     if layout == weight_formats.BUNDLE and not isinstance(config, dict):
@@ -121,7 +131,11 @@ def _safetensors(path: pathlib.Path, layout: str) -> Contents:
         # numpy has no bfloat16; the flax framework of safetensors supports it.
         framework = "flax" if "bfloat16" in types.values() else "np"
         with safetensors.safe_open(path, framework=framework) as file:
-            return {name: np.asarray(file.get_tensor(name)) for name in names}
+            found = {name: np.asarray(file.get_tensor(name)) for name in names}
+        for name, array in found.items():
+            if sums and sums.get(name) != _sum(array):
+                raise _damaged(path, f"the array {name}")
+        return found
 
     return Contents(path, layout, shapes, types, read, config, step)
 
@@ -132,6 +146,23 @@ def _stage(path: filesystem.Path) -> Contents:
     types = {name: value.dtype.name for name, value in arrays.items()}
     read = lambda names: {name: arrays[name] for name in names}
     return Contents(path, weight_formats.BUNDLE, shapes, types, read, step=at)
+
+
+def _sum(array: np.ndarray) -> str:
+    found = hashlib.sha256(f"{array.dtype.name} {array.shape}".encode())
+    found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return found.hexdigest()
+
+
+def _sum_of(metadata: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode()).hexdigest()
+
+
+def _damaged(path: pathlib.Path, what: str) -> errors.UserError:
+    return errors.UserError(
+        f"released weights: {path}: expected {what} as it was written, got another checksum; the file is "
+        "damaged: copy it again."
+    )
 
 
 def _not_plain(path: pathlib.Path, kind: str, fault: Exception) -> errors.UserError:
@@ -156,7 +187,9 @@ def write(path: pathlib.Path, layout: str, arrays: Arrays, metadata: Mapping[str
             with temporary.open("wb") as file:
                 np.savez(file, **arrays)  # type: ignore[arg-type]
         else:
-            safetensors.numpy.save_file(arrays, temporary, metadata=dict(metadata or {}))
+            beside = dict(metadata or {})
+            sums = {_OTHER: _sum_of(beside), **{name: _sum(array) for name, array in arrays.items()}}
+            safetensors.numpy.save_file(arrays, temporary, metadata={**beside, _SUMS: json.dumps(sums)})
 
 
 # safetensors dtype -> numpy dtype name.

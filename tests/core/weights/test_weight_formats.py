@@ -146,6 +146,24 @@ def test_truncated_and_lying_files_are_refused_by_name(tmp_path):
         released.load(CONFIGS["video_encoder"], tmp_path / "flipped.npz")
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_every_flipped_bit_is_noticed(tmp_path, ending):
+    model = released.load(CONFIGS["video_encoder"], golden_models.parameters("video_encoder"))
+    path = tmp_path / f"model{ending}"
+    released.save(model, path)
+    data, draw = path.read_bytes(), np.random.default_rng(0)
+    for trial in range(40):
+        # Some of the trials hit the header of the file.
+        at = int(draw.integers(len(data) if trial % 4 else 4000))
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1 << trial % 8]) + data[at + 1 :])
+        try:
+            found = released.load(CONFIGS["video_encoder"], path)
+        except errors.UserError:
+            continue
+        # A bit that says nothing, such as of a date.
+        jax.tree.map(np.testing.assert_array_equal, jax.tree.leaves(found), jax.tree.leaves(model))
+
+
 def test_a_huge_array_is_refused_before_it_is_read(tmp_path):
     # 4 TiB of zeros in a small compressed file would not fit any memory.
     arrays = _arrays(golden_models.parameters("video_encoder"))
