@@ -1,6 +1,7 @@
 """Imports of a gin file, and lookup of the classes and functions it names."""
 
 import importlib
+import pathlib
 import pkgutil
 import re
 import sys
@@ -15,10 +16,11 @@ class Table:
 
     Args:
         earlier: whether modules may have the names of earlier versions, as in a file that one of them wrote.
+        file: the file, near which a package that is not on the path of Python may lie.
     """
 
-    def __init__(self, earlier: bool = False) -> None:
-        self.earlier = earlier
+    def __init__(self, earlier: bool = False, file: pathlib.Path | None = None) -> None:
+        self.earlier, self.file = earlier, file
         self.modules: dict[str, types.ModuleType] = {}
         self.paths: dict[str, list[str]] = {}
         self.broken: set[str] = set()
@@ -67,7 +69,7 @@ class Table:
             found = importlib.import_module(module)
         except Exception as error:  # a user's module may raise anything; report it as one line
             self.broken.add(name)
-            return why(module, error)
+            return why(module, error, self.file)
         whole = statement.is_from or statement.alias
         self.modules[name] = found if whole else sys.modules[name]
         self.paths.setdefault(name, []).append(name if whole else module)
@@ -129,8 +131,14 @@ def public(module: object) -> list[str]:
     ]
 
 
-def why(module: str, error: Exception) -> str:
-    """Explain in one sentence why an import failed."""
+def why(module: str, error: Exception, file: pathlib.Path | None = None) -> str:
+    """Explain in one sentence why an import failed.
+
+    Args:
+        module: the module.
+        error: what the import raised.
+        file: the gin file, or None.
+    """
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     named = re.match(r"cannot import name '(\w+)' from '([\w.]+)'", str(error))
     if missing is None and named and f"{named[2]}.{named[1]}" in sub_rooms.MOVED:
@@ -150,5 +158,14 @@ def why(module: str, error: Exception) -> str:
     folder = importlib.import_module(parent) if parent in sys.modules else None
     known = [f"{parent}.{each.name}" for each in pkgutil.iter_modules(getattr(folder, "__path__", []))]
     near = binding_table.meant(module, known)
-    path = "" if near or "." in missing else f"; if {missing} is yours, add its folder to PYTHONPATH"
+    path = "" if near or "." in missing else _path_advice(missing, file)
     return f"no module {module}{near}{path}"
+
+
+def _path_advice(package: str, file: pathlib.Path | None) -> str:
+    """Return how to put a package on the path of Python: it lies beside or above the file, or is not found."""
+    here = pathlib.Path.cwd()
+    for folder in (*(file.absolute().parents if file else ()), here, *here.parents):
+        if (folder / package).is_dir() and str(folder) not in sys.path:
+            return f"; {package} is not on the path of Python, set PYTHONPATH={folder}"
+    return f"; if {package} is yours, add the folder that holds it to PYTHONPATH"

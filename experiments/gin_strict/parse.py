@@ -101,7 +101,7 @@ class Reader:
             self._broken(asked_at, f"more than {_MOST_NESTED} files include one another; include fewer")
             return
         source = self.seen[real] = binding_table.Source(shown, own=not self.seen)
-        table = imports.Table(self.earlier)
+        table = imports.Table(self.earlier, path)
         self.tables.append(table)
         try:
             text = path.read_bytes().decode("utf-8-sig")

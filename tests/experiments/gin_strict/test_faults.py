@@ -56,7 +56,7 @@ FAULTS = {
     "module of an unknown package": (
         "from nosuchpackage import thing\n" + STAGE,
         (),
-        "no module nosuchpackage.thing; if nosuchpackage is yours, add its folder to PYTHONPATH",
+        "no module nosuchpackage.thing; if nosuchpackage is yours, add the folder that holds it to PYTHONPATH",
     ),
     "import of a name": (
         "from prismlab.core.errors import UserError\n" + STAGE,
@@ -242,6 +242,13 @@ def test_fault_is_one_line_with_its_place(name, monkeypatch, folder):
     assert len(fitting) == 1, lines
     # One mistake, one line; an undefined macro shows both ends of the misspelling.
     assert len(lines) == (2 if name == "undefined macro" else 1), lines
+
+
+def test_a_package_beside_the_file_is_answered_with_the_path_to_set(folder):
+    (folder / "farlab").mkdir()
+    (line,) = gin_help.faults("from farlab import thing\n" + STAGE)
+    told = f"a.gin:3: no module farlab.thing; farlab is not on the path of Python, set PYTHONPATH={folder}"
+    assert line == told
 
 
 def test_first_line_is_asked_for():
