@@ -5,6 +5,7 @@ missing, shows it whatever its streams hold. Only sizes are read, not contents.
 """
 
 import dataclasses
+import re
 import struct
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
@@ -13,6 +14,9 @@ from typing import Protocol, runtime_checkable
 _HEADER, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 _BODY = {_CLUSTER, 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367}
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_SECTORS = 4096  # bytes of zeros after the last packet that are no padding
+# Columns and rows of brightness for one of colour, by what YUV4MPEG calls it; (0, 0) has no colour.
+_CHROMA = {b"420": (2, 2), b"422": (2, 1), b"444": (1, 1), b"411": (4, 1), b"mono": (0, 0)}
 _MEDIA_BOXES = (b"mdat", b"moov", b"moof", b"ftyp", b"styp", b"sidx", b"free", b"skip", b"wide", b"uuid")
 
 
@@ -167,6 +171,43 @@ def _transport(file: Readable, size: int) -> Framing:
     return Framing(None)
 
 
+def _program(file: Readable, size: int) -> Framing:
+    # Packs and packets from the first pack of the tail, which is longer than any packet.
+    tail = _at(file, max(0, size - (1 << 18)), 1 << 18)
+    at = tail.find(b"\0\0\1\xba")
+    if at < 0:
+        return Framing(None if any(tail) else False)
+    while at + 4 <= len(tail):
+        head = tail[at : at + 14]
+        if head[:3] != b"\0\0\1" or head[3] < 0xB9:
+            return Framing(None if any(tail[at:]) or len(tail) - at < _SECTORS else False)
+        if head[3] == 0xB9:  # the end of the program
+            return Framing(True)
+        if head[3] == 0xBA and len(head) == 14:
+            at += 12 if head[4] & 0xF0 == 0x20 else 14 + (head[13] & 7)
+        elif head[3] == 0xBA or len(head) < 6:
+            return Framing(False)
+        else:
+            at += 6 + int.from_bytes(head[4:6], "big")
+    return Framing(None if at == len(tail) else False)
+
+
+def _planes(file: Readable, size: int) -> Framing:
+    head = _at(file, 0, 256).partition(b"\n")[0]
+    fields = {field[:1]: field[1:] for field in head.split()[1:]}
+    match = re.fullmatch(rb"(mono|4\d\d)(jpeg|mpeg2|paldv|p(\d+))?", fields.get(b"C", b"420"))
+    kind, deep = (match[1], match[3]) if match else (b"", None)
+    if not (fields.get(b"W", b"").isdigit() and fields.get(b"H", b"").isdigit()) or kind not in _CHROMA:
+        return Framing(None)
+    across, down = _CHROMA[kind]
+    width, height = int(fields[b"W"]), int(fields[b"H"])
+    values = width * height + (2 * -(-width // across) * -(-height // down) if across else 0)
+    frame = len(b"FRAME\n") + values * (2 if deep else 1)
+    # Frames may have parameters of their own, which are not known here.
+    plain = _at(file, len(head) + 1, 6) == b"FRAME\n"
+    return Framing((size - len(head) - 1) % frame == 0 if plain else None)
+
+
 def _ogg(file: Readable, size: int) -> Framing:
     tail = _at(file, max(0, size - 65_400), 65_400)
     at = tail.rfind(b"OggS")
@@ -213,6 +254,8 @@ _FOLLOW: dict[str, Callable[[Readable, int], Framing]] = {
     "mov": _boxes,
     "avi": _riff,
     "mpegts": _transport,
+    "mpeg": _program,
+    "yuv4mpegpipe": _planes,
     "ogg": _ogg,
     "flv": _flash,
     "asf": _asf,
