@@ -64,6 +64,9 @@ def prepare(
         initial_weights.check(stage.init_from, trees.flatten(built), first or ())
         state = initial_state.state(stage, planned.seed, planned.position, built, optimizer)
     accumulate.check(built, stage.batch_size, stage.accumulate)
+    if stage.steps:  # here again: a launcher checks rows on one host, whatever the hosts of a unit
+        for each in built.objectives.values():
+            each.check_batch(stage.batch_size)
     check_vocabulary(built, opened.vocabulary)
     training = loop.Training(
         teacher, optimizer, stage.optimizer.schedule.build(stage.steps), stage.steps, stage.frozen,
