@@ -12,6 +12,9 @@ from prismlab.core.nn import layers, transformer_stack
 from prismlab.core.towers import presets, text, video, video_encoder
 from prismlab.core.weights import release_config
 
+# Default rematerialization policy of public models, see `transformer_stack.REMAT_POLICIES`.
+REMAT = "nothing_saveable"
+
 
 class VideoText(eqx.Module):
     """Model of video and text: of a public one video.VideoTower and text.TextTower, of a stage any towers."""
@@ -35,7 +38,7 @@ def build(
     key: PRNGKeyArray,
     *,
     dtype: str = "float32",
-    remat: str = "nothing_saveable",
+    remat: str = REMAT,
 ) -> Model:
     """Build a public model with randomly initialized weights; see `released.build`."""
     config = release_config.checked(name_or_config)

@@ -48,9 +48,12 @@ def field(model: Any, dotted: str) -> Any:
     return functools.reduce(getattr, dotted.split("."), model)
 
 
-def abstract(config: release_config.ReleaseConfig, dtype: str = "float32") -> Any:
-    """Build a model with shapes (jax.ShapeDtypeStruct) instead of arrays."""
-    return eqx.filter_eval_shape(lambda: release_models.build(config, key=jax.random.key(0), dtype=dtype))
+def abstract(
+    config: release_config.ReleaseConfig, dtype: str = "float32", remat: str = release_models.REMAT
+) -> Any:
+    """Build a model with shapes (jax.ShapeDtypeStruct) instead of arrays; see `released.build`."""
+    make = functools.partial(release_models.build, config, dtype=dtype, remat=remat)
+    return eqx.filter_eval_shape(lambda: make(key=jax.random.key(0)))
 
 
 def entries(layout: str, config: release_config.ReleaseConfig, empty: Any) -> dict[str, Entry]:

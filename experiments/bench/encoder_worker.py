@@ -1,15 +1,18 @@
 """Worker process of `encoder_speed`: runs one model on request.
 
 May run in the interpreter of another environment, so `peer` does not import prismlab. The first line of
-stdin is the job as JSON; for each further line the worker runs the model once and prints the seconds and the
-peak memory as JSON: that of the accelerator if there is one, else that of the process. The time ends when the
-output is complete on the device; copying it to the host is not counted.
+stdin is the job as JSON; for each further line the worker runs the model once and prints the seconds, the
+processor seconds and the peak memory as JSON: that of the accelerator if there is one, else that of the
+process. The time ends when the output is complete on the device; copying it to the host is not counted.
+The output is a file of named arrays: the tokens, or the gradients under the names of transformers.
 """
 
 import importlib
 import json
 import sys
 import time
+
+PATCH_BIAS = "spatial_embeddings.patch_embeddings.projection.bias"
 
 
 def _process_peak() -> int:
@@ -31,10 +34,10 @@ def ours(job: dict):
     import numpy as np
 
     from prismlab.core.nn import attention
-    from prismlab.core.weights import released
+    from prismlab.core.weights import release_config, released, weight_formats
 
     attention.LONG = job["long"] or attention.LONG
-    model = released.load(job["config"], job["weights"], dtype=job["dtype"])
+    model = released.load(job["config"], job["weights"], dtype=job["dtype"], remat=job["remat"])
     video = jnp.asarray(np.load(job["video"]))
 
     def forward(model, video):
@@ -50,9 +53,9 @@ def ours(job: dict):
 
     def fetch(out):
         if job["pass"] == "forward":
-            return np.asarray(out, np.float32)
-        encoder = out.video.encoder if job["config"]["kind"] == "video_text" else out
-        return np.asarray(encoder.patch_projection.bias, np.float32)
+            return {"output": np.asarray(out, np.float32)}
+        config = release_config.checked(job["config"])
+        return weight_formats.arrays(weight_formats.HUGGING_FACE, config, out)
 
     return once, fetch, _jax_peak
 
@@ -81,8 +84,8 @@ def official(job: dict):
 
     def fetch(out):
         if job["pass"] == "forward":
-            return np.asarray(out, np.float32)
-        return np.asarray(out["params"]["patch_projection"]["linear"]["bias"], np.float32)
+            return {"output": np.asarray(out, np.float32)}
+        return {PATCH_BIAS: np.asarray(out["params"]["patch_projection"]["linear"]["bias"], np.float32)}
 
     return once, fetch, _jax_peak
 
@@ -118,8 +121,7 @@ def peer(job: dict):
                 return forward(video)
         model.zero_grad(set_to_none=True)
         forward(video).float().square().sum().backward()
-        encoder = model.video_model.vision_model if job["config"]["kind"] == "video_text" else model
-        return encoder.spatial_embeddings.patch_embeddings.projection.bias.grad
+        return {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
 
     def once():
         out = run()
@@ -130,7 +132,11 @@ def peer(job: dict):
     def peak():
         return torch.cuda.max_memory_allocated() if gpu else _process_peak()
 
-    return once, lambda out: out.float().cpu().numpy(), peak
+    def fetch(out):
+        named = out if isinstance(out, dict) else {"output": out}
+        return {name: each.float().cpu().numpy() for name, each in named.items()}
+
+    return once, fetch, peak
 
 
 def main() -> None:
@@ -142,12 +148,12 @@ def main() -> None:
     job = json.loads(sys.stdin.readline())
     once, fetch, peak = {"ours": ours, "official": official, "peer": peer}[job["who"]](job)
     for _ in sys.stdin:
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         out = once()
-        seconds = time.perf_counter() - start
-        np.save(job["output"], fetch(out))
+        seconds, used = time.perf_counter() - start, time.process_time() - used
+        np.savez(job["output"], **fetch(out))
         del out
-        print(json.dumps({"seconds": seconds, "peak": peak()}), file=answers, flush=True)
+        print(json.dumps({"seconds": seconds, "processor": used, "peak": peak()}), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,13 @@ import pathlib
 import subprocess
 import sys
 
+import equinox as eqx
 import golden_models
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prismlab.core.weights import released
+from prismlab.core.weights import release_config, released, weight_formats
 
 PEER = pathlib.Path(__file__).with_name("transformers_peer.py")
 # What transformers_peer.py makes.
@@ -58,6 +59,27 @@ def test_transformers_loads_what_we_save(case, python, tmp_path):
     golden = _read(inputs)
     for name, value in _read(tmp_path / "out.npz").items():
         np.testing.assert_allclose(value, golden[name], atol=1e-4)
+
+
+@pytest.mark.parametrize("remat", ["nothing_saveable", "none"])
+def test_gradients_of_every_array_are_those_of_transformers(remat, python, tmp_path):
+    config = release_config.checked(golden_models.CONFIGS["video_encoder"])
+    model = released.load(config.plain(), golden_models.parameters("video_encoder"), remat=remat)
+    released.save(model, tmp_path / "model.safetensors")
+    inputs = golden_models.inputs_and_outputs("video_encoder")
+    _ask(python, "slopes", tmp_path, inputs, tmp_path / "slopes.npz")
+    theirs, video = _read(tmp_path / "slopes.npz"), jnp.asarray(_read(inputs)["video"])
+    loss = lambda model: jnp.sum(jnp.sin(released.encode_video(model, video)[0]))
+    ours = weight_formats.arrays(
+        weight_formats.HUGGING_FACE, config, eqx.filter_jit(eqx.filter_grad(loss))(model)
+    )
+    assert theirs.keys() == ours.keys()
+    for name, wanted in theirs.items():
+        got = ours[name].reshape(wanted.shape)
+        # A shift of all keys moves the logits of a query alike, so that the gradient of a key's bias is a sum
+        # of terms of the size of the query's that cancel, but for the logit cap.
+        size = np.linalg.norm(theirs[name.replace("k_proj.bias", "q_proj.bias")])
+        assert np.linalg.norm(got - wanted) <= 1e-4 * size, name
 
 
 @pytest.mark.parametrize("kind", MADE)

@@ -1,6 +1,7 @@
 """Run by the scratch environment of test_transformers.py: it has torch and transformers, nothing of ours.
 
 python transformers_peer.py load FOLDER INPUTS.npz OUTPUTS.npz
+python transformers_peer.py slopes FOLDER INPUTS.npz OUTPUTS.npz
 python transformers_peer.py make KIND FOLDER INPUTS.npz OUTPUTS.npz
 """
 
@@ -47,8 +48,14 @@ def _outputs(model, inputs):
         }
 
 
+def _slopes(model, inputs):
+    video = torch.from_numpy(inputs["video"]).permute(0, 1, 4, 2, 3)
+    model(video).last_hidden_state.sin().sum().backward()
+    return {name: each.grad.numpy() for name, each in model.named_parameters()}
+
+
 def main():
-    """Load or make a model, run it, write what it gives."""
+    """Load or make a model, run it, write what it gives: outputs, or gradients of their summed sines."""
     order, *words = sys.argv[1:]
     inputs = dict(np.load(words[-2], allow_pickle=False))
     if order == "make":
@@ -63,7 +70,7 @@ def main():
         faults = {key: value for key, value in told.items() if value}
         assert not faults, faults
         model.eval()
-    np.savez(words[-1], **_outputs(model, inputs))
+    np.savez(words[-1], **(_slopes if order == "slopes" else _outputs)(model, inputs))
 
 
 if __name__ == "__main__":
