@@ -62,7 +62,7 @@ def test_a_stage_is_embedded_and_searched_by_either_name(real, stage1, clips, tm
     np.testing.assert_array_equal(found[0].vectors, found[1].vectors)
     np.testing.assert_allclose(np.linalg.norm(found[0].vectors, axis=1), 1.0, atol=1e-5)
     assert found[0].model == "stage1 (seed 0, step 0)"
-    model = prismlab.load(real / "stage1")  # the five lines of the README
+    model = prismlab.load(real / "stage1")
     for (path, vector), row, place in zip(
         prismlab.embed_videos(model, clips), found[0].vectors, found[0].path, strict=True
     ):
@@ -71,6 +71,15 @@ def test_a_stage_is_embedded_and_searched_by_either_name(real, stage1, clips, tm
     capsys.readouterr()
     assert main.main(["search", str(out), "a red disc", "--model", str(stage1)]) == 0
     assert capsys.readouterr().out.count(".mp4") == 2  # with the tokenizer of the stage
+
+
+def test_the_five_lines_of_the_readme_embed_a_folder(stage1, clips, capsys):
+    page = (cli.REPOSITORY / "README.md").read_text(encoding="utf-8")
+    code = page.split("```python\n")[1].split("```")[0]
+    assert len([line for line in code.splitlines() if line]) <= 5
+    exec(code.replace("runs/quickstart/stage1", str(stage1)).replace("clips/", str(clips)), {})
+    width = named_model.load(stage1).video.dim
+    assert capsys.readouterr().out == "".join(f"{clips / name}.mp4 ({width},)\n" for name in "ab")
 
 
 def test_loading_a_stage_logs_nothing(stage1, monkeypatch, caplog):
