@@ -163,7 +163,7 @@ def why(module: str, error: Exception, file: pathlib.Path | None = None) -> str:
 
 
 def _path_advice(package: str, file: pathlib.Path | None) -> str:
-    """Return how to put a package on the path of Python: it lies beside or above the file, or is not found."""
+    """Return how to put a package on the path of Python: it lies beside or above the file, or nowhere."""
     here = pathlib.Path.cwd()
     for folder in (*(file.absolute().parents if file else ()), here, *here.parents):
         if (folder / package).is_dir() and str(folder) not in sys.path:

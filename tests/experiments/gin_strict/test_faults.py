@@ -56,7 +56,8 @@ FAULTS = {
     "module of an unknown package": (
         "from nosuchpackage import thing\n" + STAGE,
         (),
-        "no module nosuchpackage.thing; if nosuchpackage is yours, add the folder that holds it to PYTHONPATH",
+        "no module nosuchpackage.thing; if nosuchpackage is yours, add the folder that holds it to "
+        "PYTHONPATH",
     ),
     "import of a name": (
         "from prismlab.core.errors import UserError\n" + STAGE,
