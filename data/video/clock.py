@@ -5,12 +5,14 @@ from fractions import Fraction
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from prismlab.data.video import rational
 
 # Containers that store the order of decoding only; FFmpeg's presentation times are then guesses.
 _DECODING_TIMES = ("avi",)
+_REORDERED = 1  # seconds by which FFmpeg's time of the first packet may be late there
 # Containers with a clock of 33 bits at 90 kHz. FFmpeg adds its range to times far below the first, although a
 # second recording with a lower clock may follow the first; a clock that ran over has no long gap there.
 _WRAPPING, _RANGE, _GAP = ("mpegts", "mpeg"), Fraction(1 << 33, 90_000), 60
@@ -83,6 +85,12 @@ class Clock:
         self._shift: Fraction | int = 0
         self._now: Fraction | int = 0
         self._long = 0
+        self._first: int | None = None
+
+    def packet(self, packet: Packet) -> None:
+        """Note a packet of the film; the time of the first one counts."""
+        if self._first is None:
+            self._first = packet.dts if packet.pts is None else packet.pts
 
     def __call__(self, frame: av.VideoFrame) -> float:
         """Return the time of the next frame in seconds; to be called for every frame in order."""
@@ -104,7 +112,10 @@ class Clock:
         self._base = rational.exact(frame.time_base) or ticks or Fraction(1, 1000)
         self._period, self._long = 1 / (rate(film) * self._base), round(_GAP / self._base)
         # The decoder delays frames, so in order of decoding the first frame belongs to the first packet.
-        first = (film.start_time or 0) * (ticks or self._base) / self._base
+        # FFmpeg's time of that packet is off by pictures that it reorders, but includes empty chunks before it.
+        start, long = film.start_time or 0, _REORDERED / (ticks or self._base)
+        start = self._first if self._first is not None and self._first > start + long else start
+        first = start * (ticks or self._base) / self._base
         if raw is not None and not self._by_decoding:
             first = Fraction(raw)
         self._now = first - zero(self._container, film, first * self._base) / self._base

@@ -58,6 +58,7 @@ def decoded(
                 received.packet(packet)
                 if packet.stream.index != stream.index:  # not stream_index: it is 0 in the last packets
                     continue
+                time_of.packet(packet)
                 timing.packets += packet.size > 0 and not packet.is_discard
                 frames = display.decoder.decode(packet)
                 display.read(packet)

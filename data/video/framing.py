@@ -238,7 +238,7 @@ def _asf(file: Readable, size: int) -> Framing:
     if at < 0 or len(head) < at + 48:
         return Framing(None)
     (promised,) = struct.unpack("<Q", head[at + 40 : at + 48])
-    return Framing(promised <= size if promised else None)
+    return Framing(promised <= size, size if promised <= size else 0) if promised else Framing(None)
 
 
 def _ivf(file: Readable, size: int) -> Framing:

@@ -7,13 +7,15 @@ from av.video.stream import VideoStream
 from prismlab.core import errors
 
 # Covers and preview pictures, which players do not show as the film.
+_STILLS = ("mjpeg", "png", "apng", "bmp", "gif", "webp", "tiff")
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails
 
 
 def film(container: InputContainer, label: str) -> VideoStream:
     """Return the video track to decode: the default track, else the largest; never a cover picture.
 
-    A track of a single frame is chosen only if there is no other, as covers are not always marked. Among
+    A track of a single frame, or of a codec of pictures with no known number of frames, is chosen only if
+    there is no other, as covers are not always marked. Among
     several default tracks the largest is chosen, and among equals the first.
 
     Args:
@@ -42,4 +44,5 @@ def film(container: InputContainer, label: str) -> VideoStream:
 def _rank(track: VideoStream) -> tuple[bool, bool, int]:
     context = track.codec_context
     pixels = context.width * context.height if context is not None else 0
-    return track.frames != 1, bool(track.disposition & Disposition.default), pixels
+    still = track.frames == 1 or (not track.frames and context is not None and context.name in _STILLS)
+    return not still, bool(track.disposition & Disposition.default), pixels

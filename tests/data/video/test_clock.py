@@ -127,6 +127,13 @@ def test_the_doctor_counts_interlaced_films_with_a_packet_for_each_frame(
     assert problems[clock.FIELD_CODED]["clips"] == 0
 
 
+def test_empty_chunks_before_the_first_picture_of_avi_are_time() -> None:
+    times = [2 + n / 25 for n in range(24)]
+    video = films.written("avi", "mpeg4", times, sound=(0, 5), sound_codec="mp2", options={"bf": "2"})
+    np.testing.assert_allclose(decode.frame_times(video), times, atol=0.05)
+    assert films.numbers(decode.decode(video, start=2.4, end=2.8)) == clip_numbers(video, 2.4, 2.8)
+
+
 def test_skipped_groups_count_on_the_same_clock() -> None:
     video = films.written("mp4", times=LATE, sound=(0, 5), options={"bf": "0", "x264-params": "open-gop=0"})
     found = h264_groups.chosen(video, {0, 9}, 10, (3.0, 4.0), opening.Limits())

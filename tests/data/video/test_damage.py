@@ -81,6 +81,9 @@ SOUND = {
         "avi", "mpeg4", [n / 25 for n in range(24)], sound=(0, 9), sound_codec="mp2"
     ),
     "sound outlasts, ASF": lambda: films.written("asf", "msmpeg4", SPAN, sound=(0, 9), sound_codec="mp2"),
+    "sound outlasts, ASF, pictures late": lambda: films.written(
+        "asf", "msmpeg4", [2 + n / 10 for n in range(24)], sound=(0, 5), sound_codec="mp2"
+    ),
     "sound outlasts, WebM": lambda: films.written(
         "webm", "libvpx", SPAN, sound=(0, 9), sound_codec="libopus"
     ),
