@@ -112,7 +112,7 @@ class Clock:
         self._base = rational.exact(frame.time_base) or ticks or Fraction(1, 1000)
         self._period, self._long = 1 / (rate(film) * self._base), round(_GAP / self._base)
         # The decoder delays frames, so in order of decoding the first frame belongs to the first packet.
-        # FFmpeg's time of that packet is off by pictures that it reorders, but includes empty chunks before it.
+        # FFmpeg's time of that packet is off by pictures that it reorders, but counts empty chunks before it.
         start, long = film.start_time or 0, _REORDERED / (ticks or self._base)
         start = self._first if self._first is not None and self._first > start + long else start
         first = start * (ticks or self._base) / self._base
