@@ -1,6 +1,7 @@
 """The rules of the house that a machine can check: floors, length, docstrings, no path of one machine."""
 
 import ast
+import functools
 import graphlib
 import pathlib
 import re
@@ -103,9 +104,14 @@ def _sources(*rooms):
     return sorted(path for room in rooms for path in (ROOT / room).rglob("*.py"))
 
 
+@functools.cache
+def _tree(path):
+    return ast.parse(path.read_text(), str(path))
+
+
 def _imports(path):
     """Yield (line, dotted name) of each import; `from core import x` counts as core.x."""
-    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -239,7 +245,7 @@ def _public(body, prefix=""):
             continue
         if node.name.startswith("_") and node.name != "__call__":
             continue
-        if ast.unparse(node.body[-1]) == "..." and len(node.body) == 1:
+        if len(node.body) == 1 and ast.unparse(node.body[0]) == "...":
             continue  # a member of a Protocol, documented where it is implemented
         yield node.lineno, prefix + node.name, node
         if isinstance(node, ast.ClassDef):
@@ -249,7 +255,7 @@ def _public(body, prefix=""):
 def test_everything_public_says_what_it_is():
     silent = []
     for path in _sources(*ROOMS):
-        tree = ast.parse(path.read_text())
+        tree = _tree(path)
         if tree.body and not ast.get_docstring(tree):
             silent.append(f"{path.relative_to(ROOT)}:1: the file")
         for line, name, node in _public(tree.body):

@@ -45,6 +45,8 @@ def test_a_wheel_holds_one_top_level_package(wheel):
     assert "[pytest11]\nprismlab = prismlab.experiments.kit.plugin" in told.read_text()
 
 
+# The test of an old import runs the package of the wheel, and the one above lists its files.
+@pytest.mark.slow
 def test_a_wheel_checks_a_recipe_in_an_empty_folder(wheel, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(wheel), "PRISMLAB_CACHE": str(tmp_path / "cache")}
     command = [sys.executable, "-m", "prismlab", "check", "smoke.gin"]
@@ -123,7 +125,7 @@ def test_every_moved_module_exists():
         assert ROOT.joinpath(*new.split(".")[1:]).with_suffix(".py").exists(), new
 
 
-def test_an_old_import_in_a_gin_file_is_answered_with_the_new_one(tmp_path):
+def test_an_old_import_in_a_gin_file_is_answered_with_the_new_one(wheel, tmp_path):
     named = {
         "from core import masking": "from prismlab.core.train import masking",
         "from data import pipeline": "from prismlab.data.loader import loader",
@@ -132,7 +134,7 @@ def test_an_old_import_in_a_gin_file_is_answered_with_the_new_one(tmp_path):
     file = tmp_path / "mine.gin"
     file.write_text("\n".join(["from __gin__ import dynamic_registration", *named, ""]))
     # In a process of its own, which does not find our folders at the top level as the tests do.
-    environment = {**os.environ, "PYTHONPATH": ""}
+    environment = {**os.environ, "PYTHONPATH": str(wheel), "PRISMLAB_CACHE": str(tmp_path / "cache")}
     command = [sys.executable, "-m", "prismlab", "check", file]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 2

@@ -39,7 +39,7 @@ QUICK = {
     "text": functools.partial(quick_towers.Words, SIZE.dim, VOCABULARY),
 }
 MASK = masking.BlockTube(0.35)
-SMALL = {"decoder": functools.partial(transformer_stack.Stack, 1, 8, 2, 16, remat="none")}
+SMALL = {"decoder": functools.partial(transformer_stack.Stack, 1, 8, 2, 16, scan=False, remat="none")}
 STAGE1 = {"contrastive": functools.partial(contrastive.Contrastive, drop=masking.Tube(0.5))}
 STAGE2 = {
     "local": functools.partial(masked.MaskedModeling, mask=MASK, **SMALL),

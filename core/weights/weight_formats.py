@@ -48,6 +48,7 @@ def field(model: Any, dotted: str) -> Any:
     return functools.reduce(getattr, dotted.split("."), model)
 
 
+@functools.lru_cache(maxsize=16)
 def abstract(
     config: release_config.ReleaseConfig, dtype: str = "float32", remat: str = release_models.REMAT
 ) -> Any:

@@ -41,7 +41,8 @@ def require_close(
         close = one.shape == two.shape and np.allclose(
             one, two, rtol=tolerance, atol=tolerance, equal_nan=True
         )
-        require(close, f"{message} ({name}: {_short(two)} became {_short(one)})")
+        if not close:
+            raise Fault(f"{message} ({name}: {_short(two)} became {_short(one)})")
 
 
 def defined_in(module: ModuleType, what: str, is_one: Any) -> tuple[type, ...]:

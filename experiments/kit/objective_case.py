@@ -16,7 +16,7 @@ from prismlab.experiments.kit import strategies
 KEY = jax.random.key(3)
 # Arguments of a small objective, for those that take them.
 SMALL: Mapping[str, Any] = {
-    "decoder": functools.partial(transformer_stack.Stack, 1, 8, 2, 16, remat="none"),
+    "decoder": functools.partial(transformer_stack.Stack, 1, 8, 2, 16, scan=False, remat="none"),
     "pooler_heads": 2,
 }
 _CASES: dict[tuple[type, str], "Case"] = {}

@@ -78,11 +78,11 @@ def test_clips_without_captions_are_left_out():
 def test_a_word_is_predicted_from_the_words_before_it_and_the_clip():
     seen = _seen(0)
     words, clip = seen[captioning.TEXT].tokens.x, seen[CLIP].tokens.x
-    logits = own().decoder(words, clip)
-    other = own().decoder(words.at[:, 2].add(1.0), clip)
+    logits = _logits(words, clip)
+    other = _logits(words.at[:, 2].add(1.0), clip)
     np.testing.assert_array_equal(other[:, :3], logits[:, :3])
     assert (jnp.abs(other[:, 3:] - logits[:, 3:]).max(axis=(0, 2)) > 1e-4).all()
-    assert jnp.abs(own().decoder(words, clip + 1.0) - logits).max() > 1e-4
+    assert jnp.abs(_logits(words, clip + 1.0) - logits).max() > 1e-4
 
 
 def test_a_missing_or_not_causal_text_tower_is_refused():

@@ -9,6 +9,7 @@ import tiny
 
 from prismlab.core import types
 from prismlab.core.train import masking, objective
+from prismlab.experiments.kit import mask_contract
 from prismlab.objectives import global_distillation
 
 DIMS = types.Dims(tiny.FRAMES, tiny.PATCHES, 12, 8, 6)
@@ -22,7 +23,7 @@ def setting():
     built = global_distillation.GlobalDistillation(
         mask=MASK, pooler_heads=2, **tiny.SMALL, dims=DIMS, key=KEY
     )
-    place = masking.sample_batch(MASK, 4, tiny.FRAMES, tiny.PATCHES, key=jax.random.key(1))
+    place = mask_contract.draw(MASK, tiny.FRAMES, tiny.PATCHES, 4)(jax.random.key(1))
     tokens = types.Tokens(jax.random.normal(jax.random.key(2), (*place.shape, 8)), place)
     guess = eqx.filter_jit(lambda x: built.pooler(built.leave(built.norm(built.transformer(built.enter(x))))))
     return built, tokens, guess(tokens.x), tiny.batch()

@@ -61,7 +61,7 @@ def test_a_mask_that_hides_nothing_and_a_missing_tower_are_refused(tree):
         tree.objectives["latent"].started({"text": tree.towers["video"]})
 
 
-@given(st.integers(0, 999), st.integers(2, 9))
+@given(st.integers(0, 999), st.sampled_from([2, 5, 9]))
 @settings(max_examples=20)
 def test_error_and_normalization_equal_numpy(seed, width):
     random = np.random.default_rng(seed)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from prismlab.core import errors, types
 from prismlab.core.towers import video
 from prismlab.core.train import masking, objective
+from prismlab.experiments.kit import mask_contract
 from prismlab.objectives import masked
 
 DIMS = types.Dims(tiny.FRAMES, tiny.PATCHES, 12, 8, 6)
@@ -26,7 +27,7 @@ def _setting(target, visible=0.35, normalise=True, seed=0):
     mask = masking.BlockTube(visible)
     options = {"mask": mask, "target": target, "normalise_pixels": normalise, **tiny.SMALL}
     built = masked.MaskedModeling(**options, dims=DIMS, key=KEY)
-    place = masking.sample_batch(mask, 4, tiny.FRAMES, tiny.PATCHES, key=jax.random.key(seed))
+    place = mask_contract.draw(mask, tiny.FRAMES, tiny.PATCHES, 4)(jax.random.key(seed))
     noise = lambda name, *shape: jax.random.normal(jax.random.key(seed + name), shape)
     tokens = types.Tokens(noise(1, *place.shape, 8), place)
     everywhere = jnp.broadcast_to(jnp.arange(tiny.TOKENS, dtype=jnp.int32), (4, tiny.TOKENS))
@@ -77,11 +78,13 @@ def test_pixel_target_equals_the_formula_over_hidden_places(normalise):
 def test_pixels_of_visible_places_are_no_question(monkeypatch):
     built, _, seen, batch = _setting("pixels")
     monkeypatch.setattr(jax.lax, "stop_gradient", lambda x: x)  # of the target, which is looked at here
-    gradient = jax.grad(
-        lambda pixels: (
-            built(seen, types.Batch(pixels, batch.text_ids, batch.text_paddings, batch.weight), key=KEY)[
-                0
-            ].value
+    gradient = jax.jit(
+        jax.grad(
+            lambda pixels: (
+                built(seen, types.Batch(pixels, batch.text_ids, batch.text_paddings, batch.weight), key=KEY)[
+                    0
+                ].value
+            )
         )
     )(batch.video)
     by_patch = np.abs(np.asarray(video.patchify(gradient, tiny.PATCH))).sum(-1).reshape(4, tiny.TOKENS)

@@ -55,9 +55,14 @@ def test_collapse_costs_more_than_a_gaussian():
 def test_it_equals_the_formula():
     views = [objective.View("video", mask=mask) for mask in sigreg.MASKS]
     vectors = [jax.random.normal(jax.random.key(seed), (4, 8)) for seed in (1, 2)]
-    seen = {view: types.Encoded(None, each) for view, each in zip(views, vectors, strict=True)}
     own = _own()
-    loss, named = own(seen, tiny.batch(), key=KEY)
+
+    @jax.jit
+    def compiled(vectors):
+        seen = {view: types.Encoded(None, each) for view, each in zip(views, vectors, strict=True)}
+        return own(seen, tiny.batch(), key=KEY)
+
+    loss, named = compiled(vectors)
     z = [np.asarray(own.leave(layers.gelu(own.norm(own.enter(each)))), np.float64) for each in vectors]
     directions = np.asarray(jax.random.normal(keys.fold(KEY, "directions"), (3, 5)))
     directions = directions / np.linalg.norm(directions, axis=0)

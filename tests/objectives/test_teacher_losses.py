@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from prismlab.core import errors, types
 from prismlab.core.train import masking, objective
+from prismlab.experiments.kit import mask_contract
 from prismlab.objectives import multi_layer, static_latent, unmasked
 
 DIMS = types.Dims(tiny.FRAMES, tiny.PATCHES, 12, 8, 6)
@@ -21,7 +22,7 @@ STUDENT, TEACHER = objective.View("video", mask=MASK), objective.View("video", t
 def _seen(seed):
     """Return random encodings of a student of width 8 and a teacher of width 6."""
     random = np.random.default_rng(seed)
-    place = masking.sample_batch(MASK, 4, tiny.FRAMES, tiny.PATCHES, key=jax.random.key(seed))
+    place = mask_contract.draw(MASK, tiny.FRAMES, tiny.PATCHES, 4)(jax.random.key(seed))
     noise = lambda *shape: jax.numpy.asarray(random.normal(random.normal(), 2.0, shape), jax.numpy.float32)
     everywhere = jax.numpy.broadcast_to(
         jax.numpy.arange(tiny.TOKENS, dtype=jax.numpy.int32), (4, tiny.TOKENS)

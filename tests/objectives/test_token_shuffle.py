@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from prismlab.core import types
 from prismlab.core.train import masking, objective
+from prismlab.experiments.kit import mask_contract
 from prismlab.objectives import masked, token_shuffle
 
 DIMS = types.Dims(tiny.FRAMES, tiny.PATCHES, 12, 8, 6)
@@ -47,7 +48,7 @@ def test_every_order_is_about_equally_likely():
 @pytest.fixture(scope="module")
 def setting():
     built = token_shuffle.TokenShuffle(mask=MASK, **tiny.SMALL, dims=DIMS, key=KEY)
-    place = masking.sample_batch(MASK, 4, tiny.FRAMES, tiny.PATCHES, key=jax.random.key(1))
+    place = mask_contract.draw(MASK, tiny.FRAMES, tiny.PATCHES, 4)(jax.random.key(1))
     tokens = types.Tokens(jax.random.normal(jax.random.key(2), (*place.shape, 8)), place)
     everywhere = jnp.broadcast_to(jnp.arange(tiny.TOKENS, dtype=jnp.int32), (4, tiny.TOKENS))
     target = types.Tokens(jax.random.normal(jax.random.key(3), (4, tiny.TOKENS, 6)), everywhere)

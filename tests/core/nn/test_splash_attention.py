@@ -46,14 +46,14 @@ def _run(way, parts, segments, cap):
     return out, *slopes
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     st.integers(0, 999),
-    st.sampled_from([(1, 128, 2, 0.0), (2, 20, 1, 2.0), (2, 140, 1, 50.0)]),
-    st.booleans(),
+    # One block, a padded one, and two with segments of which the second is padded.
+    st.sampled_from([(1, 128, 2, 0.0, False), (2, 20, 1, 2.0, False), (2, 140, 1, 50.0, True)]),
 )
-def test_the_kernel_gives_the_numbers_and_gradients_of_plain_attention(seed, shape, segmented):
-    rows, length, heads, cap = shape
+def test_the_kernel_gives_the_numbers_and_gradients_of_plain_attention(seed, shape):
+    rows, length, heads, cap, segmented = shape
     parts, segments = _drawn(seed, rows, length, heads)
     segments = segments if segmented else None
     for ours, theirs in zip(*(_run(way, parts, segments, cap) for way in ("fused", "plain"))):

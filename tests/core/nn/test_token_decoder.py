@@ -1,5 +1,6 @@
 """The decoder lays visible tokens at their places, fills the rest, and adds positions in natural order."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +10,7 @@ import tiny
 from prismlab.core import types
 from prismlab.core.nn import token_decoder
 from prismlab.core.train import masking
+from prismlab.experiments.kit import mask_contract
 
 BATCH, TOKENS, DIM = 2, 8, 4
 
@@ -19,8 +21,13 @@ def built():
 
 
 def _seen(visible=0.5):
-    place = masking.sample_batch(masking.BlockTube(visible), BATCH, 2, 4, key=jax.random.key(1))
+    place = mask_contract.draw(masking.BlockTube(visible), 2, 4, BATCH)(jax.random.key(1))
     return types.Tokens(jax.random.normal(jax.random.key(2), (*place.shape, DIM)), place)
+
+
+@eqx.filter_jit
+def _tail(built, x):
+    return built.head(built.norm(built.transformer(x)))
 
 
 def _by_hand(built, seen, order):
@@ -34,8 +41,7 @@ def _by_hand(built, seen, order):
         rows.append(
             [full[source] + np.asarray(built.position[slot]) for slot, source in enumerate(order[example])]
         )
-    tail = jax.jit(lambda x: built.head(built.norm(built.transformer(x))))
-    return tail(jnp.asarray(rows, jnp.float32))
+    return _tail(built, jnp.asarray(rows, jnp.float32))
 
 
 @pytest.mark.parametrize("visible", [0.01, 0.5, 1.0])

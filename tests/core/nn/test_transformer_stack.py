@@ -1,5 +1,7 @@
 """A stack is its blocks in turn, however it is compiled."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -14,7 +16,10 @@ X = jax.random.normal(jax.random.key(1), (2, 5, 8))
 PADDINGS = jnp.array([[0.0, 0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0, 0.0]])
 
 
-def _value_and_grad(model):
+@functools.cache
+def _value_and_grad(**options):
+    model = transformer_stack.Stack(2, 8, 2, 16, key=KEY, **options)
+
     def loss(model, x):
         y = model(x, PADDINGS)
         return (y * jnp.cos(jnp.arange(y.size, dtype=jnp.float32)).reshape(y.shape)).sum(), y
@@ -30,9 +35,9 @@ def _values(model, x, paddings=None):
 
 @pytest.mark.parametrize("policy", ["pre", "primer_hybrid"])
 def test_scan_equals_unrolled_in_values_and_gradients(policy):
-    scanned = transformer_stack.Stack(2, 8, 2, 16, norm_policy=policy, key=KEY)
-    unrolled = transformer_stack.Stack(2, 8, 2, 16, norm_policy=policy, scan=False, remat="none", key=KEY)
-    for ours, theirs in zip(_value_and_grad(scanned), _value_and_grad(unrolled)):
+    scanned = _value_and_grad(norm_policy=policy)
+    unrolled = _value_and_grad(norm_policy=policy, scan=False, remat="none")
+    for ours, theirs in zip(scanned, unrolled):
         np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
@@ -64,15 +69,16 @@ def test_norms_stand_where_the_policy_says(policy):
 
 
 def test_a_stack_is_its_blocks_in_turn():
-    @jax.jit
-    def in_turn(x):
-        for index in range(2):
-            block = transformer_stack.Block(8, 2, 16, key=keys.fold(KEY, index))
-            x = block(x, PADDINGS, allowed=transformer_stack.key_padding(PADDINGS))
-        return x
+    @eqx.filter_jit
+    def one(key, x):
+        block = transformer_stack.Block(8, 2, 16, key=key)
+        return block(x, PADDINGS, allowed=transformer_stack.key_padding(PADDINGS))
 
+    x = X
+    for index in range(2):
+        x = one(keys.fold(KEY, index), x)
     model = transformer_stack.Stack(2, 8, 2, 16, key=KEY)
-    np.testing.assert_allclose(_values(model, X, PADDINGS), in_turn(X), atol=1e-5)
+    np.testing.assert_allclose(_values(model, X, PADDINGS), x, atol=1e-5)
 
 
 def test_remat_changes_no_number_but_what_is_kept():
@@ -82,10 +88,8 @@ def test_remat_changes_no_number_but_what_is_kept():
         return sum(leaf.size for leaf in leaves)
 
     assert kept("nothing_saveable") < kept("dots_saveable") < kept("everything_saveable")
-    wanted = _value_and_grad(transformer_stack.Stack(2, 8, 2, 16, remat="none", key=KEY))
-    for ours, theirs in zip(
-        _value_and_grad(transformer_stack.Stack(2, 8, 2, 16, remat="dots_saveable", key=KEY)), wanted
-    ):
+    wanted = _value_and_grad(norm_policy="pre", scan=False, remat="none")
+    for ours, theirs in zip(_value_and_grad(remat="dots_saveable"), wanted):
         np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=1e-5)
 
 

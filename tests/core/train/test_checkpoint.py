@@ -69,7 +69,7 @@ ARRAYS = st.dictionaries(
 
 
 @given(ARRAYS)
-@settings(max_examples=6)
+@settings(max_examples=4)
 def test_any_tree_comes_back_bit_for_bit(tmp_path_factory, drawn):
     make = lambda dtype, shape, seed: jnp.asarray(100 * np.random.default_rng(seed).normal(size=shape), dtype)
     state = _state(
@@ -88,7 +88,8 @@ def test_any_tree_comes_back_bit_for_bit(tmp_path_factory, drawn):
 
 def test_steps_that_take_over_the_buffers_do_not_reach_a_running_save(tmp_path):
     # Large enough that the files are still being written while the next steps run.
-    big = {f"w{i}": jax.random.normal(jax.random.key(i), (1024, 512)) for i in range(8)}
+    draw = lambda i: jnp.asarray(np.random.default_rng(i).random((1024, 512), np.float32))
+    big = {f"w{i}": draw(i) for i in range(8)}
     state = jax.device_put(_state(big), mesh.whole(mesh.make()))
     jax.block_until_ready(trees.flatten(state))
     wanted = _bits(state)

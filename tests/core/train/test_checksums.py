@@ -14,11 +14,11 @@ from prismlab.core.train import checksums
 KINDS = ("float32", "int32", "uint32", "uint8", "bool", "float16")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_any_flipped_bit_is_seen(data):
     kind = data.draw(st.sampled_from(KINDS[:-2]))
-    shape = data.draw(arrays.array_shapes(min_dims=0, max_dims=3, max_side=4))
+    shape = data.draw(st.sampled_from([(), (5,), (3, 2), (2, 3, 4)]))  # each is compiled
     values = data.draw(arrays.arrays(kind, shape))
     changed = np.array(values)
     raw = changed.reshape(-1).view(np.uint8)

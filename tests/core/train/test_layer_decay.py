@@ -1,5 +1,7 @@
 """Layer-wise decay: who is how far from the output, and what that does to an update."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -14,9 +16,14 @@ from prismlab.core.train import layer_decay, optim
 SIZE = presets.Size(dim=4, heads=1, mlp_dim=4, spatial_layers=3, temporal_layers=2, text_layers=1)
 
 
+@functools.cache
 def _tree():
-    built = video_encoder.FactorizedVideoEncoder(SIZE, 2, 4, 2, key=jax.random.key(0))
-    return {"towers": {"video": {"encoder": eqx.filter(built, eqx.is_array)}}, "head": jnp.ones(3)}
+    make = functools.partial(video_encoder.FactorizedVideoEncoder, SIZE, 2, 4, 2)
+    is_shape = lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct)
+    shapes = eqx.filter(eqx.filter_eval_shape(make, key=jax.random.key(0)), is_shape)
+    random = np.random.default_rng(0)
+    drawn = jax.tree.map(lambda leaf: jnp.asarray(random.normal(size=leaf.shape), leaf.dtype), shapes)
+    return {"towers": {"video": {"encoder": drawn}}, "head": jnp.ones(3)}
 
 
 def test_distances_count_the_layers_behind():

@@ -98,12 +98,13 @@ def test_equal_views_are_encoded_once_and_drawn_once(monkeypatch):
     assert sorted(calls) == ["student", "teacher"]
 
 
-def test_a_mask_depends_on_the_view_and_the_key_not_on_who_asks():
-    alone = learner.build({"video": tiny.video_tower}, {"g": tiny.STAGE2["global"]}, tiny.teacher(), key=KEY)
+def test_a_mask_depends_on_the_view_and_the_key_not_on_who_asks(teacher):
+    alone = learner.build(tiny.QUICK, {"g": tiny.STAGE2["global"]}, teacher, key=KEY)
+    both = learner.build({"video": tiny.QUICK["video"]}, tiny.STAGE2, teacher, key=KEY)
     view = objective.View("video", mask=tiny.MASK)
     encode = eqx.filter_jit(lambda tree, key: tree.encode(view, tiny.batch(), None, key=key).tokens.place)
     place = lambda tree, key: np.asarray(encode(tree, key))
-    np.testing.assert_array_equal(place(alone, KEY), place(tiny.stage2(), KEY))
+    np.testing.assert_array_equal(place(alone, KEY), place(both, KEY))
     assert (place(alone, KEY) != place(alone, jax.random.key(12))).any()
 
 

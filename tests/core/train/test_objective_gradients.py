@@ -1,5 +1,6 @@
 """Norms and cosines of the objectives' gradients add up to the gradient of a step."""
 
+import functools
 import itertools
 import math
 
@@ -22,9 +23,11 @@ def state_of(frozen=()):
     return step.init(tree, optax.sgd(0.1), frozen, key=jax.random.key(4))
 
 
+@functools.cache
 def values(parts=1, frozen=()):
     batch = step.HostBatch(**jax.tree.map(jnp.asarray, tiny.host_batch()))
-    found = objective_gradients.gradients(state_of(frozen), batch, None, frozen, parts)
+    compiled = eqx.filter_jit(objective_gradients.gradients)
+    found = compiled(state_of(frozen), batch, None, frozen, parts)
     return {name: float(mean.value) for name, mean in found.items()}
 
 

@@ -22,12 +22,16 @@ KEY = jax.random.key(1)
 ENCODER = "towers/video/encoder"
 
 
-@pytest.fixture(scope="module")
-def state():
+def _state(tower):
     # Negatives from the whole batch, masks drawn in a loop, packed gathers: all that could mind a split.
-    towers = {"video": tiny.video_tower, "text": tiny.QUICK["text"]}
+    towers = {"video": tower, "text": tiny.QUICK["text"]}
     objectives = {"contrastive": functools.partial(contrastive.Contrastive, drop=tiny.MASK)}
     return step.init(learner.build(towers, objectives, None, key=KEY), DESCENT, (), key=KEY)
+
+
+@pytest.fixture(scope="module")
+def state():
+    return _state(tiny.QUICK["video"])
 
 
 def _run(state, devices, frozen=(), optimizer=DESCENT, times=1):
@@ -72,6 +76,14 @@ def _assert_close(a, b):
 def test_two_devices_equal_one(on_one, on_two):
     _assert_close(_plain(on_one[0]), _plain(on_two[0]))
     _assert_close(on_one[1], on_two[1])
+
+
+@pytest.mark.slow  # test_two_devices_equal_one has a tower without a Transformer
+def test_two_devices_equal_one_with_a_transformer():
+    state = _state(tiny.video_tower)
+    one, two = (_run(state, devices) for devices in (jax.devices()[:1], jax.devices()))
+    _assert_close(_plain(one[0]), _plain(two[0]))
+    _assert_close(one[1], two[1])
 
 
 def test_compiled_equals_eager():

@@ -10,7 +10,7 @@ from prismlab.core.weights import released
 
 SIZES = {
     "kind": "video_encoder", "model_dim": 16, "num_heads": 2, "mlp_dim": 16, "num_spatial_layers": 1,
-    "num_temporal_layers": 1, "patch_size": 8, "pos_emb_shape": (2, 2, 2),
+    "num_temporal_layers": 1, "patch_size": 8, "pos_emb_shape": (2, 2, 2), "scan": False,
 }  # fmt: skip
 
 

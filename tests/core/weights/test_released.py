@@ -35,6 +35,8 @@ def test_video_encoder_golden(scan):
     tokens, spatial = ENCODE(model, io["video"])
     np.testing.assert_allclose(tokens, io["embeddings"], atol=1e-5)
     np.testing.assert_allclose(spatial, io["spatial_features"], atol=1e-5)
+    if not scan:
+        return  # the same layers in turn; each input is a program of its own
     resized, _ = ENCODE(model, io["video_resized"])
     np.testing.assert_allclose(resized, io["embeddings_resized"], atol=1e-5)
     padded, _ = ENCODE(model, io["video"], io["frame_paddings"])

@@ -165,11 +165,11 @@ def test_every_flipped_bit_is_noticed(tmp_path, ending):
 
 
 def test_a_huge_array_is_refused_before_it_is_read(tmp_path):
-    # 4 TiB of zeros in a small compressed file would not fit any memory.
+    # Zeros in a small compressed file may be more than fits any memory.
     arrays = _arrays(golden_models.parameters("video_encoder"))
-    arrays["params/spatial_ln/scale"] = np.broadcast_to(np.float32(0), (2**14, 2**12))
+    arrays["params/spatial_ln/scale"] = np.broadcast_to(np.float32(0), (2**14, 2**8))
     np.savez_compressed(tmp_path / "bomb.npz", **arrays)
-    with pytest.raises(errors.UserError, match=r"got \(16384, 4096\)"):
+    with pytest.raises(errors.UserError, match=r"got \(16384, 256\)"):
         released.load(CONFIGS["video_encoder"], tmp_path / "bomb.npz")
 
 

@@ -81,7 +81,7 @@ def test_what_it_writes_is_read_by_the_source(corpus: prepare_corpus.Corpus, tmp
     records.verify()
 
 
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(parts=st.integers(1, 5), data=st.data())
 def test_any_parts_in_any_order_give_the_same_files(corpus, whole, tmp_path_factory, parts, data) -> None:
     out = tmp_path_factory.mktemp("parts")
@@ -97,7 +97,7 @@ class Killed(BaseException):
     """Stands for the end of the process: nothing may catch it."""
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(stop=st.integers(0, 45))
 def test_killed_anywhere_and_resumed_gives_the_same_files(corpus, whole, tmp_path_factory, stop) -> None:
     out = tmp_path_factory.mktemp("killed")

@@ -14,7 +14,7 @@ from prismlab.data.loader import clip_cache, loader, source, tokenizer
 from prismlab.data.video import decode, sampling
 from prismlab.data.world import world
 
-quick = settings(max_examples=25, deadline=None)
+quick = settings(max_examples=10, deadline=None)
 STEPS, BATCH = 9, 4
 
 ONE = source.Rendered(world.World(clips=16, resolution=16, frames=4), workers=0)

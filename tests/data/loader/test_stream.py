@@ -94,7 +94,7 @@ def test_any_number_of_hosts_sees_the_same_batches(cache, variant):
     line = dataclasses.replace(VARIANTS[variant], cache_megabytes=5)  # each clip is decoded once
     alone = opened(cache, line)
     whole = [alone.seen(step) for step in range(STEPS)]
-    for hosts in (2, 8):
+    for hosts in (2, 8) if variant in ("plain", "bad") else (2,):
         streams = [opened(cache, line, host=host, hosts=hosts) for host in range(hosts)]
         for step, (batch, origin) in enumerate(whole):
             parts = [each.seen(step) for each in streams]
@@ -127,8 +127,7 @@ def test_a_batch_that_hosts_and_views_do_not_divide_is_refused(cache, batch, hos
         opened(cache, dataclasses.replace(LINE, num_views=views), batch=batch, hosts=hosts)
 
 
-@few
-@given(st.integers(0, STEPS - 1))
+@pytest.mark.parametrize("start", [0, 1, STEPS - 1])
 def test_going_on_reads_no_record_of_an_earlier_step(cache, start):
     line = dataclasses.replace(LINE, sources={"one": Damaged(ONE)}, prefetch=1)
     stream = opened(cache, line)

@@ -3,14 +3,15 @@
 import functools
 import io
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, ParamSpec
 
 import av
 import numpy as np
 
 SAMPLES = pathlib.Path(__file__).parent / "samples"
+P = ParamSpec("P")
 RATE = 10  # frames per second of the films
 HERTZ = 48_000  # samples of sound per second
 
@@ -44,6 +45,21 @@ def numbers(video: np.ndarray) -> list[int]:
     return [int("".join("01"[int(bit)] for bit in row), 2) for row in bits]
 
 
+def _once(encode: Callable[P, bytes]) -> Callable[P, bytes]:
+    """Return a function that encodes a film once in a process, whatever lists its arguments are."""
+    made: dict[str, bytes] = {}
+
+    @functools.wraps(encode)
+    def call(*arguments: P.args, **more: P.kwargs) -> bytes:
+        known = repr((arguments, sorted(more.items())))
+        if known not in made:
+            made[known] = encode(*arguments, **more)
+        return made[known]
+
+    return call
+
+
+@_once
 def written(
     kind: str = "matroska",
     codec: str = "libx264",

@@ -1,6 +1,7 @@
 """Leaving groups of pictures out changes no pixel, and what could change one is read from the beginning."""
 
 import contextlib
+import functools
 import io
 from fractions import Fraction
 
@@ -36,6 +37,12 @@ def written(codec: str = "libx264", kind: str = "mp4", first: int = 0, **options
     return buffer.getvalue()
 
 
+@functools.cache
+def in_groups_of(gop: int) -> bytes:
+    """Encode the clip in groups of so many frames."""
+    return encode.encode(CLIP, 8, gop=gop)
+
+
 def same_as_the_whole(video: bytes, indices: list[int]) -> None:
     """Check that chosen frames are those of the whole."""
     found = decode.decode_frames(video, indices, count=len(CLIP))
@@ -43,18 +50,23 @@ def same_as_the_whole(video: bytes, indices: list[int]) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(gop=st.integers(1, 25), indices=st.lists(st.integers(0, len(CLIP) - 1), min_size=1, max_size=6))
+@given(
+    gop=st.sampled_from([1, 4, 7, 25]),
+    indices=st.lists(st.integers(0, len(CLIP) - 1), min_size=1, max_size=6),
+)
 def test_any_choice_equals_the_whole(gop: int, indices: list[int]) -> None:
-    video = encode.encode(CLIP, 8, gop=gop)
+    video = in_groups_of(gop)
     assert h264_groups.chosen(video, set(indices), len(CLIP), WHOLE, LIMITS) is not None
     same_as_the_whole(video, indices)
 
 
 @settings(max_examples=25, deadline=None)
-@given(gop=st.integers(1, 9), edges=st.tuples(st.integers(0, 19), st.integers(0, 19)), data=st.data())
+@given(
+    gop=st.sampled_from([1, 4, 7]), edges=st.tuples(st.integers(0, 19), st.integers(0, 19)), data=st.data()
+)
 def test_a_part_counts_from_its_beginning(gop: int, edges: tuple[int, int], data: st.DataObject) -> None:
     first, last = min(edges), max(edges) + 1
-    part, video = (first / 8, last / 8), encode.encode(CLIP, 8, gop=gop)
+    part, video = (first / 8, last / 8), in_groups_of(gop)
     whole = decode.decode(video)[first:last]
     index = data.draw(st.integers(0, len(whole) - 1))
     assert h264_groups.chosen(video, {index}, len(whole), part, LIMITS) is not None
