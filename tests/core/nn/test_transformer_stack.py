@@ -12,7 +12,7 @@ from prismlab.core import errors, keys
 from prismlab.core.nn import layers, transformer_stack
 
 KEY = jax.random.key(0)
-X = jax.random.normal(jax.random.key(1), (2, 5, 8))
+X = jnp.asarray(np.random.default_rng(1).normal(size=(2, 5, 8)), jnp.float32)
 PADDINGS = jnp.array([[0.0, 0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0, 0.0]])
 
 

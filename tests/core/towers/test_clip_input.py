@@ -14,7 +14,7 @@ from prismlab.core.towers import presets, video_encoder
 SIZE = presets.Size(dim=8, heads=2, mlp_dim=16, spatial_layers=2, temporal_layers=1, text_layers=1)
 FRAMES, SIDE, PATCH = 3, 2, 2
 PATCHES = SIDE * SIDE
-VIDEO = jax.random.uniform(jax.random.key(5), (2, FRAMES, SIDE * PATCH, SIDE * PATCH, 3))
+VIDEO = jnp.asarray(np.random.default_rng(5).random((2, FRAMES, SIDE * PATCH, SIDE * PATCH, 3)), jnp.float32)
 # In the first clip, the last frame shows its class token alone.
 RAGGED = jnp.array([[0, 1, 2, 4, 5, 6], [0, 3, 4, 7, 8, 11]])
 TUBE = jnp.array([[0, 2, 4, 6, 8, 10], [1, 3, 5, 7, 9, 11]])

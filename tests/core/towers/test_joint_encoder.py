@@ -15,7 +15,7 @@ from prismlab.core.towers import joint_encoder, presets, video, video_encoder
 SIZE = presets.Size(dim=8, heads=2, mlp_dim=12, spatial_layers=1, temporal_layers=1, text_layers=1)
 FRAMES, RESOLUTION, PATCH = 2, 4, 2
 BUILD = functools.partial(joint_encoder.JointVideoEncoder, SIZE, FRAMES, RESOLUTION, PATCH, scan=False)
-CLIPS = jax.random.uniform(jax.random.key(1), (2, FRAMES, RESOLUTION, RESOLUTION, 3))
+CLIPS = jnp.asarray(np.random.default_rng(1).random((2, FRAMES, RESOLUTION, RESOLUTION, 3)), jnp.float32)
 
 
 @functools.cache

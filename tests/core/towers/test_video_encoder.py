@@ -32,10 +32,10 @@ def _make(**options):
 
 @functools.cache
 def _model():
-    return _make(remat="none")
+    return _make()
 
 
-VIDEO = jax.random.uniform(jax.random.key(5), (2, FRAMES, SIDE * PATCH, SIDE * PATCH, 3))
+VIDEO = jnp.asarray(np.random.default_rng(5).random((2, FRAMES, SIDE * PATCH, SIDE * PATCH, 3)), jnp.float32)
 
 
 def _padded(model, video, place, frame_paddings=None):
