@@ -24,6 +24,8 @@ from prismlab.experiments.tasks.features import feature_set
 from prismlab.experiments.tasks.heads import batches
 from prismlab.experiments.tasks.heads import targets as targets_module
 
+_ADAM = optax.scale_by_adam()
+
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
@@ -115,6 +117,50 @@ class Fitted:
         return found.reshape(len(self.points), self.seeds, *found.shape[1:])
 
 
+@dataclasses.dataclass(frozen=True)
+class _How:
+    """What a program of `_steps` depends on besides shapes."""
+
+    bounds: tuple[tuple[int, int], ...]
+    orders: int
+    label_smoothing: float
+    warmup_steps: int
+    steps: int
+
+
+@eqx.filter_jit
+def _steps(heads: Any, memory: Any, pool: Array, read: Any, numbers: Any, mask: Any, how: _How) -> Any:
+    """Return heads and memory after a chunk of steps; compiled once for data, seeds and rates of a shape."""
+    shift, scale, key, rates, decays = numbers
+    by_order = lambda leaf: jnp.moveaxis(leaf.reshape(-1, how.orders, *leaf.shape[1:]), 1, 0)
+    schedule = optim.Schedule(1.0, how.warmup_steps).build(how.steps)
+    static = eqx.filter(heads, eqx.is_array, inverse=True)
+
+    def loss_of(trained: Any, x: Array, y: Any, key: Any) -> Array:
+        def of_order(trained: Any, x: Array, y: Any) -> Array:
+            logits = _each(eqx.combine(trained, static), x, key).astype(jnp.float32)
+            return targets_module.Targets(y, how.bounds).loss(logits, y, how.label_smoothing).sum()
+
+        return jax.vmap(of_order)(jax.tree.map(by_order, trained), x, y).sum()
+
+    def one(carry: Any, batch: Any) -> tuple[Any, None]:
+        trained, memory = carry
+        step, at, y = batch
+        x = (pool[at] - shift) * scale
+        gradient = jax.grad(loss_of)(trained, x, y, keys.fold(key, "dropout", step))
+        updates, memory = _ADAM.update(gradient, memory)
+
+        def apply(head: Array, update: Array, decayed: bool) -> Array:
+            across = lambda values: values.reshape(-1, *[1] * (head.ndim - 1))
+            decay = across(decays) * head if decayed else 0.0
+            return head - across(rates) * schedule(step) * (update + decay)
+
+        return (jax.tree.map(apply, trained, updates, mask), memory), None
+
+    trained, memory = jax.lax.scan(one, (eqx.filter(heads, eqx.is_array), memory), read)[0]
+    return eqx.combine(trained, static), memory
+
+
 @eqx.filter_jit
 def _probabilities(
     heads: Any, x: Array, shift: Any, scale: Any, bounds: tuple[tuple[int, int], ...]
@@ -191,56 +237,17 @@ def fit(
             weight_decay.mask(eqx.filter(single, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct)))
         )
     repeat = lambda index: jnp.repeat(jnp.asarray([point[index] for point in points]), grid.seeds)
-    rates, decays = repeat(0), repeat(1)
-    schedule = optim.Schedule(1.0, grid.warmup_steps).build(grid.steps)
-    optimizer = optax.scale_by_adam()
-
+    numbers = shift, scale, key, repeat(0), repeat(1)
     orders = grid.seeds if grid.own_order else 1
-    by_order = lambda leaf: jnp.moveaxis(leaf.reshape(-1, orders, *leaf.shape[1:]), 1, 0)
-
-    def loss_of(heads: Any, x: Array, y: Array, key: Any) -> Array:
-        trained, static = eqx.partition(heads, eqx.is_array)
-
-        def of_order(trained: Any, x: Array, y: Array) -> Array:
-            logits = _each(eqx.combine(trained, static), x, key).astype(jnp.float32)
-            return targets.loss(logits, y, grid.label_smoothing).sum()
-
-        return jax.vmap(of_order)(jax.tree.map(by_order, trained), x, y).sum()
-
-    def one(carry: Any, batch: Any, pool: Array) -> tuple[Any, None]:
-        heads, memory = carry
-        step, at, y = batch
-        x = (pool[at] - shift) * scale
-        gradient = eqx.filter_grad(loss_of)(heads, x, y, keys.fold(key, "dropout", step))
-        updates, memory = optimizer.update(gradient, memory)
-
-        def apply(head: Array, update: Array, decayed: bool) -> Array:
-            across = lambda values: values.reshape(-1, *[1] * (head.ndim - 1))
-            decay = across(decays) * head if decayed else 0.0
-            return head - across(rates) * schedule(step) * (update + decay)
-
-        trained, static = eqx.partition(heads, eqx.is_array)
-        moved = jax.tree.map(apply, trained, eqx.filter(updates, eqx.is_array), mask)
-        return (eqx.combine(moved, static), memory), None
-
-    trained, static = eqx.partition(heads, eqx.is_array)
-
-    @jax.jit
-    def run(trained: Any, memory: Any, pool: Array, read: Any) -> Any:
-        def body(carry: Any, batch: Any) -> Any:
-            (heads, memory), _ = one((eqx.combine(carry[0], static), carry[1]), batch, pool)
-            return (eqx.filter(heads, eqx.is_array), memory), None
-
-        return jax.lax.scan(body, (trained, memory), read)[0]
-
-    memory = optimizer.init(trained)
+    how = _How(targets.bounds, orders, grid.label_smoothing, grid.warmup_steps, grid.steps)
+    memory = _ADAM.init(eqx.filter(heads, eqx.is_array))
     drawn = batches.Batches((features, *augmented), rows, grid.batch_size, seed, orders)
     counter = progress.Counter("heads: training steps", grid.steps)
     for chunk in drawn.chunks(grid.steps):
         read = jnp.asarray(chunk.steps), jnp.asarray(chunk.at), jnp.asarray(targets.array[chunk.rows])
-        trained, memory = run(trained, memory, chunk.pool, read)
+        heads, memory = _steps(heads, memory, chunk.pool, read, numbers, mask, how)
         if len(chunk.steps) < grid.steps:
-            jax.block_until_ready(trained)
+            jax.block_until_ready(eqx.filter(heads, eqx.is_array))
         counter.add(len(chunk.steps))
     sized = [(size, *point) for size in range(len(makes)) for point in points]
-    return Fitted(eqx.combine(trained, static), sized, grid.seeds, targets, shift, scale)
+    return Fitted(heads, sized, grid.seeds, targets, shift, scale)

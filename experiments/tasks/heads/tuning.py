@@ -190,21 +190,6 @@ class Tuning:
         """
         optimizer = self.optimizer.build(self.steps)
         arrays, still = eqx.partition(model, moving)
-        still_arrays, static = eqx.partition(still, eqx.is_array)
-
-        @jax.jit
-        def one(arrays: Any, memory: Any, still: Any, clips: Array, labels: Array, key: PRNGKeyArray) -> Any:
-            def loss_of(arrays: Any) -> Array:
-                whole: Any = eqx.combine(arrays, still, static)
-                shown, soft = clips.astype(jnp.float32) / 255.0, targets.soft(labels)
-                if self.mix:
-                    shown, soft = mixed(self.mix, shown, soft, keys.fold(key, "mix"))
-                logits = whole(shown, keys.fold(key, "dropout")).astype(jnp.float32)
-                return targets.soft_loss(logits[None], soft, self.label_smoothing)[0]
-
-            updates, memory = optimizer.update(jax.grad(loss_of)(arrays), memory, arrays)
-            return eqx.apply_updates(arrays, updates), memory
-
         memory = optimizer.init(arrays)
         rows, views = np.arange(len(passes[0])), passes[0].encoder.how.views
         for step in progress.counted(range(self.steps), "encoder and head: training steps", self.steps):
@@ -212,20 +197,14 @@ class Tuning:
             chosen = passes[int(np.random.default_rng([seed, step, 1]).integers(len(passes)))]
             clips = chosen.clips(at)[np.arange(len(at)), view]
             labels = jnp.asarray(targets.array[at])
-            arrays, memory = one(arrays, memory, still_arrays, clips, labels, keys.fold(key, "step", step))
+            drawn = clips, labels, keys.fold(key, "step", step)
+            arrays, memory = _step(arrays, memory, still, *drawn, self, targets.bounds)
         return eqx.combine(arrays, still)
 
     def _outputs(
         self, model: Tuned, test: feature_set.Streamed, targets: targets_module.Targets
     ) -> Float32[np.ndarray, "n c"]:
         """Return probabilities, averaged over the views of an item."""
-        arrays, static = eqx.partition(model, eqx.is_array)
-
-        @jax.jit
-        def probabilities(arrays: Any, clips: Array) -> Array:
-            logits = eqx.combine(arrays, static)(clips.astype(jnp.float32) / 255.0)
-            return targets.probabilities(logits.astype(jnp.float32))
-
         views = test.encoder.how.views
         step = max(1, self.batch_size // views)
         parts = []
@@ -233,9 +212,36 @@ class Tuning:
         for start in progress.counted(starts, "encoder and head: batches of clips scored", len(starts)):
             rows = np.minimum(np.arange(start, start + step), len(test) - 1)  # of one compiled shape
             clips = test.clips(rows)
-            found = np.asarray(probabilities(arrays, clips.reshape(-1, *clips.shape[2:])))
+            found = np.asarray(_probabilities(model, clips.reshape(-1, *clips.shape[2:]), targets.bounds))
             parts.append(found.reshape(step, views, -1).mean(axis=1)[: len(test) - start])
         return np.concatenate(parts)
+
+
+@eqx.filter_jit
+def _step(
+    arrays: Any, memory: Any, still: Any, clips: Any, labels: Any, key: Any, settings: Tuning, bounds: Any
+) -> tuple[Any, Any]:
+    """Return what is trained and its memory after a step; compiled once for models and data of a shape."""
+    targets = targets_module.Targets(labels, bounds)
+
+    def loss_of(arrays: Any) -> Array:
+        whole: Any = eqx.combine(arrays, still)
+        shown, soft = clips.astype(jnp.float32) / 255.0, targets.soft(labels)
+        if settings.mix:
+            shown, soft = mixed(settings.mix, shown, soft, keys.fold(key, "mix"))
+        logits = whole(shown, keys.fold(key, "dropout")).astype(jnp.float32)
+        return targets.soft_loss(logits[None], soft, settings.label_smoothing)[0]
+
+    updates, memory = settings.optimizer.build(settings.steps).update(
+        jax.grad(loss_of)(arrays), memory, arrays
+    )
+    return eqx.apply_updates(arrays, updates), memory
+
+
+@eqx.filter_jit
+def _probabilities(model: Tuned, clips: Any, bounds: tuple[tuple[int, int], ...]) -> Array:
+    logits = model(clips.astype(jnp.float32) / 255.0)
+    return targets_module.probabilities(logits.astype(jnp.float32), bounds)
 
 
 def encoder_of(tower: Any) -> Any:

@@ -136,29 +136,29 @@ def fit(
         mean, deviation = head_grid.moments(features, np.unique(tokens.rows), settings.batch_size)
         shift, scale = mean.astype(np.float32), (1.0 / (deviation + 1e-6)).astype(np.float32)
     bridge = settings.build(shape[-1], model, seed=seed)
-    trained, static = eqx.partition(bridge, eqx.is_array)
-    frozen, rest = eqx.partition(model.decoder, eqx.is_array)
     optimizer = settings.optimizer.build(settings.steps)
-
-    @jax.jit
-    def one(trained: Any, memory: Any, frozen: Any, *batch: Array) -> tuple[Any, Any, Array]:
-        def loss_of(trained: Any) -> Array:
-            return loss(eqx.combine(trained, static), eqx.combine(frozen, rest), *batch)
-
-        value, gradient = jax.value_and_grad(loss_of)(trained)
-        updates, memory = optimizer.update(gradient, memory, trained)
-        return eqx.apply_updates(trained, updates), memory, value
-
-    memory, losses = optimizer.init(trained), []
+    memory, losses = optimizer.init(eqx.filter(bridge, eqx.is_array)), []
     what = "bridge without video: training steps" if blind else "bridge: training steps"
     for step in progress.counted(range(settings.steps), what, settings.steps):
         rng = np.random.default_rng([seed, step])
         at = rng.integers(len(tokens.rows), size=settings.batch_size)
         x = fitted.shown(features, tokens.rows[at], shift, scale, blind)
         batch = (x, tokens.ids[at], tokens.present[at], tokens.answer[at])
-        trained, memory, value = one(trained, memory, frozen, *batch)
+        bridge, memory, value = _step(bridge, memory, model.decoder, batch, settings)
         losses.append(value)
     found = tuple(float(value) for value in losses)
     if not np.isfinite(found).all():
         raise errors.UserError("bridge: the loss was not finite; lower the peak of its optim.Schedule")
-    return fitted.Fitted(eqx.combine(trained, static), model, shift, scale, blind, found)
+    return fitted.Fitted(bridge, model, shift, scale, blind, found)
+
+
+@eqx.filter_jit
+def _step(
+    bridge: resampler.Resampler, memory: Any, decoder: Any, batch: Any, settings: Bridge
+) -> tuple[resampler.Resampler, Any, Array]:
+    """Return bridge and memory after a step, and the loss; compiled once for the bridge and its control."""
+    trained, static = eqx.partition(bridge, eqx.is_array)
+    loss_of = lambda trained: loss(eqx.combine(trained, static), decoder, *batch)
+    value, gradient = jax.value_and_grad(loss_of)(trained)
+    updates, memory = settings.optimizer.build(settings.steps).update(gradient, memory, trained)
+    return eqx.apply_updates(bridge, updates), memory, value

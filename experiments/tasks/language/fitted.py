@@ -55,16 +55,10 @@ class Fitted:
             tokens: largest number of ids.
             batch: prompts decoded at once.
         """
-        special = self.model.special
-
-        @eqx.filter_jit
-        def decode(bridge: Any, decoder: Any, x: Array, ids: Array, present: Array) -> Array:
-            inputs, mask = prompted(bridge, decoder, x, ids, present)
-            return decoding.greedy(decoder, special, inputs, mask, tokens)
-
         found: list[str] = []
         for x, ids, present, count in self._batches(features, asked, batch):
-            made = np.asarray(decode(self.bridge, self.model.decoder, x, ids, present))
+            given = self.bridge, self.model.decoder, x, ids, present
+            made = np.asarray(_decoded(*given, self.model.special, tokens))
             found += [self.model.text(each) for each in made[:count].tolist()]
         return found
 
@@ -94,16 +88,11 @@ class Fitted:
             ids[row, : len(each)] = each
             present[row, : len(each)] = True
 
-        @eqx.filter_jit
-        def likelihood(bridge: Any, decoder: Any, x: Any, prompt: Any, mask: Any, a: Any, m: Any) -> Array:
-            inputs, mask = prompted(bridge, decoder, x, prompt, mask)
-            return decoding.log_likelihoods(decoder, inputs, mask, a, m)
-
         found = []
         for x, prompt, mask, kept in self._batches(features, asked, batch):
             parts = [
-                likelihood(self.bridge, self.model.decoder, x, prompt, mask, ids[at : at + at_once],
-                           present[at : at + at_once])
+                _likelihoods(self.bridge, self.model.decoder, x, prompt, mask, ids[at : at + at_once],
+                             present[at : at + at_once])
                 for at in range(0, count, at_once)
             ]  # fmt: skip
             found.append(np.concatenate([np.asarray(part) for part in parts], axis=1)[:kept, : len(listed)])
@@ -120,6 +109,26 @@ class Fitted:
             take = np.arange(start, min(start + batch, len(rows)))
             padded = np.concatenate([take, np.repeat(take[-1:], batch - len(take))])
             yield self.shown(features, rows[padded]), ids[padded], present[padded], len(take)
+
+
+@eqx.filter_jit
+def _decoded(
+    bridge: Any,
+    decoder: Any,
+    x: Array,
+    ids: Array,
+    present: Array,
+    special: frozen_model.Special,
+    tokens: int,
+) -> Array:
+    inputs, mask = prompted(bridge, decoder, x, ids, present)
+    return decoding.greedy(decoder, special, inputs, mask, tokens)
+
+
+@eqx.filter_jit
+def _likelihoods(bridge: Any, decoder: Any, x: Any, prompt: Any, mask: Any, ids: Any, present: Any) -> Array:
+    inputs, mask = prompted(bridge, decoder, x, prompt, mask)
+    return decoding.log_likelihoods(decoder, inputs, mask, ids, present)
 
 
 def prompted(

@@ -4,14 +4,13 @@ import dataclasses
 import json
 
 import cli
-import jax
 import numpy as np
 import pytest
-import tiny
 
 from prismlab.core import errors
 from prismlab.data.loader import source
 from prismlab.data.world import crowd, untrimmed, world
+from prismlab.experiments.kit import task_contract
 from prismlab.experiments.tasks import box_localisation, temporal_localisation
 from prismlab.experiments.tasks.features import keeping, window_sequences
 from prismlab.experiments.tasks.heads.localisation import (
@@ -40,11 +39,11 @@ LONG = rendered_untrimmed.RenderedUntrimmed(
 CROWD = rendered_boxes.RenderedBoxes(*rendered(lambda look: crowd.Crowd(look, clips=8)))
 SMALL = protocols.Protocol(frames=2, resolution=8, pooling="mean")
 TIME = temporal_localisation.TemporalLocalisation(
-    LONG, head=temporal.Temporal(segment_pyramid.SegmentPyramid(dim=4, levels=2), TRAINING),
+    LONG, head=temporal.Temporal(segment_pyramid.SegmentPyramid(dim=4, levels=1), TRAINING),
     windows=window_sequences.Windows(1.0), protocol=SMALL, test_split="test", features=MEMORY,
 )  # fmt: skip
 SPACE = box_localisation.BoxLocalisation(
-    CROWD, head=spatial.Spatial(box_query.BoxQuery(heads=2, size=2), TRAINING),
+    CROWD, head=spatial.Spatial(box_query.BoxQuery(heads=1, size=2), TRAINING),
     metrics=(frame_precision.FramePrecision(), frame_precision.FramePrecision(variant="videoglue")),
     protocol=dataclasses.replace(SMALL, pooling="attention", crop="whole"), scored=("truth", "detections"),
     test_split="test", features=MEMORY, least=0.5,
@@ -52,15 +51,43 @@ SPACE = box_localisation.BoxLocalisation(
 
 
 def run(task):
-    scores = task({"video": tiny.video_tower(key=jax.random.key(0))}, seed=0, cache=cli.CACHE)
+    scores = task(task_contract.TOWERS, seed=0, cache=cli.CACHE)
     assert tuple(scores) == task.metric_names()
     return scores
 
 
-def test_times_are_scored_beside_shuffled_labels():
-    scores = run(TIME)
-    assert list(scores) == ["mAP, tIoU .5:.95", "mAP, tIoU .5:.95, shuffled labels"]
-    score, control = scores.values()
+class TestLocalisation(task_contract.TaskContract):
+    """The contract that the kit gives to users' packages too."""
+
+    kinds = (temporal_localisation.TemporalLocalisation, box_localisation.BoxLocalisation)
+    examples = (TIME, SPACE)
+
+    @pytest.fixture
+    def cache(self):
+        """Return the cache of these tests."""
+        return cli.CACHE
+
+
+@pytest.fixture(scope="module")
+def external(tmp_path_factory):
+    """Return the path of scores of a classifier that is always right."""
+    found = LONG.read("test", cli.CACHE)
+    scores = {item.key: [1.0 * (index in item.labels) for index in range(8)] for item in found.items}
+    path = tmp_path_factory.mktemp("external") / "scores.json"
+    path.write_text(json.dumps({"class": list(found.classes), "results": scores}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def times(external):
+    """Return the scores of times: of the head, of its control, and with an external classifier."""
+    return run(dataclasses.replace(TIME, external=class_scores.ClassScores(str(external))))
+
+
+def test_times_are_scored_beside_shuffled_labels(times):
+    scores = times
+    assert list(scores)[:2] == ["mAP, tIoU .5:.95", "mAP, tIoU .5:.95, shuffled labels"]
+    score, control, _ = scores.values()
     assert 0 <= score.value <= 1
     assert score.n == 5
     facts = score.protocol
@@ -84,16 +111,14 @@ def test_times_are_scored_beside_shuffled_labels():
     assert "examples" not in control.protocol
 
 
-def test_an_external_classifier_is_a_score_of_its_own_name(tmp_path):
+def test_an_external_classifier_is_a_score_of_its_own_name(times, tmp_path):
     found = LONG.read("test", cli.CACHE)
-    scores = {item.key: [1.0 * (index in item.labels) for index in range(8)] for item in found.items}
-    path = tmp_path / "scores.json"
-    path.write_text(json.dumps({"class": list(found.classes), "results": scores}))
-    given = class_scores.ClassScores(str(path))
-    made = run(dataclasses.replace(TIME, external=given, control=False))
-    assert list(made) == ["mAP, tIoU .5:.95", "mAP, tIoU .5:.95, external classifier"]
-    said = [each.protocol["class scores"] for each in made.values()]
+    own, _, other = times
+    assert (own, other) == ("mAP, tIoU .5:.95", "mAP, tIoU .5:.95, external classifier")
+    said = [times[name].protocol["class scores"] for name in (own, other)]
     assert said == ["own head on the same features", "external classifier, 2 surest classes a video"]
+    path = tmp_path / "scores.json"
+    given = class_scores.ClassScores(str(path))
     path.write_text(json.dumps({"class": list(found.classes), "results": {}}))
     with pytest.raises(
         errors.UserError, match="expected 8 scores of 0 or more for each video, found none of"

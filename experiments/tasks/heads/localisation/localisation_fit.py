@@ -20,6 +20,7 @@ from prismlab.experiments.recipe import progress
 
 # Rows of training items -> arrays of a batch, axis 0 is the item.
 Batch = Callable[[Int64[np.ndarray, " b"]], tuple[Any, ...]]
+_ADAM = optax.scale_by_adam()
 _ENDS = 20  # steps at both ends whose losses are averaged
 
 
@@ -124,41 +125,47 @@ def fit(
     )
     count = len(settings.learning_rates)
     tile = lambda leaf: jnp.tile(leaf, (count, *[1] * (leaf.ndim - 1))) if eqx.is_array(leaf) else leaf
-    trained, static = eqx.partition(jax.tree.map(tile, one_seed), eqx.is_array)
+    heads = jax.tree.map(tile, one_seed)
     single = eqx.filter(eqx.filter_eval_shape(lambda: make(key=key)), _is_shape)
     mask = weight_decay.mask(single)
     rates = jnp.repeat(jnp.asarray(settings.learning_rates), settings.seeds)
-    schedule = optim.Schedule(1.0, settings.warmup_steps).build(settings.steps)
-    optimizer = optax.scale_by_adam()
-
-    @jax.jit
-    def one(trained: Any, memory: Any, step: Array, arrays: Any) -> tuple[Any, Any, Array]:
-        def total(trained: Any) -> tuple[Array, Array]:
-            dropout = keys.fold(key, "dropout", step)
-            each = jax.vmap(lambda one: loss(eqx.combine(one, static), *arrays, dropout))(trained)
-            return each.sum(), each.mean()
-
-        gradient, value = jax.grad(total, has_aux=True)(trained)
-        updates, memory = optimizer.update(gradient, memory)
-
-        def apply(leaf: Array, update: Array, decayed: bool) -> Array:
-            rate = rates.reshape(-1, *[1] * (leaf.ndim - 1)) * schedule(step)
-            return leaf - rate * (update + (settings.weight_decay * leaf if decayed else 0.0))
-
-        return jax.tree.map(apply, trained, updates, mask), memory, value
-
-    memory, losses = optimizer.init(trained), []
+    memory, losses = _ADAM.init(eqx.filter(heads, eqx.is_array)), []
     for step in progress.counted(range(settings.steps), "heads: training steps", settings.steps):
         drawn = np.random.default_rng([seed, step]).integers(len(rows), size=settings.batch_size)
         arrays = jax.tree.map(jnp.asarray, batch(rows[drawn]))
-        trained, memory, value = one(trained, memory, jnp.asarray(step), arrays)
+        at = jnp.asarray(step)
+        heads, memory, value = _step(heads, memory, at, arrays, key, rates, mask, loss, settings)
         losses.append(value)
     found = tuple(float(value) for value in losses)
     if not np.isfinite(found).all():
         raise errors.UserError(
             "localisation: the loss was not finite; lower localisation_fit.Training.learning_rates"
         )
-    return Fitted(eqx.combine(trained, static), settings, found)
+    return Fitted(heads, settings, found)
+
+
+@eqx.filter_jit
+def _step(
+    heads: Any, memory: Any, step: Array, arrays: Any, key: Any, rates: Array, mask: Any, loss: Any,
+    settings: Training,
+) -> tuple[Any, Any, Array]:  # fmt: skip
+    """Return heads and memory after a step, and the loss; compiled once for heads, control and seeds."""
+    trained, static = eqx.partition(heads, eqx.is_array)
+    schedule = optim.Schedule(1.0, settings.warmup_steps).build(settings.steps)
+
+    def total(trained: Any) -> tuple[Array, Array]:
+        dropout = keys.fold(key, "dropout", step)
+        each = jax.vmap(lambda one: loss(eqx.combine(one, static), *arrays, dropout))(trained)
+        return each.sum(), each.mean()
+
+    gradient, value = jax.grad(total, has_aux=True)(trained)
+    updates, memory = _ADAM.update(gradient, memory)
+
+    def apply(leaf: Array, update: Array, decayed: bool) -> Array:
+        rate = rates.reshape(-1, *[1] * (leaf.ndim - 1)) * schedule(step)
+        return leaf - rate * (update + (settings.weight_decay * leaf if decayed else 0.0))
+
+    return eqx.combine(jax.tree.map(apply, trained, updates, mask), static), memory, value
 
 
 def select(

@@ -88,6 +88,16 @@ def language_model():
         return dataclasses.replace(made, decoder=trees.replace(made.decoder, arrays))
 
 
+@dataclasses.dataclass(frozen=True)
+class Language:
+    """The source of that model, which makes it when it is asked."""
+
+    def load(self, cache):
+        """Return the model."""
+        del cache
+        return language_model()
+
+
 def write():
     """Train the language model and write its weights: `python tests/experiments/tasks/language/spoken.py`."""
     arrays = trees.flatten(SMALL.load(pathlib.Path()).decoder)

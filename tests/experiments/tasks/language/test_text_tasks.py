@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import pathlib
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +12,7 @@ import spoken
 
 from prismlab.core import errors, trees
 from prismlab.core.language import decoding
+from prismlab.experiments.kit import task_contract
 from prismlab.experiments.tasks import captioning, question_answering
 from prismlab.experiments.tasks.interface import items, protocols, texts
 from prismlab.experiments.tasks.language import closed_answers, models, training_pairs
@@ -32,10 +34,27 @@ def ask(**changes):
     return scores
 
 
+BRIEF = dataclasses.replace(spoken.BRIDGE, steps=6)
+
+
 @functools.cache
 def briefly():
     """Return the scores of bridges that are hardly trained, for all but their values."""
-    return ask(bridge=dataclasses.replace(spoken.BRIDGE, steps=6))
+    return ask(bridge=BRIEF)
+
+
+class TestCaptioning(task_contract.TaskContract):
+    """The contract that the kit gives to users' packages too; questions have it among the slow tests."""
+
+    kinds = (captioning.Captioning,)
+    examples = (
+        captioning.Captioning(
+            spoken.Clips(60), spoken.Language(), bridge=BRIEF, protocol=HOW, tokens=6, batch_size=60,
+            features=spoken.Features(),
+        ),
+    )  # fmt: skip
+    towers = spoken.TOWERS
+    largest: ClassVar = {"CIDEr": 10.0}
 
 
 @pytest.mark.slow
