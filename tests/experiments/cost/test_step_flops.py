@@ -9,7 +9,7 @@ from prismlab.experiments.recipe import stages
 
 
 def test_a_run_counts_as_the_plan_does_and_only_where_a_peak_is_published(monkeypatch):
-    experiment = strict.load(cli.TINY).root
+    experiment = strict.load(cli.QUICK).root
     stage2 = stages.plan(experiment, 0)[1]
     assert step_flops.of_step(stage2) is None  # a CPU
     monkeypatch.setattr(telemetry, "peak_of", lambda device: 1e12)

@@ -62,9 +62,7 @@ def test_masks_are_those_of_the_training_step(monkeypatch):
         raise Caught(plain(*args, key=key, **more))
 
     made = {"contrastive": functools.partial(contrastive.Contrastive, drop=masking.Tube(0.5))}
-    built = learner.build(
-        {"video": tiny.video_tower, "text": tiny.text_tower}, made, None, key=keys.seeded(0)
-    )
+    built = learner.build(tiny.QUICK, made, None, key=keys.seeded(0))
     drawn = step_picture.masks_of(
         built.views(), position=1, seed=5, step=2, batch=4, frames=tiny.FRAMES, patches=tiny.PATCHES
     )

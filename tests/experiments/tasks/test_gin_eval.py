@@ -132,7 +132,7 @@ SMALL = (
 def run(name, *bindings):
     loaded = strict.load(f"eval/{name}.gin", [*SMALL, *bindings], (evaluation.Evaluation,))
     (task,) = loaded.root.tasks.values()
-    return task({"video": tiny.video_tower(key=jax.random.key(0))}, seed=0, cache=cli.CACHE)
+    return task({"video": tiny.QUICK["video"](key=jax.random.key(0))}, seed=0, cache=cli.CACHE)
 
 
 def clips(folder, names, frames=4):
