@@ -136,7 +136,7 @@ def test_the_renderer_and_the_training_loop_are_part_of_every_address(lab):
 
 def test_inputs_are_written_beside_results_and_a_second_run_trains_nothing(lab, tmp_path, capsys):
     """Whole commands, with stages of no steps: nothing is compiled for training."""
-    ablation(lab, "'both': {}")
+    ablation(lab)
     words = ["ablate", str(lab.parent / "ablation.gin"), "STEPS=0", "--workdir", str(tmp_path / "w")]
     assert main.main(words) == 0
     capsys.readouterr()
