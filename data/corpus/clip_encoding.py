@@ -19,7 +19,9 @@ from prismlab.core.io import filesystem
 from prismlab.data.corpus import cutting
 from prismlab.data.corpus.inputs import media
 from prismlab.data.records import record
-from prismlab.data.video import clock, container, encode
+from prismlab.data.video import encode
+from prismlab.data.video.containers import container
+from prismlab.data.video.presentation import clock
 
 _UNKNOWN_RATE = 25.0  # frames per second if the rate is unknown, as in FFmpeg
 

@@ -13,18 +13,9 @@ from PIL import Image
 from prismlab.core import errors
 from prismlab.data.corpus.inputs import media
 from prismlab.data.records import record
-from prismlab.data.video import (
-    clock,
-    container,
-    decode,
-    frames,
-    geometry,
-    opening,
-    pictures,
-    rational,
-    sampling,
-    tracks,
-)
+from prismlab.data.video import decode, frames, sampling
+from prismlab.data.video.containers import container, opening, pictures, tracks
+from prismlab.data.video.presentation import clock, geometry, rational
 
 _SIDE, _KEPT = 32, 8  # pixels of the hashed image and DCT coefficients kept, per side
 

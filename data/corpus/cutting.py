@@ -11,9 +11,10 @@ from jaxtyping import Float, UInt8
 
 from prismlab.core import errors
 from prismlab.data.corpus.inputs import media
-from prismlab.data.video import clock, container
 from prismlab.data.video import frames as frames_module
 from prismlab.data.video import pixels as pixels_module
+from prismlab.data.video.containers import container
+from prismlab.data.video.presentation import clock
 
 # Seconds that a clip may end after the video (rounding); beyond that the times belong to another file.
 _OVERHANG = 0.5

@@ -14,7 +14,8 @@ from prismlab.core.io import filesystem
 from prismlab.data.corpus import clip_report, corpus_statistics, prepare_corpus
 from prismlab.data.corpus.inputs import media
 from prismlab.data.records import record, shards
-from prismlab.data.video import clock, container, geometry
+from prismlab.data.video.containers import container
+from prismlab.data.video.presentation import clock, geometry
 
 _LIMITS = container.Limits(seconds=60.0)
 _EXAMPLES = 5

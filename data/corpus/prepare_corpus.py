@@ -22,7 +22,7 @@ from prismlab.data.corpus import clip_encoding as encoding_module
 from prismlab.data.corpus import corpus_statistics, finish, unit_sheet
 from prismlab.data.corpus.inputs import media
 from prismlab.data.records import manifest, shard_file
-from prismlab.data.video import container
+from prismlab.data.video.containers import container
 
 _LOG = logging.getLogger(__name__)
 FORMAT = 2  # increment when the same spec would produce other shards

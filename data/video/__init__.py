@@ -1,1 +1,1 @@
-"""Video files to pixels: containers, decoding, frame sampling, crops."""
+"""Video files to pixels: decoding, frame sampling, crops; containers and times in rooms of their own."""

@@ -12,7 +12,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from prismlab.core import errors
-from prismlab.data.video import clock, container, geometry, h264_groups, pixels
+from prismlab.data.video import h264_groups, pixels
+from prismlab.data.video.containers import container
+from prismlab.data.video.presentation import clock, geometry
 
 Clip = UInt8[np.ndarray, "t height width 3"]
 Video = container.Video

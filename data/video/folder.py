@@ -15,7 +15,8 @@ from typing import Any
 from prismlab.core import errors
 from prismlab.core.io import file_names
 from prismlab.data.records import record as record_module
-from prismlab.data.video import container, decode, frames
+from prismlab.data.video import decode, frames
+from prismlab.data.video.containers import container
 
 VIDEOS = "videos"
 CAPTIONS = "captions.jsonl"

@@ -14,8 +14,8 @@ from jaxtyping import UInt8
 from prismlab.core import errors
 from prismlab.data.records import record as record_module
 from prismlab.data.video import decode as decode_module
-from prismlab.data.video import pictures
 from prismlab.data.video import pixels as pixels_module
+from prismlab.data.video.containers import pictures
 
 
 def decode(

@@ -17,7 +17,8 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from prismlab.core import errors
-from prismlab.data.video import clock, container, container_crop, geometry, opening, rational, tracks
+from prismlab.data.video.containers import container, container_crop, opening, tracks
+from prismlab.data.video.presentation import clock, geometry, rational
 
 # H.264 NAL unit types (ITU-T H.264, table 7-1).
 _IDR, _SEQUENCE_PARAMETERS, _PICTURE_PARAMETERS = 5, 7, 8

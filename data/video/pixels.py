@@ -9,7 +9,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from prismlab.core import errors
-from prismlab.data.video import geometry, opening
+from prismlab.data.video.containers import opening
+from prismlab.data.video.presentation import geometry
 
 
 class Converter:

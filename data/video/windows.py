@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from prismlab.core import errors
-from prismlab.data.video import container, decode, sampling
+from prismlab.data.video import decode, sampling
+from prismlab.data.video.containers import container
 
 # Enough for a long film at 60 frames per second; frames are decoded one at a time.
 LIMITS = container.Limits(max_bytes=1 << 36, max_frames=1_000_000, seconds=4 * 3600.0)

@@ -55,7 +55,7 @@ MOVED = {
     "data.captions": "prismlab.data.world.captions",
     "data.card": "prismlab.data.corpus.finish",
     "data.clips": "prismlab.data.loader.clip_cache",
-    "data.container": "prismlab.data.video.container",
+    "data.container": "prismlab.data.video.containers.container",
     "data.cutting": "prismlab.data.corpus.cutting",
     "data.decode": "prismlab.data.video.decode",
     "data.doctor": "prismlab.data.corpus.doctor",

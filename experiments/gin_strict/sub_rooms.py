@@ -4,6 +4,8 @@ from typing import Any
 
 # Sub-room -> the modules that were in the room above it.
 SUB_ROOMS = {
+    "prismlab.data.video.containers": "container container_crop damage framing opening pictures tracks",
+    "prismlab.data.video.presentation": "clock geometry rational",
     "prismlab.experiments.tasks.heads.localisation": (
         "box_query localisation_fit roi_align segment_pyramid soft_suppression spatial temporal"
     ),

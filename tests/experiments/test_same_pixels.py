@@ -15,7 +15,9 @@ from prismlab.data.corpus import clip_encoding, clip_report
 from prismlab.data.corpus.inputs import media
 from prismlab.data.loader import clip_cache, loader, source, tokenizer
 from prismlab.data.records import record
-from prismlab.data.video import container, decode, encode, frames, geometry, sampling, windows
+from prismlab.data.video import decode, encode, frames, sampling, windows
+from prismlab.data.video.containers import container
+from prismlab.data.video.presentation import geometry
 from prismlab.experiments.tasks.features import views
 from prismlab.experiments.tasks.interface import protocols
 

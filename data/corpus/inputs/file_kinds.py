@@ -7,7 +7,8 @@ import re
 from prismlab.core import errors
 from prismlab.core.io import file_names, filesystem
 from prismlab.data.corpus.inputs import media
-from prismlab.data.video import listing, pictures
+from prismlab.data.video import listing
+from prismlab.data.video.containers import pictures
 
 VIDEOS = listing.SUFFIXES
 # Endings of the one table of pictures, with those that are refused by name: none is passed over in silence.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from prismlab.core import errors
 from prismlab.core.io import file_names, filesystem, user_paths
 from prismlab.data.corpus.inputs import file_kinds, labels, media
-from prismlab.data.video import pictures
+from prismlab.data.video.containers import pictures
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from prismlab.core import errors
 from prismlab.core.io import file_names, filesystem, user_paths
 from prismlab.data.corpus.inputs import file_kinds, labels, media, tar_members
-from prismlab.data.video import pictures
+from prismlab.data.video.containers import pictures
 
 # Name of a sample, its members by ending, and those that are read.
 _Entry = tuple[str, Mapping[str, tar_members.Member], Mapping[str, tar_members.Member]]

@@ -11,7 +11,8 @@ from typing import Any
 from prismlab.core import errors
 from prismlab.core.io import file_names, filesystem, user_paths
 from prismlab.data.records import record
-from prismlab.data.video import frames, listing, opening
+from prismlab.data.video import frames, listing
+from prismlab.data.video.containers import opening
 from prismlab.experiments.tasks.interface import items
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")

@@ -11,7 +11,8 @@ from prismlab.core import errors
 from prismlab.core.io import file_names, filesystem, user_paths
 from prismlab.data.corpus.inputs import rows
 from prismlab.data.records import record
-from prismlab.data.video import listing, opening
+from prismlab.data.video import listing
+from prismlab.data.video.containers import opening
 from prismlab.experiments.tasks.interface import items
 from prismlab.experiments.tasks.readers import clip_files
 

@@ -7,7 +7,8 @@ import pytest
 
 from prismlab.data.corpus import clip_encoding
 from prismlab.data.corpus.inputs import media
-from prismlab.data.video import decode, opening
+from prismlab.data.video import decode
+from prismlab.data.video.containers import opening
 from tests.data.video import films
 
 

@@ -8,7 +8,9 @@ import pytest
 from prismlab.core import errors
 from prismlab.data.corpus import clip_encoding, cutting
 from prismlab.data.corpus.inputs import media
-from prismlab.data.video import clock, encode, opening
+from prismlab.data.video import encode
+from prismlab.data.video.containers import opening
+from prismlab.data.video.presentation import clock
 
 FRAME = 8 * 8 * 3  # bytes
 

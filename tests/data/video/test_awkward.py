@@ -9,7 +9,8 @@ import pytest
 from av.video import reformatter
 
 from prismlab.core import errors
-from prismlab.data.video import container, decode, encode, windows
+from prismlab.data.video import decode, encode, windows
+from prismlab.data.video.containers import container
 
 COUNT = 24
 GREYS = (40 + 7 * np.arange(COUNT)).astype(np.uint8)

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prismlab.core import errors
-from prismlab.data.video import container, decode, encode
+from prismlab.data.video import decode, encode
+from prismlab.data.video.containers import container
 from prismlab.data.world import world
 
 FEW = settings(max_examples=15, deadline=None)

@@ -8,7 +8,8 @@ from PIL import Image
 
 from prismlab.core import errors
 from prismlab.data.records import record
-from prismlab.data.video import container, encode, frames
+from prismlab.data.video import encode, frames
+from prismlab.data.video.containers import container
 
 RNG = np.random.default_rng(0)
 CLIP = np.repeat(np.repeat(RNG.integers(0, 256, (6, 4, 6, 3), np.uint8), 8, 1), 8, 2)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from prismlab.core import errors
 from prismlab.data.records import record
-from prismlab.data.video import container, decode, encode, frames, h264_groups
+from prismlab.data.video import decode, encode, frames, h264_groups
+from prismlab.data.video.containers import container
 
 LIMITS = container.Limits()
 WHOLE = (None, None)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from prismlab.core import errors
-from prismlab.data.video import container, decode, encode, sampling, windows
+from prismlab.data.video import decode, encode, sampling, windows
+from prismlab.data.video.containers import container
 
 
 def _clip(frames=24, height=32, width=48):

@@ -8,7 +8,8 @@ import pytest
 from prismlab.core import errors
 from prismlab.data.corpus import clip_encoding
 from prismlab.data.corpus.inputs import images, media
-from prismlab.data.video import container, frames
+from prismlab.data.video import frames
+from prismlab.data.video.containers import container
 
 LIMITS = container.Limits()
 

@@ -29,7 +29,7 @@ from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from prismlab.core import errors
-from prismlab.data.video import rational
+from prismlab.data.video.presentation import rational
 
 # White, the background of a page in a browser.
 BACKGROUND = 255

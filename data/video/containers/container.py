@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from prismlab.core import errors
-from prismlab.data.video import clock, container_crop, damage, geometry, opening, pictures, rational, tracks
+from prismlab.data.video.containers import container_crop, damage, opening, pictures, tracks
+from prismlab.data.video.presentation import clock, geometry, rational
 
 Limits = opening.Limits
 Video = opening.Video

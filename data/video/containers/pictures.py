@@ -14,7 +14,8 @@ from jaxtyping import UInt8
 from PIL import Image, ImageFile, ImageOps
 
 from prismlab.core import errors
-from prismlab.data.video import geometry, opening
+from prismlab.data.video.containers import opening
+from prismlab.data.video.presentation import geometry
 
 # Ending -> Pillow's format. A GIF is a picture (its first frame) in folders of pictures, else a video.
 READ = {

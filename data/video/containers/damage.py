@@ -9,7 +9,8 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from prismlab.core import errors
-from prismlab.data.video import clock, framing, rational
+from prismlab.data.video.containers import framing
+from prismlab.data.video.presentation import clock, rational
 
 # Containers that store a duration. In others FFmpeg computes it from the end of the file or from the bit
 # rate, which promises nothing.

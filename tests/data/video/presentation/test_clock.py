@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from prismlab.data.corpus import clip_report, cutting, doctor
 from prismlab.data.corpus.inputs import media
 from prismlab.data.records import record
-from prismlab.data.video import clock, container, decode, geometry, h264_groups, opening, windows
+from prismlab.data.video import decode, h264_groups, windows
+from prismlab.data.video.containers import container, opening
+from prismlab.data.video.presentation import clock, geometry
 from tests.data.video import films
 
 LATE = [2 + n / 10 for n in range(24)]

@@ -16,7 +16,9 @@ from prismlab.core import errors
 from prismlab.data.corpus import clip_encoding
 from prismlab.data.corpus.inputs import images, table, tars
 from prismlab.data.records import record
-from prismlab.data.video import container, decode, frames, geometry, pictures, windows
+from prismlab.data.video import decode, frames, windows
+from prismlab.data.video.containers import container, pictures
+from prismlab.data.video.presentation import geometry
 
 SAMPLES = scenes.SAMPLES
 # What is shown for each EXIF orientation when the corners of the file are red, green, blue, yellow.

@@ -9,7 +9,9 @@ import scenes
 from PIL import Image
 
 from prismlab.core import errors
-from prismlab.data.video import container, decode, geometry
+from prismlab.data.video import decode
+from prismlab.data.video.containers import container
+from prismlab.data.video.presentation import geometry
 
 # (x, y) goes to (a x + c y, b x + d y), y downwards: corners by name, and whether sides change place.
 ORIENTATIONS = [

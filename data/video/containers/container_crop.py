@@ -8,7 +8,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from prismlab.data.video import geometry
+from prismlab.data.video.presentation import geometry
 
 NONE: geometry.Margins = (0, 0, 0, 0)
 _MOST_HEADER_BYTES, _MOST_ELEMENTS = 64 << 20, 4096

@@ -9,7 +9,8 @@ from av.video.stream import VideoStream
 from prismlab.core import errors
 from prismlab.data.corpus import clip_report
 from prismlab.data.records import record
-from prismlab.data.video import decode, opening, tracks
+from prismlab.data.video import decode
+from prismlab.data.video.containers import opening, tracks
 from tests.data.video import films
 
 ALL = list(range(24))

@@ -13,7 +13,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from prismlab.core import errors
-from prismlab.data.video import container, damage, decode, framing, opening
+from prismlab.data.video import decode
+from prismlab.data.video.containers import container, damage, framing, opening
 from tests.data.video import films
 
 HELD = [*(n / 10 for n in range(23)), 5.2]  # the frame before the last stays for 3 s

@@ -8,7 +8,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from prismlab.data.video import rational
+from prismlab.data.video.presentation import rational
 
 # Containers that store the order of decoding only; FFmpeg's presentation times are then guesses.
 _DECODING_TIMES = ("avi",)

@@ -11,9 +11,10 @@ from PIL import Image
 from prismlab.core import errors
 from prismlab.data.corpus import clip_report
 from prismlab.data.records import record
-from prismlab.data.video import decode, encode, opening, windows
+from prismlab.data.video import decode, encode, windows
+from prismlab.data.video.containers import opening
 
-SAMPLES = pathlib.Path(__file__).parent / "samples"
+SAMPLES = pathlib.Path(__file__).parents[1] / "samples"
 MP4 = encode.encode(np.full((8, 32, 32, 3), 90, np.uint8), 8)
 JPEG = io.BytesIO()
 Image.new("RGB", (32, 32)).save(JPEG, "JPEG")

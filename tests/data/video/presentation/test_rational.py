@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 
 from prismlab import data
-from prismlab.data.video import rational
+from prismlab.data.video.presentation import rational
 
 NAMES = {"time_base", "average_rate", "guessed_rate", "base_rate", "sample_aspect_ratio", "framerate"}
 

@@ -1,0 +1,1 @@
+"""Open video and picture files safely: demuxers, tracks, limits on size and time, damage."""

@@ -1,0 +1,1 @@
+"""When and how each frame is shown: presentation times, orientation, pixel aspect, cropping."""

@@ -1,0 +1,85 @@
+"""What each room may import: the floors that `test_floors.py` holds."""
+
+# What core holds for rooms that must not start jax.
+LIGHT = ("core", "core.io")
+# Room -> the rooms it may import from, besides itself; files directly in a room count as that room.
+CORE = ("core", "core.io", "core.parallel", "core.nn", "core.towers", "core.events", "core.train")
+VIDEO = ("data.video.presentation", "data.video.containers", "data.video")
+LOADER = ("data", "data.records", *VIDEO, "data.world", "data.loader")
+RECIPE = ("experiments", "experiments.released", "experiments.recipe")
+RUN = (*RECIPE, "experiments.gin_strict", "experiments.cost", "experiments.statistics", "experiments.report")
+STORED = ("experiments.certificate", "experiments.store")
+BELOW_RUN = (*CORE, "core.weights", *LOADER)
+TASK_ROOMS = ("interface", "metrics", "readers", "features", "heads", "heads.localisation", "language")
+FLOORS = {
+    "core": (),
+    "core.io": ("core",),
+    "core.parallel": ("core", "core.io"),
+    "core.nn": CORE[:3],
+    "core.towers": CORE[:4],
+    "core.events": LIGHT,
+    "core.language": CORE[:4],
+    "core.train": (*CORE[:4], "core.events"),
+    "core.weights": CORE,
+    "objectives": CORE,
+    "data": LIGHT,
+    "data.records": LIGHT,
+    "data.video.presentation": LIGHT,
+    "data.video.containers": (*LIGHT, "data.video.presentation"),
+    "data.video": (*LIGHT, "data.records", *VIDEO[:2]),
+    "data.world": (*LIGHT, "data", "data.records", "data.video"),
+    "data.corpus": (*LIGHT, "data", "data.records", *VIDEO, "data.world", "data.corpus.inputs"),
+    "data.corpus.inputs": (*LIGHT, "data.records", *VIDEO),
+    "data.loader": (*LIGHT, *LOADER),
+    "experiments.released": (*BELOW_RUN, "experiments"),
+    "experiments.statistics": (*BELOW_RUN, "experiments"),
+    "experiments.report": (*BELOW_RUN, "experiments", "experiments.statistics"),
+    "experiments.gin_strict": (*LIGHT, "experiments"),
+    "experiments.recipe": (*BELOW_RUN, *RECIPE, "experiments.gin_strict"),
+    "experiments.cost": (*BELOW_RUN, *RECIPE),
+    "experiments.tasks.interface": (*BELOW_RUN, *RECIPE),
+    "experiments.tasks.metrics": (*LIGHT, "experiments.tasks.interface"),
+    "experiments.tasks.readers": (
+        *LIGHT, *LOADER, "data.corpus.inputs", "experiments.tasks.interface",
+    ),
+    "experiments.tasks.features": (*BELOW_RUN, *RECIPE, "experiments.tasks.interface"),
+    "experiments.tasks.heads": (
+        *BELOW_RUN, "experiments.recipe", "experiments.tasks.interface", "experiments.tasks.features",
+    ),
+    "experiments.tasks.heads.localisation": (
+        *BELOW_RUN, "experiments.recipe",
+        *(f"experiments.tasks.{room}" for room in ("interface", "features", "heads")),
+    ),
+    "experiments.tasks.language": (
+        *BELOW_RUN, *RECIPE, "core.language",
+        *(f"experiments.tasks.{room}" for room in ("interface", "metrics", "features", "heads")),
+    ),
+    "experiments.tasks": (
+        *BELOW_RUN, *RECIPE, "experiments.gin_strict", *(f"experiments.tasks.{room}" for room in TASK_ROOMS),
+    ),
+    "experiments.monitors": (*LIGHT, *LOADER),
+    "experiments.certificate": (*BELOW_RUN, *RUN),
+    "experiments.store": (*BELOW_RUN, *RUN),
+    "experiments.preview": (*BELOW_RUN, *RUN, *STORED),
+    "experiments.results": (*BELOW_RUN, *RUN, *STORED),
+    "experiments.run": (
+        *BELOW_RUN, *RUN, *STORED, "experiments.tasks", "experiments.preview", "experiments.results",
+    ),
+    "experiments.encoders": (*BELOW_RUN, *RUN, *STORED, "experiments.tasks", "experiments.run"),
+    "experiments.verification": (*BELOW_RUN, *RUN, *STORED, "experiments.run"),
+    "experiments.plan": (*BELOW_RUN, *RUN),
+    "experiments.launch": (
+        *BELOW_RUN, *RUN, "experiments.store", "experiments.preview", "experiments.run", "experiments.plan",
+    ),
+    "experiments.bench": (
+        *BELOW_RUN, *RUN, "experiments.tasks", *(f"experiments.tasks.{room}" for room in TASK_ROOMS),
+        "experiments.store", "experiments.run",
+    ),
+    "experiments.kit": (*BELOW_RUN, *RECIPE, "experiments.tasks"),
+    "experiments.commands": (
+        *BELOW_RUN, *RUN, *STORED, "data.corpus", "experiments.encoders", "experiments.kit",
+        "experiments.launch", "experiments.plan", "experiments.preview", "experiments.results",
+        "experiments.run", "experiments.tasks", "experiments.verification",
+    ),
+    "experiments": (*LIGHT, "experiments.commands"),
+}  # fmt: skip
