@@ -9,7 +9,8 @@ LOADER = ("data", "data.records", *VIDEO, "data.world", "data.loader")
 RECIPE = ("experiments", "experiments.released", "experiments.recipe")
 RUN = (*RECIPE, "experiments.gin_strict", "experiments.cost", "experiments.statistics", "experiments.report")
 STORED = ("experiments.certificate", "experiments.store")
-BELOW_RUN = (*CORE, "core.weights", *LOADER)
+TRAIN = ("core.train.steps", "core.train.checkpoints", "core.train.loops")
+BELOW_RUN = (*CORE, *TRAIN, "core.weights", *LOADER)
 TASK_ROOMS = ("interface", "metrics", "readers", "features", "heads", "heads.localisation", "language")
 FLOORS = {
     "core": (),
@@ -19,8 +20,11 @@ FLOORS = {
     "core.towers": CORE[:4],
     "core.events": LIGHT,
     "core.language": CORE[:4],
-    "core.train": (*CORE[:4], "core.events"),
-    "core.weights": CORE,
+    "core.train": CORE[:4],
+    "core.train.steps": (*CORE[:4], "core.train"),
+    "core.train.checkpoints": (*CORE[:4], "core.train", *TRAIN[:1]),
+    "core.train.loops": (*CORE, *TRAIN[:2]),
+    "core.weights": (*CORE, *TRAIN),
     "objectives": CORE,
     "data": LIGHT,
     "data.records": LIGHT,

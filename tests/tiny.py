@@ -14,7 +14,8 @@ from jaxtyping import Array
 from prismlab.core import keys, types
 from prismlab.core.nn import transformer_stack
 from prismlab.core.towers import presets, text, video, video_encoder
-from prismlab.core.train import learner, masking, metrics, objective, step
+from prismlab.core.train import learner, masking, metrics, objective
+from prismlab.core.train.steps import step
 from prismlab.objectives import contrastive, global_distillation, masked
 
 SIZE = presets.Size(dim=8, heads=2, mlp_dim=16, spatial_layers=1, temporal_layers=1, text_layers=1)

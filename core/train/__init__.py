@@ -1,1 +1,1 @@
-"""Training: the Objective interface, masks, optimizer, training step, loop, checkpoints and logs."""
+"""Training: the Objective interface and its state, masks, learner, optimizer, schedules."""

@@ -23,7 +23,7 @@ import safetensors.numpy
 
 from prismlab.core import errors
 from prismlab.core.io import filesystem, npz_files
-from prismlab.core.train import stage_folder
+from prismlab.core.train.checkpoints import stage_folder
 from prismlab.core.weights import weight_formats
 
 Arrays = dict[str, np.ndarray]

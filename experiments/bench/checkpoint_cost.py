@@ -22,7 +22,9 @@ import numpy as np
 import rich.table
 
 from prismlab.core import allocator, keys
-from prismlab.core.train import checkpoint, learner, step
+from prismlab.core.train import learner
+from prismlab.core.train.checkpoints import checkpoint
+from prismlab.core.train.steps import step
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import recipe

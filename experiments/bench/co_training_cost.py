@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 from prismlab.core import allocator, errors
-from prismlab.core.train import stage_folder
+from prismlab.core.train.checkpoints import stage_folder
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import fingerprints, recipe, stages

@@ -21,7 +21,8 @@ import rich.table
 
 from prismlab.core import allocator, keys
 from prismlab.core.events import telemetry
-from prismlab.core.train import learner, step
+from prismlab.core.train import learner
+from prismlab.core.train.steps import step
 from prismlab.experiments import console
 from prismlab.experiments.cost import abstract_step, estimate
 from prismlab.experiments.gin_strict import strict

@@ -16,7 +16,7 @@ from prismlab.core import errors
 from prismlab.core.events import event_lines
 from prismlab.core.io import checked_json, filesystem
 from prismlab.core.parallel import distributed
-from prismlab.core.train import loop
+from prismlab.core.train.loops import loop
 from prismlab.experiments.certificate import contents, statement
 
 FILE = "attempts.json"

@@ -7,7 +7,7 @@ from typing import Any
 
 from prismlab.core.io import filesystem
 from prismlab.core.parallel import distributed
-from prismlab.core.train import stage_folder
+from prismlab.core.train.checkpoints import stage_folder
 from prismlab.experiments.certificate import (
     attempts,
     contents,

@@ -14,7 +14,7 @@ import numpy as np
 from prismlab.core import trees
 from prismlab.core.events import event_lines, event_log
 from prismlab.core.io import filesystem
-from prismlab.core.train import checksums
+from prismlab.core.train.checkpoints import checksums
 from prismlab.experiments.certificate import contents
 from prismlab.experiments.recipe import recipe
 

@@ -182,7 +182,7 @@ def together(root: Any, work: Callable[[], int]) -> int:
     """
     from prismlab.core.events import stop_signal
     from prismlab.core.parallel import distributed, rendezvous
-    from prismlab.core.train import loop
+    from prismlab.core.train.loops import loop
     from prismlab.experiments import console
     from prismlab.experiments.run import compilation_cache, transfer_guard
     from prismlab.experiments.store import host_agreement, work_directory

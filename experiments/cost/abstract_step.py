@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax.interpreters import partial_eval
 
 from prismlab.core import keys, trees
-from prismlab.core.train import learner, step
+from prismlab.core.train import learner
+from prismlab.core.train.steps import step
 from prismlab.experiments.recipe import recipe, shapes
 
 

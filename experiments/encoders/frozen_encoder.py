@@ -7,7 +7,7 @@ from typing import Any
 
 from prismlab.core import errors, trees
 from prismlab.core.io import filesystem, user_paths
-from prismlab.core.train import stage_folder
+from prismlab.core.train.checkpoints import stage_folder
 from prismlab.core.weights import released
 from prismlab.data.loader import tokenizer as tokenizer_module
 from prismlab.experiments.recipe import stage_configuration, stage_names

@@ -4,9 +4,9 @@ from prismlab.experiments.gin_strict import sub_rooms
 
 # Old module -> new module.
 MOVED = {
-    "core.accumulate": "prismlab.core.train.accumulate",
+    "core.accumulate": "prismlab.core.train.steps.accumulate",
     "core.arrangement": "prismlab.core.weights.arrangement",
-    "core.checkpoint": "prismlab.core.train.checkpoint",
+    "core.checkpoint": "prismlab.core.train.checkpoints.checkpoint",
     "core.decoder": "prismlab.core.nn.token_decoder",
     "core.distributed": "prismlab.core.parallel.distributed",
     "core.dot_product": "prismlab.core.nn.attention",
@@ -25,7 +25,7 @@ MOVED = {
     "core.layers": "prismlab.core.nn.layers",
     "core.layouts": "prismlab.core.weights.weight_formats",
     "core.learner": "prismlab.core.train.learner",
-    "core.loop": "prismlab.core.train.loop",
+    "core.loop": "prismlab.core.train.loops.loop",
     "core.losses": "prismlab.core.nn.losses",
     "core.masking": "prismlab.core.train.masking",
     "core.memory": "prismlab.core.allocator",
@@ -45,7 +45,7 @@ MOVED = {
     "core.released": "prismlab.core.weights.released",
     "core.sharding": "prismlab.core.parallel.sharding",
     "core.stack": "prismlab.core.nn.transformer_stack",
-    "core.step": "prismlab.core.train.step",
+    "core.step": "prismlab.core.train.steps.step",
     "core.text": "prismlab.core.towers.text",
     "core.types": "prismlab.core.types",
     "core.video": "prismlab.core.towers.video",

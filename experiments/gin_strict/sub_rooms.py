@@ -4,6 +4,9 @@ from typing import Any
 
 # Sub-room -> the modules that were in the room above it.
 SUB_ROOMS = {
+    "prismlab.core.train.checkpoints": "checkpoint checkpoint_items checksums retention stage_folder",
+    "prismlab.core.train.loops": "co_training loop",
+    "prismlab.core.train.steps": "accumulate objective_gradients step",
     "prismlab.data.video.containers": "container container_crop damage framing opening pictures tracks",
     "prismlab.data.video.presentation": "clock geometry rational",
     "prismlab.experiments.tasks.heads.localisation": (

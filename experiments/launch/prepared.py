@@ -6,7 +6,7 @@ from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import filesystem
-from prismlab.core.train import stage_folder
+from prismlab.core.train.checkpoints import stage_folder
 from prismlab.experiments.launch import units
 from prismlab.experiments.preview import accepted_code
 from prismlab.experiments.recipe import describe, fingerprints, recipe

@@ -14,7 +14,7 @@ import rich.console
 from prismlab.core import errors
 from prismlab.core.io import buckets, filesystem
 from prismlab.core.parallel import distributed
-from prismlab.core.train import loop
+from prismlab.core.train.loops import loop
 from prismlab.experiments import console, exits
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.launch import prepared, units

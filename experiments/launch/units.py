@@ -7,7 +7,7 @@ them.
 import dataclasses
 import graphlib
 
-from prismlab.core.train import stage_folder
+from prismlab.core.train.checkpoints import stage_folder
 from prismlab.experiments.recipe import describe, fingerprints, recipe, resources, stages
 from prismlab.experiments.store import store
 

@@ -83,7 +83,7 @@ def lowered(stage: Any, built: Any, topology: str) -> Any:
     from jax.experimental import topologies
 
     from prismlab.core.parallel import mesh, sharding
-    from prismlab.core.train import step
+    from prismlab.core.train.steps import step
     from prismlab.experiments.cost import abstract_step
 
     devices = topologies.get_topology_desc(topology_name=topology, platform="tpu").devices

@@ -9,7 +9,7 @@ from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.parallel import distributed
-from prismlab.core.train import stage_folder
+from prismlab.core.train.checkpoints import stage_folder
 from prismlab.experiments.gin_strict import sub_rooms
 from prismlab.experiments.preview import explain
 from prismlab.experiments.recipe import describe, stages

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from prismlab.core.io import file_errors, filesystem
-from prismlab.core.train import checkpoint, stage_folder
+from prismlab.core.train.checkpoints import checkpoint, stage_folder
 from prismlab.experiments.gin_strict import sub_rooms
 from prismlab.experiments.recipe import describe, stages
 from prismlab.experiments.store import store

@@ -9,7 +9,7 @@ from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import filesystem
-from prismlab.core.train import checkpoint
+from prismlab.core.train.checkpoints import checkpoint
 from prismlab.experiments.certificate import certify, statement
 from prismlab.experiments.cost import chips, step_flops
 from prismlab.experiments.recipe import describe, stages

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from prismlab.core.io import file_errors, filesystem
-from prismlab.core.train import stage_folder
+from prismlab.core.train.checkpoints import stage_folder
 from prismlab.experiments.cost import step_flops
 from prismlab.experiments.preview import explain_cost
 from prismlab.experiments.recipe import stages

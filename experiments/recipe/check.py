@@ -10,7 +10,8 @@ import rich.console
 
 from prismlab.core import errors, keys, trees, types
 from prismlab.core.parallel import mesh, sharding, whole_leaves
-from prismlab.core.train import accumulate, learner, moving_average, objective_state, schedules
+from prismlab.core.train import learner, moving_average, objective_state, schedules
+from prismlab.core.train.steps import accumulate
 from prismlab.data.loader import source
 from prismlab.experiments import console
 from prismlab.experiments.recipe import initial_weights, recipe, shapes, stages

@@ -21,16 +21,16 @@ from prismlab.experiments.recipe import code_memory, describe
 # Trains every stage, whatever its configuration names: initial weights, batches, loss, update and resume.
 # The engine, commands, launchers, console and report decide when and where that happens, not its numbers.
 TRAINING = (
-    "prismlab.core.train.accumulate",
-    "prismlab.core.train.checkpoint",
+    "prismlab.core.train.steps.accumulate",
+    "prismlab.core.train.checkpoints.checkpoint",
     "prismlab.core.train.learner",
-    "prismlab.core.train.loop",
-    "prismlab.core.train.step",
+    "prismlab.core.train.loops.loop",
+    "prismlab.core.train.steps.step",
     "prismlab.data.loader.stream",
     "prismlab.experiments.run.initial_state",
 )
 # Calls every evaluation; the code of the towers is in the address of the stage.
-EVALUATING = ("prismlab.core.train.checkpoint", "prismlab.experiments.run.initial_state")
+EVALUATING = ("prismlab.core.train.checkpoints.checkpoint", "prismlab.experiments.run.initial_state")
 # Write down and watch what the training loop does, and take no part in it.
 WATCHING = (
     "prismlab.core.parallel.heartbeat",

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from prismlab.core import errors, keys, types
-from prismlab.core.train import loop, objective, optim
+from prismlab.core.train import objective, optim
+from prismlab.core.train.loops import loop
 from prismlab.data.loader import loader
 from prismlab.experiments import claim_parts, look_levels
 from prismlab.experiments.gin_strict import check_types

@@ -8,7 +8,7 @@ from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import filesystem
-from prismlab.core.train import stage_folder
+from prismlab.core.train.checkpoints import stage_folder
 from prismlab.experiments.gin_strict import strict, sub_rooms
 from prismlab.experiments.recipe import describe, recipe, stage_names
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import filesystem, user_paths
-from prismlab.core.train import stage_folder
+from prismlab.core.train.checkpoints import stage_folder
 
 
 def own_folders(workdir: filesystem.Path) -> list[filesystem.Path]:

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from prismlab.core import errors, trees
 from prismlab.core.io import filesystem
-from prismlab.core.train import checkpoint, stage_folder
+from prismlab.core.train.checkpoints import checkpoint, stage_folder
 from prismlab.experiments.recipe import (
     describe,
     fingerprints,

@@ -16,7 +16,8 @@ import jax
 
 from prismlab.core.events import stop_signal
 from prismlab.core.io import filesystem
-from prismlab.core.train import checkpoint, co_training, loop, stage_folder
+from prismlab.core.train.checkpoints import checkpoint, stage_folder
+from prismlab.core.train.loops import co_training, loop
 from prismlab.experiments import console
 from prismlab.experiments.recipe import describe, stages
 from prismlab.experiments.run import compilation_cache, engine, shared_batches

@@ -27,14 +27,10 @@ from jax.sharding import Mesh
 from prismlab.core import trees
 from prismlab.core.io import checked_json, filesystem
 from prismlab.core.parallel import distributed
-from prismlab.core.train import (
-    checkpoint,
-    learner,
-    loop,
-    moving_average,
-    stage_folder,
-    step,
-)
+from prismlab.core.train import learner, moving_average
+from prismlab.core.train.checkpoints import checkpoint, stage_folder
+from prismlab.core.train.loops import loop
+from prismlab.core.train.steps import step
 from prismlab.experiments import console
 from prismlab.experiments.certificate import attempts, certify, step_digests
 from prismlab.experiments.cost import step_flops

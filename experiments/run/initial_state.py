@@ -6,7 +6,9 @@ import jax
 import numpy as np
 
 from prismlab.core import keys
-from prismlab.core.train import checkpoint, learner, objective_state, step, traced_numbers
+from prismlab.core.train import learner, objective_state, traced_numbers
+from prismlab.core.train.checkpoints import checkpoint
+from prismlab.core.train.steps import step
 
 
 def towers(stage: Any, seed: int, arrays: dict[str, np.ndarray], source: str) -> learner.Towers:

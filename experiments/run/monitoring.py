@@ -15,7 +15,8 @@ from prismlab.core.events import event_lines, event_log
 from prismlab.core.io import filesystem
 from prismlab.core.parallel import distributed
 from prismlab.core.parallel import mesh as meshes
-from prismlab.core.train import checkpoint, learner
+from prismlab.core.train import learner
+from prismlab.core.train.checkpoints import checkpoint
 from prismlab.experiments.recipe import monitor_interface
 
 MEASURED, HEALTHY, COLLAPSED = "monitor", "healthy", "collapse"

@@ -13,7 +13,7 @@ import rich.console
 from prismlab.core import errors
 from prismlab.core.io import buckets
 from prismlab.core.parallel import distributed
-from prismlab.core.train import loop
+from prismlab.core.train.loops import loop
 from prismlab.experiments import console, exits
 from prismlab.experiments.recipe import stages
 from prismlab.experiments.report import terminal_table

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from prismlab.core.train import co_training
+from prismlab.core.train.loops import co_training
 from prismlab.data.loader import bad_clips, stream
 
 

@@ -8,7 +8,9 @@ from jax.sharding import Mesh
 
 from prismlab.core import errors, trees, types
 from prismlab.core.parallel import distributed, mesh
-from prismlab.core.train import accumulate, learner, loop, step
+from prismlab.core.train import learner
+from prismlab.core.train.loops import loop
+from prismlab.core.train.steps import accumulate, step
 from prismlab.data.loader import stream
 from prismlab.experiments.cost import step_flops
 from prismlab.experiments.recipe import initial_weights, stages

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 from prismlab.core import errors
 from prismlab.core.io import buckets, file_errors, filesystem, temporary_files
-from prismlab.core.train import stage_folder
+from prismlab.core.train.checkpoints import stage_folder
 from prismlab.experiments.store import leases, store, views
 
 STAGE, SCORE, LEFTOVER = "stage", "evaluation", "leftover"

@@ -18,7 +18,7 @@ import re
 
 from prismlab.core import errors
 from prismlab.core.io import checked_json, file_errors, filesystem
-from prismlab.core.train import stage_folder
+from prismlab.core.train.checkpoints import stage_folder
 from prismlab.experiments.store import leases
 
 FORMAT = 1  # of the files of a store

@@ -9,7 +9,7 @@ from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import filesystem
-from prismlab.core.train import stage_folder
+from prismlab.core.train.checkpoints import stage_folder
 from prismlab.experiments.recipe import describe
 from prismlab.experiments.store import garbage, host_agreement, pins, views
 

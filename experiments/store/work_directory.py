@@ -10,7 +10,7 @@ from typing import Any
 from prismlab.core import errors, trees
 from prismlab.core.io import checked_json, file_errors, filesystem, locks, temporary_files, user_paths
 from prismlab.core.parallel import distributed
-from prismlab.core.train import checkpoint, stage_folder
+from prismlab.core.train.checkpoints import checkpoint, stage_folder
 from prismlab.experiments.recipe import describe
 from prismlab.experiments.store import leases, matched_rows, store, views
 

@@ -13,7 +13,9 @@ from jax.sharding import Mesh
 from prismlab.core import trees
 from prismlab.core.io import filesystem
 from prismlab.core.parallel import distributed, sharding
-from prismlab.core.train import checkpoint_items, loop, step
+from prismlab.core.train.checkpoints import checkpoint_items
+from prismlab.core.train.loops import loop
+from prismlab.core.train.steps import step
 from prismlab.experiments.certificate import contents, step_digests
 from prismlab.experiments.recipe import stages
 from prismlab.experiments.run import engine

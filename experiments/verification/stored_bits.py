@@ -7,7 +7,7 @@ import numpy as np
 
 from prismlab.core import errors, trees
 from prismlab.core.io import filesystem
-from prismlab.core.train import checkpoint, checkpoint_items, checksums, stage_folder
+from prismlab.core.train.checkpoints import checkpoint, checkpoint_items, checksums, stage_folder
 from prismlab.experiments.certificate import certify, contents, step_digests
 from prismlab.experiments.recipe import describe
 

@@ -117,8 +117,8 @@ def test_installed_and_standard_modules_are_not_ours():
 
 
 def test_modules_left_out_are_not_followed():
-    found = code_fingerprint.closure(["prismlab.core.train.loop"], ["prismlab.core.events.event_log"])
-    assert "prismlab.core.train.step" in found
+    found = code_fingerprint.closure(["prismlab.core.train.loops.loop"], ["prismlab.core.events.event_log"])
+    assert "prismlab.core.train.steps.step" in found
     assert not {
         "prismlab",
         "prismlab.core.errors",

@@ -9,7 +9,8 @@ import tiny
 from jaxtyping import Array
 
 from prismlab.core import weight_decay
-from prismlab.core.train import optim, step
+from prismlab.core.train import optim
+from prismlab.core.train.steps import step
 
 KEY = jax.random.key(0)
 

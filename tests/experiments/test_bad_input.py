@@ -173,7 +173,7 @@ def small_disk(place: pathlib.Path, size: str):
         subprocess.run(["umount", "-l", place], check=True)
 
 
-@pytest.mark.slow  # tests/core/train/test_checkpoint.py has the message of a failed save
+@pytest.mark.slow  # tests/core/train/checkpoints/test_checkpoint.py has the message of a failed save
 @pytest.mark.parametrize(
     "room",
     [pytest.param(40_000, id="first save"), pytest.param(700_000, id="later save")],

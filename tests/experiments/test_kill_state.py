@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import test_kill
 
-from prismlab.core.train import checkpoint
+from prismlab.core.train.checkpoints import checkpoint
 
 FILE = pathlib.Path(__file__).with_name("state.gin")
 

@@ -14,7 +14,7 @@ import pytest
 
 from prismlab.core.events import event_log
 from prismlab.core.io import filesystem
-from prismlab.core.train import checkpoint
+from prismlab.core.train.checkpoints import checkpoint
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.store import leases, work_directory
 

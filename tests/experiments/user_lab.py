@@ -8,7 +8,7 @@ import tempfile
 import cli
 
 from prismlab.core import code_fingerprint
-from prismlab.core.train import stage_folder
+from prismlab.core.train.checkpoints import stage_folder
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.preview import explain, explain_graph

@@ -21,7 +21,8 @@ import jax
 import numpy as np
 
 from prismlab.core import trees
-from prismlab.core.train import learner, step
+from prismlab.core.train import learner
+from prismlab.core.train.steps import step
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import initial_weights, stages
 from prismlab.experiments.run import initial_state

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from prismlab.core import errors, trees
 from prismlab.core.events import event_log, telemetry
 from prismlab.core.io import buckets, file_errors, filesystem, locks
-from prismlab.core.train import checkpoint, step
+from prismlab.core.train.checkpoints import checkpoint
+from prismlab.core.train.steps import step
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ import jax  # noqa: E402
 import tiny  # noqa: E402
 
 from prismlab.core.parallel import mesh, sharding  # noqa: E402
-from prismlab.core.train import optim, step  # noqa: E402
+from prismlab.core.train import optim  # noqa: E402
+from prismlab.core.train.steps import step  # noqa: E402
 
 jax.config.update("jax_disable_most_optimizations", True)
 grid, rules = mesh.Layout(*layout).make(), sharding.Rules(smallest=1)

@@ -14,7 +14,9 @@ import tiny  # noqa: E402
 
 from prismlab.core import trees  # noqa: E402
 from prismlab.core.parallel import mesh, sharding  # noqa: E402
-from prismlab.core.train import checkpoint, optim, step  # noqa: E402
+from prismlab.core.train import optim  # noqa: E402
+from prismlab.core.train.checkpoints import checkpoint  # noqa: E402
+from prismlab.core.train.steps import step  # noqa: E402
 
 grid, rules = mesh.Layout(1, -1, 1).make(), sharding.Rules(smallest=1)
 optimizer = optim.AdamW(optim.Schedule(1e-3, 2)).build(20)

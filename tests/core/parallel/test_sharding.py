@@ -9,7 +9,8 @@ from jax.sharding import PartitionSpec
 
 from prismlab.core import errors, trees
 from prismlab.core.parallel import mesh, sharding
-from prismlab.core.train import optim, step
+from prismlab.core.train import optim
+from prismlab.core.train.steps import step
 
 SIZES = {"replica": 2, "data": 2, "model": 2}
 ALL = sharding.Rules(smallest=1)

@@ -11,18 +11,9 @@ from jax.sharding import Mesh
 
 from prismlab.core import errors, trees, weight_decay
 from prismlab.core.parallel import mesh, sharding
-from prismlab.core.train import (
-    checkpoint,
-    learner,
-    metrics,
-    moving_average,
-    objective,
-    objective_state,
-    queue,
-    schedules,
-    stage_folder,
-    step,
-)
+from prismlab.core.train import learner, metrics, moving_average, objective, objective_state, queue, schedules
+from prismlab.core.train.checkpoints import checkpoint, stage_folder
+from prismlab.core.train.steps import step
 
 CLIP = objective.View("video")
 ADAM = optax.adamw(0.1, weight_decay=0.5, mask=weight_decay.mask)

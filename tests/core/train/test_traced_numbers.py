@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from prismlab.core import trees
 from prismlab.core.parallel import mesh
-from prismlab.core.train import learner, optim, step, traced_numbers
+from prismlab.core.train import learner, optim, traced_numbers
+from prismlab.core.train.steps import step
 
 COMPILED: list[str] = []
 jax.monitoring.register_event_duration_secs_listener(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prismlab.core import errors
-from prismlab.core.train import loop
+from prismlab.core.train.loops import loop
 from prismlab.data.loader import clip_cache, loader, source, tokenizer
 from prismlab.data.video import decode, sampling
 from prismlab.data.world import world

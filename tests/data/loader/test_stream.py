@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prismlab.core import errors
-from prismlab.core.train import loop
+from prismlab.core.train.loops import loop
 from prismlab.data.loader import bad_clips, example, loader, mixture, source, tokenizer
 from prismlab.data.records import record
 from prismlab.data.video import sampling

@@ -9,7 +9,8 @@ import pytest
 
 from prismlab.core import errors
 from prismlab.core.nn import transformer_stack
-from prismlab.core.train import checkpoint, masking
+from prismlab.core.train import masking
+from prismlab.core.train.checkpoints import checkpoint
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import check, recipe, stages

@@ -15,7 +15,7 @@ import pytest
 import prismlab
 from prismlab.core import errors, setup, trees
 from prismlab.core.towers import video, video_encoder
-from prismlab.core.train import stage_folder
+from prismlab.core.train.checkpoints import stage_folder
 from prismlab.core.weights import released
 from prismlab.data.video import encode
 from prismlab.experiments import console, main

@@ -6,7 +6,7 @@ import pytest
 
 from prismlab.core import errors
 from prismlab.core.io import buckets
-from prismlab.core.train import loop
+from prismlab.core.train.loops import loop
 from prismlab.experiments import console, exits, main
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.launch import prepared, unit_run, units

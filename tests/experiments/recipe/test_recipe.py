@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prismlab.core import errors, keys
-from prismlab.core.train import loop, optim
+from prismlab.core.train import optim
+from prismlab.core.train.loops import loop
 from prismlab.data.loader import loader, source, tokenizer
 from prismlab.data.world import world
 from prismlab.experiments.recipe import changes, describe, recipe

@@ -6,7 +6,7 @@ import pytest
 import small_models
 
 from prismlab.core import errors, trees
-from prismlab.core.train import checkpoint
+from prismlab.core.train.checkpoints import checkpoint
 from prismlab.core.weights import released
 from prismlab.experiments import main
 from prismlab.experiments.gin_strict import strict

@@ -50,7 +50,8 @@ def test_masks_are_those_of_the_training_step(monkeypatch):
 
     import tiny
 
-    from prismlab.core.train import learner, optim, step
+    from prismlab.core.train import learner, optim
+    from prismlab.core.train.steps import step
     from prismlab.objectives import contrastive
 
     plain = masking.sample_batch

@@ -127,7 +127,7 @@ def test_the_settings_of_jax_exist():
 def test_the_renderer_and_the_training_loop_are_part_of_every_address(lab):
     (first, *_) = lines(ablation(lab))
     code = first.stages[0].inputs["code"]
-    for name in ("data.world.render", "core.train.step", "experiments.run.initial_state",
+    for name in ("data.world.render", "core.train.steps.step", "experiments.run.initial_state",
                  "data.loader.stream", "core.towers.video_encoder", "objectives.contrastive"):  # fmt: skip
         assert f"prismlab.{name}" in code
     for name in ("run.engine", "console", "report.results_table", "launch.launch", "commands.ablate"):

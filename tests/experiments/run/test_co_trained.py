@@ -13,7 +13,9 @@ import tiny
 
 from prismlab.core import errors
 from prismlab.core.events import event_log, stop_signal
-from prismlab.core.train import co_training, learner, loop, optim, step
+from prismlab.core.train import learner, optim
+from prismlab.core.train.loops import co_training, loop
+from prismlab.core.train.steps import step
 from prismlab.data.loader import stream
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict

@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prismlab.core import errors, trees
-from prismlab.core.train import learner, loop, stage_folder
+from prismlab.core.train import learner
+from prismlab.core.train.checkpoints import stage_folder
+from prismlab.core.train.loops import loop
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import describe, recipe, stages

@@ -7,7 +7,7 @@ import cli
 import pytest
 
 from prismlab.core import errors
-from prismlab.core.train import stage_folder
+from prismlab.core.train.checkpoints import stage_folder
 from prismlab.experiments import console, main
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.preview import explain

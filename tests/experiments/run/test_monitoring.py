@@ -10,7 +10,7 @@ import pytest
 
 from prismlab.core import errors, trees
 from prismlab.core.events import event_log
-from prismlab.core.train import checkpoint
+from prismlab.core.train.checkpoints import checkpoint
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.monitors import micro_set, neighbours, representation, statistics

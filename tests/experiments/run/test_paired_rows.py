@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from user_lab import ROWS, ablation, finish, told
 
 from prismlab.core import trees
-from prismlab.core.train import loop
+from prismlab.core.train.loops import loop
 from prismlab.data.loader import loader
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prismlab.core import errors
-from prismlab.core.train import checkpoint
+from prismlab.core.train.checkpoints import checkpoint
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.preview import explain

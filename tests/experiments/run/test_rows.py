@@ -7,7 +7,7 @@ from user_lab import ablation, lines
 
 from prismlab.core import errors
 from prismlab.core.io import buckets
-from prismlab.core.train import loop
+from prismlab.core.train.loops import loop
 from prismlab.experiments import console, exits, main
 from prismlab.experiments.run import engine, rows
 

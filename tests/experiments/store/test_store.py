@@ -9,7 +9,7 @@ import pytest
 from user_lab import ALL_REUSED, ablation, finish, lines, told
 
 from prismlab.core import errors
-from prismlab.core.train import stage_folder
+from prismlab.core.train.checkpoints import stage_folder
 from prismlab.experiments import console
 from prismlab.experiments.run import engine, rows
 from prismlab.experiments.store import leases, store, views

@@ -13,7 +13,8 @@ from jax.sharding import Mesh
 
 from prismlab.core import errors, trees
 from prismlab.core.parallel import mesh
-from prismlab.core.train import learner, step
+from prismlab.core.train import learner
+from prismlab.core.train.steps import step
 from prismlab.objectives import contrastive
 
 # Plain descent: Adam divides by a gradient's own size, which turns rounding into whole steps.

@@ -18,7 +18,8 @@ from jax.sharding import Mesh, NamedSharding
 from prismlab.core import errors, trees
 from prismlab.core.io import buckets, filesystem
 from prismlab.core.parallel import sharding
-from prismlab.core.train import checkpoint_items, checksums, retention, step
+from prismlab.core.train.checkpoints import checkpoint_items, checksums, retention
+from prismlab.core.train.steps import step
 
 ENCODER = "encoder"  # in `meta`: `recipe.Stage.encoder` of the stage, if it is set
 CHECKSUMS = "checksums"  # in `meta`: item -> path -> checksum (`checksums.of`)

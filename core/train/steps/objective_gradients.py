@@ -19,7 +19,8 @@ from jaxtyping import Array, Float
 
 from prismlab.core import keys, trees
 from prismlab.core.parallel import mesh as meshes
-from prismlab.core.train import learner, metrics, step
+from prismlab.core.train import learner, metrics
+from prismlab.core.train.steps import step
 
 NORM, COSINE = "objective_gradient_norm", "objective_gradient_cosine"
 BETWEEN = " and "  # in the name of a cosine

@@ -15,8 +15,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 from prismlab.core import errors, keys, trees, types
 from prismlab.core.parallel import mesh as meshes
 from prismlab.core.parallel import sharding
-from prismlab.core.train import accumulate as accumulation
 from prismlab.core.train import learner, metrics, objective, objective_state, traced_numbers
+from prismlab.core.train.steps import accumulate as accumulation
 
 PROGRAMS = 8  # compiled steps that a process keeps: the distinct stages of an ablation
 

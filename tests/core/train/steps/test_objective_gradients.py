@@ -12,7 +12,8 @@ import pytest
 import tiny
 
 from prismlab.core import keys
-from prismlab.core.train import learner, objective_gradients, step
+from prismlab.core.train import learner
+from prismlab.core.train.steps import objective_gradients, step
 
 NORM, COSINE = "objective_gradient_norm/", "objective_gradient_cosine/"
 

@@ -17,7 +17,9 @@ import jax.numpy as jnp
 
 from prismlab.core import keys, trees
 from prismlab.core.parallel import mesh as meshes
-from prismlab.core.train import checkpoint, checksums, step, traced_numbers
+from prismlab.core.train import traced_numbers
+from prismlab.core.train.checkpoints import checkpoint, checksums
+from prismlab.core.train.steps import step
 
 CHECKED = 2  # steps that are compared with those of single runs
 PROGRAMS = 2  # compiled groups that a process keeps

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prismlab.core import errors
-from prismlab.core.train import checksums
+from prismlab.core.train.checkpoints import checksums
 
 KINDS = ("float32", "int32", "uint32", "uint8", "bool", "float16")
 

@@ -18,7 +18,10 @@ import numpy as np
 from prismlab.core import errors
 from prismlab.core.events import event_log, stop_signal, telemetry
 from prismlab.core.parallel import distributed, mesh, sharding
-from prismlab.core.train import checkpoint, co_training, metrics, objective_gradients, step, traced_numbers
+from prismlab.core.train import metrics, traced_numbers
+from prismlab.core.train.checkpoints import checkpoint
+from prismlab.core.train.loops import co_training
+from prismlab.core.train.steps import objective_gradients, step
 
 
 class Interrupted(Exception):
@@ -153,14 +156,9 @@ def run(
     minutes, several = settings.checkpoint_minutes, jax.process_count() > 1
     devices = settings.layout.make()
     compiled = step.compile_step(
-        state,
-        training.optimizer,
-        training.frozen,
-        teacher,
-        mesh=devices,
-        rules=rules,
-        accumulate=training.accumulate,
-    )
+        state, training.optimizer, training.frozen, teacher,
+        mesh=devices, rules=rules, accumulate=training.accumulate,
+    )  # fmt: skip
     measured = objective_gradients.Measured(
         state, training.frozen, teacher, mesh=devices, accumulate=training.accumulate,
         every=settings.gradients_every and settings.gradients_every * settings.log_every,

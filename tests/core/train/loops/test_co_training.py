@@ -11,7 +11,9 @@ import tiny
 
 from prismlab.core import trees
 from prismlab.core.parallel import mesh
-from prismlab.core.train import co_training, learner, optim, step
+from prismlab.core.train import learner, optim
+from prismlab.core.train.loops import co_training
+from prismlab.core.train.steps import step
 
 STEPS = 4
 DEVICES = mesh.Layout().make(jax.devices()[:1])

@@ -10,7 +10,8 @@ import tiny
 
 from prismlab.core import errors, trees
 from prismlab.core.parallel import mesh, sharding
-from prismlab.core.train import accumulate, learner, step
+from prismlab.core.train import learner
+from prismlab.core.train.steps import accumulate, step
 
 DESCENT = optax.sgd(1.0)
 

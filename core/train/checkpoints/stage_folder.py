@@ -12,7 +12,8 @@ import numpy as np
 
 from prismlab.core import errors, trees
 from prismlab.core.io import checked_json, filesystem
-from prismlab.core.train import checkpoint, moving_average
+from prismlab.core.train import moving_average
+from prismlab.core.train.checkpoints import checkpoint
 
 DONE = "done.json"
 MOST_BYTES = 2**29  # of a JSON file, which another user may have written

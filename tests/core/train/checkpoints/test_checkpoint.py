@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from prismlab.core import errors, trees, types
 from prismlab.core.parallel import mesh
-from prismlab.core.train import checkpoint, learner, step
+from prismlab.core.train import learner
+from prismlab.core.train.checkpoints import checkpoint
+from prismlab.core.train.steps import step
 
 
 class Bag(eqx.Module):

@@ -15,7 +15,10 @@ import tiny
 
 from prismlab.core import errors, trees
 from prismlab.core.events import event_log, stop_signal
-from prismlab.core.train import checkpoint, learner, loop, metrics, objective, optim, step
+from prismlab.core.train import learner, metrics, objective, optim
+from prismlab.core.train.checkpoints import checkpoint
+from prismlab.core.train.loops import loop
+from prismlab.core.train.steps import step
 
 SCHEDULE = optim.Schedule(0.05, 2)
 CLOCKED = ("time", "clips_per_second", "clips_per_second_per_chip", "data_wait", "memory_gib")

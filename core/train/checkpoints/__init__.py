@@ -1,0 +1,1 @@
+"""Checkpoints of a stage: save, verify, keep, restore, and read a stage's folder."""

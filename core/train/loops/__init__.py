@@ -1,0 +1,1 @@
+"""Training loops: of one stage, and of several rows that train together."""

@@ -1,0 +1,1 @@
+"""The compiled training step: update, gradient accumulation, gradients of each objective alone."""
