@@ -1,7 +1,7 @@
 """Fingerprints of source code: every module of ours that some modules import, with a hash of its syntax.
 
 Numbers must never be reported for other code than the code that made them, so an address holds the code that
-a result depends on (`experiments/recipe/fingerprints.py`), and so do the names of files in the cache.
+a result depends on (`experiments/recipe/addresses/fingerprints.py`), and so do names of files in the cache.
 
 "Ours" is prismlab and the user's own modules: everything that is neither in the standard library nor
 installed in site-packages or dist-packages. Versions of installed packages are therefore not part of a

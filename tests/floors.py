@@ -6,7 +6,8 @@ LIGHT = ("core", "core.io")
 CORE = ("core", "core.io", "core.parallel", "core.nn", "core.towers", "core.events", "core.train")
 VIDEO = ("data.video.presentation", "data.video.containers", "data.video")
 LOADER = ("data", "data.records", *VIDEO, "data.world", "data.loader")
-RECIPE = ("experiments", "experiments.released", "experiments.recipe")
+RECIPES = tuple(f"experiments.recipe{each}" for each in ("", ".addresses", ".checks"))
+RECIPE = ("experiments", "experiments.released", *RECIPES)
 RUN = (*RECIPE, "experiments.gin_strict", "experiments.cost", "experiments.statistics", "experiments.report")
 STORED = ("experiments.certificate", "experiments.store")
 TRAIN = ("core.train.steps", "core.train.checkpoints", "core.train.loops")
@@ -39,7 +40,9 @@ FLOORS = {
     "experiments.statistics": (*BELOW_RUN, "experiments"),
     "experiments.report": (*BELOW_RUN, "experiments", "experiments.statistics"),
     "experiments.gin_strict": (*LIGHT, "experiments"),
-    "experiments.recipe": (*BELOW_RUN, *RECIPE, "experiments.gin_strict"),
+    "experiments.recipe": (*BELOW_RUN, *RECIPE[:2], "experiments.gin_strict"),
+    "experiments.recipe.addresses": (*BELOW_RUN, *RECIPE[:3], "experiments.gin_strict"),
+    "experiments.recipe.checks": (*BELOW_RUN, *RECIPE[:4]),
     "experiments.cost": (*BELOW_RUN, *RECIPE),
     "experiments.tasks.interface": (*BELOW_RUN, *RECIPE),
     "experiments.tasks.metrics": (*LIGHT, "experiments.tasks.interface"),

@@ -24,7 +24,8 @@ from prismlab.core import allocator, errors
 from prismlab.core.train.checkpoints import stage_folder
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import fingerprints, recipe, stages
+from prismlab.experiments.recipe import recipe
+from prismlab.experiments.recipe.addresses import fingerprints, stages
 from prismlab.experiments.run import co_trained, engine
 from prismlab.experiments.store import work_directory
 

@@ -16,7 +16,8 @@ import jax
 
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import fingerprints, recipe, stages
+from prismlab.experiments.recipe import recipe
+from prismlab.experiments.recipe.addresses import fingerprints, stages
 from prismlab.experiments.run import engine
 from prismlab.experiments.store import work_directory
 

@@ -17,7 +17,7 @@ def run(options: argparse.Namespace) -> int:
     """Print stages, objectives, parameter counts, steps and sources."""
     from prismlab.experiments import console
     from prismlab.experiments.gin_strict import strict
-    from prismlab.experiments.recipe import check
+    from prismlab.experiments.recipe.checks import check
 
     check.show(strict.load(options.file, options.bindings).root, console.make_console())
     return 0

@@ -25,7 +25,9 @@ def run(options: argparse.Namespace) -> int:
     from prismlab.core import errors
     from prismlab.experiments import console
     from prismlab.experiments.gin_strict import strict
-    from prismlab.experiments.recipe import check, recipe, stages
+    from prismlab.experiments.recipe import recipe
+    from prismlab.experiments.recipe.addresses import stages
+    from prismlab.experiments.recipe.checks import check
     from prismlab.experiments.results import step_picture
     from prismlab.experiments.store import work_directory
 

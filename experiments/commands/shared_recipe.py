@@ -86,7 +86,7 @@ def execute(
     from prismlab.core.parallel import distributed
     from prismlab.experiments import console
     from prismlab.experiments.preview import accepted_code, explain
-    from prismlab.experiments.recipe import fingerprints, stages
+    from prismlab.experiments.recipe.addresses import fingerprints, stages
     from prismlab.experiments.run import engine, warm_up
     from prismlab.experiments.run import rows as table_rows
     from prismlab.experiments.store import store, views, work_directory
@@ -141,7 +141,7 @@ def reuse(
     from prismlab.core.parallel import rendezvous
     from prismlab.experiments import console
     from prismlab.experiments.preview import explain
-    from prismlab.experiments.recipe import fingerprints, stages
+    from prismlab.experiments.recipe.addresses import fingerprints, stages
     from prismlab.experiments.report import terminal_table
     from prismlab.experiments.store import reported, store, views, work_directory
 

@@ -10,7 +10,8 @@ from jax.interpreters import partial_eval
 from prismlab.core import keys, trees
 from prismlab.core.train import learner
 from prismlab.core.train.steps import step
-from prismlab.experiments.recipe import recipe, shapes
+from prismlab.experiments.recipe import recipe
+from prismlab.experiments.recipe.checks import shapes
 
 
 def learners(experiment: recipe.Experiment) -> dict[str, learner.Learner]:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 
 from prismlab.core.train import learner
 from prismlab.experiments.cost import estimate
-from prismlab.experiments.recipe import describe, matching_interface, recipe, shapes
+from prismlab.experiments.recipe import describe, matching_interface, recipe
+from prismlab.experiments.recipe.checks import shapes
 
 _COUNTED: dict[str, float] = {}
 

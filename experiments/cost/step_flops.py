@@ -7,7 +7,7 @@ import jax
 from prismlab.core.events import telemetry
 from prismlab.core.train import learner
 from prismlab.experiments.cost import estimate
-from prismlab.experiments.recipe import shapes
+from prismlab.experiments.recipe.checks import shapes
 
 WORTH_STEPS = 100  # counting takes some seconds
 

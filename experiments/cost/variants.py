@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from prismlab.core.train import learner
-from prismlab.experiments.recipe import recipe, shapes
+from prismlab.experiments.recipe import recipe
+from prismlab.experiments.recipe.checks import shapes
 
 # From most to least rematerialization; "none" saves all activations.
 REMATS = ("nothing_saveable", "dots_with_no_batch_dims_saveable", "dots_saveable", "none")

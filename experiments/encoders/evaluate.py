@@ -10,8 +10,9 @@ import numpy as np
 
 from prismlab.experiments.certificate import attempts, certify
 from prismlab.experiments.encoders import frozen_encoder
-from prismlab.experiments.recipe import describe, fingerprints, task_interface
+from prismlab.experiments.recipe import describe, task_interface
 from prismlab.experiments.recipe import progress as progress_module
+from prismlab.experiments.recipe.addresses import fingerprints
 from prismlab.experiments.report import evaluation_report
 from prismlab.experiments.statistics import results_table
 from prismlab.experiments.store import installed, store, views, work_directory

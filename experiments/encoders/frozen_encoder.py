@@ -10,7 +10,7 @@ from prismlab.core.io import filesystem, user_paths
 from prismlab.core.train.checkpoints import stage_folder
 from prismlab.core.weights import released
 from prismlab.data.loader import tokenizer as tokenizer_module
-from prismlab.experiments.recipe import stage_configuration, stage_names
+from prismlab.experiments.recipe.addresses import stage_configuration, stage_names
 from prismlab.experiments.released import released_weights
 from prismlab.experiments.released import weights as file_sizes
 from prismlab.experiments.run import initial_state

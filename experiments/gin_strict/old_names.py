@@ -107,7 +107,7 @@ MOVED = {
     "experiments.bench.step_cost": "prismlab.experiments.bench.step_cost",
     "experiments.bench.view_cost": "prismlab.experiments.bench.view_cost",
     "experiments.cells": "prismlab.experiments.statistics.cells",
-    "experiments.check": "prismlab.experiments.recipe.check",
+    "experiments.check": "prismlab.experiments.recipe.checks.check",
     "experiments.commands.ablate": "prismlab.experiments.commands.ablate",
     "experiments.commands.check": "prismlab.experiments.commands.check",
     "experiments.commands.convert": "prismlab.experiments.commands.convert",

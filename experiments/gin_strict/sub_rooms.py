@@ -9,6 +9,10 @@ SUB_ROOMS = {
     "prismlab.core.train.steps": "accumulate objective_gradients step",
     "prismlab.data.video.containers": "container container_crop damage framing opening pictures tracks",
     "prismlab.data.video.presentation": "clock geometry rational",
+    "prismlab.experiments.recipe.addresses": (
+        "code_memory fingerprints initial_weights stage_configuration stage_names stages"
+    ),
+    "prismlab.experiments.recipe.checks": "check shapes",
     "prismlab.experiments.tasks.heads.localisation": (
         "box_query localisation_fit roi_align segment_pyramid soft_suppression spatial temporal"
     ),

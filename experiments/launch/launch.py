@@ -14,7 +14,8 @@ from prismlab.experiments import console, exits
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.launch import executor, prepared, units
 from prismlab.experiments.preview import accepted_code, explain, explain_graph
-from prismlab.experiments.recipe import fingerprints, resources, stages
+from prismlab.experiments.recipe import resources
+from prismlab.experiments.recipe.addresses import fingerprints, stages
 from prismlab.experiments.run import engine, finished_rows, rows, warm_up
 from prismlab.experiments.store import leases, store, views, work_directory
 

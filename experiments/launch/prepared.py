@@ -9,7 +9,8 @@ from prismlab.core.io import filesystem
 from prismlab.core.train.checkpoints import stage_folder
 from prismlab.experiments.launch import units
 from prismlab.experiments.preview import accepted_code
-from prismlab.experiments.recipe import describe, fingerprints, recipe
+from prismlab.experiments.recipe import describe, recipe
+from prismlab.experiments.recipe.addresses import fingerprints
 from prismlab.experiments.store import store, work_directory
 
 FILE = "prepared.json"  # `facts` of the command that prepared the work directory

@@ -8,7 +8,8 @@ import dataclasses
 import graphlib
 
 from prismlab.core.train.checkpoints import stage_folder
-from prismlab.experiments.recipe import describe, fingerprints, recipe, resources, stages
+from prismlab.experiments.recipe import describe, recipe, resources
+from prismlab.experiments.recipe.addresses import fingerprints, stages
 from prismlab.experiments.store import store
 
 

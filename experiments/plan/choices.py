@@ -7,7 +7,8 @@ from typing import Any
 from prismlab.core.train import learner
 from prismlab.experiments.cost import abstract_step, variants
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import describe, recipe, stages
+from prismlab.experiments.recipe import describe, recipe
+from prismlab.experiments.recipe.addresses import stages
 
 # Fields of a stage that do not change how its step compiles.
 UNSHAPED = ("name", "data", "steps", "init_from", "run")

@@ -12,7 +12,8 @@ from prismlab.core.parallel import distributed
 from prismlab.core.train.checkpoints import stage_folder
 from prismlab.experiments.gin_strict import sub_rooms
 from prismlab.experiments.preview import explain
-from prismlab.experiments.recipe import describe, stages
+from prismlab.experiments.recipe import describe
+from prismlab.experiments.recipe.addresses import stages
 from prismlab.experiments.store import store, work_directory
 
 FIELD = "accepted_code"  # of stage.json and results.json: files whose change was accepted

@@ -7,7 +7,8 @@ from typing import Any
 from prismlab.core.io import file_errors, filesystem
 from prismlab.core.train.checkpoints import checkpoint, stage_folder
 from prismlab.experiments.gin_strict import sub_rooms
-from prismlab.experiments.recipe import describe, stages
+from prismlab.experiments.recipe import describe
+from prismlab.experiments.recipe.addresses import stages
 from prismlab.experiments.store import store
 
 _FIRST = "new for this stage"

@@ -12,7 +12,8 @@ from prismlab.core.io import filesystem
 from prismlab.core.train.checkpoints import checkpoint
 from prismlab.experiments.certificate import certify, statement
 from prismlab.experiments.cost import chips, step_flops
-from prismlab.experiments.recipe import describe, stages
+from prismlab.experiments.recipe import describe
+from prismlab.experiments.recipe.addresses import stages
 from prismlab.experiments.store import store
 
 MOST = 200  # certificates that are read

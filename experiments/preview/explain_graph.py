@@ -8,7 +8,7 @@ from prismlab.core.io import file_errors, filesystem
 from prismlab.core.train.checkpoints import stage_folder
 from prismlab.experiments.cost import step_flops
 from prismlab.experiments.preview import explain_cost
-from prismlab.experiments.recipe import stages
+from prismlab.experiments.recipe.addresses import stages
 from prismlab.experiments.store import store
 
 

@@ -1,1 +1,1 @@
-"""Configuration classes Stage, Experiment and Ablation, and static checks that need no device."""
+"""Configuration classes Stage, Experiment and Ablation, with their rows, scales and interfaces."""

@@ -19,7 +19,8 @@ from prismlab.core.io import filesystem
 from prismlab.data.records import record
 from prismlab.data.video import frames as video_frames
 from prismlab.experiments.cost import step_flops
-from prismlab.experiments.recipe import stages, task_interface
+from prismlab.experiments.recipe import task_interface
+from prismlab.experiments.recipe.addresses import stages
 from prismlab.experiments.report import disagreement, page_facts
 from prismlab.experiments.results import gather, page_pictures, step_picture
 from prismlab.experiments.store import store

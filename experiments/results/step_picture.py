@@ -16,7 +16,7 @@ from prismlab.core import errors, keys
 from prismlab.core.io import filesystem
 from prismlab.core.train import learner, masking, objective
 from prismlab.data.loader import loader
-from prismlab.experiments.recipe import stages
+from prismlab.experiments.recipe.addresses import stages
 from prismlab.experiments.store import work_directory
 
 MOST_ROWS = 16

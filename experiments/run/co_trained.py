@@ -19,7 +19,8 @@ from prismlab.core.io import filesystem
 from prismlab.core.train.checkpoints import checkpoint, stage_folder
 from prismlab.core.train.loops import co_training, loop
 from prismlab.experiments import console
-from prismlab.experiments.recipe import describe, stages
+from prismlab.experiments.recipe import describe
+from prismlab.experiments.recipe.addresses import stages
 from prismlab.experiments.run import compilation_cache, engine, shared_batches
 
 MOST = 6  # rows of one program; the time to compile grows with each

@@ -36,7 +36,8 @@ from prismlab.experiments.certificate import attempts, certify, step_digests
 from prismlab.experiments.cost import step_flops
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.preview import accepted_code
-from prismlab.experiments.recipe import fingerprints, initial_weights, recipe, stage_configuration, stages
+from prismlab.experiments.recipe import recipe
+from prismlab.experiments.recipe.addresses import fingerprints, initial_weights, stage_configuration, stages
 from prismlab.experiments.released import released_weights
 from prismlab.experiments.run import (
     feed,

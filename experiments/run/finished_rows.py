@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from prismlab.experiments.recipe import stages
+from prismlab.experiments.recipe.addresses import stages
 from prismlab.experiments.run import engine
 from prismlab.experiments.store import work_directory
 

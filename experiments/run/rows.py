@@ -15,7 +15,7 @@ from prismlab.core.io import buckets
 from prismlab.core.parallel import distributed
 from prismlab.core.train.loops import loop
 from prismlab.experiments import console, exits
-from prismlab.experiments.recipe import stages
+from prismlab.experiments.recipe.addresses import stages
 from prismlab.experiments.report import terminal_table
 from prismlab.experiments.results import clip_pictures, gather
 from prismlab.experiments.run import co_trained, engine

@@ -8,7 +8,7 @@ from prismlab.core import trees
 from prismlab.core.io import filesystem
 from prismlab.core.train import objective_state
 from prismlab.core.train.checkpoints import checkpoint
-from prismlab.experiments.recipe import stages
+from prismlab.experiments.recipe.addresses import stages
 from prismlab.experiments.run import stage_start
 from prismlab.experiments.store import installed, views
 

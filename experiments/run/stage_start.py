@@ -13,7 +13,7 @@ from prismlab.core.train.loops import loop
 from prismlab.core.train.steps import accumulate, step
 from prismlab.data.loader import stream
 from prismlab.experiments.cost import step_flops
-from prismlab.experiments.recipe import initial_weights, stages
+from prismlab.experiments.recipe.addresses import initial_weights, stages
 from prismlab.experiments.run import host_memory, initial_state
 
 

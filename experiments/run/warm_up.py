@@ -10,7 +10,8 @@ import rich.console
 from prismlab.core import errors
 from prismlab.data.loader import source
 from prismlab.experiments import console
-from prismlab.experiments.recipe import check, recipe
+from prismlab.experiments.recipe import recipe
+from prismlab.experiments.recipe.checks import check
 
 
 def everything(rows: Mapping[str, recipe.Experiment], cache: pathlib.Path, out: rich.console.Console) -> None:

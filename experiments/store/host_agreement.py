@@ -7,7 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from prismlab.experiments.recipe import describe, fingerprints, recipe, stages
+from prismlab.experiments.recipe import describe, recipe
+from prismlab.experiments.recipe.addresses import fingerprints, stages
 from prismlab.experiments.store import work_directory
 
 ROOMS = ("core", "objectives", "data", "experiments")

@@ -15,7 +15,8 @@ from typing import Any
 from prismlab.core import code_fingerprint
 from prismlab.core.io import filesystem
 from prismlab.core.train.checkpoints import stage_folder
-from prismlab.experiments.recipe import code_memory, describe, stages
+from prismlab.experiments.recipe import describe
+from prismlab.experiments.recipe.addresses import code_memory, stages
 from prismlab.experiments.statistics import results_table
 from prismlab.experiments.store import store, work_directory
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from prismlab.core import errors
 from prismlab.core.io import checked_json, filesystem
-from prismlab.experiments.recipe import stages
+from prismlab.experiments.recipe.addresses import stages
 from prismlab.experiments.store import leases, store
 
 ROWS, EVALUATION = "rows", "evaluation"  # what of a work directory uses addresses: its table, `prismlab eval`

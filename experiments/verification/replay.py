@@ -17,7 +17,7 @@ from prismlab.core.train.checkpoints import checkpoint_items
 from prismlab.core.train.loops import loop
 from prismlab.core.train.steps import step
 from prismlab.experiments.certificate import contents, step_digests
-from prismlab.experiments.recipe import stages
+from prismlab.experiments.recipe.addresses import stages
 from prismlab.experiments.run import engine
 
 

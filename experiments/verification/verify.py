@@ -25,7 +25,8 @@ from prismlab.experiments.certificate import (
     step_digests,
 )
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import fingerprints, initial_weights, recipe, stages
+from prismlab.experiments.recipe import recipe
+from prismlab.experiments.recipe.addresses import fingerprints, initial_weights, stages
 from prismlab.experiments.run import engine
 from prismlab.experiments.store import installed
 from prismlab.experiments.verification import certificates, replay, stored_bits, ulp

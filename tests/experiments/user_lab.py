@@ -12,7 +12,8 @@ from prismlab.core.train.checkpoints import stage_folder
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.preview import explain, explain_graph
-from prismlab.experiments.recipe import fingerprints, recipe, stages
+from prismlab.experiments.recipe import recipe
+from prismlab.experiments.recipe.addresses import fingerprints, stages
 from prismlab.experiments.run import engine, rows
 from prismlab.experiments.store import store
 

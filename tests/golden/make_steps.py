@@ -24,7 +24,7 @@ from prismlab.core import trees
 from prismlab.core.train import learner
 from prismlab.core.train.steps import step
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import initial_weights, stages
+from prismlab.experiments.recipe.addresses import initial_weights, stages
 from prismlab.experiments.run import initial_state
 
 # Address of a stage -> its learner after the last step, and what its steps gave.

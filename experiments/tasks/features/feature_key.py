@@ -9,7 +9,8 @@ import jax
 
 from prismlab.core import code_fingerprint, trees
 from prismlab.data.video import frames
-from prismlab.experiments.recipe import describe, fingerprints
+from prismlab.experiments.recipe import describe
+from prismlab.experiments.recipe.addresses import fingerprints
 from prismlab.experiments.tasks.features import encoder_pass
 
 # Calls the encoder on the views of a clip; the code of the towers is found through their parts.

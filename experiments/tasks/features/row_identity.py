@@ -10,7 +10,8 @@ from typing import Any
 from prismlab.core import code_fingerprint, errors
 from prismlab.core.io import file_names, filesystem
 from prismlab.data.records import record
-from prismlab.experiments.recipe import describe, fingerprints
+from prismlab.experiments.recipe import describe
+from prismlab.experiments.recipe.addresses import fingerprints
 from prismlab.experiments.tasks.interface import items
 
 

@@ -5,7 +5,7 @@ import cli
 from prismlab.core.events import telemetry
 from prismlab.experiments.cost import abstract_step, estimate, step_flops, variants
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import stages
+from prismlab.experiments.recipe.addresses import stages
 
 
 def test_a_run_counts_as_the_plan_does_and_only_where_a_peak_is_published(monkeypatch):

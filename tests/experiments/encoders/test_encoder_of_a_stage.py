@@ -13,7 +13,9 @@ from prismlab.core.train import masking
 from prismlab.core.train.checkpoints import checkpoint
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import check, recipe, stages
+from prismlab.experiments.recipe import recipe
+from prismlab.experiments.recipe.addresses import stages
+from prismlab.experiments.recipe.checks import check
 from prismlab.experiments.run import engine
 from prismlab.objectives import latent
 

@@ -21,7 +21,8 @@ from prismlab.data.video import encode
 from prismlab.experiments import console, main
 from prismlab.experiments.encoders import frozen_encoder, named_model
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import shapes, stages
+from prismlab.experiments.recipe.addresses import stages
+from prismlab.experiments.recipe.checks import shapes
 from prismlab.experiments.released import embedding_archive
 from prismlab.experiments.run import engine
 

@@ -10,7 +10,8 @@ from prismlab.core.train.loops import loop
 from prismlab.experiments import console, exits, main
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.launch import prepared, unit_run, units
-from prismlab.experiments.recipe import fingerprints, resources
+from prismlab.experiments.recipe import resources
+from prismlab.experiments.recipe.addresses import fingerprints
 from prismlab.experiments.run import engine
 from prismlab.experiments.store import leases, work_directory
 

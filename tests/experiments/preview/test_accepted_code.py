@@ -9,7 +9,7 @@ from user_lab import ROWS, ablation, edit, finish
 from prismlab.core import code_fingerprint, errors
 from prismlab.experiments.launch import prepared, units
 from prismlab.experiments.preview import accepted_code, explain
-from prismlab.experiments.recipe import fingerprints, stages
+from prismlab.experiments.recipe.addresses import fingerprints, stages
 from prismlab.experiments.report import latex_table
 from prismlab.experiments.statistics import cells, results_table, table_builder
 from prismlab.experiments.store import store, work_directory

@@ -15,7 +15,8 @@ from prismlab.core import trees
 from prismlab.core.train import learner, masking
 from prismlab.data.video import sampling
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import describe, recipe, shapes
+from prismlab.experiments.recipe import describe, recipe
+from prismlab.experiments.recipe.checks import shapes
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from prismlab.core import trees
 from prismlab.experiments.cost import abstract_step
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.plan import choices, stage_plan, topology
-from prismlab.experiments.recipe import shapes
+from prismlab.experiments.recipe.checks import shapes
 
 FOLDER = pathlib.Path(strict.__file__).parents[1] / "gin"
 FILES = {"videoprism_small_1gpu.gin": 1, "videoprism_base_8gpu.gin": 8}

@@ -6,7 +6,8 @@ import cli
 import clip_files
 
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import check, fingerprints
+from prismlab.experiments.recipe.addresses import fingerprints
+from prismlab.experiments.recipe.checks import check
 
 # As the head of paper/image_starts.gin says it, for the sizes of the file.
 STARTS = """

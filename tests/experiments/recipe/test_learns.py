@@ -13,7 +13,7 @@ from prismlab.core import errors
 from prismlab.core.train import learner, masking, optim, schedules
 from prismlab.data.loader import source
 from prismlab.data.world import world as world_module
-from prismlab.experiments.recipe import check
+from prismlab.experiments.recipe.checks import check
 from prismlab.objectives import contrastive, latent, masked
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from prismlab.experiments.gin_strict import parse, strict
-from prismlab.experiments.recipe import check
+from prismlab.experiments.recipe.checks import check
 
 FOLDER = pathlib.Path(parse.SHIPPED) / "paper"
 TABLES = sorted(path.stem for path in FOLDER.glob("*.gin") if not path.stem.endswith("_small"))

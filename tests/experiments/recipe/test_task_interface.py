@@ -5,7 +5,8 @@ import pytest
 
 from prismlab.data.loader import tokenizer
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import stages, task_interface
+from prismlab.experiments.recipe import task_interface
+from prismlab.experiments.recipe.addresses import stages
 from prismlab.experiments.tasks import multiple_choice, probe, retrieval, zero_shot
 from prismlab.experiments.tasks.readers import captioned_source, rendered
 

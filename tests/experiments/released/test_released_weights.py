@@ -10,7 +10,8 @@ from prismlab.core.train.checkpoints import checkpoint
 from prismlab.core.weights import released
 from prismlab.experiments import main
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import check, stages
+from prismlab.experiments.recipe.addresses import stages
+from prismlab.experiments.recipe.checks import check
 from prismlab.experiments.released import released_weights
 
 WORKED = [

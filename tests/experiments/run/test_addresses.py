@@ -9,7 +9,8 @@ from user_lab import ALL_REUSED, ROWS, ablation, edit, finish, lines, told
 
 from prismlab.core import code_fingerprint
 from prismlab.experiments import main
-from prismlab.experiments.recipe import describe, fingerprints
+from prismlab.experiments.recipe import describe
+from prismlab.experiments.recipe.addresses import fingerprints
 
 
 def test_a_finished_ablation_is_reused_whole(lab, tmp_path):

@@ -19,7 +19,8 @@ from prismlab.core.train.steps import step
 from prismlab.data.loader import stream
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import recipe, stages
+from prismlab.experiments.recipe import recipe
+from prismlab.experiments.recipe.addresses import stages
 from prismlab.experiments.run import co_trained, engine, rows, shared_batches, stage_start
 
 BASE = strict.load(cli.TINY).root

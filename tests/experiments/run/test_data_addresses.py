@@ -18,7 +18,8 @@ from prismlab.data.video import folder
 from prismlab.data.world import world
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.preview import explain
-from prismlab.experiments.recipe import fingerprints, recipe, stages
+from prismlab.experiments.recipe import recipe
+from prismlab.experiments.recipe.addresses import fingerprints, stages
 from prismlab.experiments.store import host_agreement, store
 
 

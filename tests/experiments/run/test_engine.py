@@ -20,7 +20,8 @@ from prismlab.core.train.checkpoints import stage_folder
 from prismlab.core.train.loops import loop
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import describe, recipe, stages
+from prismlab.experiments.recipe import describe, recipe
+from prismlab.experiments.recipe.addresses import stages
 from prismlab.experiments.run import engine, stage_start
 from prismlab.experiments.store import work_directory
 from prismlab.experiments.tasks import task

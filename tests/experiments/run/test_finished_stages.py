@@ -11,7 +11,7 @@ from prismlab.core.train.checkpoints import stage_folder
 from prismlab.experiments import console, main
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.preview import explain
-from prismlab.experiments.recipe import fingerprints, stages
+from prismlab.experiments.recipe.addresses import fingerprints, stages
 from prismlab.experiments.run import engine
 from prismlab.experiments.store import store
 

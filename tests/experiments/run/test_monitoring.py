@@ -14,7 +14,8 @@ from prismlab.core.train.checkpoints import checkpoint
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.monitors import micro_set, neighbours, representation, statistics
-from prismlab.experiments.recipe import recipe, stages
+from prismlab.experiments.recipe import recipe
+from prismlab.experiments.recipe.addresses import stages
 from prismlab.experiments.run import engine, monitoring
 
 BASE = strict.load(cli.QUICK).root

@@ -18,7 +18,8 @@ from prismlab.data.loader import loader
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.launch import units
-from prismlab.experiments.recipe import recipe, stages
+from prismlab.experiments.recipe import recipe
+from prismlab.experiments.recipe.addresses import stages
 from prismlab.experiments.results import step_picture
 from prismlab.experiments.run import engine
 from prismlab.experiments.store import store

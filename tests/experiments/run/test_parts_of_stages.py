@@ -12,7 +12,8 @@ from prismlab.core.train.checkpoints import checkpoint
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.preview import explain
-from prismlab.experiments.recipe import recipe, stages
+from prismlab.experiments.recipe import recipe
+from prismlab.experiments.recipe.addresses import stages
 from prismlab.experiments.run import engine
 from prismlab.experiments.store import store
 

@@ -9,7 +9,8 @@ import pytest
 from prismlab.core import errors
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import recipe, stages
+from prismlab.experiments.recipe import recipe
+from prismlab.experiments.recipe.addresses import stages
 from prismlab.experiments.run import engine
 from prismlab.objectives import sigmoid
 

@@ -15,7 +15,7 @@ from prismlab.core.io import checked_json
 from prismlab.data.loader import stream
 from prismlab.experiments import main
 from prismlab.experiments.certificate import certify, environment, statement
-from prismlab.experiments.recipe import fingerprints
+from prismlab.experiments.recipe.addresses import fingerprints
 from prismlab.experiments.verification import certificates, replay, stored_bits, ulp, verify
 
 REAL = replay.replay

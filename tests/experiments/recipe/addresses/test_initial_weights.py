@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from prismlab.core import errors
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.recipe import changes, check, initial_weights, recipe, stages
+from prismlab.experiments.recipe import changes, recipe
+from prismlab.experiments.recipe.addresses import initial_weights, stages
+from prismlab.experiments.recipe.checks import check
 
 BASE = strict.load(cli.TINY).root
 LIT = {"towers/video/encoder": "stage2", "towers/video/pooler": "stage1", "towers/text": "stage1"}

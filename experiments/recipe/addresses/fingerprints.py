@@ -16,7 +16,8 @@ import jax
 from prismlab.core import code_fingerprint, errors
 from prismlab.core.io import file_digest, user_paths
 from prismlab.data.loader import loader, source
-from prismlab.experiments.recipe import code_memory, describe
+from prismlab.experiments.recipe import describe
+from prismlab.experiments.recipe.addresses import code_memory
 
 # Trains every stage, whatever its configuration names: initial weights, batches, loss, update and resume.
 # The engine, commands, launchers, console and report decide when and where that happens, not its numbers.

@@ -3,7 +3,7 @@
 import pytest
 
 from prismlab.core import code_fingerprint
-from prismlab.experiments.recipe import code_memory
+from prismlab.experiments.recipe.addresses import code_memory
 
 ROOTS = ["prismlab.core.errors", "prismlab.core.train.masking"]
 

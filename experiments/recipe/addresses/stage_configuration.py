@@ -10,7 +10,8 @@ from prismlab.core import errors
 from prismlab.core.io import filesystem
 from prismlab.core.train.checkpoints import stage_folder
 from prismlab.experiments.gin_strict import strict, sub_rooms
-from prismlab.experiments.recipe import describe, recipe, stage_names
+from prismlab.experiments.recipe import describe, recipe
+from prismlab.experiments.recipe.addresses import stage_names
 
 
 def of(folder: filesystem.Path, facts: Mapping[str, Any]) -> recipe.Stage:

@@ -14,7 +14,9 @@ from prismlab.core.train import learner, moving_average, objective_state, schedu
 from prismlab.core.train.steps import accumulate
 from prismlab.data.loader import source
 from prismlab.experiments import console
-from prismlab.experiments.recipe import initial_weights, recipe, shapes, stages
+from prismlab.experiments.recipe import recipe
+from prismlab.experiments.recipe.addresses import initial_weights, stages
+from prismlab.experiments.recipe.checks import shapes
 from prismlab.experiments.released import released_weights
 
 # Dtypes of activations; float16 overflows without loss scaling, which is not implemented.

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prismlab.core.towers import presets, video_encoder
-from prismlab.experiments.recipe import describe, stage_configuration
+from prismlab.experiments.recipe import describe
+from prismlab.experiments.recipe.addresses import stage_configuration
 
 ENCODER = functools.partial(
     video_encoder.FactorizedVideoEncoder, size=presets.nano(), frames=8, resolution=32, patch=8

@@ -7,14 +7,8 @@ from typing import Any, TypeAlias
 from prismlab.core import errors, trees
 from prismlab.core.io import filesystem
 from prismlab.core.train.checkpoints import checkpoint, stage_folder
-from prismlab.experiments.recipe import (
-    describe,
-    fingerprints,
-    initial_weights,
-    recipe,
-    stage_names,
-    task_interface,
-)
+from prismlab.experiments.recipe import describe, recipe, task_interface
+from prismlab.experiments.recipe.addresses import fingerprints, initial_weights, stage_names
 from prismlab.experiments.released import released_weights
 
 # Initial weights or teacher of a stage: a stage planned here, a stage's folder, or released weights.

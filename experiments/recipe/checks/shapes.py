@@ -4,7 +4,8 @@ import equinox as eqx
 
 from prismlab.core import keys
 from prismlab.core.train import learner
-from prismlab.experiments.recipe import recipe, stage_configuration
+from prismlab.experiments.recipe import recipe
+from prismlab.experiments.recipe.addresses import stage_configuration
 from prismlab.experiments.released import released_weights
 
 
