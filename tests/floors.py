@@ -12,7 +12,10 @@ RUN = (*RECIPE, "experiments.gin_strict", "experiments.cost", "experiments.stati
 STORED = ("experiments.certificate", "experiments.store")
 TRAIN = ("core.train.steps", "core.train.checkpoints", "core.train.loops")
 BELOW_RUN = (*CORE, *TRAIN, "core.weights", *LOADER)
-TASK_ROOMS = ("interface", "metrics", "readers", "features", "heads", "heads.localisation", "language")
+READERS = ("classification", "localisation", "science", "text", "rendered_world")
+READERS = ("readers", *(f"readers.{each}" for each in READERS))
+TASK_ROOMS = ("interface", "metrics", *READERS, "features", "heads", "heads.localisation", "language")
+READER = ("experiments.tasks.interface", "experiments.tasks.readers")
 FLOORS = {
     "core": (),
     "core.io": ("core",),
@@ -49,6 +52,11 @@ FLOORS = {
     "experiments.tasks.readers": (
         *LIGHT, *LOADER, "data.corpus.inputs", "experiments.tasks.interface",
     ),
+    "experiments.tasks.readers.classification": (*LIGHT, *READER),
+    "experiments.tasks.readers.localisation": (*LIGHT, *READER),
+    "experiments.tasks.readers.science": (*LIGHT, *READER, "experiments.tasks.readers.localisation"),
+    "experiments.tasks.readers.text": (*LIGHT, *READER, "experiments.tasks.readers.classification"),
+    "experiments.tasks.readers.rendered_world": (*LIGHT, *LOADER, *READER),
     "experiments.tasks.features": (*BELOW_RUN, *RECIPE, "experiments.tasks.interface"),
     "experiments.tasks.heads": (
         *BELOW_RUN, "experiments.recipe", "experiments.tasks.interface", "experiments.tasks.features",

@@ -25,7 +25,7 @@ from prismlab.experiments.tasks import benchmark
 from prismlab.experiments.tasks.features import encoder_pass, feature_set, keeping
 from prismlab.experiments.tasks.heads import head_grid, probe, targets
 from prismlab.experiments.tasks.interface import protocols
-from prismlab.experiments.tasks.readers import rendered
+from prismlab.experiments.tasks.readers.rendered_world import rendered
 
 RATES = tuple(np.geomspace(1e-4, 1e-1, 20).tolist())
 

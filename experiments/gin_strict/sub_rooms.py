@@ -16,6 +16,18 @@ SUB_ROOMS = {
     "prismlab.experiments.tasks.heads.localisation": (
         "box_query localisation_fit roi_align segment_pyramid soft_suppression spatial temporal"
     ),
+    "prismlab.experiments.tasks.readers.classification": "charades diving48 kinetics moments something",
+    "prismlab.experiments.tasks.readers.localisation": (
+        "activitynet ava ava_kinetics class_scores detections keyframes"
+    ),
+    "prismlab.experiments.tasks.readers.rendered_world": (
+        "rendered rendered_boxes rendered_questions rendered_untrimmed"
+    ),
+    "prismlab.experiments.tasks.readers.science": "calms21 chimpact crim13 fly_vs_fly frame_windows kabr",
+    "prismlab.experiments.tasks.readers.text": (
+        "activitynet_paragraphs captions charades_sta clip_questions msrvtt nextqa nextqa_open "
+        "something_subsets vatex video_qa youcook2"
+    ),
 }
 # Module of an earlier version -> module now.
 MOVED = {

@@ -29,7 +29,7 @@ from prismlab.experiments.tasks.features import encoder_pass, feature_set, keepi
 from prismlab.experiments.tasks.heads import head_grid, probe, separate, whitening
 from prismlab.experiments.tasks.interface import items, protocols
 from prismlab.experiments.tasks.metrics import accuracy, item_outcomes, measured, reversal
-from prismlab.experiments.tasks.readers import rendered
+from prismlab.experiments.tasks.readers.rendered_world import rendered
 
 SPLITS = ("train", "test")
 

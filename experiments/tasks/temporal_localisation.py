@@ -18,7 +18,7 @@ from prismlab.experiments.tasks.features import encoder_pass, keeping, window_se
 from prismlab.experiments.tasks.heads.localisation import temporal
 from prismlab.experiments.tasks.interface import items, protocols, segments
 from prismlab.experiments.tasks.metrics import resampling, temporal_precision
-from prismlab.experiments.tasks.readers import class_scores
+from prismlab.experiments.tasks.readers.localisation import class_scores
 
 CONTROL = ", shuffled labels"  # ending of the name of a control
 EXTERNAL = ", external classifier"  # ending of the name of a variant

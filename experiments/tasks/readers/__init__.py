@@ -1,1 +1,1 @@
-"""Readers of data sets: the annotation files as users have them, to items; one data set a file."""
+"""Readers of data sets, grouped by kind, one data set a file; here what all share, and a user's own files."""

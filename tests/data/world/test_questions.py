@@ -10,7 +10,7 @@ from prismlab.core import errors
 from prismlab.data.loader import source
 from prismlab.data.world import questions, world
 from prismlab.experiments.tasks.interface import texts
-from prismlab.experiments.tasks.readers import rendered, rendered_questions
+from prismlab.experiments.tasks.readers.rendered_world import rendered, rendered_questions
 
 WORLD = world.World(clips=6)
 

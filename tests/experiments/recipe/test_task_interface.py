@@ -8,7 +8,8 @@ from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import task_interface
 from prismlab.experiments.recipe.addresses import stages
 from prismlab.experiments.tasks import multiple_choice, probe, retrieval, zero_shot
-from prismlab.experiments.tasks.readers import captioned_source, rendered
+from prismlab.experiments.tasks.readers import captioned_source
+from prismlab.experiments.tasks.readers.rendered_world import rendered
 
 BASE = strict.load(cli.QUICK).root
 HOME = BASE.stages[0].data.sources["clean"]

@@ -22,7 +22,8 @@ from prismlab.experiments.tasks.heads.localisation import (
 )
 from prismlab.experiments.tasks.interface import boxes, protocols, segments
 from prismlab.experiments.tasks.metrics import frame_precision
-from prismlab.experiments.tasks.readers import class_scores, rendered_boxes, rendered_untrimmed
+from prismlab.experiments.tasks.readers.localisation import class_scores
+from prismlab.experiments.tasks.readers.rendered_world import rendered_boxes, rendered_untrimmed
 
 LOOKS = [world.World(resolution=16, frames=4, split=split) for split in ("train", "test")]
 TRAINING = localisation_fit.Training(seeds=2, steps=2, batch_size=4)

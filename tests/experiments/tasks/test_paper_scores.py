@@ -7,7 +7,7 @@ import pytest
 import test_gin_eval
 
 from prismlab.experiments.tasks import captioning, catalog, paper_scores, retrieval
-from prismlab.experiments.tasks.readers import rendered_questions
+from prismlab.experiments.tasks.readers.rendered_world import rendered_questions
 
 
 @functools.cache

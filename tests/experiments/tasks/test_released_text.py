@@ -19,7 +19,8 @@ from prismlab.experiments.store import store
 from prismlab.experiments.tasks import evaluation, retrieval, zero_shot
 from prismlab.experiments.tasks.features import clip_vectors, encoder_pass, keeping, text_pass
 from prismlab.experiments.tasks.interface import protocols
-from prismlab.experiments.tasks.readers import captioned_source, rendered
+from prismlab.experiments.tasks.readers import captioned_source
+from prismlab.experiments.tasks.readers.rendered_world import rendered
 
 
 @pytest.fixture(scope="module")

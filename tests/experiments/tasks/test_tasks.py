@@ -33,7 +33,8 @@ from prismlab.experiments.tasks.heads import head_grid
 from prismlab.experiments.tasks.heads import probe as heads
 from prismlab.experiments.tasks.interface import protocols
 from prismlab.experiments.tasks.language import bridge_fit, small_model, training_pairs
-from prismlab.experiments.tasks.readers import captioned_source, rendered, rendered_questions
+from prismlab.experiments.tasks.readers import captioned_source
+from prismlab.experiments.tasks.readers.rendered_world import rendered, rendered_questions
 
 quick = settings(max_examples=25, deadline=None)
 HOME = source.Rendered(world.World(clips=160, resolution=16, frames=2), workers=0)

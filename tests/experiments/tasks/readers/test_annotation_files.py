@@ -4,10 +4,10 @@ import pickle
 
 import numpy as np
 import pytest
-import written
 
 from prismlab.core import errors
 from prismlab.experiments.tasks.readers import annotation_files
+from tests.experiments.tasks.readers import written
 
 
 @pytest.mark.parametrize("name", ["calms21.npy", "calms21.json", "boxes.pkl"])

@@ -5,13 +5,13 @@ import io
 
 import numpy as np
 import pytest
-import written
 from PIL import Image
 
 from prismlab.core import errors
 from prismlab.data.video import encode, frames
 from prismlab.experiments.tasks.interface import items
 from prismlab.experiments.tasks.readers import clip_files
+from tests.experiments.tasks.readers import written
 
 
 def ramp(count=24, fps=8):

@@ -1,0 +1,1 @@
+"""The rendered world as data sets for every kind of evaluation."""

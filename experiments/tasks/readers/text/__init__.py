@@ -1,0 +1,1 @@
+"""Readers of data sets with texts: retrieval, captioning, question answering."""
