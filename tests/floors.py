@@ -14,8 +14,10 @@ TRAIN = ("core.train.steps", "core.train.checkpoints", "core.train.loops")
 BELOW_RUN = (*CORE, *TRAIN, "core.weights", *LOADER)
 READERS = ("classification", "localisation", "science", "text", "rendered_world")
 READERS = ("readers", *(f"readers.{each}" for each in READERS))
-TASK_ROOMS = ("interface", "metrics", *READERS, "features", "heads", "heads.localisation", "language")
+METRICS = ("metrics", "metrics.ranking", "metrics.answers", "metrics.detection")
+TASK_ROOMS = ("interface", *METRICS, *READERS, "features", "heads", "heads.localisation", "language")
 READER = ("experiments.tasks.interface", "experiments.tasks.readers")
+METRIC = ("experiments.tasks.interface", "experiments.tasks.metrics")
 FLOORS = {
     "core": (),
     "core.io": ("core",),
@@ -49,6 +51,7 @@ FLOORS = {
     "experiments.cost": (*BELOW_RUN, *RECIPE),
     "experiments.tasks.interface": (*BELOW_RUN, *RECIPE),
     "experiments.tasks.metrics": (*LIGHT, "experiments.tasks.interface"),
+    **{f"experiments.tasks.{room}": (*LIGHT, *METRIC) for room in METRICS[1:]},
     "experiments.tasks.readers": (
         *LIGHT, *LOADER, "data.corpus.inputs", "experiments.tasks.interface",
     ),
@@ -67,7 +70,7 @@ FLOORS = {
     ),
     "experiments.tasks.language": (
         *BELOW_RUN, *RECIPE, "core.language",
-        *(f"experiments.tasks.{room}" for room in ("interface", "metrics", "features", "heads")),
+        *(f"experiments.tasks.{room}" for room in ("interface", *METRICS, "features", "heads")),
     ),
     "experiments.tasks": (
         *BELOW_RUN, *RECIPE, "experiments.gin_strict", *(f"experiments.tasks.{room}" for room in TASK_ROOMS),

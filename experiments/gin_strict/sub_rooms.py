@@ -16,6 +16,9 @@ SUB_ROOMS = {
     "prismlab.experiments.tasks.heads.localisation": (
         "box_query localisation_fit roi_align segment_pyramid soft_suppression spatial temporal"
     ),
+    "prismlab.experiments.tasks.metrics.answers": "cider exact_match penn_words text_metric wordnet wups",
+    "prismlab.experiments.tasks.metrics.detection": "detection_precision frame_precision temporal_precision",
+    "prismlab.experiments.tasks.metrics.ranking": "median_rank ranks recall retrieved",
     "prismlab.experiments.tasks.readers.classification": "charades diving48 kinetics moments something",
     "prismlab.experiments.tasks.readers.localisation": (
         "activitynet ava ava_kinetics class_scores detections keyframes"

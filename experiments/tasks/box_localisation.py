@@ -16,7 +16,8 @@ from prismlab.experiments.tasks import localisation_examples, task
 from prismlab.experiments.tasks.features import encoder_pass, feature_set, keeping
 from prismlab.experiments.tasks.heads.localisation import spatial
 from prismlab.experiments.tasks.interface import boxes, items, protocols
-from prismlab.experiments.tasks.metrics import frame_precision, resampling
+from prismlab.experiments.tasks.metrics import resampling
+from prismlab.experiments.tasks.metrics.detection import frame_precision
 
 CONTROL = ", shuffled labels"  # ending of the name of a control
 SOURCES = {"truth": "annotated boxes", "detections": "detections"}

@@ -13,7 +13,7 @@ from prismlab.experiments.tasks import task
 from prismlab.experiments.tasks.features import encoder_pass, keeping
 from prismlab.experiments.tasks.interface import items, protocols, texts
 from prismlab.experiments.tasks.language import bridge_fit, examples, models, text_scores, training_pairs
-from prismlab.experiments.tasks.metrics import cider, text_metric
+from prismlab.experiments.tasks.metrics.answers import cider, text_metric
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ from prismlab.experiments.tasks.language import (
     text_scores,
     training_pairs,
 )
-from prismlab.experiments.tasks.metrics import exact_match, text_metric
+from prismlab.experiments.tasks.metrics.answers import exact_match, text_metric
 
 OPEN, CLOSED = " (open)", " (closed {})"
 

@@ -16,7 +16,8 @@ from prismlab.data.loader import tokenizer as tokenizer_module
 from prismlab.experiments.tasks import caption_pool, task
 from prismlab.experiments.tasks.features import clip_vectors, keeping, text_pass
 from prismlab.experiments.tasks.interface import items, protocols
-from prismlab.experiments.tasks.metrics import item_outcomes, recall, resampling, retrieved
+from prismlab.experiments.tasks.metrics import item_outcomes, resampling
+from prismlab.experiments.tasks.metrics.ranking import recall, retrieved
 
 SCORES = ("cosine", "dual softmax")
 

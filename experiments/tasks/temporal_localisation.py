@@ -17,7 +17,8 @@ from prismlab.experiments.tasks import localisation_examples, task
 from prismlab.experiments.tasks.features import encoder_pass, keeping, window_sequences
 from prismlab.experiments.tasks.heads.localisation import temporal
 from prismlab.experiments.tasks.interface import items, protocols, segments
-from prismlab.experiments.tasks.metrics import resampling, temporal_precision
+from prismlab.experiments.tasks.metrics import resampling
+from prismlab.experiments.tasks.metrics.detection import temporal_precision
 from prismlab.experiments.tasks.readers.localisation import class_scores
 
 CONTROL = ", shuffled labels"  # ending of the name of a control

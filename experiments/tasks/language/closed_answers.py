@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from prismlab.core import errors
 from prismlab.experiments.tasks.interface import texts
-from prismlab.experiments.tasks.metrics import exact_match
+from prismlab.experiments.tasks.metrics.answers import exact_match
 
 
 def most_common(asked: Sequence[texts.Question], size: int) -> list[str]:

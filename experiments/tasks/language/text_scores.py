@@ -11,7 +11,8 @@ from prismlab.experiments.recipe import task_interface
 from prismlab.experiments.tasks.features import feature_set
 from prismlab.experiments.tasks.interface import protocols, texts
 from prismlab.experiments.tasks.language import bridge_fit, fitted, training_pairs
-from prismlab.experiments.tasks.metrics import item_outcomes, text_metric
+from prismlab.experiments.tasks.metrics import item_outcomes
+from prismlab.experiments.tasks.metrics.answers import text_metric
 
 CONTROL = ", no video"  # ending of the name of a control
 NOT_COMPUTED = "not computed"

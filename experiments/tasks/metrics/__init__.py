@@ -1,1 +1,1 @@
-"""Metrics with exact definitions of their corner cases; one family a file."""
+"""Metrics with exact definitions of their corner cases; one family a file, the larger families in rooms."""

@@ -21,7 +21,7 @@ from prismlab.experiments.tasks.heads.localisation import (
     temporal,
 )
 from prismlab.experiments.tasks.interface import boxes, protocols, segments
-from prismlab.experiments.tasks.metrics import frame_precision
+from prismlab.experiments.tasks.metrics.detection import frame_precision
 from prismlab.experiments.tasks.readers.localisation import class_scores
 from prismlab.experiments.tasks.readers.rendered_world import rendered_boxes, rendered_untrimmed
 

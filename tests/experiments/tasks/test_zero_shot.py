@@ -12,7 +12,8 @@ from prismlab.data.loader import tokenizer
 from prismlab.experiments.tasks import caption_pool, multiple_choice, prompts, retrieval, zero_shot
 from prismlab.experiments.tasks.features import clip_vectors, text_pass
 from prismlab.experiments.tasks.interface import items, protocols
-from prismlab.experiments.tasks.metrics import average_precision, median_rank, recall
+from prismlab.experiments.tasks.metrics import average_precision
+from prismlab.experiments.tasks.metrics.ranking import median_rank, recall
 
 METRICS = (recall.RecallAt(1), recall.RecallAt(5), recall.RecallAt(10), median_rank.MedianRank())
 CLASSES = tuple(f"class {index}" for index in range(5))

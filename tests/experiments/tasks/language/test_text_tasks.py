@@ -16,7 +16,7 @@ from prismlab.experiments.kit import task_contract
 from prismlab.experiments.tasks import captioning, question_answering
 from prismlab.experiments.tasks.interface import items, protocols, texts
 from prismlab.experiments.tasks.language import closed_answers, models, training_pairs
-from prismlab.experiments.tasks.metrics import exact_match, wups
+from prismlab.experiments.tasks.metrics.answers import exact_match, wups
 
 HOW = protocols.Protocol(frames=2, resolution=8)
 

@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from prismlab.core import errors
-from prismlab.experiments.tasks.metrics import average_precision, resampling, retrieved
+from prismlab.experiments.tasks.metrics import average_precision, resampling
+from prismlab.experiments.tasks.metrics.ranking import retrieved
 
 
 def names(count, per_group=1):

@@ -11,7 +11,7 @@ from prismlab.core import errors
 from prismlab.experiments.tasks.features import feature_set
 from prismlab.experiments.tasks.heads.localisation import box_query, localisation_fit, roi_align, spatial
 from prismlab.experiments.tasks.interface import boxes, items
-from prismlab.experiments.tasks.metrics import frame_precision
+from prismlab.experiments.tasks.metrics.detection import frame_precision
 
 FRAMES, SIDE, CLASSES = 2, 8, 4
 METRIC = frame_precision.FramePrecision()

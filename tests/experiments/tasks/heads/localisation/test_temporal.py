@@ -14,7 +14,7 @@ from prismlab.experiments.tasks.heads.localisation import (
     temporal,
 )
 from prismlab.experiments.tasks.interface import items, segments
-from prismlab.experiments.tasks.metrics import temporal_precision
+from prismlab.experiments.tasks.metrics.detection import temporal_precision
 
 WINDOWS = window_sequences.Windows(1.0, 0.5)
 DURATION = 12.0

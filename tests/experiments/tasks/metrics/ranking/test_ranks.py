@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prismlab.core import errors
-from prismlab.experiments.tasks.metrics import median_rank, ranks, recall, retrieved
+from prismlab.experiments.tasks.metrics.ranking import median_rank, ranks, recall, retrieved
 
 quick = settings(max_examples=100, deadline=None)
 VALUES = st.sampled_from([0.0, 0.25, 0.5, 1.0, float("nan"), float("inf")])

@@ -4,12 +4,12 @@ import itertools
 
 import hypothesis
 import hypothesis.strategies as st
-import lexicon
 import pytest
 
 from prismlab.core import errors
 from prismlab.experiments.tasks.interface import texts
-from prismlab.experiments.tasks.metrics import wordnet, wups
+from prismlab.experiments.tasks.metrics.answers import wordnet, wups
+from tests.experiments.tasks.metrics import lexicon
 
 
 @pytest.fixture(scope="module")

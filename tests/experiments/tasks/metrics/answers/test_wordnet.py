@@ -7,11 +7,11 @@ import tempfile
 import golden_models
 import hypothesis
 import hypothesis.strategies as st
-import lexicon
 import pytest
 
 from prismlab.core import errors
-from prismlab.experiments.tasks.metrics import wordnet
+from prismlab.experiments.tasks.metrics.answers import wordnet
+from tests.experiments.tasks.metrics import lexicon
 
 ROOT = "*ROOT*"
 DEBIAN = pathlib.Path("/usr/share/wordnet")

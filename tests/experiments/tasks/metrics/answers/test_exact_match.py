@@ -3,7 +3,7 @@
 import pytest
 
 from prismlab.experiments.tasks.interface import texts
-from prismlab.experiments.tasks.metrics import exact_match
+from prismlab.experiments.tasks.metrics.answers import exact_match
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from prismlab.core import errors
 from prismlab.experiments.tasks.interface import boxes, items
-from prismlab.experiments.tasks.metrics import frame_precision
+from prismlab.experiments.tasks.metrics.detection import frame_precision
 
 CLASSES = ("a", "b")
 WHOLE = (0.0, 0.0, 1.0, 1.0)

@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from prismlab.experiments.tasks.metrics import measured, retrieved
+from prismlab.experiments.tasks.metrics import measured
+from prismlab.experiments.tasks.metrics.ranking import retrieved
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from prismlab.core import errors
 from prismlab.experiments.tasks.interface import items, segments
-from prismlab.experiments.tasks.metrics import temporal_precision
+from prismlab.experiments.tasks.metrics.detection import temporal_precision
 
 LIMITS = (0.5, 0.7, 0.95)
 CLASSES = ("a", "b", "c")

@@ -7,7 +7,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int64
 
-from prismlab.experiments.tasks.metrics import measured, ranks
+from prismlab.experiments.tasks.metrics import measured
+from prismlab.experiments.tasks.metrics.ranking import ranks
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float
 
 from prismlab.core import errors
 from prismlab.experiments.tasks.interface import items, segments
-from prismlab.experiments.tasks.metrics import detection_precision
+from prismlab.experiments.tasks.metrics.detection import detection_precision
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 VARIANTS = ("clean", "official")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from prismlab.experiments.tasks.interface import texts
-from prismlab.experiments.tasks.metrics import cider, penn_words
+from prismlab.experiments.tasks.metrics.answers import cider, penn_words
 
 GOLDEN = json.loads((golden_models.GOLDEN / "captions.json").read_text(encoding="utf-8"))
 

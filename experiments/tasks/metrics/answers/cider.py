@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from prismlab.experiments.tasks.interface import texts
-from prismlab.experiments.tasks.metrics import measured, penn_words
+from prismlab.experiments.tasks.metrics import measured
+from prismlab.experiments.tasks.metrics.answers import penn_words
 
 LONGEST = 4  # n-grams of 1 to 4 words
 DEVIATION = 6.0  # of the Gaussian of the difference in length

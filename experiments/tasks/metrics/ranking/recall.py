@@ -3,7 +3,8 @@
 import dataclasses
 
 from prismlab.core import errors
-from prismlab.experiments.tasks.metrics import measured, ranks, retrieved
+from prismlab.experiments.tasks.metrics import measured
+from prismlab.experiments.tasks.metrics.ranking import ranks, retrieved
 
 
 @dataclasses.dataclass(frozen=True)

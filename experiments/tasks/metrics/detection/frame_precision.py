@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float
 
 from prismlab.core import errors
 from prismlab.experiments.tasks.interface import boxes, items
-from prismlab.experiments.tasks.metrics import detection_precision
+from prismlab.experiments.tasks.metrics.detection import detection_precision
 
 VARIANTS = ("official", "videoglue", "mmaction2")
 MOST = 50  # rows of a keyframe

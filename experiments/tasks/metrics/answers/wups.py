@@ -13,7 +13,8 @@ import numpy as np
 from prismlab.core import errors
 from prismlab.core.io import filesystem, user_paths
 from prismlab.experiments.tasks.interface import texts
-from prismlab.experiments.tasks.metrics import exact_match, measured, penn_words, wordnet
+from prismlab.experiments.tasks.metrics import measured
+from prismlab.experiments.tasks.metrics.answers import exact_match, penn_words, wordnet
 
 _LOWERED = 0.1  # factor of similarities below the threshold
 

@@ -1,0 +1,1 @@
+"""Metrics of generated texts: captions and open answers."""

@@ -1,0 +1,1 @@
+"""Average precision of localisation: boxes at keyframes, segments of untrimmed videos."""
