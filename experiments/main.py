@@ -133,8 +133,8 @@ def _without_echoes(note: Any) -> None:
 def found() -> Iterator[Any]:
     """Yield the module of each command, in the order of --help."""
     modules = [
-        importlib.import_module(f"{commands.__name__}.{each.name}")
-        for each in pkgutil.iter_modules(commands.__path__)
+        importlib.import_module(each.name)
+        for each in pkgutil.walk_packages(commands.__path__, f"{commands.__name__}.")
     ]
     order = {name: index for index, name in enumerate(FIRST)}
     named = [module for module in modules if hasattr(module, "NAME")]

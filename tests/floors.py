@@ -18,6 +18,10 @@ METRICS = ("metrics", "metrics.ranking", "metrics.answers", "metrics.detection")
 TASK_ROOMS = ("interface", *METRICS, *READERS, "features", "heads", "heads.localisation", "language")
 READER = ("experiments.tasks.interface", "experiments.tasks.readers")
 METRIC = ("experiments.tasks.interface", "experiments.tasks.metrics")
+COMMAND = (
+    *BELOW_RUN, *RUN, "experiments.encoders", "experiments.preview", "experiments.results", "experiments.run",
+    "experiments.store",
+)  # fmt: skip
 FLOORS = {
     "core": (),
     "core.io": ("core",),
@@ -94,10 +98,14 @@ FLOORS = {
         "experiments.store", "experiments.run",
     ),
     "experiments.kit": (*BELOW_RUN, *RECIPE, "experiments.tasks"),
-    "experiments.commands": (
-        *BELOW_RUN, *RUN, *STORED, "data.corpus", "experiments.encoders", "experiments.kit",
-        "experiments.launch", "experiments.plan", "experiments.preview", "experiments.results",
-        "experiments.run", "experiments.tasks", "experiments.verification",
+    "experiments.commands": COMMAND,
+    "experiments.commands.recipes": (
+        *COMMAND, "experiments.commands", "experiments.kit", "experiments.launch", "experiments.plan",
     ),
+    "experiments.commands.stored": (
+        *COMMAND, "experiments.certificate", "experiments.commands", "experiments.verification",
+    ),
+    "experiments.commands.encoders": (*COMMAND, "experiments.commands", "experiments.tasks"),
+    "experiments.commands.corpus": (*COMMAND, "experiments.commands", "data.corpus"),
     "experiments": (*LIGHT, "experiments.commands"),
 }  # fmt: skip

@@ -9,6 +9,10 @@ SUB_ROOMS = {
     "prismlab.core.train.steps": "accumulate objective_gradients step",
     "prismlab.data.video.containers": "container container_crop damage framing opening pictures tracks",
     "prismlab.data.video.presentation": "clock geometry rational",
+    "prismlab.experiments.commands.corpus": "data_doctor data_prepare data_render data_show world",
+    "prismlab.experiments.commands.encoders": "convert embed eval inspect models search",
+    "prismlab.experiments.commands.recipes": "ablate check new plan run_unit train worker",
+    "prismlab.experiments.commands.stored": "diff digest find gc pin report verify",
     "prismlab.experiments.recipe.addresses": (
         "code_memory fingerprints initial_weights stage_configuration stage_names stages"
     ),

@@ -19,7 +19,7 @@ from typing import Any
 # Imported by the server, and so by no unit. They start no device and no thread. `main` is not among them:
 # multiprocessing runs it again in each child, and warns if it was imported.
 IMPORTED = (
-    "prismlab.experiments.commands.run_unit",
+    "prismlab.experiments.commands.recipes.run_unit",
     "prismlab.experiments.gin_strict.strict",
     "prismlab.experiments.launch.unit_run",
     "prismlab.experiments.run.compilation_cache",

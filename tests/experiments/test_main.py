@@ -13,7 +13,8 @@ import cli
 import pytest
 
 from prismlab.experiments import main
-from prismlab.experiments.commands import convert, digest, models
+from prismlab.experiments.commands.encoders import convert, models
+from prismlab.experiments.commands.stored import digest
 
 ABLATION = str(pathlib.Path(__file__).with_name("quick_ablation.gin"))
 

@@ -27,8 +27,8 @@ LATE = ("experiments.encoders.evaluate", "experiments.results.gather", "experime
 def _import_all() -> None:
     from prismlab.experiments import commands
 
-    for found in pkgutil.iter_modules(commands.__path__):
-        importlib.import_module(f"{commands.__name__}.{found.name}")
+    for found in pkgutil.walk_packages(commands.__path__, f"{commands.__name__}."):
+        importlib.import_module(found.name)
     for name in LATE:
         importlib.import_module(f"prismlab.{name}")
     mlir_context.share()

@@ -10,7 +10,7 @@ import pytest
 from prismlab.core.weights import released
 from prismlab.experiments import main
 
-GOLDEN = pathlib.Path(__file__).parents[2] / "golden"
+GOLDEN = pathlib.Path(__file__).parents[3] / "golden"
 ENCODER = {
     "kind": "video_encoder",
     "patch_size": 6,

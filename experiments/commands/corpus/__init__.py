@@ -1,0 +1,1 @@
+"""Commands on data: raw files to shards, reports, pictures of batches, rendered clips."""

@@ -1,0 +1,1 @@
+"""Commands that use trained or released encoders and their weights."""

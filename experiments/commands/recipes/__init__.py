@@ -1,0 +1,1 @@
+"""Commands that write, check, plan and run recipes."""

@@ -1,0 +1,1 @@
+"""Commands on results: tables, comparisons, stores of stages and scores."""
