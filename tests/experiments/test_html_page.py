@@ -60,7 +60,7 @@ PAGES = {
         "encoder": HOSTILE,
         "heads": GRID[0],
         "lines": GRID[1],
-        "bars": [(HOSTILE,) * 7],
+        "bars": [(*(HOSTILE,) * 7, [(HOSTILE, 0.5)])],
         "facts": [(HOSTILE, HOSTILE)],
         "examples": [(HOSTILE, [EXAMPLE])],
         "methods": HOSTILE,
