@@ -93,8 +93,9 @@ def _tell(message: object) -> None:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the arguments; bindings may also follow options, and may be written --gin.NAME=VALUE."""
-    parser = _parser()
-    options, rest = parser.parse_known_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    parser = _parser(words)
+    options, rest = parser.parse_known_args(words)
     for word in rest:
         binding = word.removeprefix("--gin.")
         if not hasattr(options, "bindings") or "=" not in binding or binding.startswith("-"):
@@ -130,23 +131,33 @@ def _without_echoes(note: Any) -> None:
         sys.__unraisablehook__(note)
 
 
-def found() -> Iterator[Any]:
-    """Yield the module of each command, in the order of --help."""
-    modules = [
-        importlib.import_module(each.name)
+def found(words: Sequence[str] = ()) -> Iterator[Any]:
+    """Yield the module of the command that the arguments name, or of each command in the order of --help.
+
+    Args:
+        words: the arguments. The file of a command has its name, with _ for spaces and hyphens, so that a
+            command imports no other one.
+    """
+    files = {
+        each.name.rpartition(".")[2]: each.name
         for each in pkgutil.walk_packages(commands.__path__, f"{commands.__name__}.")
-    ]
+    }
+    for name in (" ".join(words[:2]), " ".join(words[:1])):
+        file = files.get(name.replace(" ", "_").replace("-", "_"))
+        if file and getattr(module := importlib.import_module(file), "NAME", None) == name:
+            yield module
+            return
     order = {name: index for index, name in enumerate(FIRST)}
-    named = [module for module in modules if hasattr(module, "NAME")]
+    named = [each for each in map(importlib.import_module, files.values()) if hasattr(each, "NAME")]
     yield from sorted(named, key=lambda module: (order.get(module.NAME, len(FIRST)), module.NAME))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="prismlab", description="Train and evaluate VideoPrism models; run ablations from gin files."
     )
     groups = {"": parser.add_subparsers(required=True, metavar="COMMAND")}
-    for module in found():
+    for module in found(words):
         group, _, name = module.NAME.rpartition(" ")
         if group not in groups:
             added = groups[""].add_parser(group, help=f"{group} commands; see prismlab {group} --help")
