@@ -48,6 +48,7 @@ FLOORS = {
     "experiments.released": (*BELOW_RUN, "experiments"),
     "experiments.statistics": (*BELOW_RUN, "experiments"),
     "experiments.report": (*BELOW_RUN, "experiments", "experiments.statistics"),
+    "experiments.report.evaluation_page": (*BELOW_RUN, "experiments", "experiments.report"),
     "experiments.gin_strict": (*LIGHT, "experiments"),
     "experiments.recipe": (*BELOW_RUN, *RECIPE[:2], "experiments.gin_strict"),
     "experiments.recipe.addresses": (*BELOW_RUN, *RECIPE[:3], "experiments.gin_strict"),
@@ -87,11 +88,17 @@ FLOORS = {
     "experiments.run": (
         *BELOW_RUN, *RUN, *STORED, "experiments.tasks", "experiments.preview", "experiments.results",
     ),
-    "experiments.encoders": (*BELOW_RUN, *RUN, *STORED, "experiments.tasks", "experiments.run"),
+    "experiments.encoders": (
+        *BELOW_RUN, *RUN, *STORED, "experiments.report.evaluation_page", "experiments.tasks",
+        "experiments.run",
+    ),
     "experiments.verification": (*BELOW_RUN, *RUN, *STORED, "experiments.run"),
     "experiments.plan": (*BELOW_RUN, *RUN),
     "experiments.launch": (
         *BELOW_RUN, *RUN, "experiments.store", "experiments.preview", "experiments.run", "experiments.plan",
+    ),
+    "experiments.launch.engines": (
+        *BELOW_RUN, *RUN, "experiments.launch", "experiments.plan", "experiments.store",
     ),
     "experiments.bench": (
         *BELOW_RUN, *RUN, "experiments.tasks", *(f"experiments.tasks.{room}" for room in TASK_ROOMS),
@@ -105,7 +112,9 @@ FLOORS = {
     "experiments.commands.stored": (
         *COMMAND, "experiments.certificate", "experiments.commands", "experiments.verification",
     ),
-    "experiments.commands.encoders": (*COMMAND, "experiments.commands", "experiments.tasks"),
+    "experiments.commands.encoders": (
+        *COMMAND, "experiments.commands", "experiments.report.evaluation_page", "experiments.tasks",
+    ),
     "experiments.commands.corpus": (*COMMAND, "experiments.commands", "data.corpus"),
     "experiments": (*LIGHT, "experiments.commands"),
 }  # fmt: skip

@@ -13,7 +13,7 @@ from prismlab.experiments.encoders import frozen_encoder
 from prismlab.experiments.recipe import describe, task_interface
 from prismlab.experiments.recipe import progress as progress_module
 from prismlab.experiments.recipe.addresses import fingerprints
-from prismlab.experiments.report import evaluation_report
+from prismlab.experiments.report.evaluation_page import evaluation_report
 from prismlab.experiments.statistics import results_table
 from prismlab.experiments.store import installed, store, views, work_directory
 from prismlab.experiments.tasks import evaluation, paper_scores

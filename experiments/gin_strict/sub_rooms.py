@@ -13,10 +13,16 @@ SUB_ROOMS = {
     "prismlab.experiments.commands.encoders": "convert embed eval inspect models search",
     "prismlab.experiments.commands.recipes": "ablate check new plan run_unit train worker",
     "prismlab.experiments.commands.stored": "diff digest find gc pin report verify",
+    "prismlab.experiments.launch.engines": (
+        "dask dask_units gke jobsets local manifest slurm slurm_job unit_process"
+    ),
     "prismlab.experiments.recipe.addresses": (
         "code_memory fingerprints initial_weights stage_configuration stage_names stages"
     ),
     "prismlab.experiments.recipe.checks": "check shapes",
+    "prismlab.experiments.report.evaluation_page": (
+        "earlier_scores evaluation_report example_pictures group_marks"
+    ),
     "prismlab.experiments.tasks.heads.localisation": (
         "box_query localisation_fit roi_align segment_pyramid soft_suppression spatial temporal"
     ),

@@ -79,7 +79,7 @@ def run(options: argparse.Namespace, loaded: strict.Loaded) -> int:
         todo, options.file, tuple(options.bindings), filesystem.absolute(options.workdir), options.jobs,
         given, options.scheduler or "", options.fail_fast,
     )  # fmt: skip
-    engines = f"prismlab.experiments.launch.{options.launcher}"
+    engines = f"prismlab.experiments.launch.engines.{options.launcher}"
     platform = cast(executor.Executor, importlib.import_module(engines))
     preview = platform.preview(order)  # raises errors in the settings before anything is written
     if options.dry_run:

@@ -7,7 +7,8 @@ import jinja2
 import pytest
 
 from prismlab.experiments import html_page
-from prismlab.experiments.report import example_pictures, group_marks, page_facts
+from prismlab.experiments.report import page_facts
+from prismlab.experiments.report.evaluation_page import example_pictures, group_marks
 from prismlab.experiments.statistics import comparisons, variance_split
 
 HOSTILE = "<script>alert(1)</script>\x1b]0;title\x07\x00\u202e\ud800'\" onload=x"

@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     from prismlab.core.events import stop_signal
     from prismlab.experiments.encoders import evaluate, frozen_encoder
     from prismlab.experiments.gin_strict import strict
-    from prismlab.experiments.report import evaluation_report
+    from prismlab.experiments.report.evaluation_page import evaluation_report
     from prismlab.experiments.run import compilation_cache, transfer_guard
     from prismlab.experiments.store import store, work_directory
     from prismlab.experiments.tasks import evaluation

@@ -13,7 +13,8 @@ from prismlab.core import errors
 from prismlab.core.io import buckets
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.launch import executor, launch, local, prepared, units, worker
+from prismlab.experiments.launch import executor, launch, prepared, units, worker
+from prismlab.experiments.launch.engines import local
 from prismlab.experiments.recipe import describe
 from prismlab.experiments.recipe.addresses import fingerprints, stages
 from prismlab.experiments.run import engine, rows

@@ -9,7 +9,7 @@ import rich.console
 
 from prismlab.core.io import filesystem
 from prismlab.experiments import console, html_page
-from prismlab.experiments.report import earlier_scores, example_pictures, group_marks
+from prismlab.experiments.report.evaluation_page import earlier_scores, example_pictures, group_marks
 
 HEADS = ("task", "metric", "score", "95% over items", "chance", "n", "missing", "paper (B)")
 # Facts that change how a score is to be read: a line each under the table.

@@ -7,7 +7,8 @@ import distributed
 
 from prismlab.core import errors
 from prismlab.experiments import console
-from prismlab.experiments.launch import dask_units, executor
+from prismlab.experiments.launch import executor
+from prismlab.experiments.launch.engines import dask_units
 
 SECONDS = 10.0  # in which the scheduler must answer
 ADVICE = (

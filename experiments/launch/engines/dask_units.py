@@ -18,7 +18,8 @@ import distributed
 from prismlab.core import errors
 from prismlab.core.events import stop_signal
 from prismlab.experiments import console, exits
-from prismlab.experiments.launch import executor, unit_process
+from prismlab.experiments.launch import executor
+from prismlab.experiments.launch.engines import unit_process
 from prismlab.experiments.recipe import resources
 
 FAILED = (exits.DEFECT, exits.USER_ERROR, exits.DIVERGED)  # codes of a unit that would fail again

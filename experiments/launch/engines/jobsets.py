@@ -13,7 +13,8 @@ from typing import Any
 from prismlab.core import errors
 from prismlab.core.io import filesystem
 from prismlab.experiments import exits
-from prismlab.experiments.launch import executor, manifest
+from prismlab.experiments.launch import executor
+from prismlab.experiments.launch.engines import manifest
 from prismlab.experiments.plan import topology
 from prismlab.experiments.recipe import resources
 

@@ -9,7 +9,8 @@ import yaml
 
 from prismlab.core import errors
 from prismlab.core.io import filesystem
-from prismlab.experiments.launch import executor, gke, units
+from prismlab.experiments.launch import executor, units
+from prismlab.experiments.launch.engines import gke
 from prismlab.experiments.recipe import resources
 
 RUN = filesystem.parse_path("gs://bucket/run")

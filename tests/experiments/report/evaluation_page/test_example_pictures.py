@@ -1,6 +1,6 @@
 """Examples of the evaluation page: places in percent, overlapping segments in lanes of their own."""
 
-from prismlab.experiments.report import example_pictures
+from prismlab.experiments.report.evaluation_page import example_pictures
 
 PLAIN = {"key": "clip", "picture": "aGVsbG8=", "lines": [["says", "a star"]]}
 

@@ -6,7 +6,7 @@ import pytest
 
 from prismlab.core import errors
 from prismlab.experiments import console
-from prismlab.experiments.report import earlier_scores, evaluation_report
+from prismlab.experiments.report.evaluation_page import earlier_scores, evaluation_report
 
 
 def line(metric, **facts):

@@ -11,7 +11,8 @@ import stand_in_slurm
 
 from prismlab.core import errors
 from prismlab.core.io import filesystem
-from prismlab.experiments.launch import executor, slurm, slurm_job, units
+from prismlab.experiments.launch import executor, units
+from prismlab.experiments.launch.engines import slurm, slurm_job
 from prismlab.experiments.recipe import resources
 
 pytest.importorskip("submitit", reason="the optional extra `slurm` is not installed")

@@ -51,7 +51,7 @@ def cores() -> int:
 
 def preview(order: executor.Order) -> str:
     """Return the commands that `run` would start, a line for each worker's first one."""
-    from prismlab.experiments.launch import dask_units
+    from prismlab.experiments.launch.engines import dask_units
 
     dask_units.check_offers(order, [offers(order)], "use fewer --jobs, or state less")
     lines = []
@@ -66,7 +66,7 @@ def run(order: executor.Order) -> executor.Ended:
     import dask.config
     import distributed
 
-    from prismlab.experiments.launch import dask_units
+    from prismlab.experiments.launch.engines import dask_units
 
     served = importlib.util.find_spec("bokeh") is not None
     added, own = environments(order), offers(order)

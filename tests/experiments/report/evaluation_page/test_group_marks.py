@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from prismlab.experiments.report import group_marks
+from prismlab.experiments.report.evaluation_page import group_marks
 
 WORLD = "rendered world: not comparable"
 

@@ -13,7 +13,8 @@ from typing import Any
 from prismlab.core import errors
 from prismlab.core.io import filesystem
 from prismlab.experiments import console, exits
-from prismlab.experiments.launch import executor, jobsets, manifest, units
+from prismlab.experiments.launch import executor, units
+from prismlab.experiments.launch.engines import jobsets, manifest
 from prismlab.experiments.recipe import resources
 
 JOBS = 2  # workers of engine=jobset, where --jobs does not say

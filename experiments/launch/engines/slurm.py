@@ -12,7 +12,8 @@ from typing import Any
 from prismlab.core import errors
 from prismlab.core.io import filesystem
 from prismlab.experiments import console
-from prismlab.experiments.launch import executor, slurm_job, units
+from prismlab.experiments.launch import executor, units
+from prismlab.experiments.launch.engines import slurm_job
 from prismlab.experiments.recipe import resources
 
 # Accepted names in --setting KEY=VALUE: parameters of sbatch as named by submitit.

@@ -18,7 +18,8 @@ from dask import config as dask_config
 
 from prismlab.core import errors
 from prismlab.experiments import exits, main
-from prismlab.experiments.launch import dask, dask_units, executor, local, unit_process, units
+from prismlab.experiments.launch import executor, units
+from prismlab.experiments.launch.engines import dask, dask_units, local, unit_process
 from prismlab.experiments.recipe import resources
 
 KILLED = -int(signal.SIGKILL)
@@ -238,7 +239,7 @@ def test_processes_that_are_killed_at_random_moments_end_as_undisturbed_ones(tmp
 
 def test_a_unit_stops_with_the_process_that_started_it(tmp_path):
     """It gets SIGTERM, as from a scheduler, when its parent has ended."""
-    code = "from prismlab.experiments.launch import unit_process; import os, time, signal;"
+    code = "from prismlab.experiments.launch.engines import unit_process; import os, time, signal;"
     code += "signal.signal(signal.SIGTERM, lambda *_: (open('stopped', 'w').close(), os._exit(75)));"
     code += "parent = os.getpid();"
     code += "os.fork() and os._exit(0);"

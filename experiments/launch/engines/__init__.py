@@ -1,0 +1,1 @@
+"""Engines that run the units of an ablation: Dask, SLURM, GKE."""
