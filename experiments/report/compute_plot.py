@@ -80,7 +80,11 @@ def _panel(axis: str, metric: str, points: Sequence[tuple[int, float, results_ta
                       "offset points", fontsize=7.5)  # fmt: skip
     costs = sorted(cost for _, cost, _ in points if cost > 0)
     if costs and costs[-1] / costs[0] >= _WIDE:
-        axes.set_xscale("symlog", linthresh=costs[0])
+        if len(costs) == len(points):
+            axes.set_xscale("log")
+        else:
+            axes.set_xscale("symlog", linthresh=costs[0])
+            axes.set_xlim(left=0)
         drawing.label_powers(axes, costs[0], costs[-1])
     else:
         axes.set_xlim(left=0, right=1.08 * max(costs, default=1.0))

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import warnings
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -49,10 +50,29 @@ def label_powers(axes: matplotlib.axes.Axes, low: float, high: float) -> None:
         axes: with the scale "log" or "symlog".
         low, high: smallest and largest positive value that is drawn.
     """
-    parts = (1.0, 2.0, 5.0) if high < 100 * low else (1.0,)
-    axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=parts))
+    start = [0.0] if axes.get_xscale() == "symlog" else []
+    axes.xaxis.set_major_locator(matplotlib.ticker.FixedLocator([*start, *round_values(low, high)]))
     axes.xaxis.set_major_formatter(lambda value, place: f"{value:.0e}".replace("e+", "e") if value else "0")
     axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+
+
+def round_values(low: float, high: float, most: int = 4) -> list[float]:
+    """Return round numbers from `low` to `high`, evenly spread on a logarithmic scale and at most `most`.
+
+    Args:
+        low, high: positive.
+        most: so that labels do not overlap.
+
+    Returns:
+        1, 2 and 5 of each decade, else 1 and 3, else every decade or every k-th; both ends if none lies
+        between them.
+    """
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits in ((1.0, 2.0, 5.0), (1.0, 3.0), (1.0,)):
+        found = [v for k in decades for digit in digits if low <= (v := digit * 10.0**k) <= high]
+        if len(found) <= most:
+            return found or [low, high]
+    return found[:: math.ceil(len(found) / most)]
 
 
 @contextlib.contextmanager
