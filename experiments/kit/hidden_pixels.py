@@ -203,7 +203,7 @@ def _called(equation: Any, given: list[Labels], file: str, line: str) -> list[La
     name, parameters = equation.primitive.name, equation.params
     go = lambda program, marks: _outputs(getattr(program, "jaxpr", program), marks, file, line)
     if name == "scan":
-        fixed, carried = parameters["num_consts"], parameters["num_carry"]
+        fixed, carried = _scanned(parameters)
         return _looped(lambda marks: go(parameters["jaxpr"], marks), given, fixed, carried)
     if name == "while":
         skipped, fixed = parameters["cond_nconsts"], parameters["body_nconsts"]
@@ -218,6 +218,14 @@ def _called(equation: Any, given: list[Labels], file: str, line: str) -> list[La
         if len(getattr(each, "jaxpr", each).invars) == len(given):
             return go(each, given)
     return None
+
+
+def _scanned(parameters: Any) -> tuple[int, int]:
+    """Return how many inputs of a scan are the same in each step, and how many are carried."""
+    if "num_consts" in parameters:
+        return parameters["num_consts"], parameters["num_carry"]
+    fixed, carried, _ = (len(tuple(part.vals)) for part in parameters["ft_in"].unpack())  # JAX 0.12
+    return fixed, carried
 
 
 def _looped(body: Any, given: list[Labels], fixed: int, carried: int) -> list[Labels]:

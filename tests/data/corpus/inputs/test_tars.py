@@ -176,7 +176,9 @@ def test_headers_are_not_kept(tmp_path) -> None:
     parts = [packed("g", tarfile.XGLTYPE, pax(n)) for n in range(10, 1200)]
     parts = [part + packed(f"{n}.txt", tarfile.REGTYPE, b"w") for n, part in enumerate(parts)]
     (tmp_path / "a.tar").write_bytes(b"".join(parts) + packed("0.mp4", tarfile.REGTYPE, b"v") + b"\0" * 1024)
-    with pytest.raises(media.Stop, match=r"expected a valid tar, got '(a wrong header|maximum recursion)"):
+    with pytest.raises(
+        media.Stop, match=r"expected a valid tar, got '(a wrong header|maximum recursion|invalid header)"
+    ):
         read(tars.Tars(str(tmp_path / "*.tar")))
 
 
