@@ -52,7 +52,7 @@ def build(
         key: a typed JAX key.
         dtype: dtype of activations.
         remat: what the forward pass keeps for gradients, a name of `transformer_stack.REMAT_POLICIES`. By
-            default nothing; with "none" a training step takes three quarters of the time and more memory.
+            default nothing; with "none" a training step computes no layer again and needs more memory.
 
     Returns:
         The encoder, a VideoText or a VideoClassifier.

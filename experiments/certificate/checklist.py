@@ -40,7 +40,7 @@ def _intervals(table: results_table.Table | None) -> list[str]:
     methods = _unique(cell.method for row in table.rows for cell in row.metrics.values() if cell.method)
     found = [f"Intervals of single rows: {_joined(methods)}."] if methods else []
     if table.paired or table.claims:
-        claims = len(set(claim_verdicts.numbered(table.claims)))
+        claims = claim_verdicts.count(table.claims)
         found.append(
             f"Differences between rows are paired by seed; {_count(claims, 'claim')} declared "
             "before the runs share an error of 5 %, all other comparisons are exploratory."

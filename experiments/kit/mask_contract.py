@@ -21,7 +21,7 @@ from prismlab.core import errors
 from prismlab.core.train import masking
 from prismlab.experiments.kit import faults
 
-SHARES = st.sampled_from([1.0, 0.35, 0.01])
+SHARES = st.sampled_from([1.0, 0.9, 0.35, 0.01])
 PROPERTY = settings(
     max_examples=10,
     deadline=None,

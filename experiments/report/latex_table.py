@@ -181,8 +181,7 @@ def _caption(table: results_table.Table, names: Sequence[str], marks: dict[str, 
     if marks:
         parts.append("$\\Delta$: row minus the marked row over the seeds that both have, with its interval.")
     if table.claims:
-        level = f"{100 * table.claims[0].level:.4g}\\,\\%"
-        count = len(set(claim_verdicts.numbered(table.claims)))
+        level, count = f"{100 * table.claims[0].level:.4g}\\,\\%", claim_verdicts.count(table.claims)
         matters = cells.number(table.claims[0].matters)
         parts.append(
             f"Black: {count} claim{'s' * (count != 1)} declared before the run, each with an "

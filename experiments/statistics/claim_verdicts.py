@@ -180,16 +180,20 @@ def sentence(claim: comparisons.Claim, place: str) -> str:
 
 def sentences(table: results_table.Table) -> list[str]:
     """Return the verdict of each claim of a table, one line for each part of it."""
-    numbers = numbered(table.claims)
+    numbers, of = _numbered(table.claims), count(table.claims)
     lines = []
     for place, (claim, number) in enumerate(zip(table.claims, numbers)):
-        words = f"claim {number} of {len(set(numbers))}"
+        words = f"claim {number} of {of}"
         if (among := numbers.count(number)) > 1:
             words += f", part {numbers[: place + 1].count(number)} of {among}"
         lines.append(sentence(claim, words))
     return lines
 
 
-def numbered(claims: Sequence[comparisons.Claim]) -> list[int]:
-    """Return the number of the claim, from 1, that each comparison belongs to."""
+def count(claims: Sequence[comparisons.Claim]) -> int:
+    """Return the number of claims; the parts of one claim count once."""
+    return len(set(_numbered(claims)))
+
+
+def _numbered(claims: Sequence[comparisons.Claim]) -> list[int]:
     return [claim.number or place for place, claim in enumerate(claims, 1)]

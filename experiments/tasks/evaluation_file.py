@@ -23,7 +23,8 @@ def tasks(
     Args:
         file: gin file, or the name of a shipped one, such as "eval/ava.gin".
         bindings: of that file, as on the command line: "VIDEOS='data/ava/videos'".
-        beside: further tasks by name, in front; of several files, one stands beside the next.
+        beside: further tasks by name, placed first. To combine several files, pass the tasks of one as
+            `beside` of the next.
 
     Raises:
         UserError: the file is wrong or a binding is missing, or two tasks have one name.

@@ -1,4 +1,4 @@
-"""Scores of other encoders that were evaluated in a work directory before, to stand beside the new ones.
+"""History of the scores in a work directory, to compare an encoder with those evaluated earlier.
 
 `evaluations.json` of the work directory keeps the scores of the last encoders. Two scores are compared if
 task, metric, protocol and number of items are the same.

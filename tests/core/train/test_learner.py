@@ -189,9 +189,11 @@ def test_a_request_that_is_no_view_is_a_users_mistake(asked):
 def test_a_view_that_is_read_and_not_requested_is_a_users_mistake():
     masked_clip = objective.View("video", mask=masking.Tube(0.5))
     tree = learner.build(tiny.QUICK, {"it": functools.partial(Asks, frozenset({masked_clip}))}, None, key=KEY)
-    with pytest.raises(errors.UserError, match=r"'it' reads View\(tower='video', .*does not request") as told:
+    with pytest.raises(
+        errors.UserError, match=r"'it' reads View\(tower='video', .*does not request"
+    ) as raised:
         tree(tiny.batch(), key=KEY)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_wrong_hyperparameter_names_its_objective():

@@ -248,8 +248,10 @@ def test_fault_is_one_line_with_its_place(name, monkeypatch, folder):
 def test_a_package_beside_the_file_is_answered_with_the_path_to_set(folder):
     (folder / "farlab").mkdir()
     (line,) = gin_help.faults("from farlab import thing\n" + STAGE)
-    told = f"a.gin:3: no module farlab.thing; farlab is not on the path of Python, set PYTHONPATH={folder}"
-    assert line == told
+    expected = (
+        f"a.gin:3: no module farlab.thing; farlab is not on the path of Python, set PYTHONPATH={folder}"
+    )
+    assert line == expected
 
 
 def test_first_line_is_asked_for():

@@ -45,8 +45,8 @@ def test_a_users_module_with_such_an_import_is_answered_too(tmp_path, monkeypatc
         (tmp_path / "my_own_heads.py").write_text(line + "\n")
         with pytest.raises(ImportError) as raised:
             importlib.import_module("my_own_heads")
-        told = imports.why("my_own_heads", raised.value)
-        assert f"write `from {new.rpartition('.')[0]} import {name}`" in told
+        message = imports.why("my_own_heads", raised.value)
+        assert f"write `from {new.rpartition('.')[0]} import {name}`" in message
 
 
 def test_a_file_that_an_earlier_version_wrote_is_read(tmp_path):
