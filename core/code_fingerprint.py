@@ -192,30 +192,31 @@ def _imports(tree: ast.AST, package: str) -> Iterator[tuple[str, str]]:
             yield bound[node.value.id], node.attr
 
 
-def _with_packages(name: str) -> list[str]:
+@functools.cache
+def _with_packages(name: str) -> tuple[str, ...]:
     """Return a module and the packages that contain it, whose `__init__` its import runs."""
     parts = name.split(".")
-    return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
+    return tuple(".".join(parts[:length]) for length in range(1, len(parts) + 1))
 
 
-def _attribute(package: str, name: str) -> list[str]:
+def _attribute(package: str, name: str) -> tuple[str, ...]:
     """Return the modules that `from package import name` reaches besides the package."""
     if not name or (_find(package) is None and not _bare(package)):
-        return []
+        return ()
     if _find(f"{package}.{name}") is not None:
-        return [f"{package}.{name}"]
+        return (f"{package}.{name}",)
     return _stands_for(package, name)
 
 
-def _stands_for(package: str, name: str) -> list[str]:
+def _stands_for(package: str, name: str) -> tuple[str, ...]:
     """Return the module behind a name that a package imports on first use (module-level `__getattr__`)."""
     loaded = sys.modules.get(package)
     if loaded is None or "__getattr__" not in vars(loaded) or name in vars(loaded):
-        return []
+        return ()
     try:
         found = getattr(loaded, name)
     except AttributeError:
-        return []
+        return ()
     return _with_packages(str(getattr(found, "__module__", None) or getattr(found, "__name__", "")))
 
 

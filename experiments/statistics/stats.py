@@ -9,9 +9,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import scipy  # its parts are imported at their first use
 
 from prismlab.core import errors
+from prismlab.experiments.statistics import quantiles
 
 _TAIL = 0.975
 
@@ -42,7 +42,7 @@ def wilson(share: float, size: int) -> tuple[float, float]:
     """
     if not 0.0 <= share <= 1.0 or size <= 0:
         raise errors.UserError(f"expected a share in [0, 1] of at least one trial, got {share} of {size}")
-    z = float(scipy.stats.norm.ppf(_TAIL))
+    z = quantiles.normal(_TAIL)
     scale = 1.0 + z * z / size
     centre = (share + z * z / (2 * size)) / scale
     half = z * math.sqrt(share * (1 - share) / size + (z / (2 * size)) ** 2) / scale
@@ -73,7 +73,7 @@ def summary(values: Sequence[float], sizes: Sequence[int] | None = None) -> Summ
     mean = _mean(values)
     count = len(values)
     if count > 1:
-        half = float(scipy.stats.t.ppf(_TAIL, count - 1) * scipy.stats.sem(values))
+        half = quantiles.student(_TAIL, count - 1) * float(np.std(values, ddof=1)) / math.sqrt(count)
         return Summary(mean, (mean - half, mean + half), f"Student t over {count} seeds")
     if sizes is not None and sizes[0] > 0 and 0.0 <= mean <= 1.0:
         method = f"Wilson over {sizes[0]} test items, one seed"

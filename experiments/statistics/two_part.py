@@ -17,6 +17,7 @@ import scipy  # its parts are imported at their first use
 from jaxtyping import Float
 
 from prismlab.core import errors
+from prismlab.experiments.statistics import quantiles
 
 SEPARABLE, EQUAL, NOT_SEPARABLE = "separable", "equal within", "not separable"
 
@@ -59,7 +60,7 @@ class Difference:
     @property
     def clip_half(self) -> float:
         """Half width that is left with any number of seeds."""
-        return float(scipy.stats.norm.ppf((1 + self.level) / 2)) * math.sqrt(self.clip_variance)
+        return quantiles.normal((1 + self.level) / 2) * math.sqrt(self.clip_variance)
 
     @property
     def seed_share(self) -> float:
@@ -137,7 +138,7 @@ def difference(
     mean = float(x.mean())
     if n == 1:
         spread = float(x.var(ddof=1) / items) if items > 1 else math.inf
-        half = float(scipy.stats.norm.ppf((1 + level) / 2)) * math.sqrt(spread)
+        half = quantiles.normal((1 + level) / 2) * math.sqrt(spread)
         return Difference(mean, half, None, level, 1, items, math.nan, spread)
     by_seed, by_clip = x.mean(axis=1), x.mean(axis=0)
     seed_variance = float(by_seed.var(ddof=1))
@@ -152,7 +153,7 @@ def difference(
         seed_variance = 0.0
 
     def half_at(alpha: float) -> float:
-        t, z = scipy.stats.t.ppf(1 - alpha / 2, n - 1), scipy.stats.norm.ppf(1 - alpha / 2)
+        t, z = quantiles.student(1 - alpha / 2, n - 1), quantiles.normal(1 - alpha / 2)
         return math.sqrt(t * t * seed_variance / n + z * z * clip_variance)
 
     undefined = seed_variance == clip_variance == 0.0 != mean
@@ -192,7 +193,7 @@ def seeds_needed(
     if own.clip_half > matters:
         return None
     for n in range(2, most + 1):
-        t = float(scipy.stats.t.ppf((1 + own.level) / 2, n - 1))
+        t = quantiles.student((1 + own.level) / 2, n - 1)
         if math.hypot(t * math.sqrt(variance / n), own.clip_half) <= matters:
             return n
     return None

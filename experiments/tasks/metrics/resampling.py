@@ -67,7 +67,7 @@ def jackknife(value: Value, groups: Sequence[str]) -> Interval | None:
     except errors.UserError:
         return None
     error = np.sqrt((count - 1) / count * np.square(values - values.mean()).sum())
-    half = float(scipy.stats.t.ppf(0.975, count - 1) * error)
+    half = float(scipy.special.stdtrit(count - 1, 0.975) * error)
     what = "one group" if count == len(names) else "a part of the groups"
     return Interval(half, f"jackknife over {count} test sets without {what} of items") if _is(half) else None
 
