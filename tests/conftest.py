@@ -94,10 +94,11 @@ def somewhere(request: pytest.FixtureRequest) -> Any:
 
 
 TESTS = pathlib.Path(__file__).parent
-# The uninterrupted run that these compare broken ones with takes longest of all: one worker runs them all.
+# The uninterrupted run that these compare others with takes longest of all: one worker runs them all, and the
+# other never waits for it.
 WITH_WHOLE = (
-    "test_bad_input", "test_bucket", "test_certify", "test_engine", "test_finished_stages", "test_kill",
-    "test_verify",
+    "test_bad_input", "test_bucket", "test_certify", "test_engine", "test_evaluate", "test_finished_stages",
+    "test_kill", "test_named_model", "test_paired_rows", "test_parts_of_stages", "test_verify",
 )  # fmt: skip
 
 
@@ -112,6 +113,10 @@ def scope(nodeid: str) -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first, so that both workers end together."""
+    of_runs = [item for item in items if TESTS / "experiments" in item.path.parents]
+    using = {item.path.stem for item in of_runs if "whole" in getattr(item, "fixturenames", ())}
+    if others := using.difference(WITH_WHOLE):
+        raise pytest.UsageError(f"add {sorted(others)} to WITH_WHOLE: they use the fixture `whole`")
     rooms = {room: place for place, room in enumerate(("experiments", "objectives", "core", "data"))}
     items.sort(
         key=lambda item: (

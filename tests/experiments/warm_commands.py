@@ -21,16 +21,21 @@ import mlir_context
 
 BYTES = 1 << 20
 # What commands import late, in whichever of them.
-LATE = ("experiments.encoders.evaluate", "experiments.results.gather", "experiments.launch.worker")
+LATE = (
+    "prismlab.experiments.encoders.evaluate", "prismlab.experiments.results.gather",
+    "prismlab.experiments.launch.worker", "prismlab.experiments.run.rows", "tensorboardX",
+)  # fmt: skip
 
 
 def _import_all() -> None:
+    from prismlab.core import code_fingerprint
     from prismlab.experiments import commands
 
-    for found in pkgutil.walk_packages(commands.__path__, f"{commands.__name__}."):
-        importlib.import_module(found.name)
-    for name in LATE:
-        importlib.import_module(f"prismlab.{name}")
+    found = pkgutil.walk_packages(commands.__path__, f"{commands.__name__}.")
+    names = [*(each.name for each in found), *LATE]
+    for name in names:
+        importlib.import_module(name)
+    code_fingerprint.closure(names)  # syntax trees of all modules, kept by their content
     mlir_context.share()
 
 

@@ -215,17 +215,37 @@ def test_other_frames_than_in_training_are_named(tmp_path, resolution, frames, r
     assert bool(remark) == (said[0] != "count (seed 0)")
 
 
-def test_a_trained_stage_is_evaluated(whole, tmp_path):
-    command = ("eval", "eval/world.gin", "--workdir", tmp_path / "scores")
-    small = (
-        "FRAMES=2", "RESOLUTION=16", "TRAIN_CLIPS=64", "TEST_CLIPS=32", "clean/world.World.clips=64",
-        "test/world.World.clips=32", "world.World.frames=2", "world.World.resolution=16",
-        "head_grid.Grid.steps=2", "head_grid.Grid.seeds=1", "probe.Attention.heads=1",
-    )  # fmt: skip
-    done = cli.run(*command, "--encoder", whole / "stage1", *small)
+SMALL = (
+    "FRAMES=2", "RESOLUTION=16", "TRAIN_CLIPS=64", "TEST_CLIPS=32", "clean/world.World.clips=64",
+    "test/world.World.clips=32", "world.World.frames=2", "world.World.resolution=16",
+    "head_grid.Grid.steps=2", "head_grid.Grid.seeds=1", "probe.Attention.heads=1",
+)  # fmt: skip
+TWO = (
+    "evaluation.Evaluation.tasks={'three': @science/benchmark.Benchmark(), 'captions': @retrieval.Retrieval()}"
+)
+
+
+def evaluated(whole, folder, *bindings):
+    """Return the evaluation of a stage by the command, and its page."""
+    done = cli.run("eval", "eval/world.gin", "--workdir", folder, "--encoder", whole / "stage1", *bindings)
     assert done.returncode == 0, done.stderr
-    assert "top-1 accuracy" in done.stdout
-    read = json.loads((tmp_path / "scores" / "evaluation.json").read_text())
+    assert "macro accuracy" in done.stdout
+    return json.loads((folder / "evaluation.json").read_text()), (folder / "evaluation.html").read_text()
+
+
+def test_a_trained_stage_is_evaluated(whole, tmp_path):
+    read, page = evaluated(whole, tmp_path / "scores", *SMALL, TWO)
+    metrics = [(line["task"], line["metric"]) for line in read["lines"]]
+    assert metrics[:2] == [("three", "mAP"), ("three", "macro accuracy")]
+    # Texts are tokenized as the stage was trained; captions in both directions, with four metrics each.
+    assert [task for task, _ in metrics[2:]] == ["captions"] * 8
+    assert "captions" in page
+    assert "<script" not in page
+
+
+@pytest.mark.slow  # each probe compiles for a second
+def test_a_trained_stage_is_evaluated_by_every_task_of_the_rendered_world(whole, tmp_path):
+    read, page = evaluated(whole, tmp_path / "scores", *SMALL)
     tasks = list(dict.fromkeys(line["task"] for line in read["lines"]))
     assert tasks[:3] == ["species", "motion", "species, neighbours"]
     # Several labels a clip; two label sets, together and alone; a background class.
@@ -233,9 +253,6 @@ def test_a_trained_stage_is_evaluated(whole, tmp_path):
     metrics = [line["metric"] for line in read["lines"][3:9]]
     sets = ["top-1 accuracy", "top-1 accuracy (species)", "top-1 accuracy (motion)"]
     assert metrics == ["mAP", *sets, "mAP", "macro accuracy"]
-    # Texts are tokenized as the stage was trained; captions in both directions, with four metrics each.
     assert tasks[6:] == ["captions", "species, zero-shot", "captions, 5 options"]
     assert len(read["lines"]) == 3 + 6 + 2 * 4 + 2
-    page = (tmp_path / "scores" / "evaluation.html").read_text()
     assert "species, neighbours" in page
-    assert "<script" not in page
