@@ -24,7 +24,8 @@ def of(arrays: Mapping[str, Any]) -> dict[str, int]:
     Args:
         arrays: path -> JAX or numpy array.
     """
-    return {name: int(value) for name, value in jax.device_get(_sums(dict(arrays))).items()}
+    sums = {name: _sum(value) for name, value in arrays.items()}
+    return {name: int(value) for name, value in jax.device_get(sums).items()}
 
 
 def check(arrays: Mapping[str, Any], expected: Mapping[str, int] | None, what: str) -> None:
@@ -50,11 +51,7 @@ def check(arrays: Mapping[str, Any], expected: Mapping[str, int] | None, what: s
         )
 
 
-@jax.jit
-def _sums(arrays: dict[str, Any]) -> dict[str, Any]:
-    return {name: _sum(value) for name, value in arrays.items()}
-
-
+@jax.jit  # a program for each shape: a state has few, in every layer and in both moments of the optimizer
 def _sum(value: Any) -> Any:
     value = jnp.asarray(value)
     if value.dtype == jnp.bool_:
