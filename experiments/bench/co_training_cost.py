@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from prismlab.core import allocator, errors
+from prismlab.core import allocator, errors, setup
 from prismlab.core.train.checkpoints import stage_folder
 from prismlab.experiments import console
 from prismlab.experiments.gin_strict import strict
@@ -122,6 +122,7 @@ def main() -> None:
         "--like", choices=LIKE, default="base", help="proportions of which size (default: %(default)s)"
     )
     options = parser.parse_args()
+    setup.hide_hints()
     allocator.keep_freed()  # as in `prismlab train`
     lines = []
     with tempfile.TemporaryDirectory() as folder:

@@ -3,6 +3,7 @@
 import functools
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,6 +86,7 @@ def test_speech_strays_as_often_as_stated() -> None:
     assert len(long.split()) > len(captions.asr_like(truths[0], truths[1], _rng(0), **still).split())
 
 
+@pytest.mark.slow  # draws 800 captions
 def test_share_of_noisy_captions_in_a_world() -> None:
     clean, noisy = world.World(), world.World(caption_noise=0.4)
     differ = np.mean([clean.caption(i) != noisy.caption(i) for i in range(400)])

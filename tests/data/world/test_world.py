@@ -26,6 +26,7 @@ def _probe_accuracy(features: np.ndarray, labels: np.ndarray, classes: int, trai
     return float(((x[train:] @ weights).argmax(1) == labels[train:]).mean())
 
 
+@pytest.mark.slow  # renders 1,200 clips
 def test_one_frame_carries_no_motion_but_shows_the_background() -> None:
     made = world.World(resolution=16)
     videos, scenes = [made.video(i) for i in range(1200)], [made._scene(i) for i in range(1200)]
@@ -112,6 +113,7 @@ def test_reversal_is_the_neighbour() -> None:
     }
 
 
+@pytest.mark.slow  # draws 1,500 clips
 def test_labels_are_independent_and_uniform() -> None:
     made = world.World(speeds=(0.5, 1.0))
     truths = [made.truth(i) for i in range(1500)]

@@ -220,9 +220,7 @@ SMALL = (
     "test/world.World.clips=32", "world.World.frames=2", "world.World.resolution=16",
     "head_grid.Grid.steps=2", "head_grid.Grid.seeds=1", "probe.Attention.heads=1",
 )  # fmt: skip
-TWO = (
-    "evaluation.Evaluation.tasks={'three': @science/benchmark.Benchmark(), 'captions': @retrieval.Retrieval()}"
-)
+TWO = "{'three': @science/benchmark.Benchmark(), 'captions': @retrieval.Retrieval()}"
 
 
 def evaluated(whole, folder, *bindings):
@@ -234,7 +232,7 @@ def evaluated(whole, folder, *bindings):
 
 
 def test_a_trained_stage_is_evaluated(whole, tmp_path):
-    read, page = evaluated(whole, tmp_path / "scores", *SMALL, TWO)
+    read, page = evaluated(whole, tmp_path / "scores", *SMALL, f"evaluation.Evaluation.tasks={TWO}")
     metrics = [(line["task"], line["metric"]) for line in read["lines"]]
     assert metrics[:2] == [("three", "mAP"), ("three", "macro accuracy")]
     # Texts are tokenized as the stage was trained; captions in both directions, with four metrics each.

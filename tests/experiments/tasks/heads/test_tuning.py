@@ -102,7 +102,8 @@ def evaluated(reader, head, how=HOW, metrics=TOP_1, tower=TOWER):
     return task({"video": tower}, seed=0, cache=None)
 
 
-@pytest.mark.parametrize("change", [pytest.param("adapters", marks=pytest.mark.slow), "end to end"])
+@pytest.mark.slow  # trains an encoder twice
+@pytest.mark.parametrize("change", ["adapters", "end to end"])
 def test_a_benchmark_is_learnt_and_shuffled_labels_give_chance(change):
     before = trees.digest(trees.flatten(TOWER))
     head = dataclasses.replace(QUICK, change=CHANGES[change])
