@@ -23,7 +23,7 @@ def _parts(rows, length, keys, heads=2, width=4):
     [
         (12, 9, 4, 50.0, "none"),
         (11, 9, 4, 2.0, "pairs"),
-        (5, 7, 8, 0.0, "keys"),
+        pytest.param(5, 7, 8, 0.0, "keys", marks=pytest.mark.slow),
         (7, 7, 1, 50.0, "shared"),
     ],
 )

@@ -33,7 +33,7 @@ def _values(model, x, paddings=None):
     return model(x, paddings)
 
 
-@pytest.mark.parametrize("policy", ["pre", "primer_hybrid"])
+@pytest.mark.parametrize("policy", ["pre", pytest.param("primer_hybrid", marks=pytest.mark.slow)])
 def test_scan_equals_unrolled_in_values_and_gradients(policy):
     scanned = _value_and_grad(norm_policy=policy)
     unrolled = _value_and_grad(norm_policy=policy, scan=False, remat="none")

@@ -10,7 +10,9 @@ from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import recipe
 
 
-@pytest.mark.parametrize("steps", [1000, 1001, 1002])
+@pytest.mark.parametrize(
+    "steps", [pytest.param(1000, marks=pytest.mark.slow), 1001, pytest.param(1002, marks=pytest.mark.slow)]
+)
 def test_steps_have_the_flops_of_the_other_stage(steps):
     base = strict.load(cli.QUICK).root
     first, second = base.stages

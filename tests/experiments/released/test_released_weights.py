@@ -65,6 +65,7 @@ def test_the_other_worked_files_run(name, tmp_path):
     assert main.main([command, name, *_bindings(tmp_path, name), "--workdir", str(tmp_path / "w")]) == 0
 
 
+@pytest.mark.slow
 def test_a_stage_starts_from_the_released_weights_bit_by_bit(tmp_path):
     name = "adapt_frozen.gin"
     # Without its evaluation, which test_the_other_worked_files_run has.

@@ -23,6 +23,8 @@ HEADS = {
     "linear": (probe.Probe(probe.Linear(), SMALL), False),
     "nearest": (nearest.Nearest(5), True),
 }
+# test_multi_layer.py has the faster tests of a head of several layers.
+SHOWN = [pytest.param(name, marks=[pytest.mark.slow] * (name == "multi-layer")) for name in HEADS]
 
 
 def encoded(name: str, count: int, *, tokens: bool | str, shuffle: bool = False, multi: bool = False):
@@ -48,7 +50,7 @@ def top_1(scores, found):
     return accuracy.TopK(1)(scores, found).value
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", SHOWN)
 def test_oracle_features_are_read_almost_perfectly(name):
     head, tokens = HEADS[name]
     test = encoded("test", 80, tokens=tokens)
@@ -56,7 +58,7 @@ def test_oracle_features_are_read_almost_perfectly(name):
     assert min(top_1(scores, test.found) for scores in predicted.scores) > 0.95
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", SHOWN)
 def test_shuffled_labels_give_chance(name):
     head, tokens = HEADS[name]
     test = encoded("test", 400, tokens=tokens, shuffle=True)
@@ -98,6 +100,7 @@ def test_a_head_of_a_grid_equals_the_head_trained_alone():
     np.testing.assert_allclose(all_of_them.outputs(train.features, 50)[7, 0], one[0, 0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_pooler_size_is_an_axis_of_the_grid():
     head = probe.Probe(probe.Attention(heads=2), SMALL, sizes=(2, 8))  # 8 is the size of the other tests
     train = encoded("train", 300, tokens=True)

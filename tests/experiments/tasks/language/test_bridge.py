@@ -31,6 +31,7 @@ def share_right(made, test):
     return np.mean([text == item.texts[0] for text, item in zip(said, test.found.items, strict=True)])
 
 
+@pytest.mark.slow
 def test_oracle_features_are_said_almost_perfectly():
     made = fitted()
     assert share_right(made, spoken.clips("test", 90)) > 0.95

@@ -140,6 +140,7 @@ def test_the_answer_is_what_stands_before_the_next_question(generated, expected)
     assert closed_answers.first_answer(generated) == expected
 
 
+@pytest.mark.slow
 def test_a_bridge_of_captions_answers_questions_without_training_on_them():
     scores = ask(
         train_pairs=training_pairs.Captions(), pairs=training_pairs.Questions(shots=2), control=False,

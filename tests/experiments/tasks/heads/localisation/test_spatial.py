@@ -80,7 +80,8 @@ def predicted(world, maps="mean", steps=120, **more):
     return measure(said, test.found), facts
 
 
-@pytest.mark.parametrize("maps", ["mean", pytest.param("frames", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("maps", ["mean", "frames"])
 def test_tokens_that_tell_the_class_of_a_box_are_read_and_shuffled_labels_are_at_chance(world, maps):
     found, facts = predicted(world, maps)
     assert found > 0.95
