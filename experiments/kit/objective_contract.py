@@ -65,16 +65,19 @@ class ObjectiveContract:
         kinds: the classes.
         small: arguments that make an instance small; each class is given those that it takes.
         sees_all: classes that are meant to predict from the intact clip beside a masked view of it.
+        switches: True tests only what has a switch turned on, False only what has none, None both.
     """
 
     kinds: ClassVar[Sequence[type]] = ()
     small: ClassVar[Mapping[str, Any]] = objective_case.SMALL
     sees_all: ClassVar[Sequence[type]] = ()
+    switches: ClassVar[bool | None] = None
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Run each test once for each variant of each class."""
         if "variant" in metafunc.fixturenames:
             listed = objective_case.variants(faults.given(type(self), "kinds"))
+            listed = [each for each in listed if self.switches in (None, each[1] is not None)]
             names = ["-".join([kind.__name__, *filter(None, [switch])]) for kind, switch in listed]
             metafunc.parametrize("variant", listed, ids=names)
 

@@ -4,6 +4,8 @@ import importlib
 import inspect
 import pkgutil
 
+import pytest
+
 from prismlab import objectives
 from prismlab.core.train import objective
 from prismlab.experiments.kit import objective_contract
@@ -18,6 +20,15 @@ class TestObjectives(objective_contract.ObjectiveContract):
     """The contract that the kit gives to users' packages too; a file without an objective is named."""
 
     kinds = tuple(kind for module in FILES for kind in objective_contract.found(module))
+    switches = False
+
+
+@pytest.mark.slow
+class TestSwitches(objective_contract.ObjectiveContract):
+    """The contract of each objective with one of its switches turned on."""
+
+    kinds = TestObjectives.kinds
+    switches = True
 
 
 def test_every_concrete_objective_is_found():

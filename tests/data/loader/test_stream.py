@@ -89,7 +89,12 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+ON_HOSTS = [
+    pytest.param(each, marks=[pytest.mark.slow] * (each in ("lengths", "captions"))) for each in VARIANTS
+]
+
+
+@pytest.mark.parametrize("variant", ON_HOSTS)
 def test_any_number_of_hosts_sees_the_same_batches(cache, variant):
     line = dataclasses.replace(VARIANTS[variant], cache_megabytes=5)  # each clip is decoded once
     alone = opened(cache, line)

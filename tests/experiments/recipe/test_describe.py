@@ -86,6 +86,7 @@ def test_address_does_not_depend_on_order():
     assert describe.address({"a": 1, "b": 2}) == describe.address({"b": 2, "a": 1})
 
 
+@pytest.mark.slow
 def test_address_is_the_same_in_another_process():
     wanted = describe.address(describe.describe(rich()))
     here = pathlib.Path(__file__)

@@ -88,6 +88,7 @@ def test_the_teacher_is_compared_with(tmp_path):
     assert 0 < found["state: teacher alignment"] <= 1 + 1e-6
 
 
+@pytest.mark.slow
 def test_the_last_healthy_checkpoint_outlives_a_collapse(tmp_path, capsys):
     calls.clear()
     steps = dataclasses.replace(BASE.stages[0].run, checkpoint_every=1)

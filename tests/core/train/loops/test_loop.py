@@ -252,7 +252,15 @@ def _with_white(at, steps=8):
         yield {**batch, "video": np.full_like(batch["video"], 255)} if index == at else batch
 
 
-@pytest.mark.parametrize(("broken", "at"), [("loss", 3), ("loss", 4), ("loss", 8), ("gradient", 4)])
+@pytest.mark.parametrize(
+    ("broken", "at"),
+    [
+        ("loss", 3),
+        pytest.param("loss", 4, marks=pytest.mark.slow),
+        pytest.param("loss", 8, marks=pytest.mark.slow),
+        ("gradient", 4),
+    ],
+)
 def test_a_state_that_is_not_finite_is_never_saved(tmp_path, broken, at):
     # Checkpoints are due at steps 2, 4, 6 and 8; the break comes between two, at one, or at the end.
     cliff = Cliff()

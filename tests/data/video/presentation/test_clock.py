@@ -62,7 +62,7 @@ def test_the_same_content_has_the_same_times_in_every_container(kind: str, codec
 
 
 @pytest.mark.parametrize("kind", ["mpegts", "matroska", "flv"])
-@pytest.mark.parametrize("start", [0.0, 1.4, 20_000.0])
+@pytest.mark.parametrize("start", [0.0, pytest.param(1.4, marks=pytest.mark.slow), 20_000.0])
 def test_a_large_start_time_is_no_part_of_the_content(kind: str, start: float) -> None:
     times = [start + 1 + n / 10 for n in range(24)]
     alone = films.written(kind, times=times)

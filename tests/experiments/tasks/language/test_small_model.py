@@ -2,12 +2,14 @@
 
 import dataclasses
 
+import pytest
 import spoken
 
 from prismlab.core import trees
 from prismlab.experiments.tasks.language import small_model
 
 
+@pytest.mark.slow
 def test_it_is_trained_and_the_same_again(tmp_path):
     made = dataclasses.replace(spoken.SMALL, layers=1, width=8, mlp_width=8, steps=2, batch_size=4)
     before, _ = small_model.untrained(made, tmp_path)
