@@ -73,7 +73,7 @@ def summary(values: Sequence[float], sizes: Sequence[int] | None = None) -> Summ
     mean = _mean(values)
     count = len(values)
     if count > 1:
-        half = quantiles.student(_TAIL, count - 1) * float(np.std(values, ddof=1)) / math.sqrt(count)
+        half = quantiles.student(_TAIL, count - 1) * (float(np.std(values, ddof=1)) / math.sqrt(count))
         return Summary(mean, (mean - half, mean + half), f"Student t over {count} seeds")
     if sizes is not None and sizes[0] > 0 and 0.0 <= mean <= 1.0:
         method = f"Wilson over {sizes[0]} test items, one seed"

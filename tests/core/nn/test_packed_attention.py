@@ -42,7 +42,7 @@ def _run(way, index, parts, rows, columns, cap, absent):
     return out, *slopes
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     st.integers(0, 999),
     st.sampled_from([(1, 6, 6, 0.0), (3, 4, 7, 2.0)]),

@@ -46,7 +46,7 @@ def _run(way, parts, segments, cap):
     return out, *slopes
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     st.integers(0, 999),
     # One block, a padded one, and two with segments of which the second is padded.

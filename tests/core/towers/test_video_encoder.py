@@ -104,7 +104,7 @@ ONE_PADDED = jnp.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
 SPREAD = jnp.array([[0, 1, 4, 5, 8, 9]] * 2)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(ORDERS, ORDERS, st.sampled_from([NONE_PADDED, ONE_PADDED]))
 # Frame 2 sees nothing at all in the first clip; a location without any token in the second.
 @example(list(range(TOKENS)), [0, 1, 4, 5, 8, 9, 2, 3, 6, 7, 10, 11], NONE_PADDED)

@@ -210,11 +210,11 @@ def call(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, 
 
 def test_the_command_plans_a_small_recipe(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
     out, page = tmp_path / "plan.json", tmp_path / "plan.html"
-    words = (cli.TINY, "recipe.Stage.batch_size=8", "--topology", "gpu:h100x8", "--stage", "stage2")
+    words = (cli.TINY, "recipe.Stage.batch_size=8", "--topology", "cpu,gpu:h100x8", "--stage", "stage2")
     code, shown, err = call(capsys, "plan", *words, "--json", out, "--html", page)
     assert code == 0, err
     plan = json.loads(out.read_text())
-    assert {entry["topology"] for entry in plan["entries"]} == {"gpu:h100x8"}
+    assert {entry["topology"] for entry in plan["entries"]} == {"cpu", "gpu:h100x8"}
     for entry in plan["entries"]:
         assert entry["fits"]
         assert 0 < entry["bound"]["mfu"] <= 1
@@ -222,7 +222,7 @@ def test_the_command_plans_a_small_recipe(tmp_path: pathlib.Path, capsys: pytest
         assert all(0 < each["mfu"] <= 1 for each in entry["choices"])
         assert [each["accumulate"] for each in entry["choices"] if each["configured"]] == [1]
         assert entry["groups"]["teacher"] > 0
-        assert entry["cost"] == pytest.approx(entry["hours"] * 3.0)
+        assert entry["cost"] == pytest.approx(entry["hours"] * {"cpu": 0.05}.get(entry["topology"], 3.0))
     assert "<script" not in page.read_text()
     assert "gpu:h100x8: fits" in shown
 
