@@ -4,8 +4,8 @@ PY ?= $(PYTHON)
 BIN := .venv/bin
 export PRISMLAB_CACHE ?= $(CURDIR)/runs/cache
 
-.PHONY: ablation smoke reproduce test test-slow test-tpu test-py test-newest lint lock graph bench bench-encoder \
-	bench-data bench-step bench-checkpoint bench-eval bench-rerun bench-co-train clean
+.PHONY: ablation smoke reproduce test test-long test-slow test-tpu test-py test-newest lint lock graph bench \
+	bench-encoder bench-data bench-step bench-checkpoint bench-eval bench-rerun bench-co-train clean
 
 # Compiled Python files are kept, also where the environment says not to: each process starts faster.
 export PYTHONDONTWRITEBYTECODE =
@@ -21,10 +21,13 @@ reproduce: .venv/installed  ## the six rows of Figure 4 on the rendered world, s
 	XLA_FLAGS="--xla_cpu_multi_thread_eigen=false" \
 		$(BIN)/prismlab ablate reproduce_small.gin --workdir runs/reproduce --launcher local --jobs 2
 
-test: .venv/installed  ## the whole suite
+test: .venv/installed  ## the suite: properties, contracts, and whole runs
 	$(BIN)/python -m pytest -n 2
 
-test-slow: .venv/installed  ## the longer checks
+test-long: .venv/installed  ## checks of seconds: trained heads, whole commands, second forms; CI runs them too
+	$(BIN)/python -m pytest -n 2 -m "long and not slow"
+
+test-slow: .venv/installed  ## checks of minutes: several processes, kills, long trainings
 	$(BIN)/python -m pytest -n 2 -m "slow and not tpu"
 
 test-tpu: .venv/installed  ## every full-scale recipe compiles for TPU slices (needs no TPU)

@@ -45,6 +45,7 @@ def test_a_run_in_a_bucket_is_that_of_a_disk(whole, bucket):
     assert (remote / "report.md").read_text() == (whole / "report.md").read_text()
 
 
+@pytest.mark.long
 def test_what_else_is_done_with_a_directory_in_a_bucket(whole, bucket, capsys, tmp_path, monkeypatch):
     for path in filter(pathlib.Path.is_file, whole.rglob("*")):
         if "tensorboard" not in path.parts and path.name != ".lock":

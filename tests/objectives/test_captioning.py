@@ -23,7 +23,7 @@ CLIP = objective.View("video")
 @functools.cache
 def own():
     with jax.ensure_compile_time_eval():
-        return captioning.Captioning(**tiny.SMALL, dims=DIMS, key=KEY)
+        return eqx.filter_jit(captioning.Captioning)(**tiny.SMALL, dims=DIMS, key=KEY)
 
 
 @jax.jit

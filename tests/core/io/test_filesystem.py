@@ -182,6 +182,7 @@ def test_a_checkpoint_that_was_cut_off_does_not_count(bucket):
     again.close()
 
 
+@pytest.mark.long
 def test_a_profile_is_brought_to_the_bucket(bucket):
     profile = telemetry.Profile((1, 1), filesystem.parse_path("gs://bucket/run/profile"))
     profile.at(1)

@@ -61,6 +61,7 @@ def reference(own, clip, places):
     clip, rows = np.asarray(clip, np.float64), []
     space = np.asarray(own.spatial_positions((2, 2)))
     time = np.asarray(own.temporal_positions((FRAMES,)))
+    own = jax.tree.map(np.asarray, own)  # jax would compile a program for each operation below
     for place in places:
         frame, patch = divmod(place, 4)
         top, left = (PATCH * each for each in divmod(patch, 2))

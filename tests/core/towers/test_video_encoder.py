@@ -104,6 +104,7 @@ ONE_PADDED = jnp.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
 SPREAD = jnp.array([[0, 1, 4, 5, 8, 9]] * 2)
 
 
+@pytest.mark.long
 @settings(max_examples=8, deadline=None)
 @given(ORDERS, ORDERS, st.sampled_from([NONE_PADDED, ONE_PADDED]))
 # Frame 2 sees nothing at all in the first clip; a location without any token in the second.

@@ -67,6 +67,7 @@ def model_of(seen, read):
     return jax.tree.map(lambda leaf: random.normal(size=leaf.shape).astype(np.float32), jax.eval_shape(build))
 
 
+@pytest.mark.long
 @settings(max_examples=2, deadline=None)
 @given(towers())
 def test_towers_of_a_recipe_go_through_each_weight_format(made):

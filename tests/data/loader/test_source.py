@@ -114,6 +114,7 @@ def _count(home: source.Rendered, cache: pathlib.Path) -> int:
     return sum(len(records[index].video) > 0 for index in range(len(records)))
 
 
+@pytest.mark.long
 def test_two_processes_may_open_one_cache_at_once(tmp_path):
     home = source.Rendered(world.World(clips=60, resolution=16, frames=2), records_per_shard=10, workers=0)
     with concurrent.futures.ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:

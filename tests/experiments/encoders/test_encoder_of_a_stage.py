@@ -33,6 +33,7 @@ def _after(name, objective):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [pytest.param("latent", marks=pytest.mark.slow), "another"])
 def test_towers_and_initial_weights_are_read_from_the_average(name, tmp_path):
     chain = (FIRST, _after("next", name))

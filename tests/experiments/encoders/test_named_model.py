@@ -54,6 +54,7 @@ def stage1(real):
     return folder
 
 
+@pytest.mark.long
 def test_a_stage_is_embedded_and_searched_by_either_name(real, stage1, clips, tmp_path, capsys):
     found = []
     for name in (stage1, real / "stage1"):

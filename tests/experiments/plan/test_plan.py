@@ -208,6 +208,7 @@ def call(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, 
     return code, told.out, told.err
 
 
+@pytest.mark.long
 def test_the_command_plans_a_small_recipe(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
     out, page = tmp_path / "plan.json", tmp_path / "plan.html"
     words = (cli.TINY, "recipe.Stage.batch_size=8", "--topology", "cpu,gpu:h100x8", "--stage", "stage2")

@@ -99,11 +99,13 @@ def test_a_table_and_its_twin_have_the_same_rows_and_compare_them_alike(name):
             assert list(stage.objectives) == list(twin.objectives)
 
 
-# The twins' stages differ from the full ones in sizes; they are built with the slow tests.
+# One table in `make test`, the others in `make test-long`. The twins' stages differ from the full ones in
+# sizes; they are built with the slow tests.
+FULL = [pytest.param(name, marks=[pytest.mark.long] * (name != "removed_parts")) for name in TABLES]
 TWINS = [pytest.param(f"{name}_small", marks=pytest.mark.slow) for name in TABLES]
 
 
-@pytest.mark.parametrize("name", [*TABLES, *TWINS])
+@pytest.mark.parametrize("name", [*FULL, *TWINS])
 def test_each_row_is_consistent(name):
     for each in ablation(name).experiments().values():
         check.abstract_stages(each)

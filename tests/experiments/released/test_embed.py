@@ -66,6 +66,7 @@ def _both(model, video):
     return released.embed(model, video)[0], released.encode_video(model, video)[0]
 
 
+@pytest.mark.long
 def test_the_vectors_are_those_of_the_released_model(clips, tmp_path):
     code, out = _run(tmp_path, clips / "a.mp4", "--stride-seconds", 2, "--tokens")
     assert code == 0
@@ -132,6 +133,7 @@ def test_a_file_that_is_no_embedding_is_refused(content, tmp_path):
         embedding_archive.read(tmp_path / "none.npz")
 
 
+@pytest.mark.long
 def test_search_ranks_videos_and_its_page_holds_everything(clips, tmp_path, capsys):
     _, out = _run(tmp_path, clips / "a.mp4", clips / "b<i>.mp4", "--stride-seconds", 1)
     spm = tmp_path / "t.model"

@@ -102,6 +102,7 @@ def groups(monkeypatch):
     return found
 
 
+@pytest.mark.long
 def test_rows_leave_what_single_runs_leave_and_read_each_batch_once(
     home, alone, groups, tmp_path, monkeypatch
 ):
@@ -124,6 +125,7 @@ def test_rows_leave_what_single_runs_leave_and_read_each_batch_once(
     assert groups == [(3, co_training.CHECKED), (3, 0)]  # the kind of group is known
 
 
+@pytest.mark.long
 def test_a_row_that_diverges_leaves_the_others(alone, tmp_path):
     together = runner(tmp_path / "together")
     ended = rows.run(together, lines("a b c broken"), co_train=True)
@@ -131,6 +133,7 @@ def test_a_row_that_diverges_leaves_the_others(alone, tmp_path):
     assert digests(tmp_path / "together") == alone
 
 
+@pytest.mark.long
 def test_an_interrupted_group_resumes_to_the_same_bits(alone, groups, tmp_path, monkeypatch):
     class Never:
         """What the threads of the rows see."""

@@ -162,6 +162,7 @@ def test_a_benchmark_runs_and_reports_missing_clips_and_absent_classes(tmp_path)
         assert score.protocol["size"] == "6 clips annotated, 1970 published"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_table_of_ones_own_names_classes_and_warns_of_a_single_one(tmp_path):
     clips(tmp_path / "videos", [f"x{number}" for number in range(9)])
@@ -180,6 +181,7 @@ def test_a_table_of_ones_own_names_classes_and_warns_of_a_single_one(tmp_path):
         assert told == "1: b; only one class occurs: a score says nothing"
 
 
+@pytest.mark.long
 def test_several_labels_and_the_variants_of_average_precision(tmp_path):
     clips(tmp_path / "videos", ["A", "B", "C", "D", "E"])
     classes = "".join(f"c{number:03d} class {number}\n" for number in range(157))

@@ -25,6 +25,8 @@ from prismlab.experiments.tasks.metrics.detection import frame_precision
 from prismlab.experiments.tasks.readers.localisation import class_scores
 from prismlab.experiments.tasks.readers.rendered_world import rendered_boxes, rendered_untrimmed
 
+pytestmark = pytest.mark.long
+
 LOOKS = [world.World(resolution=16, frames=4, split=split) for split in ("train", "test")]
 TRAINING = localisation_fit.Training(seeds=2, steps=2, batch_size=4)
 MEMORY = keeping.Keeping("memory")

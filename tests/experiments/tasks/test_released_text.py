@@ -22,6 +22,8 @@ from prismlab.experiments.tasks.interface import protocols
 from prismlab.experiments.tasks.readers import captioned_source
 from prismlab.experiments.tasks.readers.rendered_world import rendered
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):

@@ -1,6 +1,7 @@
 """Features are encoded once for all tasks, survive a kill, and are equal in memory, stored and streamed."""
 
 import dataclasses
+import functools
 
 import clips
 import jax
@@ -15,10 +16,14 @@ from prismlab.experiments.tasks.features import feature_key, feature_store, fill
 from prismlab.experiments.tasks.heads import head_grid, probe
 from prismlab.experiments.tasks.metrics import accuracy
 
-TOWER = tiny.QUICK["video"](key=jax.random.key(0))
 # One row of features has 2048 bytes: one clip a shard, unless a test says otherwise.
 STORED = keeping.Keeping()
 AUGMENTED = dataclasses.replace(clips.SMALL, passes=3, augment=(augment.ColourJitter(probability=1.0),))
+
+
+@functools.cache
+def tower():
+    return tiny.QUICK["video"](key=jax.random.key(0))
 
 
 def small_shards(monkeypatch, rows):
@@ -26,10 +31,10 @@ def small_shards(monkeypatch, rows):
 
 
 def test_a_second_task_on_the_same_clips_costs_no_encoder_pass(tmp_path):
-    encoder = clips.Counting(TOWER)
+    encoder = clips.Counting(tower())
     first = STORED.encode(clips.made(9, "one"), encoder, tmp_path)
     assert encoder.seen == 9
-    other = clips.Counting(TOWER)
+    other = clips.Counting(tower())
     again = STORED.encode(clips.made(9, "two", classes=3), other, tmp_path)
     assert other.seen == 0
     rows = np.arange(9)
@@ -45,7 +50,7 @@ def test_stored_features_are_those_in_memory_and_streamed(tmp_path, memory):
     taken = {}
     for mode in keeping.MODES:
         how = keeping.Keeping(mode, memory_megabytes=memory)
-        one = how.encode(found, clips.Counting(TOWER, AUGMENTED), tmp_path)
+        one = how.encode(found, clips.Counting(tower(), AUGMENTED), tmp_path)
         assert one.missing == {"clips 4": "clip 4 is cut off"}
         assert [item.key for item in one.found.items] == [f"clips {n}" for n in range(9) if n != 4]
         assert len(one.features) == 8
@@ -58,6 +63,7 @@ def test_stored_features_are_those_in_memory_and_streamed(tmp_path, memory):
     assert np.abs(second - third).max() > 1e-4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_all_modes_select_the_same_head_with_the_same_scores(tmp_path, dtype):
     grid = head_grid.Grid((1e-3, 3e-2), seeds=2, steps=12, batch_size=8)
@@ -65,8 +71,8 @@ def test_all_modes_select_the_same_head_with_the_same_scores(tmp_path, dtype):
     predicted = {}
     for mode in keeping.MODES:
         how = keeping.Keeping(mode, dtype, memory_megabytes=0)
-        train = how.encode(clips.made(48), clips.Counting(TOWER, AUGMENTED), tmp_path)
-        test = how.encode(clips.made(12, "test", first=60), clips.Counting(TOWER), tmp_path)
+        train = how.encode(clips.made(48), clips.Counting(tower(), AUGMENTED), tmp_path)
+        test = how.encode(clips.made(12, "test", first=60), clips.Counting(tower()), tmp_path)
         measure = lambda scores, found: top_1(scores, found).value
         predicted[mode] = head.predict(train, test, measure, seed=0)
     for mode in keeping.MODES[1:]:
@@ -78,29 +84,29 @@ def test_a_kill_costs_one_shard(tmp_path, monkeypatch):
     small_shards(monkeypatch, 4)
     found = clips.made(14, damaged=(5,))
     with pytest.raises(KeyboardInterrupt):
-        STORED.encode(found, clips.Counting(TOWER, calls=2), tmp_path)
-    encoder = clips.Counting(TOWER)
+        STORED.encode(found, clips.Counting(tower(), calls=2), tmp_path)
+    encoder = clips.Counting(tower())
     resumed = STORED.encode(found, encoder, tmp_path)
     assert encoder.seen == 13 - 7
-    whole = keeping.Keeping("memory").encode(found, clips.Counting(TOWER), tmp_path)
+    whole = keeping.Keeping("memory").encode(found, clips.Counting(tower()), tmp_path)
     np.testing.assert_allclose(resumed.features.take(np.arange(13)), whole.features.array, atol=1e-6)
 
 
 def test_a_shard_without_its_list_is_written_again(tmp_path, monkeypatch):
     small_shards(monkeypatch, 4)
     found, rows = clips.made(8), np.arange(8)
-    before = STORED.encode(found, clips.Counting(TOWER), tmp_path).features.take(rows)
+    before = STORED.encode(found, clips.Counting(tower()), tmp_path).features.take(rows)
     (folder,) = (tmp_path / keeping.FOLDER).iterdir()
     (folder / "shards" / "000001.json").unlink()
-    encoder = clips.Counting(TOWER)
+    encoder = clips.Counting(tower())
     np.testing.assert_array_equal(STORED.encode(found, encoder, tmp_path).features.take(rows), before)
     assert encoder.seen == 4
 
 
 def test_clips_that_failed_are_kept_with_their_reason_until_a_retry(tmp_path):
-    STORED.encode(clips.made(4, damaged=(1,)), clips.Counting(TOWER), tmp_path)
+    STORED.encode(clips.made(4, damaged=(1,)), clips.Counting(tower()), tmp_path)
     found = clips.made(4, damaged=(1,))
-    encoder = clips.Counting(TOWER)
+    encoder = clips.Counting(tower())
     again = STORED.encode(found, encoder, tmp_path)
     assert (again.missing, encoder.seen) == ({"clips 1": "clip 1 is cut off"}, 0)
     with pytest.raises(errors.UserError, match="none of 1 clips could be read"):
@@ -109,10 +115,10 @@ def test_clips_that_failed_are_kept_with_their_reason_until_a_retry(tmp_path):
 
 def test_features_of_another_encoder_or_protocol_are_not_read(tmp_path):
     found, rows = clips.made(3), np.arange(3)
-    STORED.encode(found, clips.Counting(TOWER), tmp_path)
+    STORED.encode(found, clips.Counting(tower()), tmp_path)
     others = [
         clips.Counting(tiny.QUICK["video"](key=jax.random.key(1))),
-        clips.Counting(TOWER, dataclasses.replace(clips.SMALL, pooling="mean")),
+        clips.Counting(tower(), dataclasses.replace(clips.SMALL, pooling="mean")),
     ]
     for encoder in others:
         one = STORED.encode(found, encoder, tmp_path)
@@ -125,15 +131,15 @@ def test_features_of_another_encoder_or_protocol_are_not_read(tmp_path):
 def test_size_and_cheaper_ways_are_told_before_the_pass(tmp_path):
     told = []
     with progress.heard(told.append):
-        STORED.encode(clips.made(600), clips.Counting(TOWER, batch_size=64), tmp_path)
-        STORED.encode(clips.made(600), clips.Counting(TOWER, batch_size=64), tmp_path)
+        STORED.encode(clips.made(600), clips.Counting(tower(), batch_size=64), tmp_path)
+        STORED.encode(clips.made(600), clips.Counting(tower(), batch_size=64), tmp_path)
     assert "600 of 600 clips to encode, 1.02 kB each, 614 kB in " in told[0]
     assert "about" in told[0]
     assert "features of 600 clips reused" in told[-1]
 
 
 def test_cheaper_ways_are_named_with_their_size(tmp_path):
-    encoder = clips.Counting(TOWER, AUGMENTED)
+    encoder = clips.Counting(tower(), AUGMENTED)
     store = feature_store.FeatureStore(tmp_path, feature_key.of(encoder, "float32"), encoder.shape)
     assert filling.reductions(store, encoder, 1000) == [
         "1.54 MB with keeping.Keeping.dtype='bfloat16'",
@@ -145,7 +151,7 @@ def test_cheaper_ways_are_named_with_their_size(tmp_path):
 
 def test_features_that_do_not_fit_are_refused_before_the_pass(tmp_path, monkeypatch):
     monkeypatch.setattr(filling.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 100}))
-    encoder = clips.Counting(TOWER)
+    encoder = clips.Counting(tower())
     with pytest.raises(errors.UserError, match=r"too little space.*mode='streamed'"):
         STORED.encode(clips.made(3), encoder, tmp_path)
     assert encoder.seen == 0
@@ -153,9 +159,9 @@ def test_features_that_do_not_fit_are_refused_before_the_pass(tmp_path, monkeypa
 
 def test_verify_finds_features_that_are_no_longer_those_of_the_encoder(tmp_path):
     found = clips.made(6)
-    STORED.encode(found, clips.Counting(TOWER), tmp_path)
+    STORED.encode(found, clips.Counting(tower()), tmp_path)
     checking = dataclasses.replace(STORED, verify_rows=2)
-    encoder = clips.Counting(TOWER)
+    encoder = clips.Counting(tower())
     checking.encode(found, encoder, tmp_path)
     assert encoder.seen == 2
     key = feature_key.of(encoder, "float32")

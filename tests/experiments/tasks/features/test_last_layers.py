@@ -27,6 +27,7 @@ def tower():
         return video.VideoTower(ENCODER, use_pooler=False, key=jax.random.key(1))
 
 
+@pytest.mark.long
 def test_the_last_layer_is_the_encoder_s_own_output():
     both = lambda clips: (last_layers.last_layers(2, tower().encoder, clips), tower().encoder(clips).x)
     found, last = jax.jit(both)(FLOATS)

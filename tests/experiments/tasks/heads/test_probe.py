@@ -87,6 +87,7 @@ def test_the_test_items_do_not_choose_the_head():
     assert first.facts["best on test"] != second.facts["best on test"]
 
 
+@pytest.mark.long
 def test_a_head_of_a_grid_equals_the_head_trained_alone():
     alone = head_grid.Grid((3e-2,), (1e-2,), seeds=1, steps=20, batch_size=32)
     together = head_grid.Grid((1e-2, 3e-2), (0.0, 1e-2), seeds=2, steps=20, batch_size=32)
@@ -100,6 +101,7 @@ def test_a_head_of_a_grid_equals_the_head_trained_alone():
     np.testing.assert_allclose(all_of_them.outputs(train.features, 50)[7, 0], one[0, 0], atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_pooler_size_is_an_axis_of_the_grid():
     head = probe.Probe(probe.Attention(heads=2), SMALL, sizes=(2, 8))  # 8 is the size of the other tests

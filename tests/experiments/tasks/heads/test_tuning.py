@@ -29,7 +29,6 @@ SIZE = presets.Size(dim=8, heads=2, mlp_dim=8, spatial_layers=2, temporal_layers
 ENCODER = functools.partial(
     video_encoder.FactorizedVideoEncoder, SIZE, 2, 8, 4, remat="none", scan=True, position_std=1.0
 )
-TOWER = video.VideoTower(ENCODER, use_pooler=False, key=jax.random.key(1))
 CLIPS = np.random.default_rng(0).integers(0, 255, (6, 2, 8, 8, 3), np.uint8)
 FLOATS = jnp.asarray(CLIPS, jnp.float32) / 255.0
 HOW = protocols.Protocol(frames=2, resolution=8)
@@ -41,6 +40,11 @@ QUICK = tuning.Tuning(
     dropout=0.0,
 )
 CHANGES = {"adapters": adapter.Adapters(3), "end to end": tuning.EndToEnd()}
+
+
+@functools.cache
+def initial():
+    return video.VideoTower(ENCODER, use_pooler=False, key=jax.random.key(1))
 
 
 COLOURS = ((220, 20, 20), (20, 220, 20), (20, 20, 220), (110, 110, 110))
@@ -88,24 +92,24 @@ def loaded(item):
 
 
 def streamed(found, how=HOW):
-    encoder = encoder_pass.EncoderPass(TOWER, how, 8)
+    encoder = encoder_pass.EncoderPass(initial(), how, 8)
     return [feature_set.Streamed(found, encoder, number) for number in range(how.passes)]
 
 
 TOP_1 = (accuracy.TopK(1),)
 
 
-def evaluated(reader, head, how=HOW, metrics=TOP_1, tower=TOWER):
+def evaluated(reader, head, how=HOW, metrics=TOP_1, tower=None):
     task = benchmark.Benchmark(
         reader, head=head, protocol=how, metrics=metrics, features=keeping.Keeping("streamed")
     )
-    return task({"video": tower}, seed=0, cache=None)
+    return task({"video": initial() if tower is None else tower}, seed=0, cache=None)
 
 
 @pytest.mark.slow  # trains an encoder twice
 @pytest.mark.parametrize("change", ["adapters", "end to end"])
 def test_a_benchmark_is_learnt_and_shuffled_labels_give_chance(change):
-    before = trees.digest(trees.flatten(TOWER))
+    before = trees.digest(trees.flatten(initial()))
     head = dataclasses.replace(QUICK, change=CHANGES[change])
     score = evaluated(Coloured(), head)["top-1 accuracy"]
     assert score.value > 0.95
@@ -114,7 +118,7 @@ def test_a_benchmark_is_learnt_and_shuffled_labels_give_chance(change):
     assert len(score.outcomes["log_likelihood"][0]) == 64
     chance = evaluated(Coloured(shuffled=True), head)["top-1 accuracy"]  # of the same program
     assert abs(chance.value - 0.25) < 3 * np.sqrt(0.25 * 0.75 / 64)
-    assert trees.digest(trees.flatten(TOWER)) == before, "the encoder that was given has changed"
+    assert trees.digest(trees.flatten(initial())) == before, "the encoder that was given has changed"
 
 
 @pytest.mark.slow
@@ -139,8 +143,9 @@ class Relabelled:
         return video, jnp.roll(targets, 1, axis=0)
 
 
+@pytest.mark.long
 def test_untrained_adapters_change_nothing_and_trained_ones_leave_the_encoder_alone():
-    encoder = TOWER.encoder
+    encoder = initial().encoder
     changed, moving = adapter.adapted(encoder, 3, key=jax.random.key(0))
     encoded = eqx.filter_jit(lambda encoder: encoder(FLOATS).x)
     np.testing.assert_array_equal(encoded(changed), encoded(encoder))
@@ -185,6 +190,7 @@ class Blocks(eqx.Module):
         return types.SimpleNamespace(x=self.temporal_norm(blocks.reshape(len(clips), -1, 3)))
 
 
+@pytest.mark.long
 def test_a_mix_reaches_the_targets():
     found = Coloured().read("train", None)
     head = dataclasses.replace(QUICK, heads=1, steps=3, batch_size=4)

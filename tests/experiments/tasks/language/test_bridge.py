@@ -16,6 +16,8 @@ from prismlab.core.train import optim
 from prismlab.experiments.tasks.features import feature_set
 from prismlab.experiments.tasks.language import bridge_fit, training_pairs
 
+pytestmark = pytest.mark.long
+
 ASK = "caption:"
 
 

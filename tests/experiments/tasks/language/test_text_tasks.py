@@ -18,6 +18,8 @@ from prismlab.experiments.tasks.interface import items, protocols, texts
 from prismlab.experiments.tasks.language import closed_answers, models, training_pairs
 from prismlab.experiments.tasks.metrics.answers import exact_match, wups
 
+pytestmark = pytest.mark.long
+
 HOW = protocols.Protocol(frames=2, resolution=8)
 
 

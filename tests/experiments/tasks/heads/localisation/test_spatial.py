@@ -13,6 +13,8 @@ from prismlab.experiments.tasks.heads.localisation import box_query, localisatio
 from prismlab.experiments.tasks.interface import boxes, items
 from prismlab.experiments.tasks.metrics.detection import frame_precision
 
+pytestmark = pytest.mark.long
+
 FRAMES, SIDE, CLASSES = 2, 8, 4
 METRIC = frame_precision.FramePrecision()
 
