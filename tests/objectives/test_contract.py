@@ -22,6 +22,11 @@ class TestObjectives(objective_contract.ObjectiveContract):
     kinds = tuple(kind for module in FILES for kind in objective_contract.found(module))
     switches = False
 
+    @pytest.mark.long  # compiles each operation on its own
+    def test_compiled_equals_eager(self, case):
+        """A compiled program computes what Python does."""
+        super().test_compiled_equals_eager(case)
+
 
 @pytest.mark.slow
 class TestSwitches(objective_contract.ObjectiveContract):

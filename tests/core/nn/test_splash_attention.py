@@ -60,6 +60,7 @@ def test_the_kernel_gives_the_numbers_and_gradients_of_plain_attention(seed, sha
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
+@pytest.mark.long
 def test_in_bfloat16_the_kernel_is_as_near_to_float32_as_plain_attention():
     parts, segments = _drawn(0, 2, 20, 1, jnp.bfloat16)
     exact = _run("plain", [part.astype(jnp.float32) for part in parts], segments, 2.0)
@@ -103,6 +104,7 @@ def test_what_the_kernel_does_not_take_is_one_line_in_the_log(caplog, query, key
     assert lines == ([] if told is None else [where + told])
 
 
+@pytest.mark.long
 def test_rows_and_heads_split_over_devices_give_the_numbers_of_one_device():
     parts, segments = _drawn(3, 2, 20, 2)
     for layout in (meshes.Layout(data=2), meshes.Layout(data=1, model=2)):

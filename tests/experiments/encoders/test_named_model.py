@@ -26,6 +26,8 @@ from prismlab.experiments.recipe.checks import shapes
 from prismlab.experiments.released import embedding_archive
 from prismlab.experiments.run import engine
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
@@ -54,7 +56,6 @@ def stage1(real):
     return folder
 
 
-@pytest.mark.long
 def test_a_stage_is_embedded_and_searched_by_either_name(real, stage1, clips, tmp_path, capsys):
     found = []
     for name in (stage1, real / "stage1"):

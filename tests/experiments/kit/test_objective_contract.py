@@ -105,6 +105,7 @@ GRADIENT = (
 WEIGHT = r"at leaking_objectives\.py:\d+ a trained weight is applied to what shows the places that Tube\(.*\)"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "message"),
     [

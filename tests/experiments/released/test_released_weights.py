@@ -109,6 +109,7 @@ def test_weights_of_another_model_are_told_by_check(tmp_path, capsys):
     assert "video_classifier_params.npz" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_towers_of_each_kind(tmp_path):
     for kind, parts in (
         ("video_encoder", (False, False)),

@@ -199,6 +199,7 @@ def test_several_labels_and_the_variants_of_average_precision(tmp_path):
     assert scores["mAP"].protocol["classes averaged"] == 3
 
 
+@pytest.mark.long
 def test_windows_of_frames_are_scored_without_the_background(tmp_path):
     clips(tmp_path / "videos", ["mouse001_task1", "mouse002_task1"], frames=12)
     groups = lambda *names: {

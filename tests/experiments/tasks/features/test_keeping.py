@@ -128,6 +128,7 @@ def test_features_of_another_encoder_or_protocol_are_not_read(tmp_path):
     assert len(list((tmp_path / keeping.FOLDER).iterdir())) == 3
 
 
+@pytest.mark.long
 def test_size_and_cheaper_ways_are_told_before_the_pass(tmp_path):
     told = []
     with progress.heard(told.append):

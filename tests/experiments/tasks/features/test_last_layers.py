@@ -38,6 +38,7 @@ def test_the_last_layer_is_the_encoder_s_own_output():
         last_layers.last_layers(3, tower().encoder, FLOATS)
 
 
+@pytest.mark.long
 def test_the_encoder_pass_stacks_the_layers_of_the_protocol():
     both = encoder_pass.EncoderPass(tower(), protocols.Protocol(**HOW, layers=2), 2)(CLIPS)
     assert both.shape == (3, 2, 8, 8)

@@ -220,6 +220,7 @@ def test_names_that_were_split_by_a_hash_are_still_held_out():
     assert probe.held_out(found, 0.25).sum() == round(0.25 * len(train))
 
 
+@pytest.mark.long
 def test_a_head_of_each_label_set_is_the_head_that_it_would_be_alone():
     train = two_sets("train", 60)
     grid = head_grid.Grid((3e-2,), (0.0,), seeds=2, steps=10, batch_size=16, own_order=True)
