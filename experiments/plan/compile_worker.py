@@ -72,7 +72,13 @@ def compile_request(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def lowered(stage: Any, built: Any, topology: str) -> Any:
-    """Return the training step of a stage, lowered for a TPU slice.
+    """Return the training step of a stage, lowered for a TPU slice; see `arguments`."""
+    compiled, *given = arguments(stage, built, topology)
+    return compiled.lower(*given)
+
+
+def arguments(stage: Any, built: Any, topology: str) -> tuple[Any, Any, Any, Any]:
+    """Return the training step of a stage and its abstract state, batch and teacher on a TPU slice.
 
     Args:
         stage: recipe.Stage.
@@ -99,8 +105,8 @@ def lowered(stage: Any, built: Any, topology: str) -> Any:
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
         abstract_step.batch_of(stage, stage.batch_size),
     )
-    placed = (sharding.abstract(each, laid, stage.run.rules) for each in (state, teacher))
-    return compiled.lower(next(placed), batch, next(placed))
+    placed = [sharding.abstract(each, laid, stage.run.rules) for each in (state, teacher)]
+    return compiled, placed[0], batch, placed[1]
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ def _told(asked: dict[str, Any], limit: float, folder: pathlib.Path) -> dict[str
             start = time.monotonic()
             while process.poll() is None and time.monotonic() - start < limit:
                 time.sleep(0.5)
-                if not asked["whole"] and _assigned(folder):
+                if not asked["whole"] and assigned(folder):
                     break
             ended = process.poll() is not None
             process.kill()
@@ -134,15 +134,15 @@ def _told(asked: dict[str, Any], limit: float, folder: pathlib.Path) -> dict[str
             lines = notes.read_text(errors="replace", encoding="utf-8").split("\n")
             last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
             return {"error": f"the compiler exited with code {process.returncode}: {last}"}
-    assigned = _assigned(folder)
+    held = assigned(folder)
     if "error" in told:
         # Out of memory is detected here or, slightly earlier, by the loop above; both report the bytes.
-        return told | ({"assigned": assigned[0]} if assigned else {})
+        return told | ({"assigned": held[0]} if held else {})
     if not ended and asked["whole"]:
         return {"stopped": limit}
-    if not assigned:
+    if not held:
         return told if "arguments" in told else {"stopped": limit}
-    total, module = assigned
+    total, module = held
     found = traffic.read(module)
     return told | {
         "assigned": total,
@@ -160,7 +160,7 @@ def _told(asked: dict[str, Any], limit: float, folder: pathlib.Path) -> dict[str
     }
 
 
-def _assigned(folder: pathlib.Path) -> tuple[float, str] | None:
+def assigned(folder: pathlib.Path) -> tuple[float, str] | None:
     """Return the bytes of all buffers and the optimized module, or None until the compiler wrote both."""
     assignments = list(folder.glob("*jit_step*after_optimizations-buffer-assignment.txt"))
     # The last file written of those needed here, after the buffer assignment.

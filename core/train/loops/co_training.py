@@ -169,6 +169,19 @@ def _stepped(singles: Sequence[step.Compiled], arrays: list[Any], batch: Any, te
     return stepped
 
 
+def lower(singles: Sequence[step.Compiled], arrays: Sequence[Any], batch: Any, teacher: Any) -> Any:
+    """Lower the step of several rows; see `step.Compiled.lower`.
+
+    Args:
+        singles: the steps of the rows.
+        arrays: a state for each; this and the others may be shape structs.
+        batch: of all rows.
+        teacher: arrays of the teacher of all rows.
+    """
+    program = _program.__wrapped__(tuple(single.parts for single in singles))
+    return program.lower(list(arrays), batch, teacher, [single.values for single in singles])
+
+
 @functools.lru_cache(maxsize=PROGRAMS)
 def _program(parts: tuple[traced_numbers.Static, ...]) -> Any:
     """Return the jitted steps of several rows, unrolled."""

@@ -224,8 +224,8 @@ class Compiled:
     """
 
     def __init__(self, program: Any, parts: traced_numbers.Static, values: Any, mesh: Mesh | None):
-        self.parts = parts
-        self._program, self._values, self._mesh = program, values, mesh
+        self.parts, self.values = parts, values
+        self._program, self._mesh = program, mesh
         self._placed: Any = None
 
     def __call__(
@@ -240,15 +240,15 @@ class Compiled:
     def placed(self) -> Any:
         """Return the numbers as arguments of the step."""
         if self._placed is None:
-            self._placed = self._values
+            self._placed = self.values
             if self._mesh is not None and jax.process_count() == 1:  # once, not at every step
-                weak = jax.tree.map(jnp.asarray, self._values)
+                weak = jax.tree.map(jnp.asarray, self.values)
                 self._placed = jax.device_put(weak, meshes.whole(self._mesh))
         return self._placed
 
     def lower(self, arrays: Any, batch: Any, teacher_arrays: Any) -> Any:
         """Lower the step for arguments that may be shape structs; see `jax.stages.Lowered`."""
-        return self._program.lower(arrays, batch, teacher_arrays, self._values)
+        return self._program.lower(arrays, batch, teacher_arrays, self.values)
 
 
 @functools.lru_cache(maxsize=PROGRAMS)
