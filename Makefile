@@ -56,26 +56,26 @@ bench: .venv/installed  ## speed and memory, as ratios in one run
 	$(BIN)/python -m prismlab.experiments.bench.step_cost
 
 bench-encoder: .venv/installed  ## ours against transformers (PEER_PYTHON: an interpreter with torch and transformers)
-	$(BIN)/python -m prismlab.experiments.bench.encoder_speed --peer-python $(or $(PEER_PYTHON),$(BIN)/python)
+	$(BIN)/python -m prismlab.experiments.bench.encoder.encoder_speed --peer-python $(or $(PEER_PYTHON),$(BIN)/python)
 
 bench-data: .venv/installed  ## the loader against the bare decoder, as ratios in one run
-	$(BIN)/python -m prismlab.experiments.bench.loader_speed
+	$(BIN)/python -m prismlab.experiments.bench.loading.loader_speed
 
 bench-step: .venv/installed  ## stage-2 student cost against the share of visible tokens, one run
 	$(BIN)/python -m prismlab.experiments.bench.view_cost
 
 bench-checkpoint: .venv/installed  ## how long a save stops the loop, and memory over 30 saves
-	$(BIN)/python -m prismlab.experiments.bench.checkpoint_cost videoprism_base.gin --saves 5
-	$(BIN)/python -m prismlab.experiments.bench.checkpoint_cost reproduce_small.gin --saves 30
+	$(BIN)/python -m prismlab.experiments.bench.ablation.checkpoint_cost videoprism_base.gin --saves 5
+	$(BIN)/python -m prismlab.experiments.bench.ablation.checkpoint_cost reproduce_small.gin --saves 30
 
 bench-rerun: .venv/installed  ## a finished ablation, run again: nothing to do in under 3 seconds on a quiet core
-	$(BIN)/python -m prismlab.experiments.bench.rerun_time
+	$(BIN)/python -m prismlab.experiments.bench.ablation.rerun_time
 
 bench-eval: .venv/installed  ## a second task on stored features, and twenty heads against one, as ratios in one run
-	$(BIN)/python -m prismlab.experiments.bench.evaluation_cost
+	$(BIN)/python -m prismlab.experiments.bench.ablation.evaluation_cost
 
 bench-co-train: .venv/installed  ## six stage-2 rows trained together against six single runs, with equal digests, one run
-	$(BIN)/python -m prismlab.experiments.bench.co_training_cost
+	$(BIN)/python -m prismlab.experiments.bench.ablation.co_training_cost
 
 lock: .venv/installed  ## write requirements.lock again (needs uv: .venv/bin/pip install uv)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test --generate-hashes \

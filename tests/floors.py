@@ -104,6 +104,12 @@ FLOORS = {
         *BELOW_RUN, *RUN, "experiments.tasks", *(f"experiments.tasks.{room}" for room in TASK_ROOMS),
         "experiments.store", "experiments.run",
     ),
+    "experiments.bench.encoder": (*BELOW_RUN, *RUN),
+    "experiments.bench.loading": (*BELOW_RUN, *RUN),
+    "experiments.bench.ablation": (
+        *BELOW_RUN, *RUN, "experiments.tasks", *(f"experiments.tasks.{room}" for room in TASK_ROOMS),
+        "experiments.store", "experiments.run", "experiments.plan",
+    ),
     "experiments.kit": (*BELOW_RUN, *RECIPE, "experiments.tasks"),
     "experiments.commands": COMMAND,
     "experiments.commands.recipes": (

@@ -9,6 +9,11 @@ SUB_ROOMS = {
     "prismlab.core.train.steps": "accumulate objective_gradients step",
     "prismlab.data.video.containers": "container container_crop damage framing opening pictures tracks",
     "prismlab.data.video.presentation": "clock geometry rational",
+    "prismlab.experiments.bench.encoder": "attention_speed encoder_speed encoder_worker program_memory",
+    "prismlab.experiments.bench.loading": "loader_peer loader_speed",
+    "prismlab.experiments.bench.ablation": (
+        "checkpoint_cost co_training_cost compile_count evaluation_cost rerun_time"
+    ),
     "prismlab.experiments.commands.corpus": "data_doctor data_prepare data_render data_show world",
     "prismlab.experiments.commands.encoders": "convert embed eval inspect models search",
     "prismlab.experiments.commands.recipes": "ablate check new plan run_unit train worker",

@@ -1,6 +1,6 @@
 """Count what an ablation compiles whose rows differ only in numbers, with an empty compilation cache.
 
-    python -m prismlab.experiments.bench.compile_count
+    python -m prismlab.experiments.bench.ablation.compile_count
 
 Four rows of `smoke.gin` (the base, a learning rate, a weight decay and a weight) with two seeds are
 trained in this process. For each stage it prints how many programs XLA compiled and the seconds of tracing

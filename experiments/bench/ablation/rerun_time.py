@@ -1,7 +1,7 @@
 """Benchmark a command that has nothing to do: `prismlab ablate` of a finished ablation, in its own process.
 
-    python -m prismlab.experiments.bench.rerun_time
-    python -m prismlab.experiments.bench.rerun_time quickstart.gin --workdir runs/quickstart
+    python -m prismlab.experiments.bench.ablation.rerun_time
+    python -m prismlab.experiments.bench.ablation.rerun_time quickstart.gin --workdir runs/quickstart
 
 Runs the ablation until it is finished, then repeats the command. On a quiet core, the smallest wall time is
 close to the processor time; on a busy machine the processor time is what counts.

@@ -1,9 +1,9 @@
 """Benchmark the data loader against bare decoding, and against PyTorch's DataLoader.
 
-    python -m prismlab.experiments.bench.loader_speed  loader / bare decoder, MP4 and JPEG frames
-    python -m prismlab.experiments.bench.loader_speed --peer-python PATH the same clips through decord2
-    python -m prismlab.experiments.bench.loader_speed --memory 10000  resident memory over 10,000 batches
-    python -m prismlab.experiments.bench.loader_speed --wait WORKDIR  data wait time of the stages of a run
+    python -m prismlab.experiments.bench.loading.loader_speed  # loader / bare decoder
+    python -m prismlab.experiments.bench.loading.loader_speed --peer-python PATH  # decord2 too
+    python -m prismlab.experiments.bench.loading.loader_speed --memory 10000  # memory, by batches
+    python -m prismlab.experiments.bench.loading.loader_speed --wait WORKDIR  # waits of a run
 
 Variants alternate in one run, so that ratios are robust to noise. Threads share caches and memory, so a
 loader with several threads is compared with as many bare decoders; all others with one. Clips per second are

@@ -1,6 +1,6 @@
 """Compile a stage alone and as rows that train together for a TPU slice, and compare their serial estimates.
 
-    python -m prismlab.experiments.bench.co_training_on_tpu videoprism_giant.gin --topology v5p:4x4x4
+    python -m prismlab.experiments.bench.ablation.co_training_on_tpu videoprism_giant.gin --topology v5p:4x4x4
 
 Needs libtpu and no TPU. The estimate is that of `prismlab plan` (`plan.serial`), which no chip has run. Rows
 that train together share the teacher pass, so six rows take T + 6 S where one takes T + S; the program of
@@ -41,7 +41,7 @@ def estimate(file: str, where: topology.Topology, rows: int) -> tuple[float, flo
     with tempfile.TemporaryDirectory() as folder:
         dump = pathlib.Path(folder)
         asked = json.dumps({"file": file, "topology": where.text, "rows": rows, "dump": folder})
-        command = [sys.executable, "-m", "prismlab.experiments.bench.co_training_on_tpu", "--worker"]
+        command = [sys.executable, "-m", "prismlab.experiments.bench.ablation.co_training_on_tpu", "--worker"]
         with (
             (dump / "notes.txt").open("w", encoding="utf-8") as notes,
             subprocess.Popen(

@@ -1,6 +1,6 @@
 """Benchmark two memory layouts of dot-product attention at the shapes of the base encoder.
 
-    python -m prismlab.experiments.bench.attention_speed [--rounds 9]
+    python -m prismlab.experiments.bench.encoder.attention_speed [--rounds 9]
 
 Both variants alternate in one process, so that their ratio is robust to noise.
 """

@@ -1,6 +1,6 @@
 """Benchmark VideoPrism in prismlab against transformers: time, peak memory and agreement of the outputs.
 
-    python -m prismlab.experiments.bench.encoder_speed [--peer-python PYTHON] [--rounds 3] [--only ...]
+    python -m prismlab.experiments.bench.encoder.encoder_speed [--peer-python PYTHON] [--rounds 3]
 
 All models have the same random weights. Each runs in its own process and the processes alternate, so that
 ratios are robust to noise; processor time (fastest run, all threads) is robust to other work as well.
@@ -35,7 +35,7 @@ from prismlab.core import keys
 from prismlab.core.nn import attention
 from prismlab.core.weights import release_config, released
 from prismlab.experiments import console
-from prismlab.experiments.bench import program_memory
+from prismlab.experiments.bench.encoder import program_memory
 
 WORKER = pathlib.Path(__file__).with_name("encoder_worker.py")
 GIB = 2**30
@@ -57,7 +57,7 @@ class Contestant:
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
         if job["who"] == "ours":
             added = os.environ.get("PYTHONPATH")
-            environment["PYTHONPATH"] = os.pathsep.join([str(WORKER.parents[3]), *([added] if added else [])])
+            environment["PYTHONPATH"] = os.pathsep.join([str(WORKER.parents[4]), *([added] if added else [])])
         self.process = subprocess.Popen(
             [python, str(WORKER)],
             stdin=subprocess.PIPE,

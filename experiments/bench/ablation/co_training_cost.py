@@ -1,7 +1,7 @@
 """Benchmark six stage-2 rows that train together, as a share of six single runs, and compare their digests.
 
-    python -m prismlab.experiments.bench.co_training_cost
-    python -m prismlab.experiments.bench.co_training_cost --like giant
+    python -m prismlab.experiments.bench.ablation.co_training_cost
+    python -m prismlab.experiments.bench.ablation.co_training_cost --like giant
 
 The rows are stage 2 of `smoke.gin` with the proportions of a size of the paper, and clips that are decoded
 whenever they are read, as in the full-scale recipes. They differ in numbers, masks and objectives. Rows that

@@ -1,7 +1,7 @@
 """Benchmark checkpointing: time that the training loop is blocked by a save, and memory growth over saves.
 
-    python -m prismlab.experiments.bench.checkpoint_cost videoprism_base.gin --saves 5
-    python -m prismlab.experiments.bench.checkpoint_cost reproduce_small.gin --saves 30
+    python -m prismlab.experiments.bench.ablation.checkpoint_cost videoprism_base.gin --saves 5
+    python -m prismlab.experiments.bench.ablation.checkpoint_cost reproduce_small.gin --saves 30
 
 Saves the state of the first stage of a recipe (parameters and optimizer) repeatedly to a temporary folder.
 `blocked` is the time until `save` returns, `total` the time until the files are committed. No training step

@@ -1,6 +1,6 @@
 """Benchmark the frozen evaluation: a second task on the same clips, and twenty heads at once.
 
-    python -m prismlab.experiments.bench.evaluation_cost --clips 1000
+    python -m prismlab.experiments.bench.ablation.evaluation_cost --clips 1000
 
 Prints ratios of one run: the time of a first task (encoder pass and head) to that of a second one on the
 same clips, whose features are stored; and the time of twenty heads to that of one, after compilation, with

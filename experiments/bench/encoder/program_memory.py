@@ -1,6 +1,6 @@
 """Measure temporary memory of the compiled video-text model, with and without chunked attention.
 
-    python -m prismlab.experiments.bench.program_memory [--batch 2] [--frames 16]
+    python -m prismlab.experiments.bench.encoder.program_memory [--batch 2] [--frames 16]
 
 Sizes are read from XLA's buffer assignment without running the program.
 """

@@ -1,0 +1,1 @@
+"""Cost of what surrounds a step: compilation, checkpoints, rows that train together, evaluations, reruns."""
