@@ -32,6 +32,7 @@ class Received:
     for any time. None of these is a fault. A file is damaged if
 
     - a unit of the container (box, element, page, packet) does not end where it says (`framing`), or
+    - another recording follows the first one, which FFmpeg would pass over in silence, or
     - its streams end before the duration that it stores, although not all of its media was read, or
     - a run of packets between two frames, or after the last one, gave no frame at all.
 
@@ -96,6 +97,11 @@ class Received:
             raise errors.UserError(
                 f"{label}: expected a file that ends where its container says, got one that ends after "
                 f"{seconds:.2f} s of video: the file is truncated; copy it again or drop it"
+            )
+        if units.joined:
+            raise errors.UserError(
+                f"{label}: expected one recording, got the files of several one after another, of which only "
+                "the first would be read: split it, or remux the recordings into one file"
             )
         self._promise(label, units)
         self._pictures(label)

@@ -13,7 +13,9 @@ from typing import Protocol, runtime_checkable
 # Elements of Matroska (RFC 9559): the file's header, its body, the clusters of frames, all of the body.
 _HEADER, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 _BODY = {_CLUSTER, 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367}
+_ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_NUT = b"nut/multimedia container\0"  # begins a file
 _SECTORS = 4096  # bytes of zeros after the last packet that are no padding
 # Columns and rows of brightness for one of colour, by what YUV4MPEG calls it; (0, 0) has no colour.
 _CHROMA = {b"420": (2, 2), b"422": (2, 1), b"444": (1, 1), b"411": (4, 1), b"mono": (0, 0)}
@@ -41,10 +43,13 @@ class Framing:
         whole: True if the last unit ends where the container says, False if it is cut or zeros follow instead
             of a unit, None if the container does not promise an end.
         media_end: position in bytes after the last unit that holds frames, or 0 if unknown.
+        joined: whether the file of another recording follows the end of the first one, in a container of
+            which FFmpeg reads the first recording only.
     """
 
     whole: bool | None
     media_end: int = 0
+    joined: bool = False
 
 
 def framing(file: Readable, format_name: str) -> Framing:
@@ -107,7 +112,7 @@ def _matroska(file: Readable, size: int) -> Framing:
 
 
 def _boxes(file: Readable, size: int) -> Framing:
-    position, media_end = 0, 0
+    position, media_end, recordings = 0, 0, 0
     while position + 8 <= size:
         head = _at(file, position, 16)
         length, kind = int.from_bytes(head[:4], "big"), head[4:8]
@@ -120,9 +125,10 @@ def _boxes(file: Readable, size: int) -> Framing:
             return Framing(None, media_end)
         position += length
         media_end = position if kind == b"mdat" else media_end
+        recordings += kind == b"moov"
         if position > size and kind in _MEDIA_BOXES:
             return Framing(False, media_end)
-    return Framing(True, media_end)
+    return Framing(True, media_end, joined=recordings > 1)
 
 
 def _riff(file: Readable, size: int) -> Framing:
@@ -221,6 +227,8 @@ def _ogg(file: Readable, size: int) -> Framing:
 
 
 def _flash(file: Readable, size: int) -> Framing:
+    if _second_flash(file, size):
+        return Framing(True, size, joined=True)
     length = int.from_bytes(_at(file, max(0, size - 4), 4), "big")
     head = _at(file, size - 4 - length, 4) if 11 <= length <= size - 13 else b""
     fits = len(head) == 4 and head[0] & 31 in (8, 9, 18) and int.from_bytes(head[1:], "big") + 11 == length
@@ -232,13 +240,29 @@ def _flash(file: Readable, size: int) -> Framing:
     return Framing(False if position > size else None)
 
 
+def _second_flash(file: Readable, size: int) -> bool:
+    """Return whether a file header stands where a tag should begin."""
+    position = int.from_bytes(_at(file, 5, 4), "big") + 4
+    while position + 11 <= size:
+        head = _at(file, position, 4)
+        if head[:3] == b"FLV":
+            return True
+        if not head or head[0] & 31 not in (8, 9, 18):
+            return False
+        position += 11 + int.from_bytes(head[1:], "big") + 4
+    return False
+
+
 def _asf(file: Readable, size: int) -> Framing:
     head = _at(file, 0, 1 << 16)
     at = head.find(_ASF_PROPERTIES)
     if at < 0 or len(head) < at + 48:
         return Framing(None)
     (promised,) = struct.unpack("<Q", head[at + 40 : at + 48])
-    return Framing(promised <= size, size if promised <= size else 0) if promised else Framing(None)
+    if not promised:
+        return Framing(None)
+    joined = _at(file, promised, 16) == _ASF_HEADER
+    return Framing(promised <= size, size if promised <= size else 0, joined)
 
 
 def _ivf(file: Readable, size: int) -> Framing:
@@ -247,6 +271,15 @@ def _ivf(file: Readable, size: int) -> Framing:
         head = _at(file, position, 4)
         position += 12 + int.from_bytes(head, "little")
     return Framing(position == size)
+
+
+def _nut(file: Readable, size: int) -> Framing:
+    position, before = len(_NUT), b""
+    while block := _at(file, position, 1 << 20):
+        if _NUT in before + block:
+            return Framing(None, joined=True)
+        before, position = block[-len(_NUT) :], position + len(block)
+    return Framing(None)
 
 
 _FOLLOW: dict[str, Callable[[Readable, int], Framing]] = {
@@ -260,4 +293,5 @@ _FOLLOW: dict[str, Callable[[Readable, int], Framing]] = {
     "flv": _flash,
     "asf": _asf,
     "ivf": _ivf,
+    "nut": _nut,
 }

@@ -209,6 +209,40 @@ def test_a_stored_duration_is_compared_and_a_computed_one_is_not() -> None:
     _check(every, every, name="mpeg", seconds=20)
 
 
+# Container and encoder -> whether FFmpeg reads a second recording after the first one.
+JOINED = {
+    "mp4": ("libx264", False),
+    "mov": ("mpeg4", False),
+    "flv": ("flv", False),
+    "asf": ("mpeg4", False),
+    "nut": ("mpeg4", False),
+    "matroska": ("libx264", True),
+    "webm": ("libvpx", True),
+    "avi": ("mpeg4", True),
+    "mpegts": ("libx264", True),
+}
+
+
+@pytest.mark.parametrize("kind", JOINED)
+def test_joined_files_are_read_whole_or_refused(kind: str) -> None:
+    codec, both = JOINED[kind]
+    one, other = (films.written(kind, codec, [n / 25 for n in range(count)]) for count in (24, 12))
+    assert decode.count_frames(one) == 24
+    if both:
+        assert decode.count_frames(one + other) == 36
+        return
+    with pytest.raises(errors.UserError, match="film: expected one recording, got the files of several"):
+        decode.count_frames(one + other, name="film")
+    # A clip of the first recording can be used, as of a cut file.
+    assert films.numbers(decode.decode(one + other, start=0.04, end=0.12)) == [1, 2]
+
+
+@pytest.mark.parametrize("kind", ["flv", "nut"])
+def test_a_search_for_a_second_recording_keeps_the_limits(kind: str) -> None:
+    guarded = opening.Guarded(io.BytesIO(bytes(4096)), opening.Limits(seconds=-1), "film")
+    assert not framing.framing(guarded, kind).joined
+
+
 def test_limits_hold_while_units_are_followed() -> None:
     units = b"\xec\x80" * 5000
     assert framing.framing(io.BytesIO(units), "matroska,webm").whole is None
