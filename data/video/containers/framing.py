@@ -261,7 +261,7 @@ def _asf(file: Readable, size: int) -> Framing:
     (promised,) = struct.unpack("<Q", head[at + 40 : at + 48])
     if not promised:
         return Framing(None)
-    joined = _at(file, promised, 16) == _ASF_HEADER
+    joined = promised < size and _at(file, promised, 16) == _ASF_HEADER
     return Framing(promised <= size, size if promised <= size else 0, joined)
 
 

@@ -243,6 +243,11 @@ def test_a_search_for_a_second_recording_keeps_the_limits(kind: str) -> None:
     assert not framing.framing(guarded, kind).joined
 
 
+def test_a_promised_size_that_no_file_has_is_cut() -> None:
+    head = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365") + bytes(24) + b"\xff" * 8
+    assert framing.framing(io.BytesIO(head), "asf") == framing.Framing(False)
+
+
 def test_limits_hold_while_units_are_followed() -> None:
     units = b"\xec\x80" * 5000
     assert framing.framing(io.BytesIO(units), "matroska,webm").whole is None
