@@ -24,10 +24,10 @@ reproduce: .venv/installed  ## the six rows of Figure 4 on the rendered world, s
 test: .venv/installed  ## the suite: properties, contracts, and whole runs
 	$(BIN)/python -m pytest -n 2
 
-test-long: .venv/installed  ## checks of seconds: trained heads, whole commands, second forms; CI runs them too
+test-long: .venv/installed  ## checks that take seconds each: trained heads, whole commands; CI runs them too
 	$(BIN)/python -m pytest -n 2 -m "long and not slow"
 
-test-slow: .venv/installed  ## checks of minutes: several processes, kills, long trainings
+test-slow: .venv/installed  ## checks that take minutes: several processes, kills, long trainings
 	$(BIN)/python -m pytest -n 2 -m "slow and not tpu"
 
 test-tpu: .venv/installed  ## every full-scale recipe compiles for TPU slices (needs no TPU)
@@ -35,14 +35,14 @@ test-tpu: .venv/installed  ## every full-scale recipe compiles for TPU slices (n
 	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -m tpu
 
 test-py: .venv-$(notdir $(PY))/installed  ## the suite with another interpreter, from the lock: make test-py PY=python3.13
-	.venv-$(notdir $(PY))/bin/python -m pytest -n 2
+	.venv-$(notdir $(PY))/bin/python -m pytest -n 2 -m "not slow"
 
 test-newest:  ## the suite with the newest release of each dependency that pyproject.toml allows
 	rm -rf .venv-newest
 	$(PY) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	.venv-newest/bin/python -m pip list --disable-pip-version-check
-	.venv-newest/bin/python -m pytest -n 2
+	.venv-newest/bin/python -m pytest -n 2 -m "not slow"
 
 lint: .venv/installed  ## style, format and types
 	$(BIN)/ruff check .

@@ -32,7 +32,7 @@ class Received:
     for any time. None of these is a fault. A file is damaged if
 
     - a unit of the container (box, element, page, packet) does not end where it says (`framing`), or
-    - another recording follows the first one, which FFmpeg would pass over in silence, or
+    - another recording follows, of which FFmpeg would show nothing (`framing.Framing.joined`), or
     - its streams end before the duration that it stores, although not all of its media was read, or
     - a run of packets between two frames, or after the last one, gave no frame at all.
 
@@ -98,7 +98,8 @@ class Received:
                 f"{label}: expected a file that ends where its container says, got one that ends after "
                 f"{seconds:.2f} s of video: the file is truncated; copy it again or drop it"
             )
-        if units.joined:
+        # A repeated header, as of some downloads in fragments, is no other recording: all media was read.
+        if units.joined and not 0 < units.media_end <= self._bytes_read + 64:
             raise errors.UserError(
                 f"{label}: expected one recording, got the files of several one after another, of which only "
                 "the first would be read: split it, or remux the recordings into one file"

@@ -15,7 +15,7 @@ _HEADER, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 _BODY = {_CLUSTER, 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367}
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
-_NUT = b"nut/multimedia container\0"  # begins a file
+_NUT = b"nut/multimedia container\0"  # the first bytes of a file
 _SECTORS = 4096  # bytes of zeros after the last packet that are no padding
 # Columns and rows of brightness for one of colour, by what YUV4MPEG calls it; (0, 0) has no colour.
 _CHROMA = {b"420": (2, 2), b"422": (2, 1), b"444": (1, 1), b"411": (4, 1), b"mono": (0, 0)}
@@ -43,8 +43,8 @@ class Framing:
         whole: True if the last unit ends where the container says, False if it is cut or zeros follow instead
             of a unit, None if the container does not promise an end.
         media_end: position in bytes after the last unit that holds frames, or 0 if unknown.
-        joined: whether the file of another recording follows the end of the first one, in a container of
-            which FFmpeg reads the first recording only.
+        joined: whether the file of another recording follows the first one, in a container (MP4, MOV, FLV,
+            ASF, NUT) of which FFmpeg reads the first recording only.
     """
 
     whole: bool | None
@@ -241,7 +241,7 @@ def _flash(file: Readable, size: int) -> Framing:
 
 
 def _second_flash(file: Readable, size: int) -> bool:
-    """Return whether a file header stands where a tag should begin."""
+    """Return whether a file header stands where a tag should begin; reads the head of every tag."""
     position = int.from_bytes(_at(file, 5, 4), "big") + 4
     while position + 11 <= size:
         head = _at(file, position, 4)
@@ -274,12 +274,11 @@ def _ivf(file: Readable, size: int) -> Framing:
 
 
 def _nut(file: Readable, size: int) -> Framing:
-    position, before = len(_NUT), b""
+    position, before, found = 0, b"", 0
     while block := _at(file, position, 1 << 20):
-        if _NUT in before + block:
-            return Framing(None, joined=True)
-        before, position = block[-len(_NUT) :], position + len(block)
-    return Framing(None)
+        found += (before + block).count(_NUT)
+        before, position = block[1 - len(_NUT) :], position + len(block)
+    return Framing(None, joined=found > 1)
 
 
 _FOLLOW: dict[str, Callable[[Readable, int], Framing]] = {

@@ -8,6 +8,7 @@ that train together share the teacher pass, so six rows take T + 6 S where one t
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -24,7 +25,7 @@ GROUP = 6  # rows of the share that is printed
 
 
 def estimate(file: str, where: topology.Topology, rows: int) -> tuple[float, float, float]:
-    """Compile the stage 2 of a recipe, in a process of its own.
+    """Compile stage 2 of a recipe, in a process of its own.
 
     Args:
         file: a recipe with a row that has a stage named "stage2".
@@ -49,8 +50,8 @@ def estimate(file: str, where: topology.Topology, rows: int) -> tuple[float, flo
             ) as process,
         ):
             assert process.stdin is not None
-            process.stdin.write(asked)
-            process.stdin.close()
+            with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # its notes have the reason
+                pipe.write(asked)
             # Code generation, which takes most of the time, changes no operation.
             while process.poll() is None and compiled.assigned(dump) is None:
                 time.sleep(1)
@@ -73,7 +74,9 @@ def compile_rows() -> None:
     from prismlab.experiments.plan import choices
 
     root = strict.load(asked["file"], []).root
-    job = next(each for each in choices.jobs(root) if each.stage.name == "stage2")
+    job = next((each for each in choices.jobs(root) if each.stage.name == "stage2"), None)
+    if job is None:
+        raise errors.UserError(f"{asked['file']}: expected a row with a stage named stage2, found none")
     request = {
         "file": asked["file"], "bindings": (), "row": job.row, "stage": "stage2",
         "batch_size": job.stage.batch_size, "remat": None,
@@ -102,6 +105,8 @@ def main() -> None:
     if options.worker:
         compile_rows()
         return
+    if options.rows < 2:
+        parser.error(f"expected --rows of 2 or more, got {options.rows}")
     where = topology.parse(options.topology)
     found = {rows: estimate(options.recipe, where, rows) for rows in (1, options.rows)}
     (alone, *_), (together, *_) = found.values()

@@ -25,8 +25,6 @@ from prismlab.experiments.tasks.metrics.detection import frame_precision
 from prismlab.experiments.tasks.readers.localisation import class_scores
 from prismlab.experiments.tasks.readers.rendered_world import rendered_boxes, rendered_untrimmed
 
-pytestmark = pytest.mark.long
-
 LOOKS = [world.World(resolution=16, frames=4, split=split) for split in ("train", "test")]
 TRAINING = localisation_fit.Training(seeds=2, steps=2, batch_size=4)
 MEMORY = keeping.Keeping("memory")
@@ -59,6 +57,7 @@ def run(task):
     return scores
 
 
+@pytest.mark.long
 class TestLocalisation(task_contract.TaskContract):
     """The contract that the kit gives to users' packages too."""
 
@@ -87,6 +86,7 @@ def times(external):
     return run(dataclasses.replace(TIME, external=class_scores.ClassScores(str(external))))
 
 
+@pytest.mark.long
 def test_times_are_scored_beside_shuffled_labels(times):
     scores = times
     assert list(scores)[:2] == ["mAP, tIoU .5:.95", "mAP, tIoU .5:.95, shuffled labels"]
@@ -114,6 +114,7 @@ def test_times_are_scored_beside_shuffled_labels(times):
     assert "examples" not in control.protocol
 
 
+@pytest.mark.long
 def test_an_external_classifier_is_a_score_of_its_own_name(times, tmp_path):
     found = LONG.read("test", cli.CACHE)
     own, _, other = times
@@ -135,6 +136,7 @@ def test_an_external_classifier_is_a_score_of_its_own_name(times, tmp_path):
         given.of(found)
 
 
+@pytest.mark.long
 def test_boxes_are_scored_by_name_of_their_source_and_variant():
     scores = run(SPACE)
     assert list(scores)[:3] == [
@@ -164,6 +166,7 @@ def test_boxes_are_scored_by_name_of_their_source_and_variant():
     assert all("examples" not in each.protocol for each in others)
 
 
+@pytest.mark.long
 def test_the_worlds_give_times_boxes_and_detections():
     found = LONG.read("train", cli.CACHE)
     assert all(item.extra[segments.DURATION] == 3.0 for item in found.items)

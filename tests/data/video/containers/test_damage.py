@@ -239,8 +239,21 @@ def test_joined_files_are_read_whole_or_refused(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["flv", "nut"])
 def test_a_search_for_a_second_recording_keeps_the_limits(kind: str) -> None:
-    guarded = opening.Guarded(io.BytesIO(bytes(4096)), opening.Limits(seconds=-1), "film")
+    two = films.written(kind, JOINED[kind][0]) * 2
+    assert framing.framing(io.BytesIO(two), kind).joined
+    guarded = opening.Guarded(io.BytesIO(two), opening.Limits(seconds=-1), "film")
     assert not framing.framing(guarded, kind).joined
+
+
+def test_a_repeated_header_is_no_second_recording() -> None:
+    film = films.index_first(films.written("mp4"))
+    index = film.index(b"moov") - 4
+    length = int.from_bytes(film[index : index + 4], "big")
+    again = film + film[index : index + length]
+    assert framing.framing(io.BytesIO(again), "mov").joined
+    assert decode.count_frames(again) == 24
+    nut = films.written("nut", "mpeg4")
+    assert decode.count_frames(bytes(30) + nut) == 24
 
 
 def test_a_promised_size_that_no_file_has_is_cut() -> None:

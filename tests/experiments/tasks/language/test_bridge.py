@@ -16,8 +16,6 @@ from prismlab.core.train import optim
 from prismlab.experiments.tasks.features import feature_set
 from prismlab.experiments.tasks.language import bridge_fit, training_pairs
 
-pytestmark = pytest.mark.long
-
 ASK = "caption:"
 
 
@@ -77,6 +75,7 @@ def test_no_gradient_reaches_features_or_language_model():
                and "attention/key/b" not in name)  # fmt: skip
 
 
+@pytest.mark.long
 def test_training_changes_no_weight_of_the_language_model():
     model = spoken.language_model()
     before = trees.digest(trees.flatten(model.decoder))
@@ -132,6 +131,7 @@ def test_the_loss_counts_answers_only():
     assert tokens.ids[0, tokens.answer[0]][-1] == model.special.end
 
 
+@pytest.mark.long
 def test_ranking_a_closed_vocabulary_finds_the_right_caption():
     test = spoken.clips("test", 40)
     answers = [f"a {colour} {shape}" for colour in spoken.COLOURS for shape in spoken.SHAPES]

@@ -18,8 +18,6 @@ from prismlab.experiments.tasks.interface import items, protocols, texts
 from prismlab.experiments.tasks.language import closed_answers, models, training_pairs
 from prismlab.experiments.tasks.metrics.answers import exact_match, wups
 
-pytestmark = pytest.mark.long
-
 HOW = protocols.Protocol(frames=2, resolution=8)
 
 
@@ -45,6 +43,7 @@ def briefly():
     return ask(bridge=BRIEF)
 
 
+@pytest.mark.long
 class TestCaptioning(task_contract.TaskContract):
     """The contract that the kit gives to users' packages too; questions have it among the slow tests."""
 
@@ -85,6 +84,7 @@ def test_shuffled_answers_give_chance():
     assert score.value < score.protocol["chance"] + 3 * np.sqrt(0.25 / 120)
 
 
+@pytest.mark.long
 def test_what_was_not_computed_is_said_and_examples_are_kept_once():
     scores = list(briefly().values())
     assert scores[0].protocol["not computed"].startswith("WUPS (morphy): no WordNet; set wups.Wups.wordnet")
@@ -96,6 +96,7 @@ def test_what_was_not_computed_is_said_and_examples_are_kept_once():
     assert scores[0].outcomes["groups"][:2] == ["test0", "test0"]
 
 
+@pytest.mark.long
 def test_answers_of_several_words_are_ranked():
     facts = briefly()["top-1 (closed 5)"].protocol
     assert facts["answers in the vocabulary"] == 1.0
@@ -104,6 +105,7 @@ def test_answers_of_several_words_are_ranked():
     assert "dark blue" in closed_answers.most_common(asked, 5)
 
 
+@pytest.mark.long
 def test_an_answer_outside_the_vocabulary_is_wrong():
     right = [texts.Reference("a", "a", ("Man.",)), texts.Reference("b", "b", ("snow man",))]
     assert closed_answers.share_inside(["man"], right) == 0.5
@@ -205,6 +207,7 @@ def test_settings_that_cannot_be_evaluated_are_refused(changes, message):
         question_answering.QuestionAnswering(spoken.Clips(), models.Given(None), **changes)
 
 
+@pytest.mark.long
 def test_without_a_metric_that_can_be_computed_there_is_no_score():
     with pytest.raises(errors.UserError, match="no score can be computed: WUPS"):
         ask(

@@ -13,8 +13,6 @@ from prismlab.experiments.tasks.heads.localisation import box_query, localisatio
 from prismlab.experiments.tasks.interface import boxes, items
 from prismlab.experiments.tasks.metrics.detection import frame_precision
 
-pytestmark = pytest.mark.long
-
 FRAMES, SIDE, CLASSES = 2, 8, 4
 METRIC = frame_precision.FramePrecision()
 
@@ -103,6 +101,7 @@ def test_a_head_needs_a_map_for_each_frame():
         box_query.BoxQuery(maps="best")
 
 
+@pytest.mark.long
 def test_keyframes_without_boxes_are_not_trained_on_and_a_split_without_any_is_refused(world):
     train, test = world
     bare = tuple(items.Item(item.key) for item in train.found.items)
