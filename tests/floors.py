@@ -18,6 +18,10 @@ METRICS = ("metrics", "metrics.ranking", "metrics.answers", "metrics.detection")
 TASK_ROOMS = ("interface", *METRICS, *READERS, "features", "heads", "heads.localisation", "language")
 READER = ("experiments.tasks.interface", "experiments.tasks.readers")
 METRIC = ("experiments.tasks.interface", "experiments.tasks.metrics")
+BENCH = (
+    *BELOW_RUN, *RUN, "experiments.tasks", *(f"experiments.tasks.{room}" for room in TASK_ROOMS),
+    "experiments.store", "experiments.run",
+)  # fmt: skip
 COMMAND = (
     *BELOW_RUN, *RUN, "experiments.encoders", "experiments.preview", "experiments.results", "experiments.run",
     "experiments.store",
@@ -100,16 +104,10 @@ FLOORS = {
     "experiments.launch.engines": (
         *BELOW_RUN, *RUN, "experiments.launch", "experiments.plan", "experiments.store",
     ),
-    "experiments.bench": (
-        *BELOW_RUN, *RUN, "experiments.tasks", *(f"experiments.tasks.{room}" for room in TASK_ROOMS),
-        "experiments.store", "experiments.run",
-    ),
+    "experiments.bench": BENCH,
     "experiments.bench.encoder": (*BELOW_RUN, *RUN),
     "experiments.bench.loading": (*BELOW_RUN, *RUN),
-    "experiments.bench.ablation": (
-        *BELOW_RUN, *RUN, "experiments.tasks", *(f"experiments.tasks.{room}" for room in TASK_ROOMS),
-        "experiments.store", "experiments.run", "experiments.plan",
-    ),
+    "experiments.bench.ablation": (*BENCH, "experiments.plan"),
     "experiments.kit": (*BELOW_RUN, *RECIPE, "experiments.tasks"),
     "experiments.commands": COMMAND,
     "experiments.commands.recipes": (

@@ -48,8 +48,8 @@ def compile_request(asked: dict[str, Any]) -> dict[str, Any]:
     """Compile the step of a request.
 
     Args:
-        asked: file, bindings, row, stage, topology, batch_size, remat, dump: see `compiled.Request`; the
-            compiler writes its module to the folder "dump", because as_text() of jaxlib does not support
+        asked: file, bindings, row, stage, topology, batch_size, remat, rows, dump: see `compiled.Request`;
+            the compiler writes its module to the folder "dump", because as_text() of jaxlib does not support
             every asynchronous collective.
 
     Returns:
@@ -58,7 +58,7 @@ def compile_request(asked: dict[str, Any]) -> dict[str, Any]:
     from prismlab.experiments.plan import choices
 
     stage, built = choices.stage_of(asked)
-    step = lowered(stage, built, asked["topology"])
+    step = lowered(stage, built, asked["topology"], asked["rows"])
     start = time.perf_counter()
     dump = {"xla_dump_to": asked["dump"], "xla_dump_hlo_as_text": True, "xla_dump_hlo_module_re": ".*"}
     stats = step.compile(compiler_options=dump).memory_analysis()
@@ -71,24 +71,20 @@ def compile_request(asked: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def lowered(stage: Any, built: Any, topology: str) -> Any:
-    """Return the training step of a stage, lowered for a TPU slice; see `arguments`."""
-    compiled, *given = arguments(stage, built, topology)
-    return compiled.lower(*given)
-
-
-def arguments(stage: Any, built: Any, topology: str) -> tuple[Any, Any, Any, Any]:
-    """Return the training step of a stage and its abstract state, batch and teacher on a TPU slice.
+def lowered(stage: Any, built: Any, topology: str, rows: int = 1) -> Any:
+    """Return the training step of a stage, lowered for a TPU slice.
 
     Args:
         stage: recipe.Stage.
         built: abstract learners, see `abstract_step.learners`.
         topology: for example "v5p:4x4x8".
+        rows: how many equal rows train together.
     """
     import jax
     from jax.experimental import topologies
 
     from prismlab.core.parallel import mesh, sharding
+    from prismlab.core.train.loops import co_training
     from prismlab.core.train.steps import step
     from prismlab.experiments.cost import abstract_step
 
@@ -105,8 +101,10 @@ def arguments(stage: Any, built: Any, topology: str) -> tuple[Any, Any, Any, Any
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
         abstract_step.batch_of(stage, stage.batch_size),
     )
-    placed = [sharding.abstract(each, laid, stage.run.rules) for each in (state, teacher)]
-    return compiled, placed[0], batch, placed[1]
+    state, teacher = (sharding.abstract(each, laid, stage.run.rules) for each in (state, teacher))
+    if rows == 1:
+        return compiled.lower(state, batch, teacher)
+    return co_training.lower([compiled] * rows, [state] * rows, batch, teacher)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ class Request:
         remat: rematerialization policy; None keeps the configured one.
         whole: compile to machine code. Otherwise the compiler is stopped after buffer assignment, which
             determines memory and collectives; code generation takes most of the compile time.
+        rows: how many equal rows train together in the program (`co_training`); 1 is the step of one.
     """
 
     file: str
@@ -42,6 +43,7 @@ class Request:
     batch_size: int
     remat: str | None = None
     whole: bool = False
+    rows: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +124,7 @@ def _told(asked: dict[str, Any], limit: float, folder: pathlib.Path) -> dict[str
             start = time.monotonic()
             while process.poll() is None and time.monotonic() - start < limit:
                 time.sleep(0.5)
-                if not asked["whole"] and assigned(folder):
+                if not asked["whole"] and _assigned(folder):
                     break
             ended = process.poll() is not None
             process.kill()
@@ -134,15 +136,15 @@ def _told(asked: dict[str, Any], limit: float, folder: pathlib.Path) -> dict[str
             lines = notes.read_text(errors="replace", encoding="utf-8").split("\n")
             last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
             return {"error": f"the compiler exited with code {process.returncode}: {last}"}
-    held = assigned(folder)
+    assigned = _assigned(folder)
     if "error" in told:
         # Out of memory is detected here or, slightly earlier, by the loop above; both report the bytes.
-        return told | ({"assigned": held[0]} if held else {})
+        return told | ({"assigned": assigned[0]} if assigned else {})
     if not ended and asked["whole"]:
         return {"stopped": limit}
-    if not held:
+    if not assigned:
         return told if "arguments" in told else {"stopped": limit}
-    total, module = held
+    total, module = assigned
     found = traffic.read(module)
     return told | {
         "assigned": total,
@@ -160,7 +162,7 @@ def _told(asked: dict[str, Any], limit: float, folder: pathlib.Path) -> dict[str
     }
 
 
-def assigned(folder: pathlib.Path) -> tuple[float, str] | None:
+def _assigned(folder: pathlib.Path) -> tuple[float, str] | None:
     """Return the bytes of all buffers and the optimized module, or None until the compiler wrote both."""
     assignments = list(folder.glob("*jit_step*after_optimizations-buffer-assignment.txt"))
     # The last file written of those needed here, after the buffer assignment.

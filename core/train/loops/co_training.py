@@ -160,12 +160,7 @@ def _bits(arrays: Any) -> dict[str, int]:
 
 
 def _stepped(singles: Sequence[step.Compiled], arrays: list[Any], batch: Any, teacher: Any) -> list[Any]:
-    parts = tuple(single.parts for single in singles)
-    try:
-        program = _program(parts)
-    except TypeError:  # a part that cannot be hashed
-        program = _program.__wrapped__(parts)
-    stepped: list[Any] = program(arrays, batch, teacher, [single.placed() for single in singles])
+    stepped: list[Any] = _of(singles)(arrays, batch, teacher, [single.placed() for single in singles])
     return stepped
 
 
@@ -178,8 +173,16 @@ def lower(singles: Sequence[step.Compiled], arrays: Sequence[Any], batch: Any, t
         batch: of all rows.
         teacher: arrays of the teacher of all rows.
     """
-    program = _program.__wrapped__(tuple(single.parts for single in singles))
-    return program.lower(list(arrays), batch, teacher, [single.values for single in singles])
+    return _of(singles).lower(list(arrays), batch, teacher, [single.values for single in singles])
+
+
+def _of(singles: Sequence[step.Compiled]) -> Any:
+    """Return the jitted steps of several rows; equal parts share it and what it compiled."""
+    parts = tuple(single.parts for single in singles)
+    try:
+        return _program(parts)
+    except TypeError:  # a part that cannot be hashed
+        return _program.__wrapped__(parts)
 
 
 @functools.lru_cache(maxsize=PROGRAMS)

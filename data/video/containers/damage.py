@@ -98,8 +98,8 @@ class Received:
                 f"{label}: expected a file that ends where its container says, got one that ends after "
                 f"{seconds:.2f} s of video: the file is truncated; copy it again or drop it"
             )
-        # A repeated header, as of some downloads in fragments, is no other recording: all media was read.
-        if units.joined and not 0 < units.media_end <= self._bytes_read + 64:
+        # A repeated header, as of some downloads in fragments, is no other recording.
+        if units.joined and not self._was_read(units):
             raise errors.UserError(
                 f"{label}: expected one recording, got the files of several one after another, of which only "
                 "the first would be read: split it, or remux the recordings into one file"
@@ -125,8 +125,7 @@ class Received:
             start = self._container.start_time or 0 if from_start else 0
             pairs.append((Fraction(total + start, av.time_base), last, max(slack, _SOUND_SLACK)))
         # A last frame may stay for long without saying so: then all of the media was read.
-        unread = units.media_end - self._bytes_read
-        if units.whole and units.media_end and unread <= max(64, units.media_end // 20):
+        if units.whole and self._was_read(units, units.media_end // 20):
             return
         for promised, came, least in pairs:
             if promised - came > max(least, promised / 20):
@@ -134,6 +133,10 @@ class Received:
                     f"{label}: expected {float(promised):.2f} s of video, got {max(float(came), 0):.2f} s: "
                     "the file is truncated; copy it again or drop it"
                 )
+
+    def _was_read(self, units: framing.Framing, left: int = 0) -> bool:
+        """Return whether all media was read but for `left` bytes; False if its end is unknown."""
+        return 0 < units.media_end <= self._bytes_read + max(64, left)
 
     def _pictures(self, label: str) -> None:
         packets, frames = np.sort(self._packets), np.sort(self._frames)

@@ -227,30 +227,16 @@ def _ogg(file: Readable, size: int) -> Framing:
 
 
 def _flash(file: Readable, size: int) -> Framing:
-    if _second_flash(file, size):
-        return Framing(True, size, joined=True)
+    position = int.from_bytes(_at(file, 5, 4), "big") + 4
+    while position + 11 <= size and (head := _at(file, position, 4)):
+        if head[:3] == b"FLV":  # the header of a file where a tag should begin
+            return Framing(True, size, joined=True)
+        position += 11 + int.from_bytes(head[1:], "big") + 4
     length = int.from_bytes(_at(file, max(0, size - 4), 4), "big")
     head = _at(file, size - 4 - length, 4) if 11 <= length <= size - 13 else b""
-    fits = len(head) == 4 and head[0] & 31 in (8, 9, 18) and int.from_bytes(head[1:], "big") + 11 == length
-    if fits:
+    if len(head) == 4 and head[0] & 31 in (8, 9, 18) and int.from_bytes(head[1:], "big") + 11 == length:
         return Framing(True, size)
-    position = int.from_bytes(_at(file, 5, 4), "big") + 4
-    while position + 11 <= size:
-        position += 11 + int.from_bytes(_at(file, position, 4)[1:], "big") + 4
     return Framing(False if position > size else None)
-
-
-def _second_flash(file: Readable, size: int) -> bool:
-    """Return whether a file header stands where a tag should begin; reads the head of every tag."""
-    position = int.from_bytes(_at(file, 5, 4), "big") + 4
-    while position + 11 <= size:
-        head = _at(file, position, 4)
-        if head[:3] == b"FLV":
-            return True
-        if not head or head[0] & 31 not in (8, 9, 18):
-            return False
-        position += 11 + int.from_bytes(head[1:], "big") + 4
-    return False
 
 
 def _asf(file: Readable, size: int) -> Framing:

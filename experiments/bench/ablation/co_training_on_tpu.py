@@ -8,88 +8,39 @@ that train together share the teacher pass, so six rows take T + 6 S where one t
 """
 
 import argparse
-import contextlib
-import json
-import os
-import pathlib
-import subprocess
-import sys
-import tempfile
-import time
 
 from prismlab.core import errors
 from prismlab.experiments import console
-from prismlab.experiments.plan import compile_worker, compiled, serial, topology
+from prismlab.experiments.gin_strict import strict
+from prismlab.experiments.plan import choices, compiled, topology
 
 GROUP = 6  # rows of the share that is printed
+SECONDS = 3600.0  # for one compilation
 
 
-def estimate(file: str, where: topology.Topology, rows: int) -> tuple[float, float, float]:
-    """Compile stage 2 of a recipe, in a process of its own.
+def estimate(file: str, where: topology.Topology, rows: int) -> tuple[float, float]:
+    """Compile stage 2 of a recipe for a slice.
 
     Args:
         file: a recipe with a row that has a stage named "stage2".
         where: the slice.
-        rows: how many equal rows train together; 1 is the step of a single run.
+        rows: see `compiled.Request`.
 
     Returns:
-        Seconds of the serial estimate, bytes of a chip's buffers, and seconds of compilation.
+        Seconds of the serial estimate, and bytes of a chip's buffers.
 
     Raises:
-        UserError: the compiler failed.
+        UserError: the recipe has no such stage, or the compiler failed.
     """
-    start = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        dump = pathlib.Path(folder)
-        asked = json.dumps({"file": file, "topology": where.text, "rows": rows, "dump": folder})
-        command = [sys.executable, "-m", "prismlab.experiments.bench.ablation.co_training_on_tpu", "--worker"]
-        with (
-            (dump / "notes.txt").open("w", encoding="utf-8") as notes,
-            subprocess.Popen(
-                command, stdin=subprocess.PIPE, stderr=notes, text=True, encoding="utf-8"
-            ) as process,
-        ):
-            assert process.stdin is not None
-            with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # its notes have the reason
-                pipe.write(asked)
-            # Code generation, which takes most of the time, changes no operation.
-            while process.poll() is None and compiled.assigned(dump) is None:
-                time.sleep(1)
-            process.kill()
-        answer = compiled.assigned(dump)
-        if answer is None:
-            lines = (dump / "notes.txt").read_text(encoding="utf-8", errors="replace").split("\n")
-            last = [line for line in lines if line.strip()][-1:]
-            raise errors.UserError(f"the compiler wrote no module: {' '.join(last)[:300]}")
-    held, module = answer
-    return serial.read(module, where.chip).seconds, held, time.monotonic() - start
-
-
-def compile_rows() -> None:
-    """Compile what the JSON on stdin asks for."""
-    compile_worker.prepare(os.environ)
-    asked = json.load(sys.stdin)
-    from prismlab.core.train.loops import co_training
-    from prismlab.experiments.gin_strict import strict
-    from prismlab.experiments.plan import choices
-
-    root = strict.load(asked["file"], []).root
-    job = next((each for each in choices.jobs(root) if each.stage.name == "stage2"), None)
+    jobs = choices.jobs(strict.load(file, []).root)
+    job = next((each for each in jobs if each.stage.name == "stage2"), None)
     if job is None:
-        raise errors.UserError(f"{asked['file']}: expected a row with a stage named stage2, found none")
-    request = {
-        "file": asked["file"], "bindings": (), "row": job.row, "stage": "stage2",
-        "batch_size": job.stage.batch_size, "remat": None,
-    }  # fmt: skip
-    stage, built = choices.stage_of(request)
-    single, state, batch, teacher = compile_worker.arguments(stage, built, asked["topology"])
-    rows = asked["rows"]
-    if rows == 1:
-        lowered = single.lower(state, batch, teacher)
-    else:
-        lowered = co_training.lower([single] * rows, [state] * rows, batch, teacher)
-    dump = {"xla_dump_to": asked["dump"], "xla_dump_hlo_as_text": True, "xla_dump_hlo_module_re": ".*"}
-    lowered.compile(compiler_options=dump)
+        raise errors.UserError(f"{file}: expected a row with a stage named stage2, found none")
+    asked = compiled.Request(file, (), job.row, job.stage.name, where.text, job.stage.batch_size, rows=rows)
+    answer = compiled.run(asked, SECONDS)
+    if answer.problem or answer.bytes is None:
+        raise errors.UserError(f"{file}, {rows} rows on {where.text}: {answer.problem}")
+    return answer.told["serial"]["seconds"], answer.bytes
 
 
 def main() -> None:
@@ -100,23 +51,17 @@ def main() -> None:
     parser.add_argument("recipe", nargs="?", default="videoprism_giant.gin", help="default: %(default)s")
     parser.add_argument("--topology", default="v5p:4x4x4", help="the slice (default: %(default)s)")
     parser.add_argument("--rows", type=int, default=2, help="of the program (default: %(default)s)")
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.worker:
-        compile_rows()
-        return
     if options.rows < 2:
         parser.error(f"expected --rows of 2 or more, got {options.rows}")
+    compiled.check_compiler()
     where = topology.parse(options.topology)
     found = {rows: estimate(options.recipe, where, rows) for rows in (1, options.rows)}
-    (alone, *_), (together, *_) = found.values()
+    (alone, _), (together, _) = found.values()
     student = (together - alone) / (options.rows - 1)
-    lines = [
-        [str(rows), f"{seconds:.3f}", f"{held / 2**30:.2f}", f"{compiling:.0f}"]
-        for rows, (seconds, held, compiling) in found.items()
-    ]
+    lines = [[str(rows), f"{seconds:.3f}", f"{held / 2**30:.2f}"] for rows, (seconds, held) in found.items()]
     out = console.make_console()
-    heads = ("rows", "serial s", "GiB a chip", "compiled in s")
+    heads = ("rows", "serial s", "GiB a chip")
     console.table(out, heads, lines, numbers=heads)
     share = (alone - student + GROUP * student) / (GROUP * alone)
     console.say(

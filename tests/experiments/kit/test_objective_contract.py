@@ -105,20 +105,20 @@ GRADIENT = (
 WEIGHT = r"at leaking_objectives\.py:\d+ a trained weight is applied to what shows the places that Tube\(.*\)"
 
 
+OTHERS = [
+    (leaking_objectives.ReadsPixels, GRADIENT),
+    (leaking_objectives.ReadsStoppedPixels, WEIGHT),
+    (leaking_objectives.GatesStoppedPixels, WEIGHT),
+    (leaking_objectives.DecodesTeacher, WEIGHT),
+    (leaking_objectives.LoopsUntilDone, WEIGHT),
+]
+
+
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
         (leaking_objectives.LeavesTargetOpen, GRADIENT),
-        *(
-            pytest.param(*each, marks=pytest.mark.long)
-            for each in (
-                (leaking_objectives.ReadsPixels, GRADIENT),
-                (leaking_objectives.ReadsStoppedPixels, WEIGHT),
-                (leaking_objectives.GatesStoppedPixels, WEIGHT),
-                (leaking_objectives.DecodesTeacher, WEIGHT),
-                (leaking_objectives.LoopsUntilDone, WEIGHT),
-            )
-        ),
+        *(pytest.param(*each, marks=pytest.mark.long) for each in OTHERS),
     ],
 )
 def test_a_leak_past_the_views_is_told_where(kind, message):

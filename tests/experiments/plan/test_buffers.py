@@ -31,13 +31,13 @@ def test_thread_local_buffers_and_those_of_other_memory_spaces_take_no_device_me
 def test_a_step_is_read_once_the_compiler_wrote_its_buffers_and_its_module(tmp_path: pathlib.Path):
     name = "module_1.jit_step.{}.txt"
     module = tmp_path / name.format("after_optimizations")
-    assert compiled.assigned(tmp_path) is None
+    assert compiled._assigned(tmp_path) is None
     (tmp_path / name.format("after_optimizations-buffer-assignment")).write_text(ASSIGNMENT)
-    assert compiled.assigned(tmp_path) is None
+    assert compiled._assigned(tmp_path) is None
     module.write_text("ENTRY %main () -> f32[] {")
-    assert compiled.assigned(tmp_path) is None
+    assert compiled._assigned(tmp_path) is None
     module.write_text("ENTRY %main () -> f32[] {\n}\n")
-    assert compiled.assigned(tmp_path) == (4672.0, module.read_text())
+    assert compiled._assigned(tmp_path) == (4672.0, module.read_text())
 
 
 def test_the_compiler_does_not_see_flags_of_another_backend():

@@ -162,7 +162,6 @@ def test_a_benchmark_runs_and_reports_missing_clips_and_absent_classes(tmp_path)
         assert score.protocol["size"] == "6 clips annotated, 1970 published"
 
 
-@pytest.mark.long
 @pytest.mark.slow
 def test_a_table_of_ones_own_names_classes_and_warns_of_a_single_one(tmp_path):
     clips(tmp_path / "videos", [f"x{number}" for number in range(9)])

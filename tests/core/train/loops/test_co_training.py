@@ -124,6 +124,13 @@ def test_rows_of_other_bits_go_on_alone(alone, monkeypatch):
     assert (group.equal, group.together) == (False, False)
 
 
+def test_rows_are_lowered_as_one_program_that_returns_a_state_for_each():
+    arrays, singles = zip(*(start(row) for row in range(len(ROWS))))
+    lowered = co_training.lower(singles, arrays, batch(0), None)
+    shapes = lambda tree: [leaf.shape for leaf in jax.tree.leaves(tree)]
+    assert [shapes(state) for state, _ in lowered.out_info] == [shapes(each) for each in arrays]
+
+
 def test_every_row_hears_of_an_error_of_the_program(monkeypatch):
     def full(*given):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")

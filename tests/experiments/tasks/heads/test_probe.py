@@ -101,7 +101,6 @@ def test_a_head_of_a_grid_equals_the_head_trained_alone():
     np.testing.assert_allclose(all_of_them.outputs(train.features, 50)[7, 0], one[0, 0], atol=1e-5)
 
 
-@pytest.mark.long
 @pytest.mark.slow
 def test_the_pooler_size_is_an_axis_of_the_grid():
     head = probe.Probe(probe.Attention(heads=2), SMALL, sizes=(2, 8))  # 8 is the size of the other tests
