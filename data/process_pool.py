@@ -81,9 +81,45 @@ def each(work: Callable[[Any], Any], pieces: Iterable[Any], workers: int) -> Ite
         yield from (future.result() for future in concurrent.futures.as_completed(running))
 
 
+class _Shared(threading.local):
+    """The pool that the calls of a thread share, and its number of processes."""
+
+    pool: concurrent.futures.ProcessPoolExecutor | None = None
+    workers: int = 0
+
+
+_SHARED = _Shared()
+
+
+@contextlib.contextmanager
+def shared(workers: int) -> Iterator[None]:
+    """Let all calls of this thread within the block share one pool, whose processes start once.
+
+    Args:
+        workers: number of processes; they start when they are first needed. A call that asks for more starts
+            a pool of its own.
+    """
+    with _started(workers) as pool:
+        _SHARED.pool, _SHARED.workers = pool, workers
+        try:
+            yield
+        finally:
+            _SHARED.pool, _SHARED.workers = None, 0
+
+
 @contextlib.contextmanager
 def _pool(workers: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
     refuse_unguarded_script()
+    with _told():
+        if _SHARED.pool is not None and workers <= _SHARED.workers:
+            yield _SHARED.pool
+        else:
+            with _started(workers) as pool:
+                yield pool
+
+
+@contextlib.contextmanager
+def _started(workers: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
     # Spawn rather than fork: the caller may already have threads (JAX does).
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(
@@ -91,11 +127,17 @@ def _pool(workers: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
     ) as pool:
         try:
             yield pool
-        except concurrent.futures.process.BrokenProcessPool as found:
-            raise errors.UserError(
-                "a worker process ended before its work was done: out of memory, killed, or belonging "
-                'to a script without `if __name__ == "__main__":`'
-            ) from found
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except concurrent.futures.process.BrokenProcessPool as found:
+        raise errors.UserError(
+            "a worker process ended before its work was done: out of memory, killed, or belonging "
+            'to a script without `if __name__ == "__main__":`'
+        ) from found

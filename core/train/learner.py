@@ -239,6 +239,7 @@ def build(
     teacher: Towers | None,
     *,
     key: PRNGKeyArray,
+    started: bool = True,
 ) -> Learner:
     """Build a Learner from tower and objective constructors, each with a key folded by its name.
 
@@ -247,6 +248,8 @@ def build(
         objectives: name -> constructor taking `dims` and `key`.
         teacher: frozen towers, for their widths, or None.
         key: PRNG key for initial weights; adding a name does not change the initial weights of the others.
+        started: give the objectives their state, see `Learner.started`; without it, towers may have shapes
+            in place of arrays, which the caller replaces.
 
     Returns:
         The learner with its initial weights.
@@ -275,7 +278,7 @@ def build(
             )
     learner = Learner(built, made)
     check(learner, teacher)
-    return learner.started()
+    return learner.started() if started else learner
 
 
 def _check_takes(make: Callable[..., Any], given: Mapping[str, Any], what: str, wanted: str) -> None:

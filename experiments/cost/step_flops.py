@@ -49,7 +49,7 @@ def model_flops(planned: Any) -> float:
         planned: a `stages.Planned`.
     """
     stage = planned.stage
-    return sum(estimate.fewest(stage, learners(planned), stage.batch_size).values())
+    return sum(estimate.fewest_of_batch(stage, learners(planned), stage.batch_size).values())
 
 
 def estimated(planned: Any) -> float:

@@ -12,6 +12,7 @@ from prismlab.experiments.recipe.checks import shapes
 
 # From most to least rematerialization; "none" saves all activations.
 REMATS = ("nothing_saveable", "dots_with_no_batch_dims_saveable", "dots_saveable", "none")
+NOTHING_TWICE = ("dots_saveable", "none")  # policies that compute no matrix product again
 
 
 def varied(stage: recipe.Stage, batch_size: int | None = None, remat: str | None = None) -> recipe.Stage:

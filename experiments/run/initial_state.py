@@ -1,11 +1,15 @@
 """State in which a stage starts: towers, objectives and optimizer, from keys and weights of other stages."""
 
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
+from jaxtyping import PRNGKeyArray
 
-from prismlab.core import keys
+from prismlab.core import keys, trees
 from prismlab.core.train import learner, objective_state, traced_numbers
 from prismlab.core.train.checkpoints import checkpoint
 from prismlab.core.train.steps import step
@@ -24,7 +28,8 @@ def towers(stage: Any, seed: int, arrays: dict[str, np.ndarray], source: str) ->
         UserError: the arrays do not fit.
     """
     key = keys.seeded(seed, "init")
-    built = {name: make(key=keys.fold(key, "tower", name)) for name, make in stage.towers.items()}
+    towers = _without_weights_of(arrays, stage.towers)
+    built = {name: make(key=keys.fold(key, "tower", name)) for name, make in towers.items()}
     return checkpoint.adopt({"towers": built}, arrays, source)[0]["towers"]
 
 
@@ -45,15 +50,39 @@ def build(
     Raises:
         UserError: the arrays do not fit.
     """
-    built = learner.build(stage.towers, stage.objectives, teacher, key=keys.seeded(seed, "init"))
+    key = keys.seeded(seed, "init")
     if arrays is None:
-        return built, 0
+        return learner.build(stage.towers, stage.objectives, teacher, key=key), 0
     source = f"init_from {str(stage.init_from)!r}"
-    tree, taken = checkpoint.adopt(built, arrays, source)
+    towers = _without_weights_of(arrays, stage.towers)
+    made = learner.build(towers, stage.objectives, teacher, key=key, started=False)
+    tree, taken = checkpoint.adopt(made, arrays, source)
+    tree = tree.started()
     if any(jax.tree.leaves(objective_state.mask(tree))):
         # State begins with the adopted towers, unless the parent has it.
-        tree, taken = checkpoint.adopt(tree.started(), arrays, source)
+        tree, taken = checkpoint.adopt(tree, arrays, source)
     return tree, taken
+
+
+def _without_weights_of(
+    arrays: Mapping[str, np.ndarray], towers: Mapping[str, Callable[..., Any]]
+) -> dict[str, Callable[..., Any]]:
+    """Return constructors of towers that draw no weights if `arrays` replaces all of them.
+
+    Such a tower has shapes in place of arrays. Drawing the weights of a small tower takes seconds, because
+    each shape is a program to compile.
+    """
+
+    def constructor(name: str, make: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(make)
+        def made(*, key: PRNGKeyArray) -> Any:
+            shapes = eqx.filter_eval_shape(make, key=key)
+            replaced = all(f"towers/{name}/{path}" in arrays for path in trees.flatten(shapes))
+            return shapes if replaced else make(key=key)
+
+        return made
+
+    return {name: constructor(name, make) for name, make in towers.items()}
 
 
 def state(

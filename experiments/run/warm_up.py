@@ -1,5 +1,6 @@
 """Preparation before training: check every row by shape, render and open every data source."""
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from typing import Any
 import rich.console
 
 from prismlab.core import errors
+from prismlab.data import process_pool
 from prismlab.data.loader import source
 from prismlab.experiments import console
 from prismlab.experiments.recipe import recipe
@@ -27,12 +29,15 @@ def everything(rows: Mapping[str, recipe.Experiment], cache: pathlib.Path, out: 
     """
     for experiment in rows.values():
         check.abstract_stages(experiment)
-    for name, each in sources(rows).items():
-        if isinstance(each, source.Rendered) and not each.packed(cache):
-            with console.Progress(f"render {name}", len(each.world), console=out) as bar:
-                each.render(cache, lambda done, total: bar.update(done))
-        if not len(each.open(cache)):
-            raise errors.UserError(f"source {name!r} is empty; add clips or remove it")
+    found = sources(rows)
+    workers = [each.workers for each in found.values() if isinstance(each, source.Rendered)]
+    with process_pool.shared(max(workers, default=0)) if any(workers) else contextlib.nullcontext():
+        for name, each in found.items():
+            if isinstance(each, source.Rendered) and not each.packed(cache):
+                with console.Progress(f"render {name}", len(each.world), console=out) as bar:
+                    each.render(cache, lambda done, total: bar.update(done))
+            if not len(each.open(cache)):
+                raise errors.UserError(f"source {name!r} is empty; add clips or remove it")
 
 
 def sources(rows: Mapping[str, recipe.Experiment]) -> dict[str, Any]:

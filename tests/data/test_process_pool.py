@@ -41,6 +41,25 @@ def test_only_a_worker_that_imports_the_script_is_refused(monkeypatch: pytest.Mo
         process_pool.refuse_unguarded_script()
 
 
+def _process(_: int) -> int:
+    return os.getpid()
+
+
+def test_calls_share_one_pool_within_the_block_only() -> None:
+    with process_pool.shared(1):
+        first = set(process_pool.in_order(_process, range(3), 1))
+        assert set(process_pool.each(_process, range(3), 1)) == first
+        assert not first & set(process_pool.in_order(_process, range(3), 2))  # more than it has
+    assert len(first) == 1
+    assert not first & set(process_pool.in_order(_process, range(3), 1))
+
+
+def test_a_shared_pool_whose_worker_ends_is_one_line() -> None:
+    ended = pytest.raises(errors.UserError, match="a worker process ended before its work was done")
+    with ended, process_pool.shared(1):
+        list(process_pool.in_order(_ends, range(3), 1))
+
+
 def test_a_worker_that_ends_is_one_line() -> None:
     with pytest.raises(errors.UserError, match="a worker process ended before its work was done"):
         list(process_pool.in_order(_ends, range(3), 1))

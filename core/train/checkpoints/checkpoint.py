@@ -8,7 +8,6 @@ previous checkpoint intact.
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -224,7 +223,7 @@ def adopt(tree: Any, arrays: dict[str, np.ndarray], source: str) -> tuple[Any, i
     """Copy arrays with matching paths into a tree; all other arrays are kept.
 
     Args:
-        tree: a learner, or a dictionary of towers.
+        tree: a learner, or a dictionary of towers; arrays that are copied may be shapes in it.
         arrays: path -> array, from read_learner.
         source: name of the arrays in error messages.
 
@@ -234,7 +233,7 @@ def adopt(tree: Any, arrays: dict[str, np.ndarray], source: str) -> tuple[Any, i
     Raises:
         UserError: no tower matches, or an array of the same path has another shape.
     """
-    own = {name: leaf for name, leaf in trees.flatten(tree).items() if eqx.is_array(leaf)}
+    own = trees.flatten(tree)
     shared = sorted(own.keys() & arrays.keys())
     wrong = [
         f"{n}: expected {own[n].shape}, got {arrays[n].shape}"

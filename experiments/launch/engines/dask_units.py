@@ -18,7 +18,7 @@ import distributed
 from prismlab.core import errors
 from prismlab.core.events import stop_signal
 from prismlab.experiments import console, exits
-from prismlab.experiments.launch import executor
+from prismlab.experiments.launch import executor, units
 from prismlab.experiments.launch.engines import unit_process
 from prismlab.experiments.recipe import resources
 
@@ -98,7 +98,10 @@ def check_offers(order: executor.Order, offers: Sequence[Mapping[str, float]], a
 
 
 def run(
-    client: distributed.Client, order: executor.Order, environments: Sequence[Mapping[str, str]] = ()
+    client: distributed.Client,
+    order: executor.Order,
+    environments: Sequence[Mapping[str, str]] = (),
+    at_a_time: int | None = None,
 ) -> executor.Ended:
     """Run the units, and wait until all ended, the command was asked to stop, or the scheduler was lost.
 
@@ -106,15 +109,27 @@ def run(
         client: connected to the cluster.
         order: the units.
         environments: see `run_unit`.
+        at_a_time: number of units to submit at a time, in the order of the graph; None submits all at once,
+            which a cluster that grows with its queue needs. Dask assigns a submitted unit to a worker as soon
+            as its parents end, even if that worker is busy and another one becomes free first.
     """
     ended: queue.SimpleQueue[distributed.Future] = queue.SimpleQueue()
-    futures = _submit(client, order, environments)
-    names = {future: name for name, future in futures.items()}
-    for future in futures.values():
-        future.add_done_callback(ended.put)
+    submitted = _Submitted(client, order, environments)
+    names: dict[distributed.Future, str] = {}  # of units that have not ended
     codes: dict[str, int] = {}
     signals: list[int] = []
+
+    def submit() -> None:
+        while at_a_time is None or len(names) < at_a_time:
+            unit = submitted.next(ended_parents=at_a_time is not None)
+            if unit is None:
+                return
+            future = submitted.submit(unit)
+            names[future] = unit.name
+            future.add_done_callback(ended.put)
+
     with stop_signal.Handlers(lambda number, frame: signals.append(number)):
+        submit()
         while names and not signals:
             try:
                 future = ended.get(timeout=0.2)
@@ -131,25 +146,44 @@ def run(
                 codes[name] = code
             if code and order.fail_fast:
                 break
+            submit()
         if names:
             _stop(client, order, list(names), signals)
     return executor.Ended(codes, bool(signals))
 
 
-def _submit(
-    client: distributed.Client, order: executor.Order, environments: Sequence[Mapping[str, str]]
-) -> dict[str, distributed.Future]:
-    futures: dict[str, distributed.Future] = {}
-    mark = secrets.token_hex(4)  # a key of an earlier command would return its result
-    for place, unit in enumerate(order.graph):
-        words = order.words("run-unit", unit.name, program=())
-        futures[unit.name] = client.submit(
-            run_unit, unit.name, words, str(order.workdir), environments, unit.reserve.chips,
-            [futures[name] for name in order.parents(unit)],
-            key=f"{unit.name}-{mark}", pure=False, retries=executor.RETRIES, priority=-place,
-            resources=unit.reserve.stated() or None,
+class _Submitted:
+    """Futures of the units that were submitted, and the units that were not yet."""
+
+    def __init__(
+        self, client: distributed.Client, order: executor.Order, environments: Sequence[Mapping[str, str]]
+    ) -> None:
+        self._client, self._order, self._environments = client, order, environments
+        self._left = {unit.name: unit for unit in order.graph}
+        self._futures: dict[str, distributed.Future] = {}
+        self._mark = secrets.token_hex(4)  # a key of an earlier command would return its result
+
+    def next(self, ended_parents: bool) -> units.Unit | None:
+        """Return the next unit to submit; with `ended_parents`, only one whose parents have ended."""
+        for unit in self._left.values():
+            parents = self._order.parents(unit)
+            if not ended_parents or all(
+                name in self._futures and self._futures[name].done() for name in parents
+            ):
+                return unit
+        return None
+
+    def submit(self, unit: units.Unit) -> distributed.Future:
+        """Submit a unit whose parents were submitted."""
+        del self._left[unit.name]
+        words = self._order.words("run-unit", unit.name, program=())
+        self._futures[unit.name] = self._client.submit(
+            run_unit, unit.name, words, str(self._order.workdir), self._environments, unit.reserve.chips,
+            [self._futures[name] for name in self._order.parents(unit)],
+            key=f"{unit.name}-{self._mark}", pure=False, retries=executor.RETRIES,
+            priority=-len(self._futures), resources=unit.reserve.stated() or None,
         )  # fmt: skip
-    return futures
+        return self._futures[unit.name]
 
 
 def _stop(

@@ -63,7 +63,6 @@ def preview(order: executor.Order) -> str:
 
 def run(order: executor.Order) -> executor.Ended:
     """Run the units; returns when all have ended."""
-    import dask.config
     import distributed
 
     from prismlab.experiments.launch.engines import dask_units
@@ -73,8 +72,6 @@ def run(order: executor.Order) -> executor.Ended:
     dask_units.quiet()
     # Workers are threads of this process, because each unit is a process of its own anyway.
     with (
-        # An idle worker takes a unit that waits at another one within so much time (1 s by default).
-        dask.config.set({"distributed.scheduler.work-stealing-interval": "100ms"}),
         distributed.LocalCluster(
             n_workers=len(added), threads_per_worker=1, processes=False, resources=own, memory_limit=0,
             dashboard_address=":0", silence_logs=False,
@@ -83,4 +80,4 @@ def run(order: executor.Order) -> executor.Ended:
     ):  # fmt: skip
         if served:
             console.tell(f"Dask dashboard: {cluster.dashboard_link}")
-        return dask_units.run(client, order, added)
+        return dask_units.run(client, order, added, at_a_time=len(added))

@@ -110,6 +110,25 @@ def test_a_stop_signal_stops_the_units_and_ends_the_command(tmp_path, processes)
     assert sorted(made.started) == ["a", "b"]
 
 
+def test_a_unit_starts_on_the_worker_that_is_free_first(tmp_path, monkeypatch):
+    """The last of three units that become ready together does not wait for the busier worker."""
+    freed, ended = threading.Event(), []
+
+    def run(words, workdir, environment):
+        name = words[1]
+        if name == "long":
+            assert freed.wait(20)
+        if name == "last":
+            freed.set()
+        ended.append(name)
+        return exits.DONE
+
+    monkeypatch.setattr(unit_process, "run", run)
+    graph = (unit("a"), unit("long", "a"), unit("short", "a"), unit("last", "a"), unit("after", "short"))
+    assert local.run(order(tmp_path, graph)) == executor.Ended()
+    assert ended == ["a", "short", "last", *ended[3:]]
+
+
 def test_a_unit_that_no_worker_can_run_is_refused(tmp_path):
     large = order(tmp_path, (unit("a"), unit("b", cores=10_000, memory_gigabytes=1)))
     line = r"train x, .* needs 10000 cores, 1 GiB memory, but the largest worker offers \d+ cores?, .*--jobs"
