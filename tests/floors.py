@@ -82,7 +82,11 @@ FLOORS = {
         *(f"experiments.tasks.{room}" for room in ("interface", *METRICS, "features", "heads")),
     ),
     "experiments.tasks": (
-        *BELOW_RUN, *RECIPE, "experiments.gin_strict", *(f"experiments.tasks.{room}" for room in TASK_ROOMS),
+        *BELOW_RUN, *RECIPE, *(f"experiments.tasks.{room}" for room in TASK_ROOMS),
+    ),
+    "experiments.tasks.evaluations": (
+        *BELOW_RUN, *RECIPE, "experiments.gin_strict", "experiments.tasks",
+        *(f"experiments.tasks.{room}" for room in TASK_ROOMS),
     ),
     "experiments.monitors": (*LIGHT, *LOADER),
     "experiments.certificate": (*BELOW_RUN, *RUN),
@@ -94,7 +98,7 @@ FLOORS = {
     ),
     "experiments.encoders": (
         *BELOW_RUN, *RUN, *STORED, "experiments.report.evaluation_page", "experiments.tasks",
-        "experiments.run",
+        "experiments.tasks.evaluations", "experiments.run",
     ),
     "experiments.verification": (*BELOW_RUN, *RUN, *STORED, "experiments.run"),
     "experiments.plan": (*BELOW_RUN, *RUN),
@@ -117,7 +121,8 @@ FLOORS = {
         *COMMAND, "experiments.certificate", "experiments.commands", "experiments.verification",
     ),
     "experiments.commands.encoders": (
-        *COMMAND, "experiments.commands", "experiments.report.evaluation_page", "experiments.tasks",
+        *COMMAND, "experiments.commands", "experiments.report.evaluation_page",
+        "experiments.tasks.evaluations",
     ),
     "experiments.commands.corpus": (*COMMAND, "experiments.commands", "data.corpus"),
     "experiments": (*LIGHT, "experiments.commands"),

@@ -16,7 +16,7 @@ from prismlab.experiments.recipe.addresses import fingerprints
 from prismlab.experiments.report.evaluation_page import evaluation_report
 from prismlab.experiments.statistics import results_table
 from prismlab.experiments.store import installed, store, views, work_directory
-from prismlab.experiments.tasks import evaluation, paper_scores
+from prismlab.experiments.tasks.evaluations import evaluation, paper_scores
 
 MEAN = "standard error of the mean over groups of items"
 EXACT = "exact interval of a share, where all items are right or all are wrong"

@@ -28,6 +28,7 @@ SUB_ROOMS = {
     "prismlab.experiments.report.evaluation_page": (
         "earlier_scores evaluation_report example_pictures group_marks"
     ),
+    "prismlab.experiments.tasks.evaluations": "catalog evaluation evaluation_file paper_scores",
     "prismlab.experiments.tasks.heads.localisation": (
         "box_query localisation_fit roi_align segment_pyramid soft_suppression spatial temporal"
     ),

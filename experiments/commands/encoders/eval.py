@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     from prismlab.experiments.report.evaluation_page import evaluation_report
     from prismlab.experiments.run import compilation_cache, transfer_guard
     from prismlab.experiments.store import store, work_directory
-    from prismlab.experiments.tasks import evaluation
+    from prismlab.experiments.tasks.evaluations import evaluation
 
     loaded = strict.load(options.file, options.bindings, (evaluation.Evaluation,))
     transfer_guard.check()
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _list(out: object) -> None:
     from prismlab.experiments import console
-    from prismlab.experiments.tasks import catalog
+    from prismlab.experiments.tasks.evaluations import catalog
 
     heads = [
         "benchmark", "group", "split", "size", "classes", "metric", "protocol", "paper B", "paper g",

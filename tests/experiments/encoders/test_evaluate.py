@@ -17,7 +17,8 @@ from prismlab.experiments.encoders import evaluate, frozen_encoder
 from prismlab.experiments.recipe import progress
 from prismlab.experiments.statistics import results_table
 from prismlab.experiments.store import store
-from prismlab.experiments.tasks import evaluation, paper_scores, task
+from prismlab.experiments.tasks import task
+from prismlab.experiments.tasks.evaluations import evaluation, paper_scores
 from prismlab.experiments.tasks.interface import protocols
 
 

@@ -16,7 +16,8 @@ from prismlab.data.world import world
 from prismlab.experiments.encoders import evaluate, frozen_encoder
 from prismlab.experiments.released import released_weights
 from prismlab.experiments.store import store
-from prismlab.experiments.tasks import evaluation, retrieval, zero_shot
+from prismlab.experiments.tasks import retrieval, zero_shot
+from prismlab.experiments.tasks.evaluations import evaluation
 from prismlab.experiments.tasks.features import clip_vectors, encoder_pass, keeping, text_pass
 from prismlab.experiments.tasks.interface import protocols
 from prismlab.experiments.tasks.readers import captioned_source

@@ -3,7 +3,7 @@
 import pytest
 
 from prismlab.core import errors
-from prismlab.experiments.tasks import catalog
+from prismlab.experiments.tasks.evaluations import catalog
 from prismlab.experiments.tasks.metrics import videoglue_score as vgs
 
 NAMES = [name for group in vgs.GROUPS.values() for name in group]

@@ -17,16 +17,15 @@ from prismlab.experiments.tasks import (
     benchmark,
     box_localisation,
     captioning,
-    catalog,
-    evaluation,
     multiple_choice,
     question_answering,
     retrieval,
     temporal_localisation,
     zero_shot,
-)  # fmt: skip
+)
+from prismlab.experiments.tasks.evaluations import catalog, evaluation  # fmt: skip
 
-FOLDER = pathlib.Path(catalog.__file__).parents[1] / "gin" / "eval"
+FOLDER = pathlib.Path(catalog.__file__).parents[2] / "gin" / "eval"
 FILES = sorted(path.name for path in FOLDER.glob("*.gin"))
 WORDS = (captioning.Captioning, question_answering.QuestionAnswering)
 ZERO = (retrieval.Retrieval, zero_shot.ZeroShot, multiple_choice.MultipleChoice)

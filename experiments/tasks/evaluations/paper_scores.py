@@ -7,7 +7,6 @@ from prismlab.experiments.tasks import (
     benchmark,
     box_localisation,
     captioning,
-    catalog,
     multiple_choice,
     probe,
     question_answering,
@@ -15,6 +14,7 @@ from prismlab.experiments.tasks import (
     temporal_localisation,
     zero_shot,
 )
+from prismlab.experiments.tasks.evaluations import catalog
 
 VIDEO, TEXT, WORDS = "video understanding", "retrieval and zero-shot", "captions and questions"
 SCIENCE = "video for science"

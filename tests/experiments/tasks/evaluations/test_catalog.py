@@ -2,9 +2,9 @@
 
 import pathlib
 
-from prismlab.experiments.tasks import catalog
+from prismlab.experiments.tasks.evaluations import catalog
 
-GIN = pathlib.Path(catalog.__file__).parents[1] / "gin"
+GIN = pathlib.Path(catalog.__file__).parents[2] / "gin"
 
 
 def test_all_33_benchmarks_are_listed_once():

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 
 from prismlab.core import errors
 from prismlab.experiments.gin_strict import strict
-from prismlab.experiments.tasks import evaluation, task
+from prismlab.experiments.tasks import task
+from prismlab.experiments.tasks.evaluations import evaluation
 
 
 def tasks(

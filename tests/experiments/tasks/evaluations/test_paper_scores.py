@@ -6,7 +6,8 @@ import types
 import pytest
 import test_gin_eval
 
-from prismlab.experiments.tasks import captioning, catalog, paper_scores, retrieval
+from prismlab.experiments.tasks import captioning, retrieval
+from prismlab.experiments.tasks.evaluations import catalog, paper_scores
 from prismlab.experiments.tasks.readers.rendered_world import rendered_questions
 
 

@@ -8,9 +8,9 @@ import pytest
 from prismlab.core import errors
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.recipe import describe, recipe
-from prismlab.experiments.tasks import catalog, evaluation_file
+from prismlab.experiments.tasks.evaluations import catalog, evaluation_file
 
-GIN = pathlib.Path(catalog.__file__).parents[1] / "gin"
+GIN = pathlib.Path(catalog.__file__).parents[2] / "gin"
 FILES = sorted({row.gin for row in catalog.ROWS} | {"eval/world.gin", "eval/world_localisation.gin"})
 OWN = {"ablation_fig4.gin": "{'K400': %K400, 'SSv2': %SSV2}", "reproduce_small.gin": "{'probe': %PROBE}"}
 
@@ -33,7 +33,7 @@ def test_an_ablation_takes_every_evaluation_and_trains_as_before(base, tmp_path)
         "from __gin__ import dynamic_registration",
         f"include '{base}'",
         "from prismlab.experiments.recipe import recipe",
-        "from prismlab.experiments.tasks import evaluation_file",
+        "from prismlab.experiments.tasks.evaluations import evaluation_file",
         f"recipe.Experiment.tasks = @{scopes[-1]}()",
     ]
     for number, (scope, file) in enumerate(zip(scopes, FILES)):
