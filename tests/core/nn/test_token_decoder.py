@@ -44,7 +44,10 @@ def _by_hand(built, seen, order):
     return _tail(built, jnp.asarray(rows, jnp.float32))
 
 
-@pytest.mark.parametrize("visible", [0.01, 0.5, pytest.param(1.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "visible",
+    [pytest.param(0.01, marks=pytest.mark.long), 0.5, pytest.param(1.0, marks=pytest.mark.slow)],
+)
 def test_equals_loops(built, visible):
     seen = _seen(visible)
     random = np.random.default_rng(0)

@@ -74,7 +74,7 @@ def test_video_classifier_golden():
     np.testing.assert_allclose(pooled, io["global_embeddings"], atol=1e-5)
 
 
-@pytest.mark.parametrize("policy", ["pre", "primer_hybrid"])
+@pytest.mark.parametrize("policy", ["pre", pytest.param("primer_hybrid", marks=pytest.mark.long)])
 def test_video_text_golden(policy):
     io = _io(f"video_text_{policy}")
     model = released.load(_text(policy), golden_models.parameters(f"video_text_{policy}"))

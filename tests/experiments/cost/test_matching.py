@@ -11,7 +11,12 @@ from prismlab.experiments.recipe import recipe
 
 
 @pytest.mark.parametrize(
-    "steps", [pytest.param(1000, marks=pytest.mark.slow), 1001, pytest.param(1002, marks=pytest.mark.slow)]
+    "steps",
+    [
+        pytest.param(1000, marks=pytest.mark.slow),
+        pytest.param(1001, marks=pytest.mark.long),
+        pytest.param(1002, marks=pytest.mark.slow),
+    ],
 )
 def test_steps_have_the_flops_of_the_other_stage(steps):
     base = strict.load(cli.QUICK).root

@@ -51,6 +51,7 @@ class Shown:
         return Counting()(towers, seed=seed, cache=cache)
 
 
+@pytest.mark.long
 def test_finished_tasks_are_reused_and_seeds_are_averaged(tmp_path):
     encoder = frozen_encoder.FrozenEncoder("e", {}, "digest")
     root = evaluation.Evaluation({"count": Counting()}, seeds=(0, 1))

@@ -185,6 +185,7 @@ def test_the_probe_reads_nothing_from_noise(planted):
         assert abs(scores[name].value - chance) < 4 * np.sqrt(chance * (1 - chance) / 64)
 
 
+@pytest.mark.long
 def test_the_probe_averages_heads_and_keeps_the_outcome_of_each_clip():
     each = dataclasses.replace(EXAMPLES[probe.AttentiveProbe], head_seeds=2, labels=("species", "motion"))
     found = each(TOWERS, seed=0, cache=cli.CACHE)

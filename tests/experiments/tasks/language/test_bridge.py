@@ -52,6 +52,7 @@ def test_the_control_says_one_thing_for_every_clip():
     assert said[0] in {item.texts[0] for item in test.found.items}
 
 
+@pytest.mark.long
 def test_no_gradient_reaches_features_or_language_model():
     model, train = spoken.language_model(), spoken.clips("train", 4)
     tokens = training_pairs.Tokens.of(training_pairs.Captions().of(train.found, 0), model, 24)
