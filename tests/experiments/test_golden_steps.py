@@ -25,7 +25,10 @@ def test_every_recipe_has_a_record():
 
 
 # The first recipe has both stages; the others, with more stages and rows, take a minute.
-ALL = [pytest.param(name, marks=[pytest.mark.slow] * (name != "smoke.gin")) for name in make_steps.RECIPES]
+ALL = [
+    pytest.param(name, marks=pytest.mark.long if name == "smoke.gin" else pytest.mark.slow)
+    for name in make_steps.RECIPES
+]
 
 
 @pytest.mark.parametrize("name", ALL)

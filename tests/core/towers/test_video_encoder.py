@@ -113,6 +113,7 @@ def test_any_mask_equals_the_padded_reference_in_values_and_gradients(first, sec
     _agree(RAGGED, [sorted(order[:VISIBLE]) for order in (first, second)], frame_paddings)
 
 
+@pytest.mark.long
 @settings(max_examples=8, deadline=None)
 @given(
     st.permutations(range(PATCHES)),

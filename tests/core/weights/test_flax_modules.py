@@ -21,6 +21,7 @@ def _variables():
         return traverse_util.unflatten_dict({name: archive[name] for name in archive.files}, sep="/")
 
 
+@pytest.mark.long
 def test_outputs_and_gradients_are_equal():
     with np.load(golden_models.inputs_and_outputs("video_encoder")) as archive:
         video, expected = jnp.asarray(archive["video"]), archive["embeddings"]

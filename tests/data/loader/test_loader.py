@@ -168,7 +168,7 @@ def test_random_crops_repeat_with_the_step_and_differ_between_epochs(cache):
     assert read(stream) == read(opened(cache, line, steps=8))
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_a_clip_shorter_than_asked_is_named_with_its_source(cache, workers):
     line = dataclasses.replace(LINE, frames=5, workers=workers)
     with pytest.raises(

@@ -48,7 +48,10 @@ def test_each_kind_is_a_row_of_a_table_at_once(kind, lab, capsys):
     assert "SoftMargin" in repr(root)
 
 
-@pytest.mark.parametrize("kind", ["objective", pytest.param("mask", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param("objective", marks=pytest.mark.long), pytest.param("mask", marks=pytest.mark.slow)],
+)
 def test_its_contract_is_green(kind, lab, pytester):
     new_component.write(kind, "soft_margin", lab)
     ran = pytester.inline_run(lab / "test_soft_margin.py", *PLUGIN, "-p", "no:cacheprovider")

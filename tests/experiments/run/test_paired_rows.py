@@ -84,7 +84,13 @@ def begin(whole, tmp_path, monkeypatch):
     return begun
 
 
-@pytest.mark.parametrize("follows", [False, True], ids=["stage1 and joint", "stage2 and continued"])
+@pytest.mark.parametrize(
+    "follows",
+    [
+        pytest.param(False, id="stage1 and joint", marks=pytest.mark.long),
+        pytest.param(True, id="stage2 and continued"),
+    ],
+)
 def test_stages_of_other_names_and_objectives_are_paired(begin, tmp_path, follows):
     parent = str(tmp_path / "parent") if follows else None
     both = {**FIRST.objectives, "local": SECOND.objectives["local"]}
