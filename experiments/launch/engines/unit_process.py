@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from multiprocessing import connection
 from typing import Any
 
 # Imported by the server, and so by no unit. They start no device and no thread. `main` is not among them:
@@ -49,7 +50,9 @@ def run(words: Sequence[str], workdir: str, environment: Mapping[str, str]) -> i
     try:
         if isinstance(started, subprocess.Popen):
             return started.wait()
-        started.join()
+        connection.wait([started.sentinel])
+        with _LOCK:  # starting a process reads the exit codes of all that ended; each can be read once
+            started.join()
         return int(started.exitcode)
     finally:
         with _LOCK:

@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import concurrent.futures
 import contextlib
 import os
 import random
@@ -230,6 +231,16 @@ def test_a_worker_that_is_lost_is_replaced(tmp_path, monkeypatch):
         losing.start()
         assert dask_units.run(client, order(tmp_path, GRAPH[:1])) == executor.Ended()
         losing.join()
+
+
+def test_every_process_is_reported_with_its_own_exit_code(monkeypatch):
+    """Processes that end while others start: with two readers of a code, one found none and reported 255."""
+    monkeypatch.setattr(unit_process, "_enter", stand_in_unit.end_at_once)
+    monkeypatch.setattr(unit_process, "IMPORTED", ())
+    wanted = [str(number % 3) for number in range(60)]
+    with concurrent.futures.ThreadPoolExecutor(6) as threads:
+        found = threads.map(lambda code: unit_process.run(["run-unit", code], "w", {}), wanted)
+        assert list(map(str, found)) == wanted
 
 
 @pytest.mark.parametrize("seed", range(3))
