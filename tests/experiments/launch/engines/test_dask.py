@@ -2,13 +2,10 @@
 
 import argparse
 import collections
-import concurrent.futures
 import contextlib
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -233,16 +230,6 @@ def test_a_worker_that_is_lost_is_replaced(tmp_path, monkeypatch):
         losing.join()
 
 
-def test_every_process_is_reported_with_its_own_exit_code(monkeypatch):
-    """Processes that end while others start: with two readers of a code, one found none and reported 255."""
-    monkeypatch.setattr(unit_process, "_enter", stand_in_unit.end_at_once)
-    monkeypatch.setattr(unit_process, "IMPORTED", ())
-    wanted = [str(number % 3) for number in range(60)]
-    with concurrent.futures.ThreadPoolExecutor(6) as threads:
-        found = threads.map(lambda code: unit_process.run(["run-unit", code], "w", {}), wanted)
-        assert list(map(str, found)) == wanted
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_processes_that_are_killed_at_random_moments_end_as_undisturbed_ones(tmp_path, monkeypatch, seed):
     monkeypatch.setattr(unit_process, "_enter", stand_in_unit.enter)
@@ -265,20 +252,6 @@ def test_processes_that_are_killed_at_random_moments_end_as_undisturbed_ones(tmp
     assert not unit_process._RUNNING
     for each in GRAPH:
         assert stand_in_unit.steps(tmp_path / each.name) == list(range(stand_in_unit.STEPS))
-
-
-def test_a_unit_stops_with_the_process_that_started_it(tmp_path):
-    """It gets SIGTERM, as from a scheduler, when its parent has ended."""
-    code = "from prismlab.experiments.launch.engines import unit_process; import os, time, signal;"
-    code += "signal.signal(signal.SIGTERM, lambda *_: (open('stopped', 'w').close(), os._exit(75)));"
-    code += "parent = os.getpid();"
-    code += "os.fork() and os._exit(0);"
-    code += "unit_process._stop_with(parent); time.sleep(20)"
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ}, check=True)
-    until = time.monotonic() + 20
-    while not (tmp_path / "stopped").exists():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def test_a_scheduler_that_does_not_answer_is_one_line(tmp_path, monkeypatch):
