@@ -7,7 +7,7 @@ import contextlib
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from prismlab.core import errors
@@ -47,12 +47,15 @@ def in_order(work: Callable[[Any], Any], pieces: Iterable[Any], workers: int) ->
         return
     with _pool(workers) as pool:
         waiting = collections.deque[concurrent.futures.Future]()
-        for piece in pieces:
-            waiting.append(pool.submit(work, piece))
-            if len(waiting) > 2 * workers:
+        try:
+            for piece in pieces:
+                waiting.append(pool.submit(work, piece))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        finally:
+            _abandon(waiting)
 
 
 def each(work: Callable[[Any], Any], pieces: Iterable[Any], workers: int) -> Iterator[Any]:
@@ -71,14 +74,24 @@ def each(work: Callable[[Any], Any], pieces: Iterable[Any], workers: int) -> Ite
         return
     with _pool(workers) as pool:
         running: set[concurrent.futures.Future] = set()
-        for piece in pieces:
-            running.add(pool.submit(work, piece))
-            if len(running) > 2 * workers:
-                done, running = concurrent.futures.wait(
-                    running, return_when=concurrent.futures.FIRST_COMPLETED
-                )
-                yield from (future.result() for future in done)
-        yield from (future.result() for future in concurrent.futures.as_completed(running))
+        try:
+            for piece in pieces:
+                running.add(pool.submit(work, piece))
+                if len(running) > 2 * workers:
+                    done, running = concurrent.futures.wait(
+                        running, return_when=concurrent.futures.FIRST_COMPLETED
+                    )
+                    yield from (future.result() for future in done)
+            yield from (future.result() for future in concurrent.futures.as_completed(running))
+        finally:
+            _abandon(running)
+
+
+def _abandon(tasks: Collection[concurrent.futures.Future]) -> None:
+    """Cancel tasks that have not started, and wait for those that run: they may hold files."""
+    for task in tasks:
+        task.cancel()
+    concurrent.futures.wait(tasks)
 
 
 class _Shared(threading.local):
@@ -96,40 +109,33 @@ def shared(workers: int) -> Iterator[None]:
     """Let all calls of this thread within the block share one pool, whose processes start once.
 
     Args:
-        workers: number of processes; they start when they are first needed. A call that asks for more starts
-            a pool of its own.
+        workers: number of processes; they start when they are first needed. A call that asks for another
+            number starts a pool of its own.
     """
+    before = _SHARED.pool, _SHARED.workers
     with _started(workers) as pool:
         _SHARED.pool, _SHARED.workers = pool, workers
         try:
             yield
         finally:
-            _SHARED.pool, _SHARED.workers = None, 0
+            _SHARED.pool, _SHARED.workers = before
 
 
 @contextlib.contextmanager
 def _pool(workers: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
     refuse_unguarded_script()
     with _told():
-        if _SHARED.pool is not None and workers <= _SHARED.workers:
+        if _SHARED.pool is not None and workers == _SHARED.workers:
             yield _SHARED.pool
         else:
             with _started(workers) as pool:
                 yield pool
 
 
-@contextlib.contextmanager
-def _started(workers: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
+def _started(workers: int) -> concurrent.futures.ProcessPoolExecutor:
     # Spawn rather than fork: the caller may already have threads (JAX does).
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(
-        workers, mp_context=context, initializer=end_with_parent
-    ) as pool:
-        try:
-            yield pool
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    return concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent)
 
 
 @contextlib.contextmanager

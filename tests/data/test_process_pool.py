@@ -5,6 +5,8 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 
 import pytest
 
@@ -41,6 +43,11 @@ def test_only_a_worker_that_imports_the_script_is_refused(monkeypatch: pytest.Mo
         process_pool.refuse_unguarded_script()
 
 
+def _touch(path: pathlib.Path) -> None:
+    path.touch()
+    time.sleep(0.05)
+
+
 def _process(_: int) -> int:
     return os.getpid()
 
@@ -49,9 +56,23 @@ def test_calls_share_one_pool_within_the_block_only() -> None:
     with process_pool.shared(1):
         first = set(process_pool.in_order(_process, range(3), 1))
         assert set(process_pool.each(_process, range(3), 1)) == first
-        assert not first & set(process_pool.in_order(_process, range(3), 2))  # more than it has
+        assert not first & set(process_pool.in_order(_process, range(3), 2))  # another number
+        with process_pool.shared(1):
+            assert not first & set(process_pool.in_order(_process, range(3), 1))
+        assert set(process_pool.in_order(_process, range(3), 1)) == first
     assert len(first) == 1
     assert not first & set(process_pool.in_order(_process, range(3), 1))
+
+
+@pytest.mark.parametrize("call", [process_pool.in_order, process_pool.each])
+def test_what_an_abandoned_call_left_does_not_run(tmp_path: pathlib.Path, call: Callable) -> None:
+    with process_pool.shared(1):
+        results = call(_touch, [tmp_path / str(number) for number in range(20)], 1)
+        next(results)
+        results.close()
+        left = len(list(tmp_path.iterdir()))
+        list(process_pool.in_order(_process, range(1), 1))
+        assert len(list(tmp_path.iterdir())) == left < 20
 
 
 def test_a_shared_pool_whose_worker_ends_is_one_line() -> None:
