@@ -141,11 +141,13 @@ def run(
                     f"the Dask scheduler {order.scheduler} was lost; units that run there save and stop"
                 )
                 return executor.Ended(codes, interrupted=True)
-            code = exits.INTERRUPTED if future.exception() is not None else future.result().code
-            if code:
-                codes[name] = code
-            if code and order.fail_fast:
-                break
+            failed = future.exception() is not None
+            outcome = Outcome(name, exits.INTERRUPTED) if failed else future.result()
+            submitted.outcomes[name] = outcome
+            if outcome.code:
+                codes[name] = outcome.code
+                if order.fail_fast:
+                    break
             submit()
         if names:
             _stop(client, order, list(names), signals)
@@ -153,33 +155,35 @@ def run(
 
 
 class _Submitted:
-    """Futures of the units that were submitted, and the units that were not yet."""
+    """Units that were submitted, with the outcomes of those that ended, and units that were not yet."""
 
     def __init__(
         self, client: distributed.Client, order: executor.Order, environments: Sequence[Mapping[str, str]]
     ) -> None:
+        self.outcomes: dict[str, Outcome] = {}
         self._client, self._order, self._environments = client, order, environments
-        self._left = {unit.name: unit for unit in order.graph}
+        self._left = {unit.name: (unit, order.parents(unit)) for unit in order.graph}
         self._futures: dict[str, distributed.Future] = {}
         self._mark = secrets.token_hex(4)  # a key of an earlier command would return its result
 
     def next(self, ended_parents: bool) -> units.Unit | None:
         """Return the next unit to submit; with `ended_parents`, only one whose parents have ended."""
-        for unit in self._left.values():
-            parents = self._order.parents(unit)
-            if not ended_parents or all(
-                name in self._futures and self._futures[name].done() for name in parents
-            ):
+        for unit, parents in self._left.values():
+            if not ended_parents or all(name in self.outcomes for name in parents):
                 return unit
         return None
 
     def submit(self, unit: units.Unit) -> distributed.Future:
-        """Submit a unit whose parents were submitted."""
-        del self._left[unit.name]
+        """Submit a unit whose parents were submitted.
+
+        Parents that have ended are given as values: Dask would prefer the worker that holds a result, busy
+        or not.
+        """
+        unit, parents = self._left.pop(unit.name)
         words = self._order.words("run-unit", unit.name, program=())
         self._futures[unit.name] = self._client.submit(
             run_unit, unit.name, words, str(self._order.workdir), self._environments, unit.reserve.chips,
-            [self._futures[name] for name in self._order.parents(unit)],
+            [self.outcomes.get(name) or self._futures[name] for name in parents],
             key=f"{unit.name}-{self._mark}", pure=False, retries=executor.RETRIES,
             priority=-len(self._futures), resources=unit.reserve.stated() or None,
         )  # fmt: skip
