@@ -5,12 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
-import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from prismlab.core import keys, trees
-from prismlab.core.train import learner, objective_state, traced_numbers
+from prismlab.core.train import learner, traced_numbers
 from prismlab.core.train.checkpoints import checkpoint
 from prismlab.core.train.steps import step
 
@@ -56,10 +55,10 @@ def build(
     source = f"init_from {str(stage.init_from)!r}"
     towers = _without_weights_of(arrays, stage.towers)
     made = learner.build(towers, stage.objectives, teacher, key=key, started=False)
-    tree, taken = checkpoint.adopt(made, arrays, source)
-    tree = tree.started()
-    if any(jax.tree.leaves(objective_state.mask(tree))):
-        # State begins with the adopted towers, unless the parent has it.
+    of_towers = {path: array for path, array in arrays.items() if path.startswith("towers/")}
+    tree, taken = checkpoint.adopt(made, of_towers, source)
+    tree = tree.started()  # state begins with the adopted towers, unless the parent has it
+    if len(of_towers) < len(arrays):
         tree, taken = checkpoint.adopt(tree, arrays, source)
     return tree, taken
 
@@ -76,6 +75,8 @@ def _without_weights_of(
     def constructor(name: str, make: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(make)
         def made(*, key: PRNGKeyArray) -> Any:
+            if not any(path.startswith(f"towers/{name}/") for path in arrays):
+                return make(key=key)
             shapes = eqx.filter_eval_shape(make, key=key)
             replaced = all(f"towers/{name}/{path}" in arrays for path in trees.flatten(shapes))
             return shapes if replaced else make(key=key)
