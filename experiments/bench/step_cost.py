@@ -109,7 +109,7 @@ def main() -> None:
             address = describe.address([*timed, stage.batch_size])
             if address not in found and peak and (not options.only or stage.name in options.only.split(",")):
                 built = abstract_step.learners(experiment)
-                mfu[label] = sum(estimate.fewest(stage, built, stage.batch_size).values()) / peak
+                mfu[label] = sum(estimate.fewest_of_batch(stage, built, stage.batch_size).values()) / peak
             found.setdefault(address, (label, stage))
     for label, stage in found.values():
         ready = prepared(stage, towers)

@@ -184,10 +184,10 @@ def fewest(stage: recipe.Stage, built: Any, clips: float) -> dict[str, float]:
 
 
 def fewest_of_batch(stage: recipe.Stage, built: Any, clips: int) -> dict[str, float]:
-    """Return `fewest` for one number of clips only, in a quarter of the traces.
+    """Return what `fewest` estimates, counted for one number of clips, in a quarter of the traces.
 
-    It traces that number of clips, without interpolation, and only the policies that can need the fewest
-    products: those that compute no product twice.
+    It traces that number of clips, so that contrastive logits, which grow with its square, are counted as
+    they are, and only the policies that can need the fewest products: those that compute none twice.
 
     Args:
         stage: the configuration.

@@ -52,23 +52,23 @@ class Answer:
 
     Args:
         fits: whether the step fits into the memory of a chip.
-        told: bytes and traffic, see `compile_worker.compile_request`; only "needed" if it does not fit.
+        report: bytes and traffic, see `compile_worker.compile_request`; only "needed" if it does not fit.
         problem: one-line error with advice; "" if there is none.
     """
 
     fits: bool
-    told: dict[str, Any]
+    report: dict[str, Any]
     problem: str = ""
 
     @property
     def bytes(self) -> float | None:
         """Bytes of memory that the step needs per chip, or None if unknown."""
-        if "needed" in self.told:
-            return float(self.told["needed"])
-        if "assigned" in self.told:
-            return float(self.told["assigned"] + self.told.get("code", 0))
+        if "needed" in self.report:
+            return float(self.report["needed"])
+        if "assigned" in self.report:
+            return float(self.report["assigned"] + self.report.get("code", 0))
         parts = ("arguments", "temporary", "output", "code")
-        return float(sum(self.told[part] for part in parts)) if "arguments" in self.told else None
+        return float(sum(self.report[part] for part in parts)) if "arguments" in self.report else None
 
 
 def check_compiler() -> None:
@@ -101,15 +101,15 @@ def run(request: Request, limit: float, cache: pathlib.Path | None = None) -> An
     if kept is not None and kept.exists():
         return understood(json.loads(kept.read_text(encoding="utf-8")))
     with tempfile.TemporaryDirectory() as folder:
-        told = _told(json.loads(asked) | {"dump": folder}, limit, pathlib.Path(folder))
-    answer = understood(told)
-    if kept is not None and (answer.fits or "needed" in answer.told):
+        report = _report(json.loads(asked) | {"dump": folder}, limit, pathlib.Path(folder))
+    answer = understood(report)
+    if kept is not None and (answer.fits or "needed" in answer.report):
         kept.parent.mkdir(parents=True, exist_ok=True)
-        filesystem.write_atomic(kept, json.dumps(told).encode())
+        filesystem.write_atomic(kept, json.dumps(report).encode())
     return answer
 
 
-def _told(asked: dict[str, Any], limit: float, folder: pathlib.Path) -> dict[str, Any]:
+def _report(asked: dict[str, Any], limit: float, folder: pathlib.Path) -> dict[str, Any]:
     """Run the worker until it exits, has written all that is needed, or reaches the time limit."""
     answer, notes = folder / "answer.json", folder / "notes.txt"
     with answer.open("w", encoding="utf-8") as out, notes.open("w", encoding="utf-8") as err:
@@ -128,25 +128,25 @@ def _told(asked: dict[str, Any], limit: float, folder: pathlib.Path) -> dict[str
                     break
             ended = process.poll() is not None
             process.kill()
-    told: dict[str, Any] = {}
+    report: dict[str, Any] = {}
     try:
-        told = json.loads(answer.read_text(encoding="utf-8"))
+        report = json.loads(answer.read_text(encoding="utf-8"))
     except ValueError:
         if ended:
             lines = notes.read_text(errors="replace", encoding="utf-8").split("\n")
             last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
             return {"error": f"the compiler exited with code {process.returncode}: {last}"}
     assigned = _assigned(folder)
-    if "error" in told:
+    if "error" in report:
         # Out of memory is detected here or, slightly earlier, by the loop above; both report the bytes.
-        return told | ({"assigned": assigned[0]} if assigned else {})
+        return report | ({"assigned": assigned[0]} if assigned else {})
     if not ended and asked["whole"]:
         return {"stopped": limit}
     if not assigned:
-        return told if "arguments" in told else {"stopped": limit}
+        return report if "arguments" in report else {"stopped": limit}
     total, module = assigned
     found = traffic.read(module)
-    return told | {
+    return report | {
         "assigned": total,
         "memory_bytes": found.memory,
         "serial": dataclasses.asdict(serial.read(module, topology.parse(asked["topology"]).chip)),
@@ -208,21 +208,23 @@ _USED = re.compile(r"[Uu]sed ([\d.]+)([KMGT]) of ([\d.]+)([KMGT]) hbm", re.DOTAL
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
-def understood(told: dict[str, Any]) -> Answer:
+def understood(report: dict[str, Any]) -> Answer:
     """Convert the output of the worker to an answer; failures become a one-line error with advice."""
-    text = told.get("error", "")
-    if "stopped" in told:
-        problem = f"the compiler was stopped after {told['stopped']:.0f} s; raise the time limit with --limit"
+    text = report.get("error", "")
+    if "stopped" in report:
+        problem = (
+            f"the compiler was stopped after {report['stopped']:.0f} s; raise the time limit with --limit"
+        )
         return Answer(False, {}, problem)
-    if told.get("rematerialised"):
+    if report.get("rematerialised"):
         return Answer(
             False,
-            told,
+            report,
             "involuntary full rematerialization: an array is fully replicated on every chip; shard its "
             "parameter differently (loop.Settings.rules) or reduce the model axis of loop.Settings.layout",
         )
     if not text:
-        return Answer(True, told)
+        return Answer(True, report)
     used = _USED.search(text)
     if used:
         needed, there = (float(used[i]) * _UNITS[used[i + 1]] for i in (1, 3))
@@ -233,8 +235,8 @@ def understood(told: dict[str, Any]) -> Answer:
             "smaller batch",
         )
     if "RESOURCE_EXHAUSTED" in text:
-        known = {"needed": told["assigned"]} if "assigned" in told else {}
-        size = f" ({told['assigned'] / 2**30:.1f} GiB needed)" if known else ""
+        known = {"needed": report["assigned"]} if "assigned" in report else {}
+        size = f" ({report['assigned'] / 2**30:.1f} GiB needed)" if known else ""
         return Answer(
             False, known, f"does not fit the chip's memory{size}; use more chips or a smaller batch"
         )

@@ -119,21 +119,21 @@ def entry(job: choices.Job, built: Any, where: topology.Topology, options: Optio
     fits: bool | None = total <= capacity
     if answer is not None:
         fits = answer.fits and total <= capacity if answer.bytes is not None else None
-    told = answer.told if answer is not None else {}
-    collectives = {kind: (int(n), float(sent)) for kind, (n, sent) in told.get("collectives", {}).items()}
+    report = answer.report if answer is not None else {}
+    collectives = {kind: (int(n), float(sent)) for kind, (n, sent) in report.get("collectives", {}).items()}
     roof = roofline.of(
         where.chip,
         found.products,
         found.model_products,
-        told.get("memory_bytes", found.memory_bytes),
+        report.get("memory_bytes", found.memory_bytes),
         sum(sent for _, sent in collectives.values()) if collectives else found.sent,
     )
     problem = answer.problem if answer is not None else ""
-    if fits is False and (not problem or "needed" in told):
-        problem = too_large(told.get("needed", total), capacity, stage)
+    if fits is False and (not problem or "needed" in report):
+        problem = too_large(report.get("needed", total), capacity, stage)
     serial_seconds = padded_bytes = None
-    if "serial" in told:
-        by_operation = serial.Serial(**told["serial"])
+    if "serial" in report:
+        by_operation = serial.Serial(**report["serial"])
         padded_bytes = by_operation.padded_bytes
         serial_seconds = serial.seconds_of(by_operation, sum(found.products.values()), where.chip)
     hours = job.steps * roof.seconds * where.count / 3600

@@ -40,7 +40,7 @@ def estimate(file: str, where: topology.Topology, rows: int) -> tuple[float, flo
     answer = compiled.run(asked, SECONDS)
     if answer.problem or answer.bytes is None:
         raise errors.UserError(f"{file}, {rows} rows on {where.text}: {answer.problem}")
-    return answer.told["serial"]["seconds"], answer.bytes
+    return answer.report["serial"]["seconds"], answer.bytes
 
 
 def main() -> None:

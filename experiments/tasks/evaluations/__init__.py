@@ -1,1 +1,1 @@
-"""Evaluations: lists of tasks in gin files, the 33 benchmarks of the paper, which scores are its numbers."""
+"""Evaluations: lists of tasks in gin files, the 33 benchmarks of the paper, and which scores it reports."""

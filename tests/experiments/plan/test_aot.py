@@ -57,5 +57,5 @@ def test_a_full_scale_step_compiles(file, row, stage, topology, machine_code):
     assert "rematerialization" not in answer.problem
     if machine_code:
         assert answer.fits, answer.problem
-        assert answer.told["code"] > 0
+        assert answer.report["code"] > 0
     assert answer.bytes < 2**40
