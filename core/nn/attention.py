@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from prismlab.core.nn import splash_attention
+from prismlab.core.nn import short_products, splash_attention
 from prismlab.core.parallel import mesh as meshes
 
 # Logit of masked keys. Finite, so that a fully masked row returns the mean value instead of NaN.
@@ -89,16 +89,16 @@ def attend_whole(
 ) -> Float[Array, "r i h k"]:
     """Dense attention: same result as `attend`, with all logits in memory at once."""
     # Heads before positions: bitwise identical, and the forward pass takes half to three quarters of the time
-    # on a CPU. With gradients, short rows became slower (records, 2026-11-24).
+    # on a CPU.
     query, key, value = (part.swapaxes(1, 2) for part in (query, key, value))
-    logits = jnp.einsum("rhik,rhjk->rhij", query, key)
+    logits = short_products.logits(query, key)
     if logit_cap > 0.0:
         logits = logit_cap * jnp.tanh(logits / logit_cap)
     logits = logits.astype(jnp.float32)
     if allowed is not None:
         logits = jnp.where(allowed, logits, MASKED_LOGIT)
     weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)
-    return jnp.einsum("rhij,rhjk->rhik", weights, value).swapaxes(1, 2)
+    return short_products.mixed(weights, value).swapaxes(1, 2)
 
 
 def queries_a_piece(rows: int, heads: int, keys: int, budget: int = PIECE) -> int:

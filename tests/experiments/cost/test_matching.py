@@ -37,3 +37,14 @@ def test_steps_have_the_flops_of_the_other_stage(steps):
     assert match.steps == found.experiments()["matched"].stages[0].steps
     assert abs(match.cost - match.target) <= own / 2
     assert match.mismatch == pytest.approx(match.cost / match.target - 1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("recipe_file", ["quickstart.gin", "reproduce_small.gin"])
+def test_compute_matched_rows_of_shipped_recipes_cost_no_less_than_stage_2(recipe_file):
+    base = strict.load(recipe_file).root.base
+    stages = {stage.name: stage for stage in base.stages}
+    own, theirs = (
+        matching.of_step(stages[name], stages) * stages[name].steps for name in ("continued", "stage2")
+    )
+    assert theirs <= own < 1.01 * theirs
