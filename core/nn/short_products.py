@@ -52,7 +52,8 @@ def _plain_mixed(weights: Array, value: Array) -> Array:
 
 def _transposed(x: Array) -> Array:
     # Without the barrier, XLA merges the transpose into the product again.
-    return jax.lax.optimization_barrier(jnp.swapaxes(x, -1, -2))
+    found: Array = jax.lax.optimization_barrier(jnp.swapaxes(x, -1, -2))
+    return found
 
 
 _logits, _mixed = jax.custom_vjp(_plain_logits), jax.custom_vjp(_plain_mixed)

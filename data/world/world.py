@@ -151,7 +151,12 @@ class World:
         Returns:
             Labels, boxes, segments and questions of the clip.
         """
-        scene = self._scene(index)
+        return _kept_truth(self, index)
+
+    def _describe(self, index: int) -> truth_module.Truth:
+        scene = _kept_scene(self, index)
+        boxes = sprites.boxes(scene.sprite, scene.poses)
+        boxes.flags.writeable = False  # kept, and shared by all callers
         seconds = self.frames / self.fps
         segments = tuple((i * seconds, (i + 1) * seconds, motion) for i, motion in enumerate(scene.motions))
         return truth_module.Truth(
@@ -161,7 +166,7 @@ class World:
             background=scene.background,
             motion=scene.motions[0],
             speed=scene.speed,
-            boxes=sprites.boxes(scene.sprite, scene.poses),
+            boxes=boxes,
             segments=segments,
             questions=self._questions(scene),
         )
@@ -192,7 +197,7 @@ class World:
         Returns:
             float32 [frames * segments, resolution, resolution, 3] in [0, 1].
         """
-        scene = self._scene(index)
+        scene = _kept_scene(self, index)
         canvas = sprites.texture(scene.background, self.resolution, self.contrast)
         if self.distractors:
             rng = self._rng("distractors", index)
@@ -282,3 +287,14 @@ class World:
                 (f"what comes after {a}", b) for a, b in itertools.pairwise(actions) if actions.count(a) == 1
             ]
         return tuple({"question": question, "answer": answer} for question, answer in pairs)
+
+
+# Pixels, caption and labels of a clip share its scene; a caption may also read the truth of the next clip.
+@functools.lru_cache(maxsize=4)
+def _kept_scene(world: World, index: int) -> _Scene:
+    return world._scene(index)
+
+
+@functools.lru_cache(maxsize=4)
+def _kept_truth(world: World, index: int) -> truth_module.Truth:
+    return world._describe(index)

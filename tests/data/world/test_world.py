@@ -261,3 +261,11 @@ def test_share_of_captions_that_name_the_motion() -> None:
 def test_wrong_knobs_are_named(knobs: dict, word: str) -> None:
     with pytest.raises(errors.UserError, match=word):
         world.World(**knobs)
+
+
+def test_the_truth_of_a_clip_is_kept_and_cannot_be_changed():
+    described = world.World(clips=3)
+    boxes = described.truth(1).boxes
+    assert boxes is described.truth(1).boxes
+    with pytest.raises(ValueError, match="read-only"):
+        boxes[0] = 0
