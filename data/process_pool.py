@@ -7,7 +7,7 @@ import contextlib
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 from prismlab.core import errors
@@ -40,7 +40,7 @@ def refuse_unguarded_script() -> None:
         )
 
 
-def in_order(work: Callable[[Any], Any], pieces: Iterable[Any], workers: int) -> Iterator[Any]:
+def in_order(work: Callable[[Any], Any], pieces: Iterable[Any], workers: int) -> Generator[Any, None, None]:
     """Apply `work` to every item in parallel and yield results in the order of the items; see `each`."""
     if workers == 0:
         yield from map(work, pieces)
@@ -55,10 +55,10 @@ def in_order(work: Callable[[Any], Any], pieces: Iterable[Any], workers: int) ->
             while waiting:
                 yield waiting.popleft().result()
         finally:
-            _abandon(waiting)
+            concurrent.futures.wait(waiting)  # they may hold files
 
 
-def each(work: Callable[[Any], Any], pieces: Iterable[Any], workers: int) -> Iterator[Any]:
+def each(work: Callable[[Any], Any], pieces: Iterable[Any], workers: int) -> Generator[Any, None, None]:
     """Apply `work` to every item in parallel and yield results as they complete, in no fixed order.
 
     Args:
@@ -67,7 +67,7 @@ def each(work: Callable[[Any], Any], pieces: Iterable[Any], workers: int) -> Ite
         workers: number of processes; 0 runs in the calling process.
 
     Raises:
-        Exception: any exception raised by `work`; tasks that have not started are cancelled.
+        Exception: any exception raised by `work`, after the tasks that were handed out have ended.
     """
     if workers == 0:
         yield from map(work, pieces)
@@ -84,14 +84,7 @@ def each(work: Callable[[Any], Any], pieces: Iterable[Any], workers: int) -> Ite
                     yield from (future.result() for future in done)
             yield from (future.result() for future in concurrent.futures.as_completed(running))
         finally:
-            _abandon(running)
-
-
-def _abandon(tasks: Collection[concurrent.futures.Future]) -> None:
-    """Cancel tasks that have not started, and wait for those that run: they may hold files."""
-    for task in tasks:
-        task.cancel()
-    concurrent.futures.wait(tasks)
+            concurrent.futures.wait(running)
 
 
 class _Shared(threading.local):

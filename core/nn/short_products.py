@@ -2,8 +2,9 @@
 
 XLA's CPU backend takes its fast path for a batched product only if the contracted axis of the left factor is
 its last one. The gradients for keys and values contract the queries, which are not, so thousands of tiny
-products are computed one by one. Here the left factor is transposed in memory first. The sums of rows of at
-most LONGEST positions keep their order, and so their bits.
+products are computed one by one. Here the left factor is transposed in memory first. Rows of at most LONGEST
+positions kept their bits where it was measured (records/2026-11-29-short-attention.md). Short rows have no
+forward-mode derivative (`jax.jvp`).
 """
 
 import jax
@@ -39,7 +40,8 @@ def mixed(weights: Float[Array, "r h i j"], value: Float[Array, "r h j k"]) -> F
 
 
 def _short(left: Array, right: Array) -> bool:
-    return mesh.platform() == "cpu" and max(left.shape[2], right.shape[2]) <= LONGEST
+    alike = left.dtype == right.dtype
+    return mesh.platform() == "cpu" and alike and max(left.shape[2], right.shape[2]) <= LONGEST
 
 
 def _plain_logits(query: Array, key: Array) -> Array:

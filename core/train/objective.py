@@ -118,7 +118,8 @@ class AbstractObjective(eqx.Module):
         """Return the objective with its state as it is before the first step of a stage.
 
         Args:
-            towers: the towers with their initial weights.
+            towers: the towers with their initial weights. The objective's own weights are those it was built
+                with: `init_from` replaces them afterwards.
         """
         del towers
         return self

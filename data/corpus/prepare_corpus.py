@@ -100,12 +100,13 @@ def prepare(
         sheets = process_pool.each(
             functools.partial(write_unit, corpus, out), _mine(corpus.source, part, again), processes
         )
-        for done, sheet in enumerate(sheets, 1):
-            tally = corpus_statistics.merged([tally, sheet.statistics])
-            if tally.clips + tally.rejected >= _RATE_FROM:
-                _judge(corpus, tally, sheet.rejected)
-            if progress is not None:
-                progress(done, _share(total, part))
+        with contextlib.closing(sheets):  # after an error no unit is written once `out` is released
+            for done, sheet in enumerate(sheets, 1):
+                tally = corpus_statistics.merged([tally, sheet.statistics])
+                if tally.clips + tally.rejected >= _RATE_FROM:
+                    _judge(corpus, tally, sheet.rejected)
+                if progress is not None:
+                    progress(done, _share(total, part))
         if again.hexdigest() != listed:
             raise media.Stop(
                 "the input changed while it was read; run again when no other process writes to it"

@@ -104,7 +104,7 @@ def render(
         )
         done = 0
         work = functools.partial(_render_some, world, directory)
-        for rows in process_pool.in_order(work, tasks, min(workers, len(tasks))):
+        for rows in process_pool.in_order(work, tasks, workers):
             for caption_row, truth_row in rows:
                 caption_file.write(caption_row + "\n")
                 truth_file.write(truth_row + "\n")
@@ -129,7 +129,7 @@ def records(
     rows = folder_module.checked_rows(directory)
     tasks = [rows[start : start + _CLIPS_A_TASK] for start in range(0, len(rows), _CLIPS_A_TASK)]
     work = functools.partial(_read_some, directory, keep_frames)
-    for found in process_pool.in_order(work, tasks, min(workers, len(tasks))):
+    for found in process_pool.in_order(work, tasks, workers):
         yield from found
 
 

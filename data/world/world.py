@@ -151,12 +151,7 @@ class World:
         Returns:
             Labels, boxes, segments and questions of the clip.
         """
-        return _kept_truth(self, index)
-
-    def _describe(self, index: int) -> truth_module.Truth:
         scene = _kept_scene(self, index)
-        boxes = sprites.boxes(scene.sprite, scene.poses)
-        boxes.flags.writeable = False  # kept, and shared by all callers
         seconds = self.frames / self.fps
         segments = tuple((i * seconds, (i + 1) * seconds, motion) for i, motion in enumerate(scene.motions))
         return truth_module.Truth(
@@ -166,7 +161,7 @@ class World:
             background=scene.background,
             motion=scene.motions[0],
             speed=scene.speed,
-            boxes=boxes,
+            boxes=_kept_boxes(self, index),
             segments=segments,
             questions=self._questions(scene),
         )
@@ -296,5 +291,8 @@ def _kept_scene(world: World, index: int) -> _Scene:
 
 
 @functools.lru_cache(maxsize=4)
-def _kept_truth(world: World, index: int) -> truth_module.Truth:
-    return world._describe(index)
+def _kept_boxes(world: World, index: int) -> Float[np.ndarray, "t 4"]:
+    scene = _kept_scene(world, index)
+    boxes = sprites.boxes(scene.sprite, scene.poses)
+    boxes.flags.writeable = False
+    return boxes

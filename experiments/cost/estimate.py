@@ -214,8 +214,8 @@ def _traced(stage: recipe.Stage, remat: str | None, built: Any, clips: int, plat
 
 
 def _graph(stage: recipe.Stage, remat: str | None, built: Any, clips: int, platform: str | None) -> Any:
-    # Only for a TPU are layers traced in another way, see `mesh.platform`.
-    platform = platform if platform == "tpu" else None
+    # Layers are traced in another way for each platform, see `mesh.platform`.
+    platform = None if platform == jax.default_backend() else platform
     mark = (id(stage), remat, clips, platform)
     if mark not in _GRAPHS:
         changed, own = stage, variants.remat_of(stage)

@@ -65,7 +65,7 @@ def test_calls_share_one_pool_within_the_block_only() -> None:
 
 
 @pytest.mark.parametrize("call", [process_pool.in_order, process_pool.each])
-def test_what_an_abandoned_call_left_does_not_run(tmp_path: pathlib.Path, call: Callable) -> None:
+def test_an_abandoned_call_waits_for_what_it_handed_out(tmp_path: pathlib.Path, call: Callable) -> None:
     with process_pool.shared(1):
         results = call(_touch, [tmp_path / str(number) for number in range(20)], 1)
         next(results)
@@ -84,3 +84,23 @@ def test_a_shared_pool_whose_worker_ends_is_one_line() -> None:
 def test_a_worker_that_ends_is_one_line() -> None:
     with pytest.raises(errors.UserError, match="a worker process ended before its work was done"):
         list(process_pool.in_order(_ends, range(3), 1))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("delay", [0.04, 0.08])
+def test_an_interrupt_while_the_processes_start_ends_the_call(tmp_path: pathlib.Path, delay: float) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, signal, threading, time\n"
+        "from prismlab.data import process_pool\n"
+        "if __name__ == '__main__':\n"
+        f"    threading.Timer({delay}, lambda: os.killpg(0, signal.SIGINT)).start()\n"
+        "    try:\n"
+        "        list(process_pool.in_order(time.sleep, [0.3] * 100, 2))\n"
+        "    except BaseException as error:\n"
+        "        print(type(error).__name__)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=30, start_new_session=True
+    )
+    assert "KeyboardInterrupt" in ended.stdout

@@ -61,3 +61,9 @@ def test_nothing_is_transposed_for_an_accelerator():
     with mesh.planned("tpu"):
         run, parts = _gradient(4)
         assert "optimization_barrier" not in str(jax.make_jaxpr(run)(parts))
+
+
+def test_gradients_have_the_dtypes_of_their_factors():
+    query, key = jnp.ones((1, 2, 4, 8), jnp.bfloat16), jnp.ones((1, 2, 4, 8))
+    slopes = jax.grad(lambda parts: jnp.sum(short_products.logits(*parts)))((query, key))
+    assert [slope.dtype for slope in slopes] == [jnp.bfloat16, jnp.float32]
