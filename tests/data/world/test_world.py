@@ -263,7 +263,7 @@ def test_wrong_knobs_are_named(knobs: dict, word: str) -> None:
         world.World(**knobs)
 
 
-def test_the_truth_of_a_clip_is_kept_and_cannot_be_changed():
+def test_the_boxes_of_a_clip_are_kept_and_cannot_be_changed():
     described = world.World(clips=3)
     boxes = described.truth(1).boxes
     assert boxes is described.truth(1).boxes
