@@ -2,8 +2,8 @@
 
 XLA's CPU backend takes its fast path for a batched product only if the contracted axis of the left factor is
 its last one. The gradients for keys and values contract the queries, which are not, so thousands of tiny
-products are computed one by one. Here the left factor is transposed in memory first. Rows of at most LONGEST
-positions kept their bits where it was measured (records/2026-11-29-short-attention.md). Short rows have no
+products are computed one by one. Here the left factor is transposed in memory first, for rows of at most
+LONGEST positions (times and equal digests: records/2026-11-29-short-attention.md). Short rows have no
 forward-mode derivative (`jax.jvp`).
 """
 
@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from prismlab.core.parallel import mesh
 
-# Longest row, in queries or keys. At 64 positions XLA splits the sums otherwise and gains nothing.
+# Longest row, in queries or keys; longer ones keep the gradients of the plain products, and so their bits.
 LONGEST = 32
 
 
