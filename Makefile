@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PRISMLAB_CACHE ?= $(CURDIR)/runs/cache
 
 .PHONY: ablation smoke reproduce test test-long test-slow test-tpu test-py test-newest lint lock graph bench \
-	bench-encoder bench-data bench-step bench-checkpoint bench-eval bench-rerun bench-co-train clean
+	bench-cores bench-encoder bench-data bench-step bench-checkpoint bench-eval bench-rerun bench-co-train clean
 
 # Compiled Python files are kept, also where the environment says not to: each process starts faster.
 export PYTHONDONTWRITEBYTECODE =
@@ -54,6 +54,9 @@ graph: .venv/installed  ## the import graph between rooms, as in WORKSPACE.md
 
 bench: .venv/installed  ## speed and memory, as ratios in one run
 	$(BIN)/python -m prismlab.experiments.bench.step_cost
+
+bench-cores: .venv/installed  ## steps of processes that share all cores, and of processes on their own
+	$(BIN)/python -m prismlab.experiments.bench.shared_cores
 
 bench-encoder: .venv/installed  ## ours against transformers (PEER_PYTHON: an interpreter with torch and transformers)
 	$(BIN)/python -m prismlab.experiments.bench.encoder.encoder_speed --peer-python $(or $(PEER_PYTHON),$(BIN)/python)

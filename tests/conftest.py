@@ -14,6 +14,11 @@ from typing import Any
 
 import xla_flags
 
+# Each worker on a core of its own (and what it starts): two that may both use two cores hinder each other.
+if (_worker := os.environ.get("PYTEST_XDIST_WORKER", "")) and hasattr(os, "sched_setaffinity"):
+    _cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {_cores[int(_worker.removeprefix("gw")) % len(_cores)]})
+
 # One folder for all workers of a test run and for every command they start. The process that starts the
 # workers makes it and removes it.
 if "PYTEST_XDIST_WORKER" not in os.environ:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import jax
 
 from prismlab.core import code_fingerprint
+from prismlab.core.parallel import cores
 from prismlab.experiments.certificate import shareable
 
 # Variables that select how programs are compiled and run. Places, addresses and logs are left out.
@@ -78,7 +79,7 @@ def of_process(versions: Mapping[str, str], mesh: Mapping[str, int] | None = Non
     """
     return Environment(
         variables(os.environ), dict(versions), jax.devices()[0].device_kind, jax.device_count(),
-        jax.process_count(), _processor(), _cores(), f"{platform.system()} {platform.machine()}",
+        jax.process_count(), _processor(), cores.count(), f"{platform.system()} {platform.machine()}",
         {name: int(size) for name, size in (mesh or {}).items()},
     )  # fmt: skip
 
@@ -153,7 +154,3 @@ def _processor() -> str:
         if found:
             return found[1].strip()[:100]
     return platform.processor()[:100]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

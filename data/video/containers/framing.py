@@ -231,6 +231,8 @@ def _flash(file: Readable, size: int) -> Framing:
     while position + 11 <= size and (head := _at(file, position, 4)):
         if head[:3] == b"FLV":  # the header of a file where a tag should begin
             return Framing(True, size, joined=True)
+        if not any(head) and size - position >= _SECTORS and not any(_at(file, position, _SECTORS)):
+            return Framing(False)
         position += 11 + int.from_bytes(head[1:], "big") + 4
     length = int.from_bytes(_at(file, max(0, size - 4), 4), "big")
     head = _at(file, size - 4 - length, 4) if 11 <= length <= size - 13 else b""

@@ -22,13 +22,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run a unit once, however often it is started: exit code 0 done, 2 user error, 4 diverged, 75 saved."""
     from prismlab.core.io import buckets
-    from prismlab.core.parallel import distributed
+    from prismlab.core.parallel import cores, distributed
     from prismlab.experiments import console
     from prismlab.experiments.gin_strict import strict
     from prismlab.experiments.launch import prepared, unit_run
     from prismlab.experiments.recipe import recipe
     from prismlab.experiments.store import work_directory
 
+    cores.keep_to_share()
     loaded = strict.load(options.file, options.bindings)
     root = loaded.root
     if not isinstance(root, recipe.Ablation):

@@ -4,6 +4,7 @@ import importlib.util
 import os
 
 from prismlab.core import errors
+from prismlab.core.parallel import cores
 from prismlab.experiments import console
 from prismlab.experiments.launch import executor
 
@@ -11,7 +12,7 @@ JOBS = 2  # units at a time, where --jobs does not say
 
 
 def environments(order: executor.Order) -> list[dict[str, str]]:
-    """Return the extra environment variables of each worker; GPUs in CUDA_VISIBLE_DEVICES are distributed.
+    """Return the extra environment variables of each worker: its cores, and its part of CUDA_VISIBLE_DEVICES.
 
     Raises:
         UserError: there are more workers than listed GPUs, or a setting is given.
@@ -24,13 +25,14 @@ def environments(order: executor.Order) -> list[dict[str, str]]:
         )
     listed = [each for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]
     jobs = order.jobs or JOBS
+    own = cores.shares(jobs)
     if not listed:
-        return [{} for _ in range(jobs)]
+        return own
     if jobs > len(listed):
         raise errors.UserError(
             f"--jobs {jobs}, but CUDA_VISIBLE_DEVICES lists {len(listed)}; use --jobs {len(listed)}"
         )
-    return [{"CUDA_VISIBLE_DEVICES": ",".join(listed[i::jobs])} for i in range(jobs)]
+    return [share | {"CUDA_VISIBLE_DEVICES": ",".join(listed[i::jobs])} for i, share in enumerate(own)]
 
 
 def offers(order: executor.Order) -> dict[str, float]:
@@ -38,15 +40,10 @@ def offers(order: executor.Order) -> dict[str, float]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     listed = [each.get("CUDA_VISIBLE_DEVICES", "") for each in environments(order)]
     return {
-        "cores": cores() // len(listed),
+        "cores": cores.count() // len(listed),
         "memory_gigabytes": memory / len(listed),
         "chips": min(len(each.split(",")) if each else 0 for each in listed),
     }
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def preview(order: executor.Order) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import time
@@ -11,7 +12,7 @@ import pytest
 
 from prismlab.core import errors
 from prismlab.core.io import buckets
-from prismlab.experiments import console
+from prismlab.experiments import console, main
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.launch import executor, launch, prepared, units, worker
 from prismlab.experiments.launch.engines import local
@@ -107,6 +108,21 @@ def test_gpus_are_dealt_out(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     with pytest.raises(errors.UserError, match="use --jobs 1"):
         local.environments(order(tmp_path))
+
+
+def test_each_worker_has_its_share_of_the_cores(tmp_path, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3, 8, 9}, raising=False)
+    expected = ["0,1", "2,3", "8,9"]
+    assert [each["PRISMLAB_CORES"] for each in local.environments(order(tmp_path))] == expected
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    assert [each["PRISMLAB_CORES"] for each in local.environments(order(tmp_path))] == expected
+
+
+def test_a_unit_keeps_to_its_share_before_anything_else(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PRISMLAB_CORES", "none")
+    assert main.main(["run-unit", "x", "smoke.gin", "--workdir", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("prismlab: PRISMLAB_CORES='none': expected")
 
 
 def test_a_dry_run_is_refused_where_the_run_would_be(ablation, tmp_path):

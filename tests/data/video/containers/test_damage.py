@@ -136,6 +136,20 @@ def test_a_sound_file_is_read_whole_and_a_cut_one_refused(kind: str) -> None:
         decode.count_frames(video[:empty] + bytes(len(video) - empty))
 
 
+def test_zeros_in_place_of_the_tags_of_flv_are_a_hole_whatever_their_number() -> None:
+    # Zeros read as tags of no type and no length, 15 bytes each, which may end where the file ends.
+    video = films.written("flv", times=HELD, sound=(0, 5))
+    begin = len(video) * 6 // 10
+    for zeros in range(len(video) - begin - 14, len(video) - begin + 1):
+        with pytest.raises(errors.UserError, match="ends where its container says"):
+            decode.count_frames(video[:begin] + bytes(zeros))
+
+
+def test_a_few_zeros_after_the_last_tag_of_flv_are_padding() -> None:
+    video = films.written("flv", times=HELD, sound=(0, 5))
+    assert decode.count_frames(video + bytes(15 * 8)) == 24
+
+
 def test_the_sample_of_half_a_download_is_refused() -> None:
     video = (films.SAMPLES / "truncated_av.mkv").read_bytes()
     with pytest.raises(errors.UserError, match=r"film: .*ends after 5\.40 s of video: the file is truncated"):
