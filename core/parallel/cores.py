@@ -1,10 +1,10 @@
 """Cores of this machine: divide them among workers, and keep the process of a unit on those of its worker.
 
-XLA starts a thread for each core that it may use, so that processes which may use the same cores hinder each
-other (`bench.shared_cores` measures it).
+XLA starts a thread for each core that it may use. Processes that may use the same cores hinder each other
+(`bench.shared_cores` measures it). Work is split among the threads, so that the last bits of a result depend
+on the number of cores.
 """
 
-import itertools
 import os
 
 from prismlab.core import errors
@@ -23,7 +23,7 @@ def count() -> int:
 
 
 def shares(workers: int) -> list[dict[str, str]]:
-    """Return the variable of each worker: equal shares of neighbouring cores, and one more of what is left.
+    """Return the variable of each worker: equally many neighbouring cores, so that all train the same bits.
 
     Args:
         workers: at least 1.
@@ -33,10 +33,17 @@ def shares(workers: int) -> list[dict[str, str]]:
         cores: then every worker may use all.
     """
     numbers = usable()
-    if len(numbers) < workers:
+    size = len(numbers) // workers
+    if not size:
         return [{} for _ in range(workers)]
-    bounds = [len(numbers) * index // workers for index in range(workers + 1)]
-    return [{VARIABLE: ",".join(map(str, numbers[start:end]))} for start, end in itertools.pairwise(bounds)]
+    parts = [numbers[index * size : (index + 1) * size] for index in range(workers)]
+    return [{VARIABLE: ",".join(map(str, part))} for part in parts]
+
+
+def keep_to(number: int) -> None:
+    """Keep this process on as many of its cores, or on all if it has fewer; see `keep_to_share`."""
+    if 0 < number < len(usable()):
+        os.sched_setaffinity(0, usable()[:number])
 
 
 def keep_to_share() -> None:

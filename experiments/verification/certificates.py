@@ -1,5 +1,6 @@
 """Certificates of a stage, of scores or of a whole work directory, found by path."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator
 
@@ -80,6 +81,21 @@ def read(path: filesystem.Path) -> Iterator[contents.Certificate]:
         )
     for each in known:
         yield statement.read(each)
+
+
+def cores(path: filesystem.Path) -> set[int]:
+    """Return on how many cores the stages at a path were trained, those on a CPU whose certificate is sound.
+
+    Args:
+        path: see `below`.
+    """
+    found = set()
+    for folder in below(path).stages:
+        with contextlib.suppress(errors.UserError):
+            environment = statement.read(folder).environment
+            if environment.device == "cpu":
+                found.add(environment.cores)
+    return found
 
 
 def difference(first: filesystem.Path, second: filesystem.Path) -> list[str]:

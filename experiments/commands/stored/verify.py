@@ -31,13 +31,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print what was found, and the causes of differences; exit code 3 if there is one."""
     from prismlab.core import address_space, errors
+    from prismlab.core.parallel import cores
     from prismlab.experiments import console
     from prismlab.experiments.run import compilation_cache
     from prismlab.experiments.store import work_directory
-    from prismlab.experiments.verification import verify
+    from prismlab.experiments.verification import certificates, verify
 
     if options.steps < 1:
         raise errors.UserError(f"--steps must be at least 1, got {options.steps}")
+    trained = certificates.cores(options.directory)
+    if len(trained) == 1:  # before JAX starts its threads
+        cores.keep_to(*trained)
     cache = work_directory.default_cache()
     address_space.check()
     compilation_cache.enable(cache)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(not cores.usable(), reason="the system does not 
 
 
 @given(st.sets(st.integers(0, 300), min_size=1, max_size=40), st.integers(1, 50))
-def test_shares_are_equal_and_hold_every_core_once(numbers, workers):
+def test_shares_are_equal_and_hold_no_core_twice(numbers, workers):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "sched_getaffinity", lambda process: numbers)
         shares = cores.shares(workers)
@@ -24,8 +24,10 @@ def test_shares_are_equal_and_hold_every_core_once(numbers, workers):
         assert shares == [{}] * workers
         return
     parts = [[int(number) for number in share[cores.VARIABLE].split(",")] for share in shares]
-    assert [number for part in parts for number in part] == sorted(numbers)
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    dealt = [number for part in parts for number in part]
+    assert dealt == sorted(numbers)[: len(dealt)]
+    assert len(numbers) - len(dealt) < workers
+    assert len({len(part) for part in parts}) == 1
 
 
 def test_a_process_and_what_it_starts_keep_to_the_share():
@@ -62,3 +64,12 @@ def test_without_a_share_nothing_changes(listed, monkeypatch):
     before = cores.usable()
     cores.keep_to_share()
     assert cores.usable() == before
+
+
+@pytest.mark.parametrize(("number", "left"), [(1, 1), (2, 2), (3, 3), (4, 3), (0, 3)])
+def test_a_process_keeps_to_a_number_of_cores(number, left, monkeypatch):
+    has = {4, 5, 7}
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(has))
+    monkeypatch.setattr(os, "sched_setaffinity", lambda process, kept: has.intersection_update(kept))
+    cores.keep_to(number)
+    assert sorted(has) == [4, 5, 7][:left]

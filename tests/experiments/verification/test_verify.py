@@ -12,6 +12,7 @@ import pytest
 
 from prismlab.core import errors
 from prismlab.core.io import checked_json
+from prismlab.core.parallel import cores
 from prismlab.data.loader import stream
 from prismlab.experiments import main
 from prismlab.experiments.certificate import certify, environment, statement
@@ -183,6 +184,20 @@ def test_the_recipe_of_a_stage_must_be_there(folder, stand_in):
     (folder / certify.RECIPE).unlink()
     with pytest.raises(errors.UserError, match=r"has no config\.gin"):
         verify.stage(folder, 1, None, cli.CACHE)
+
+
+def test_the_command_trains_on_as_many_cores(folder, stand_in, monkeypatch):
+    stand_in()
+    seen = []
+    monkeypatch.setattr(cores, "keep_to", seen.append)
+    set_cores = lambda plain: plain["predicate"]["buildDefinition"]["internalParameters"].update(cores=3)
+    rewrite(folder, set_cores)
+    main.main(["verify", str(folder), "--steps", "1"])
+    assert seen == [3]
+    shutil.copytree(folder.parent.parent, folder.parents[2] / "other")
+    (other,) = (folder.parents[2] / "other").glob("stages/stage2-*")
+    rewrite(other, lambda plain: plain["predicate"]["buildDefinition"]["internalParameters"].update(cores=1))
+    assert certificates.cores(folder.parents[2] / "other") == {1, 3}
 
 
 def test_the_command_says_what_it_found(folder, stand_in, monkeypatch, capsys):
