@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import gc
 import multiprocessing
 import os
 import sys
@@ -192,6 +193,7 @@ def together(root: Any, work: Callable[[], int]) -> int:
     address_space.check()
     compilation_cache.enable(work_directory.default_cache())
     distributed.check_same(lambda: host_agreement.facts(root))
+    gc.freeze()  # what was imported stays; the garbage collector need not pass over it
     try:
         with stop_signal.Handlers(stop_here), distributed.watched(lost_here) as beat:
             try:

@@ -47,6 +47,7 @@ def _seen(seed):
     }
 
 
+@pytest.mark.long
 @given(st.integers(0, 99))
 @settings(max_examples=5)
 def test_it_is_the_mean_cross_entropy_of_the_words(seed):

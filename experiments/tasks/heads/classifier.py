@@ -52,7 +52,11 @@ class AttentionHead(eqx.Module):
 
     def __call__(self, x: Float[Array, "b s d"], key: PRNGKeyArray | None = None) -> Float[Array, "b c"]:
         """Return the logits; with a key, apply dropout."""
-        return self.linear(dropped(self.pooler(x), self.dropout, key))
+        return self.read(self.pooler(x), key)
+
+    def read(self, pooled: Float[Array, "b d"], key: PRNGKeyArray | None = None) -> Float[Array, "b c"]:
+        """Return the logits of pooled tokens; with a key, apply dropout."""
+        return self.linear(dropped(pooled, self.dropout, key))
 
 
 class LinearHead(eqx.Module):

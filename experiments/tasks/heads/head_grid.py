@@ -135,6 +135,7 @@ def _steps(heads: Any, memory: Any, pool: Array, read: Any, numbers: Any, mask: 
     by_order = lambda leaf: jnp.moveaxis(leaf.reshape(-1, how.orders, *leaf.shape[1:]), 1, 0)
     schedule = optim.Schedule(1.0, how.warmup_steps).build(how.steps)
     static = eqx.filter(heads, eqx.is_array, inverse=True)
+    pool = (pool - shift) * scale  # once, not for every batch
 
     def loss_of(trained: Any, x: Array, y: Any, key: Any) -> Array:
         def of_order(trained: Any, x: Array, y: Any) -> Array:
@@ -146,8 +147,7 @@ def _steps(heads: Any, memory: Any, pool: Array, read: Any, numbers: Any, mask: 
     def one(carry: Any, batch: Any) -> tuple[Any, None]:
         trained, memory = carry
         step, at, y = batch
-        x = (pool[at] - shift) * scale
-        gradient = jax.grad(loss_of)(trained, x, y, keys.fold(key, "dropout", step))
+        gradient = jax.grad(loss_of)(trained, pool[at], y, keys.fold(key, "dropout", step))
         updates, memory = _ADAM.update(gradient, memory)
 
         def apply(head: Array, update: Array, decayed: bool) -> Array:

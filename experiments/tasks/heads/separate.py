@@ -1,16 +1,19 @@
 """A head of its own for each label set: trained in one program, no weight in common, selected one by one."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, PRNGKeyArray
 
 from prismlab.core import errors, keys
+from prismlab.core.nn import pooling
 from prismlab.experiments.tasks.features import feature_set
+from prismlab.experiments.tasks.heads import classifier as classifiers
 from prismlab.experiments.tasks.heads import head_grid, probe
 from prismlab.experiments.tasks.interface import items
 
@@ -25,7 +28,17 @@ class SeparateHeads(eqx.Module):
 
     def __call__(self, x: Float[Array, "b ..."], key: PRNGKeyArray | None = None) -> Float[Array, "b c"]:
         """Return the logits of all label sets; with a key, apply dropout."""
-        return jnp.concatenate([part(x, key) for part in self.parts], axis=-1)
+        if not all(isinstance(part, classifiers.AttentionHead) for part in self.parts):
+            return jnp.concatenate([part(x, key) for part in self.parts], axis=-1)
+        pooled = _pooled([part.pooler for part in self.parts], x)
+        return jnp.concatenate([part.read(each, key) for part, each in zip(self.parts, pooled)], axis=-1)
+
+
+def _pooled(poolers: Sequence[pooling.AttentionPooler], x: Float[Array, "b s d"]) -> Float[Array, "sets b d"]:
+    """Pool with poolers of one size at once: one product over the tokens for all of them is faster."""
+    arrays, static = zip(*(eqx.partition(pooler, eqx.is_array) for pooler in poolers))
+    stacked = jax.tree.map(lambda *each: jnp.stack(each), *arrays)
+    return jax.vmap(lambda one: eqx.combine(one, static[0])(x))(stacked)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -79,6 +79,7 @@ def reference(own, clip, places):
     return norm(x, own.norm)
 
 
+@pytest.mark.long
 def test_all_tokens_attend_to_all_tokens():
     tokens, spatial = features(CLIPS)
     assert spatial is None

@@ -94,6 +94,7 @@ def test_how_it_is_read_changes_nothing(cache, sums, change):
     assert read(opened(cache, line)) == sums  # once more, from memory where clips are kept
 
 
+@pytest.mark.long
 def test_worker_processes_change_nothing(cache, sums):
     assert read(opened(cache, dataclasses.replace(LINE, workers=2)), 2) == sums[2:]
 

@@ -234,6 +234,7 @@ def evaluated(whole, folder, *bindings):
     return done.stdout, json.loads((folder / "evaluation.json").read_text()), page
 
 
+@pytest.mark.long
 def test_a_trained_stage_is_evaluated(whole, tmp_path):
     printed, read, page = evaluated(whole, tmp_path / "scores", *SMALL, f"evaluation.Evaluation.tasks={TWO}")
     assert "macro accuracy" in printed

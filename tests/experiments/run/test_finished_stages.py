@@ -16,6 +16,7 @@ from prismlab.experiments.run import engine
 from prismlab.experiments.store import store
 
 
+@pytest.mark.long
 def test_a_finished_stage_without_its_last_checkpoint_resumes(whole, tmp_path):
     copy = pathlib.Path(shutil.copytree(whole, tmp_path / "w"))
     before = cli.digest(copy)

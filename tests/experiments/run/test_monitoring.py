@@ -60,6 +60,7 @@ def events(planned, workdir, kind):
     return [event for event in event_log.read(path) if event["kind"] == kind]
 
 
+@pytest.mark.long
 def test_monitors_measure_the_tower_and_change_nothing(tmp_path):
     plain, runner = trained(tmp_path / "plain", {})
     before = trees.digest(trees.flatten(runner.towers(plain)))

@@ -40,6 +40,7 @@ def train(experiment: recipe.Experiment, workdir) -> dict[str, np.ndarray]:
     return checkpoint.read_learner(workdir / "stages" / planned.folder / "checkpoints")[1]
 
 
+@pytest.mark.long
 def test_each_part_comes_from_its_parent_and_the_frozen_one_stays(trained, tmp_path):
     (first, second), (one, two) = trained
     entries = {"towers": str(first), "towers/video/projection": str(second), "objectives": str(first)}

@@ -55,6 +55,7 @@ def order(tmp_path, *graph: units.Unit, **more) -> executor.Order:
     return executor.Order(graph, "x.gin", (), tmp_path / "run", **more)
 
 
+@pytest.mark.long
 def test_a_job_at_its_time_limit_saves_and_is_queued_again(cluster, tmp_path):
     slurm.run(order(tmp_path, unit("long"), unit("next", "long", cores=3, memory_gigabytes=0.5, chips=2)))
     first, second = cluster.states()

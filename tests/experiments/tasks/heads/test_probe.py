@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -50,6 +52,7 @@ def top_1(scores, found):
     return accuracy.TopK(1)(scores, found).value
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SHOWN)
 def test_oracle_features_are_read_almost_perfectly(name):
     head, tokens = HEADS[name]
@@ -230,6 +233,15 @@ def test_a_head_of_each_label_set_is_the_head_that_it_would_be_alone():
     np.testing.assert_allclose(both[..., :2], alone.fitted.outputs(train.features, 60), atol=1e-5)
     with pytest.raises(errors.UserError, match="expected 2 classes in all"):
         probe.Probe(head, grid).train(verb, seed=0)
+
+
+@pytest.mark.parametrize("key", [None, jax.random.key(3)], ids=["scored", "trained"])
+def test_heads_of_several_label_sets_pool_as_each_would_alone(key):
+    head = separate.Separate(probe.Attention(heads=2, dropout=0.5), (2, 3))
+    built = head.build((5, 4), 5, key=jax.random.key(0))
+    x = jax.random.normal(jax.random.key(1), (6, 5, 4))
+    alone = jnp.concatenate([part(x, key) for part in built.parts], axis=-1)
+    np.testing.assert_allclose(built(x, key), alone, atol=1e-5)
 
 
 def test_heads_of_further_seeds_have_an_order_of_their_own_and_the_first_stays_the_same():
