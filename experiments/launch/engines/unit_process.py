@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from multiprocessing import connection
 from typing import Any
 
+from prismlab.core import allocator
+
 # Imported by the server, and so by no unit. They start no device and no thread. `main` is not among them:
 # multiprocessing runs it again in each child, and warns if it was imported.
 IMPORTED = (
@@ -95,6 +97,7 @@ def _enter(words: list[str], environment: dict[str, str]) -> None:
     """Run a command in this new process, and exit with its code."""
     os.setsid()  # Ctrl-C in a terminal reaches the command that started the units, which asks them to stop
     os.environ.update(environment)
+    allocator.keep_freed()  # before any thread
     threading.Thread(target=_stop_with, args=(os.getppid(),), daemon=True).start()
     from prismlab.experiments import main
 
