@@ -15,8 +15,8 @@ _LARGEST = 2**31 - 1
 def keep_freed() -> bool:
     """Configure glibc to keep freed memory; call before threads start.
 
-    A thread that started earlier has a heap of its own, which later threads share in turn. Blocks above 64 MiB
-    do not fit into such a heap: they are mapped and unmapped at every step.
+    A thread that started earlier has a heap of its own, which later threads share in turn. A block above
+    64 MiB does not fit into such a heap: it is mapped and unmapped at every step.
 
     Returns:
         True if the settings were accepted; False on systems without glibc, where nothing is changed.
