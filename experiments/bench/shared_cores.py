@@ -78,7 +78,9 @@ class Group:
 def main() -> None:
     """Print the step times and their ratio."""
     parser = argparse.ArgumentParser(description="Time steps of processes that share cores.")
-    parser.add_argument("file", nargs="?", default="quickstart.gin", help="gin file (default: %(default)s)")
+    parser.add_argument(
+        "file", nargs="?", default="quickstart.gin", help="gin file of an Ablation (default: %(default)s)"
+    )
     parser.add_argument("--processes", type=int, default=2, help="default: %(default)s")
     parser.add_argument("--steps", type=int, default=10, help="steps of a turn (default: %(default)s)")
     parser.add_argument("--turns", type=int, default=6, help="default: %(default)s")

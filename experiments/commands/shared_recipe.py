@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import gc
 import multiprocessing
 import os
 import sys
@@ -193,7 +192,6 @@ def together(root: Any, work: Callable[[], int]) -> int:
     address_space.check()
     compilation_cache.enable(work_directory.default_cache())
     distributed.check_same(lambda: host_agreement.facts(root))
-    gc.freeze()  # what was imported stays; the garbage collector need not pass over it
     try:
         with stop_signal.Handlers(stop_here), distributed.watched(lost_here) as beat:
             try:

@@ -9,8 +9,9 @@ from jaxtyping import Array, Float32, Int64
 
 from prismlab.experiments.tasks.features import feature_set
 
-# Features of at most RESIDENT_BYTES are handed to the device once, and batches are gathered there. Of larger
-# ones, the batches of several steps are handed over at a time, CHUNK_BYTES in all.
+# Features of at most RESIDENT_BYTES are handed to the device once, and batches are gathered there from a
+# standardised copy. Of larger ones, the batches of several steps are handed over at a time, CHUNK_BYTES in
+# all.
 RESIDENT_BYTES = 512 << 20
 CHUNK_BYTES = 64 << 20
 # Of features on the device, this many steps are taken between two reports of progress.

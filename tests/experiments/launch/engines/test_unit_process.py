@@ -1,4 +1,4 @@
-"""Processes of units: exit codes are reported, a unit stops with what started it, and freed memory is kept."""
+"""Processes of units: exit codes are reported, a unit stops with its parent, and freed memory is kept."""
 
 import concurrent.futures
 import json
