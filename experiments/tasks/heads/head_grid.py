@@ -130,34 +130,43 @@ class _How:
 
 @eqx.filter_jit
 def _steps(heads: Any, memory: Any, pool: Array, read: Any, numbers: Any, mask: Any, how: _How) -> Any:
-    """Return heads and memory after a chunk of steps; compiled once for data, seeds and rates of a shape."""
+    """Return heads and memory after a chunk of steps; compiled once for data, seeds and rates of a shape.
+
+    Heads of different orders share nothing, so they train one order after another: a batch and the heads that
+    read it then stay in the processor's cache.
+    """
     shift, scale, key, rates, decays = numbers
-    by_order = lambda leaf: jnp.moveaxis(leaf.reshape(-1, how.orders, *leaf.shape[1:]), 1, 0)
+    steps, at, y = read
     schedule = optim.Schedule(1.0, how.warmup_steps).build(how.steps)
-    static = eqx.filter(heads, eqx.is_array, inverse=True)
-    pool = (pool - shift) * scale  # once, not for every batch
+    arrays, static = eqx.partition(heads, eqx.is_array)
+    shape = pool.shape[1:]
+    pool = ((pool - shift) * scale).reshape(len(pool), -1)  # once, not for every batch; long rows copy faster
 
     def loss_of(trained: Any, x: Array, y: Any, key: Any) -> Array:
-        def of_order(trained: Any, x: Array, y: Any) -> Array:
-            logits = _each(eqx.combine(trained, static), x, key).astype(jnp.float32)
-            return targets_module.Targets(y, how.bounds).loss(logits, y, how.label_smoothing).sum()
+        logits = _each(eqx.combine(trained, static), x, key).astype(jnp.float32)
+        return targets_module.Targets(y, how.bounds).loss(logits, y, how.label_smoothing).sum()
 
-        return jax.vmap(of_order)(jax.tree.map(by_order, trained), x, y).sum()
+    def of_order(order: Any) -> Any:
+        start, at, y, rates, decays = order
 
-    def one(carry: Any, batch: Any) -> tuple[Any, None]:
-        trained, memory = carry
-        step, at, y = batch
-        gradient = jax.grad(loss_of)(trained, pool[at], y, keys.fold(key, "dropout", step))
-        updates, memory = _ADAM.update(gradient, memory)
+        def one(carry: Any, batch: Any) -> tuple[Any, None]:
+            trained, memory = carry
+            step, at, y = batch
+            x = pool[at].reshape(len(at), *shape)
+            gradient = jax.grad(loss_of)(trained, x, y, keys.fold(key, "dropout", step))
+            updates, memory = _ADAM.update(gradient, memory)
 
-        def apply(head: Array, update: Array, decayed: bool) -> Array:
-            across = lambda values: values.reshape(-1, *[1] * (head.ndim - 1))
-            decay = across(decays) * head if decayed else 0.0
-            return head - across(rates) * schedule(step) * (update + decay)
+            def apply(head: Array, update: Array, decayed: bool) -> Array:
+                across = lambda values: values.reshape(-1, *[1] * (head.ndim - 1))
+                decay = across(decays) * head if decayed else 0.0
+                return head - across(rates) * schedule(step) * (update + decay)
 
-        return (jax.tree.map(apply, trained, updates, mask), memory), None
+            return (jax.tree.map(apply, trained, updates, mask), memory), None
 
-    trained, memory = jax.lax.scan(one, (eqx.filter(heads, eqx.is_array), memory), read)[0]
+        return jax.lax.scan(one, start, (steps, at, y))[0]
+
+    of_orders = (arrays, memory), jnp.swapaxes(at, 0, 1), jnp.swapaxes(y, 0, 1), rates, decays
+    trained, memory = jax.lax.map(of_order, of_orders)
     return eqx.combine(trained, static), memory
 
 
@@ -237,10 +246,14 @@ def fit(
             weight_decay.mask(eqx.filter(single, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct)))
         )
     repeat = lambda index: jnp.repeat(jnp.asarray([point[index] for point in points]), grid.seeds)
-    numbers = shift, scale, key, repeat(0), repeat(1)
     orders = grid.seeds if grid.own_order else 1
+    # [rates * decays * seeds, ...] -> [orders, rates * decays * (seeds / orders), ...], and back.
+    by_order = lambda x: jnp.swapaxes(x.reshape(-1, orders, *x.shape[1:]), 0, 1) if eqx.is_array(x) else x
+    in_a_row = lambda x: jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:]) if eqx.is_array(x) else x
+    numbers = shift, scale, key, by_order(repeat(0)), by_order(repeat(1))
+    heads = jax.tree.map(by_order, heads)
     how = _How(targets.bounds, orders, grid.label_smoothing, grid.warmup_steps, grid.steps)
-    memory = _ADAM.init(eqx.filter(heads, eqx.is_array))
+    memory = jax.vmap(_ADAM.init)(eqx.filter(heads, eqx.is_array))
     drawn = batches.Batches((features, *augmented), rows, grid.batch_size, seed, orders)
     counter = progress.Counter("heads: training steps", grid.steps)
     for chunk in drawn.chunks(grid.steps):
@@ -250,4 +263,4 @@ def fit(
             jax.block_until_ready(eqx.filter(heads, eqx.is_array))
         counter.add(len(chunk.steps))
     sized = [(size, *point) for size in range(len(makes)) for point in points]
-    return Fitted(heads, sized, grid.seeds, targets, shift, scale)
+    return Fitted(jax.tree.map(in_a_row, heads), sized, grid.seeds, targets, shift, scale)

@@ -255,6 +255,15 @@ def test_heads_of_further_seeds_have_an_order_of_their_own_and_the_first_stays_t
     assert np.abs(first[:, 1] - apart[:, 1]).max() > 1e-3
 
 
+def test_a_head_of_a_grid_is_the_head_that_it_would_be_alone():
+    train = encoded("train", 60, tokens=False)
+    rates, settings = (1e-3, 3e-2), {"seeds": 2, "steps": 6, "batch_size": 16, "own_order": True}
+    whole = probe.Probe(probe.Linear(), head_grid.Grid(rates, (0.0, 0.5), **settings)).train(train, seed=0)
+    alone = probe.Probe(probe.Linear(), head_grid.Grid(rates[1:], (0.5,), **settings)).train(train, seed=0)
+    np.testing.assert_allclose(whole.outputs[3], alone.outputs[0], atol=1e-5)
+    assert np.abs(whole.outputs[3] - whole.outputs[2]).max() > 1e-3
+
+
 def test_whitened_features_are_uncorrelated_on_the_training_items():
     rng = np.random.default_rng(0)
     mixed = (rng.normal(size=(400, 1, 3, 4)) @ rng.normal(size=(4, 4)) + 5).astype(np.float32)
