@@ -34,7 +34,8 @@ def run(
     """Run a unit, in turn with other processes that run the same one.
 
     Args:
-        name: the unit, as `ablate --dry-run` prints it.
+        name: the stage or evaluation, as `ablate --dry-run` prints it; an evaluation runs with the others of
+            its row.
         workdir: the shared work directory.
         cache: directory shared by runs.
         root: the ablation.
@@ -51,9 +52,10 @@ def run(
     prints = prepared.prints(workdir, cache)
     known = units.units(root, prints)
     by_name = {each.name: each for each in known}
-    if name not in by_name:
+    unit = units.named(name, known)
+    if unit is None:
         raise errors.UserError(distributed.decide(lambda: prepared.why_unknown(name, workdir, known)))
-    unit, runner = by_name[name], engine.Engine(workdir, cache, out, prints, loaded=loaded)
+    runner = engine.Engine(workdir, cache, out, prints, loaded=loaded)
     if distributed.decide(lambda: units.is_done(unit, runner.kept)):
         console.say(out, f"{unit.told}: already done")
         return exits.DONE
@@ -61,7 +63,7 @@ def run(
         lambda: [each for each in unit.needs if not units.is_done(by_name[each], runner.kept)]
     )
     if missing:
-        raise errors.UserError(f"{name} needs {', '.join(missing)}, which must be done first")
+        raise errors.UserError(f"{unit.name} needs {', '.join(missing)}, which must be done first")
     with contextlib.ExitStack() as held:
         distributed.decide(lambda: held.enter_context(runner.kept.turn(unit.lease)))
         if distributed.decide(lambda: units.is_done(unit, runner.kept)):
@@ -69,7 +71,7 @@ def run(
             return exits.DONE
         code, why = once(unit, runner)
         if why and distributed.is_main():
-            leases.fail(workdir, name, why)
+            leases.fail(workdir, unit.name, why)
             console.tell(f"{unit.told}: {why}")
     return code
 

@@ -6,6 +6,7 @@ them.
 
 import dataclasses
 import graphlib
+from collections.abc import Sequence
 
 from prismlab.core.train.checkpoints import stage_folder
 from prismlab.experiments.recipe import describe, recipe, resources
@@ -79,6 +80,19 @@ def units(root: recipe.Ablation, prints: fingerprints.Fingerprints | None = None
         )
 
     return [*_in_order({unit.name: unit for unit in training.values()}), *scores]
+
+
+def named(name: str, known: Sequence[Unit]) -> Unit | None:
+    """Return the unit of a name, or the one that runs the evaluation of that name; None if there is none.
+
+    Args:
+        name: of a unit, or of an evaluation as `ablate --dry-run` prints it.
+        known: all units of the ablation.
+    """
+    for unit in known:
+        if name == unit.name or name in [each.label for each in unit.evaluations]:
+            return unit
+    return None
 
 
 def _in_order(training: dict[str, Unit]) -> list[Unit]:

@@ -67,7 +67,7 @@ def _evaluation(judged: stages.Evaluation, kept: store.Store, stage: str) -> Nod
     path = kept.score_path(judged.address)
     runs = not path.exists()
     writer = "" if runs else _writer(path, kept)
-    return Node(f"{judged.name}-{judged.address}", judged.address, (stage,), runs, writer, judged)
+    return Node(judged.label, judged.address, (stage,), runs, writer, judged)
 
 
 def _writer(path: filesystem.Path, kept: store.Store) -> str:

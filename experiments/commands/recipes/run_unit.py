@@ -14,7 +14,7 @@ HELP = (
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("unit", metavar="NAME", help="name of the unit, as `ablate --dry-run` prints it")
+    parser.add_argument("unit", metavar="NAME", help="stage or evaluation, as `ablate --dry-run` prints it")
     shared_recipe.arguments(parser)
     shared_recipe.workdir(parser)
 

@@ -75,6 +75,11 @@ class Evaluation:
     address: str
     inputs: Mapping[str, Any]
 
+    @property
+    def label(self) -> str:
+        """Name in the graph of a run (`ablate --dry-run`)."""
+        return f"{self.name}-{self.address}"
+
 
 def plan(
     experiment: recipe.Experiment, seed: int, prints: fingerprints.Fingerprints | None = None

@@ -10,10 +10,11 @@ from prismlab.core.train.loops import loop
 from prismlab.experiments import console, exits, main
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.launch import prepared, unit_run, units
+from prismlab.experiments.preview import explain_graph
 from prismlab.experiments.recipe import resources
-from prismlab.experiments.recipe.addresses import fingerprints
+from prismlab.experiments.recipe.addresses import fingerprints, stages
 from prismlab.experiments.run import engine
-from prismlab.experiments.store import leases, work_directory
+from prismlab.experiments.store import leases, store, work_directory
 
 FILE = "smoke.gin"
 
@@ -51,6 +52,14 @@ def test_a_unit_runs_once_after_those_that_it_needs(known, trained, tmp_path, ca
     assert trained == [first.name, second.name]
     assert "already done" in capsys.readouterr().out
     assert not leases.living(tmp_path)
+
+
+def test_every_name_that_the_graph_prints_is_that_of_a_unit(ablation, known, shared_cache, tmp_path):
+    lines = stages.lines(ablation.experiments(), ablation.seeds, fingerprints.Fingerprints(shared_cache))
+    names = [node.name for node in explain_graph.graph(lines, store.of(tmp_path))]
+    found = [units.named(name, list(known.values())) for name in names]
+    assert {unit and unit.name for unit in found} == set(known)
+    assert units.named("probe-0", list(known.values())) is None
 
 
 def test_two_engines_that_start_a_unit_run_it_once(
