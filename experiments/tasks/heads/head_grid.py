@@ -122,10 +122,36 @@ class _How:
     """What a program of `_steps` depends on besides shapes."""
 
     bounds: tuple[tuple[int, int], ...]
-    orders: int
     label_smoothing: float
     warmup_steps: int
     steps: int
+
+
+@eqx.filter_jit
+def _start(makes: Sequence[Any], key: Any, points: int, seeds: int, orders: int) -> tuple[Any, Any]:
+    """Return new heads of each size, [orders, points * seeds / orders, ...], and the memory of Adam.
+
+    In one program: started one by one, the operations take as long as a hundred training steps.
+    """
+
+    def of_points(x: Array) -> Array:
+        tiled = jnp.tile(x, (points, *[1] * (x.ndim - 1)))
+        return jnp.swapaxes(tiled.reshape(-1, orders, *x.shape[1:]), 0, 1)
+
+    own = jax.vmap(lambda i: keys.fold(key, "head", i))(jnp.arange(seeds))
+    heads = [eqx.filter_vmap(lambda key, make=make: make(key=key))(own) for make in makes]
+    arrays, static = eqx.partition(heads, eqx.is_array)
+    arrays = jax.tree.map(of_points, arrays)
+    return eqx.combine(arrays, static), jax.vmap(_ADAM.init)(arrays)
+
+
+@eqx.filter_jit
+def _in_a_row(heads: Any) -> Any:
+    """Return heads of several orders as [points * seeds, ...]."""
+    arrays, static = eqx.partition(heads, eqx.is_array)
+    return eqx.combine(
+        jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:]), arrays), static
+    )
 
 
 @eqx.filter_jit
@@ -234,26 +260,17 @@ def fit(
     if grid.standardise:
         mean, deviation = moments(features, rows, grid.batch_size)
         shift, scale = mean.astype(np.float32), (1.0 / (deviation + 1e-6)).astype(np.float32)
-    heads, mask = [], []
+    orders = grid.seeds if grid.own_order else 1
+    heads, memory = _start(tuple(makes), key, len(points), grid.seeds, orders)
+    mask = []
     for make in makes:
-        one_seed = eqx.filter_vmap(lambda i, make=make: make(key=keys.fold(key, "head", i)))(
-            jnp.arange(grid.seeds)
-        )
-        tile = lambda x: jnp.tile(x, (len(points), *[1] * (x.ndim - 1))) if eqx.is_array(x) else x
-        heads.append(jax.tree.map(tile, one_seed))
-        single = eqx.filter_eval_shape(lambda make=make: make(key=key))
+        single = eqx.filter_eval_shape(make, key=key)
         mask.append(
             weight_decay.mask(eqx.filter(single, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct)))
         )
-    repeat = lambda index: jnp.repeat(jnp.asarray([point[index] for point in points]), grid.seeds)
-    orders = grid.seeds if grid.own_order else 1
-    # [rates * decays * seeds, ...] -> [orders, rates * decays * (seeds / orders), ...], and back.
-    by_order = lambda x: jnp.swapaxes(x.reshape(-1, orders, *x.shape[1:]), 0, 1) if eqx.is_array(x) else x
-    in_a_row = lambda x: jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:]) if eqx.is_array(x) else x
-    numbers = shift, scale, key, by_order(repeat(0)), by_order(repeat(1))
-    heads = jax.tree.map(by_order, heads)
-    how = _How(targets.bounds, orders, grid.label_smoothing, grid.warmup_steps, grid.steps)
-    memory = jax.vmap(_ADAM.init)(eqx.filter(heads, eqx.is_array))
+    each = np.repeat(np.asarray(points, np.float32), grid.seeds, axis=0).reshape(-1, orders, 2)
+    numbers = shift, scale, key, each[..., 0].T, each[..., 1].T
+    how = _How(targets.bounds, grid.label_smoothing, grid.warmup_steps, grid.steps)
     drawn = batches.Batches((features, *augmented), rows, grid.batch_size, seed, orders)
     counter = progress.Counter("heads: training steps", grid.steps)
     for chunk in drawn.chunks(grid.steps):
@@ -263,4 +280,4 @@ def fit(
             jax.block_until_ready(eqx.filter(heads, eqx.is_array))
         counter.add(len(chunk.steps))
     sized = [(size, *point) for size in range(len(makes)) for point in points]
-    return Fitted(jax.tree.map(in_a_row, heads), sized, grid.seeds, targets, shift, scale)
+    return Fitted(_in_a_row(heads), sized, grid.seeds, targets, shift, scale)

@@ -126,6 +126,22 @@ class MultiLayer:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Make:
+    """Constructor of heads; equal ones share a compiled program."""
+
+    classifier: Classifier
+    shape: tuple[int, ...]
+    classes: int
+
+    def __hash__(self) -> int:
+        return hash((type(self.classifier), self.shape, self.classes))  # a classifier may have no hash
+
+    def __call__(self, *, key: PRNGKeyArray) -> Any:
+        """Return a head with random weights."""
+        return self.classifier.build(self.shape, self.classes, key=key)
+
+
 def width(total: int, heads: int) -> int:
     """Return the width of attention heads, after a check that they divide it."""
     if total % heads:
@@ -216,7 +232,7 @@ class Probe:
         tried: list[Any] = [self.classifier]
         if self.sizes:
             tried = [dataclasses.replace(tried[0], hidden_dim=size) for size in self.sizes]
-        makes = [lambda key, one=one: one.build(shape, len(found.classes), key=key) for one in tried]
+        makes = [_Make(one, shape, len(found.classes)) for one in tried]
         fitted = head_grid.fit(
             makes,
             train.features,
