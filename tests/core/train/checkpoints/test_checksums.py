@@ -23,7 +23,8 @@ def test_any_flipped_bit_is_seen(data):
     changed = np.array(values)
     raw = changed.reshape(-1).view(np.uint8)
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    assert checksums.of({"x": values}) != checksums.of({"x": changed.reshape(shape)})
+    there = data.draw(st.sampled_from([np.asarray, jnp.asarray]))
+    assert checksums.of({"x": values}) != checksums.of({"x": there(changed.reshape(shape))})
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "bfloat16"])
@@ -32,7 +33,12 @@ def test_it_is_the_weighted_sum_of_the_bits(kind):
     bits = np.asarray(values).reshape(-1)
     bits = bits.view({1: "uint8", 2: "uint16", 4: "uint32"}[bits.itemsize]).astype(np.uint64)
     expected = int((bits * (2 * np.arange(60, dtype=np.uint64) + 1)).sum() % 2**32)
-    assert checksums.of({"x": values}) == {"x": expected}
+    assert checksums.of({"x": values}) == checksums.of({"x": np.asarray(values)}) == {"x": expected}
+
+
+def test_an_array_of_a_file_has_the_sum_that_it_has_on_a_device():
+    for values in (np.float32(3.5).reshape(()), np.arange(12, dtype=np.int32).reshape(3, 4).T, np.zeros(0)):
+        assert checksums.of({"x": values}) == checksums.of({"x": jnp.asarray(values)})
 
 
 def test_values_that_change_places_are_seen():
