@@ -19,6 +19,8 @@ AnyFloat = typing.Annotated[float, "may be NaN or infinite"]
 LARGEST = 1e100
 SEAL = "sha256"  # key of an object's own digest
 _DEEPEST = 100  # levels of nesting; Python's own JSON functions recurse
+_CONTAINERS, _NUMBERS = (dict, list), {int, float}
+_LEAVES = {int, float, str, bool, types.NoneType}
 _ADVICE = "move it elsewhere and run again"
 
 
@@ -158,12 +160,24 @@ def _instance(kind: Any, value: Any, where: str) -> Any:
 
 def _sequence(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
     items = _expect(list, "a list", value, where)
+    if arguments[-1] is Ellipsis and _all_fit(arguments[0], items):
+        return tuple(map(float, items)) if arguments[0] is float else tuple(items)
     kinds = [arguments[0]] * len(items) if arguments[-1] is Ellipsis else list(arguments)
     if len(kinds) != len(items):
         raise Invalid(f"expected {len(kinds)} values at {where}, found {len(items)}")
     return tuple(
         parse(kind, item, f"{where}[{index}]") for index, (kind, item) in enumerate(zip(kinds, items))
     )
+
+
+def _all_fit(kind: Any, items: list[Any]) -> bool:
+    """Return whether a list of a plain type needs no conversion one by one; scores have a million items."""
+    found = set(map(type, items))
+    return (kind is str and found <= {str}) or (kind is float and found <= _NUMBERS and _all_finite(items))
+
+
+def _all_finite(numbers: list[Any]) -> bool:
+    return all(map(LARGEST.__ge__, map(abs, numbers)))
 
 
 def _expect(kind: type, words: str, value: Any, where: str) -> Any:
@@ -173,7 +187,7 @@ def _expect(kind: type, words: str, value: Any, where: str) -> Any:
 
 
 def _number(value: Any, where: str, *, finite: bool = True) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise Invalid(f"expected a number at {where}, found {_found(value)}")
     if not finite and isinstance(value, float) and not math.isfinite(value):
         return value
@@ -193,8 +207,11 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, dict):
         return {name: _plain(item, _join(where, name)) for name, item in value.items()}
     if isinstance(value, list):
+        found = set(map(type, value))
+        if found <= {str} or (found <= _NUMBERS and _all_finite(value)):
+            return value
         return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
         _number(value, where)
     return value
 
@@ -211,10 +228,11 @@ def check_depth(value: Any, deepest: int = _DEEPEST) -> None:
     """
     level = [value]
     for _ in range(deepest):
-        inner = [each for each in level if isinstance(each, dict | list)]
+        inner = [each for each in level if isinstance(each, _CONTAINERS)]
         if not inner:
             return
-        level = [item for each in inner for item in (each.values() if isinstance(each, dict) else each)]
+        content = [each.values() if isinstance(each, dict) else each for each in inner]
+        level = [item for each in content if not _LEAVES.issuperset(map(type, each)) for item in each]
     raise RecursionError
 
 
