@@ -37,9 +37,16 @@ def counted(planned: Any, known: float | None) -> float | None:
         FLOPs; None for a stage of fewer than `WORTH_STEPS` steps on a device without a published peak, where
         counting would take longer than training.
     """
-    if known is not None or planned.stage.steps < WORTH_STEPS:
-        return known
-    return model_flops(planned)
+    return known if known is not None or not is_counted(planned) else model_flops(planned)
+
+
+def is_counted(planned: Any) -> bool:
+    """Return whether a stage has the steps that make counting worth its time.
+
+    Args:
+        planned: a `stages.Planned`.
+    """
+    return bool(planned.stage.steps >= WORTH_STEPS)
 
 
 def model_flops(planned: Any) -> float:

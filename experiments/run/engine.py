@@ -33,7 +33,7 @@ from prismlab.core.train.loops import loop
 from prismlab.core.train.steps import step
 from prismlab.experiments import console
 from prismlab.experiments.certificate import attempts, certify, step_digests
-from prismlab.experiments.cost import step_flops
+from prismlab.experiments.cost import flops_memory
 from prismlab.experiments.gin_strict import strict
 from prismlab.experiments.preview import accepted_code
 from prismlab.experiments.recipe import recipe
@@ -196,9 +196,8 @@ class Engine:
             raise
         checkpoints.close()
         finished = stage_folder.Finished(stage.steps, host_memory.digest_of(state.learner))
-        certify.stage(
-            folder, stage, facts, finished, self.loaded, step_flops.counted(planned, training.flops)
-        )
+        worked = flops_memory.counted(planned, training.flops, self.prints)
+        certify.stage(folder, stage, facts, finished, self.loaded, worked)
         work_directory.record(folder / stage_folder.DONE, dataclasses.asdict(finished))
 
     def begin(
