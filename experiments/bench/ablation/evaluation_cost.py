@@ -1,10 +1,11 @@
-"""Benchmark the frozen evaluation: a second task on the same clips, and twenty heads at once.
+"""Benchmark the frozen evaluation: a second task on the same clips, and several heads at once.
 
     python -m prismlab.experiments.bench.ablation.evaluation_cost --clips 1000
 
 Prints ratios of one run: the time of a first task (encoder pass and head) to that of a second one on the
-same clips, whose features are stored; and the time of twenty heads to that of one, after compilation, with
-features in memory and with features streamed from the encoder.
+same clips, whose features are stored; and the time of twenty heads on the same batches, and of eight with
+batches of their own, to that of one, after compilation, with features in memory and with features streamed
+from the encoder.
 """
 
 import argparse
@@ -28,6 +29,11 @@ from prismlab.experiments.tasks.interface import protocols
 from prismlab.experiments.tasks.readers.rendered_world import rendered
 
 RATES = tuple(np.geomspace(1e-4, 1e-1, 20).tolist())
+HEADS: dict[str, Any] = {
+    "1 head": {"learning_rates": RATES[:1], "seeds": 1},
+    "20 heads": {"learning_rates": RATES, "seeds": 1},
+    "8 heads with batches of their own": {"learning_rates": RATES[:1], "seeds": 8, "own_order": True},
+}
 
 
 def tower(options: argparse.Namespace) -> video.VideoTower:
@@ -95,16 +101,14 @@ def main() -> None:
         for mode, steps in (("memory", options.steps), ("streamed", 2)):
             encoded = keeping.Keeping(mode).encode(found, encoder, cache)
             times = {}
-            for count in (1, 20):
-                grid = head_grid.Grid(
-                    RATES[:count], seeds=1, steps=steps, batch_size=options.batch, standardise=False
-                )
+            for name, own in HEADS.items():
+                grid = head_grid.Grid(steps=steps, batch_size=options.batch, standardise=False, **own)
                 run = functools.partial(train_heads, encoded, grid)
                 seconds(run)  # compiles
-                times[count] = min(seconds(run) for _ in range(2))
-            for count, value in times.items():
-                name = f"{count} head{'s' * (count > 1)}, {steps} steps, features {mode}"
-                say(f"{name}: {value:.2f} s, {value / times[1]:.2f} of one head")
+                times[name] = min(seconds(run) for _ in range(2))
+            for name, value in times.items():
+                share = value / times["1 head"]
+                say(f"{name}, {steps} steps, features {mode}: {value:.2f} s, {share:.2f} of one head")
 
 
 if __name__ == "__main__":
