@@ -61,5 +61,5 @@ def test_an_empty_source_stops_the_run_at_once(rows, opened, tmp_path, beside, m
         for label, row in rows.items()
     }
     monkeypatch.setattr(source.Rendered, "open", lambda self, cache: range(len(self.world)))
-    with pytest.raises(errors.UserError, match="probe's test.* is empty; add clips"):
+    with pytest.raises(errors.UserError, match=r"probe's test.* is empty; add clips"):
         prepare(changed, tmp_path, beside=beside)
