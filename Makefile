@@ -74,7 +74,7 @@ bench-checkpoint: .venv/installed  ## how long a save stops the loop, and memory
 bench-rerun: .venv/installed  ## a finished ablation, run again: nothing to do in under 3 seconds on a quiet core
 	$(BIN)/python -m prismlab.experiments.bench.ablation.rerun_time
 
-bench-eval: .venv/installed  ## a second task on stored features, and twenty heads against one, as ratios in one run
+bench-eval: .venv/installed  ## a second task on stored features, and several heads against one, as ratios in one run
 	$(BIN)/python -m prismlab.experiments.bench.ablation.evaluation_cost
 
 bench-co-train: .venv/installed  ## six stage-2 rows trained together against six single runs, with equal digests, one run

@@ -1,8 +1,13 @@
-"""Remember the model FLOPs of a step in the cache, so that stages that differ in the seed count them once."""
+"""Remember the model FLOPs of a step in the cache, so that stages that differ in the seed count them once.
+
+Only for CPUs: on a device with a published peak FLOPs are counted when a stage starts (`step_flops.of_step`),
+and layers may be traced in another way there.
+"""
 
 import contextlib
 import dataclasses
 import json
+import pathlib
 from typing import Any
 
 import jax
@@ -21,17 +26,37 @@ class _Kept:
     flops: float
 
 
-def counted(planned: stages.Planned, known: float | None, prints: fingerprints.Fingerprints) -> float | None:
+def place(planned: stages.Planned, prints: fingerprints.Fingerprints) -> pathlib.Path | None:
+    """Return the file that remembers the FLOPs of a step.
+
+    Call it before training: source files may be edited while a stage trains.
+
+    Args:
+        planned: the stage.
+        prints: fingerprints of this run.
+
+    Returns:
+        None where nothing is remembered: without a cache, on an accelerator, and where the stage or its
+        teacher has shapes that their inputs do not state (accepted code, a teacher from a folder).
+    """
+    shapes = _shapes_of(planned)
+    if prints.cache is None or jax.default_backend() != "cpu" or shapes is None:
+        return None
+    code = prints.code((), (step_flops.__name__,))
+    address = describe.address({"stage": shapes, "code": code, "jax": jax.__version__})
+    return prints.cache / f"flops-{address}.json"
+
+
+def counted(planned: stages.Planned, known: float | None, path: pathlib.Path | None) -> float | None:
     """Return what `step_flops.counted` returns, from the cache if it was counted before.
 
     Args:
         planned: the stage.
         known: see `step_flops.counted`.
-        prints: fingerprints of this run; its cache may be read-only or None, which only costs time.
+        path: from `place`; the cache may be read-only, which only costs time.
     """
-    if known is not None or prints.cache is None or not step_flops.is_counted(planned):
+    if known is not None or path is None or not step_flops.is_counted(planned):
         return step_flops.counted(planned, known)
-    path = prints.cache / f"flops-{_address(planned, prints)}.json"
     with contextlib.suppress(OSError, errors.UserError):  # missing or damaged: written again
         kept: _Kept = checked_json.read(_Kept, path, limit=_MOST_BYTES)
         return kept.flops
@@ -41,20 +66,14 @@ def counted(planned: stages.Planned, known: float | None, prints: fingerprints.F
     return found
 
 
-def _address(planned: stages.Planned, prints: fingerprints.Fingerprints) -> str:
-    code = prints.code((), (step_flops.__name__,))
-    return describe.address({"stage": _shapes_of(planned), "code": code, "jax": jax.__version__})
+def _shapes_of(planned: stages.Planned) -> dict[str, Any] | None:
+    """Return what decides the shapes of a step; None if that is not known.
 
-
-def _shapes_of(planned: stages.Planned) -> dict[str, Any]:
-    """Return what decides the shapes of a step; of its parents only the teacher does."""
-    teacher = planned.teacher
-    return {
-        "configuration": planned.inputs["configuration"],
-        "code": planned.inputs["code"],
-        "teacher": (
-            _shapes_of(teacher)
-            if isinstance(teacher, stages.Planned)
-            else planned.inputs["parents"]["teacher"]
-        ),
-    }
+    Of its parents, only the teacher matters.
+    """
+    teacher: Any = planned.teacher
+    taught = _shapes_of(teacher) if isinstance(teacher, stages.Planned) else {}
+    if planned.accepted or taught is None or isinstance(teacher, filesystem.Path):
+        return None
+    own = {key: planned.inputs[key] for key in ("configuration", "code")}
+    return {**own, "teacher": taught or planned.inputs["parents"]["teacher"]}

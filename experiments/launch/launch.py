@@ -94,7 +94,7 @@ def run(options: argparse.Namespace, loaded: strict.Loaded) -> int:
         sys.stdout.flush()  # before the lines of the units
         prepared.record(options.workdir, known, options.accept_code)
         if todo:
-            warm_up.everything(root.experiments(), cache, out, beside=options.launcher == "local")
+            warm_up.everything(root.experiments(), cache, out)
         ended = platform.run(order) if todo else executor.Ended()
         if ended is None:
             return exits.DONE

@@ -14,6 +14,7 @@ from prismlab.experiments.recipe.addresses import fingerprints
 from prismlab.experiments.store import store, work_directory
 
 FILE = "prepared.json"  # `facts` of the command that prepared the work directory
+EVALUATIONS = "evaluations"  # their names in that file; units of rows have other names
 
 
 def record(workdir: filesystem.Path, known: list[units.Unit], accept: Sequence[str] = ()) -> None:
@@ -24,7 +25,9 @@ def record(workdir: filesystem.Path, known: list[units.Unit], accept: Sequence[s
         known: all units of the ablation.
         accept: names of the stages whose change of code is accepted (`--accept-code`).
     """
-    work_directory.record(workdir / FILE, {**facts(known), accepted_code.FIELD: list(accept)})
+    judged = sorted({each.label for unit in known for each in unit.evaluations})
+    named = {EVALUATIONS: judged, accepted_code.FIELD: list(accept)}
+    work_directory.record(workdir / FILE, {**facts(known), **named})
 
 
 def prints(workdir: filesystem.Path, cache: pathlib.Path) -> fingerprints.Fingerprints:
@@ -84,13 +87,13 @@ def why_unknown(name: str, workdir: filesystem.Path, known: list[units.Unit]) ->
         known: the units of the ablation, as this process sees them.
     """
     before = stage_folder.json_if_sound(workdir / FILE)
-    if before is not None and name in before.get("units", ()):
+    if before is not None and name in [*before.get("units", ()), *before.get(EVALUATIONS, ())]:
         return _other(workdir, before, known)
     return f"no unit of this ablation is named {name!r}; `prismlab ablate ... --dry-run` lists them"
 
 
 def _other(workdir: filesystem.Path, before: dict[str, Any], known: list[units.Unit]) -> str:
-    alike = {key: before.get(key) for key in ("units", accepted_code.FIELD) if key in before}
+    alike = {key: before.get(key) for key in ("units", EVALUATIONS, accepted_code.FIELD) if key in before}
     lines = describe.difference(before, {**facts(known), **alike})
     told = "; ".join(lines[:5]) or "another configuration"
     return (

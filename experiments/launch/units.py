@@ -90,7 +90,8 @@ def named(name: str, known: Sequence[Unit]) -> Unit | None:
         known: all units of the ablation.
     """
     for unit in known:
-        if name == unit.name or name in [each.label for each in unit.evaluations]:
+        stage = not unit.row and name.endswith(f"-{unit.planned.address}")  # trained under another name
+        if name == unit.name or stage or name in [each.label for each in unit.evaluations]:
             return unit
     return None
 

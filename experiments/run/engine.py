@@ -148,6 +148,7 @@ class Engine:
         if left:
             console.say(self.out, f"{heading}: {left}")
         self.prints.check(stages.data_of(stage), planned.inputs["data"], heading)
+        counts = flops_memory.place(planned, self.prints)
         begun = self.begin(planned, stage.run.layout.make(), among)
         devices, training, state = begun.devices, begun.training, begun.state
         stream = begun.stream if among is None else among.stream(begun.stream)
@@ -196,7 +197,7 @@ class Engine:
             raise
         checkpoints.close()
         finished = stage_folder.Finished(stage.steps, host_memory.digest_of(state.learner))
-        worked = flops_memory.counted(planned, training.flops, self.prints)
+        worked = flops_memory.counted(planned, training.flops, counts)
         certify.stage(folder, stage, facts, finished, self.loaded, worked)
         work_directory.record(folder / stage_folder.DONE, dataclasses.asdict(finished))
 

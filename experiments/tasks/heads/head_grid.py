@@ -125,6 +125,7 @@ class _How:
     label_smoothing: float
     warmup_steps: int
     steps: int
+    in_turn: bool
 
 
 @eqx.filter_jit
@@ -158,8 +159,8 @@ def _in_a_row(heads: Any) -> Any:
 def _steps(heads: Any, memory: Any, pool: Array, read: Any, numbers: Any, mask: Any, how: _How) -> Any:
     """Return heads and memory after a chunk of steps; compiled once for data, seeds and rates of a shape.
 
-    Heads of different orders share nothing, so they train one order after another: a batch and the heads that
-    read it then stay in the processor's cache.
+    Heads of different orders share nothing, so on a CPU they train one order after another: a batch and the
+    heads that read it then stay in the processor's cache.
     """
     shift, scale, key, rates, decays = numbers
     steps, at, y = read
@@ -192,7 +193,7 @@ def _steps(heads: Any, memory: Any, pool: Array, read: Any, numbers: Any, mask: 
         return jax.lax.scan(one, start, (steps, at, y))[0]
 
     of_orders = (arrays, memory), jnp.swapaxes(at, 0, 1), jnp.swapaxes(y, 0, 1), rates, decays
-    trained, memory = jax.lax.map(of_order, of_orders)
+    trained, memory = jax.lax.map(of_order, of_orders) if how.in_turn else jax.vmap(of_order)(of_orders)
     return eqx.combine(trained, static), memory
 
 
@@ -270,7 +271,9 @@ def fit(
         )
     each = np.repeat(np.asarray(points, np.float32), grid.seeds, axis=0).reshape(-1, orders, 2)
     numbers = shift, scale, key, each[..., 0].T, each[..., 1].T
-    how = _How(targets.bounds, grid.label_smoothing, grid.warmup_steps, grid.steps)
+    how = _How(
+        targets.bounds, grid.label_smoothing, grid.warmup_steps, grid.steps, jax.default_backend() == "cpu"
+    )
     drawn = batches.Batches((features, *augmented), rows, grid.batch_size, seed, orders)
     counter = progress.Counter("heads: training steps", grid.steps)
     for chunk in drawn.chunks(grid.steps):

@@ -60,6 +60,8 @@ def test_every_name_that_the_graph_prints_is_that_of_a_unit(ablation, known, sha
     found = [units.named(name, list(known.values())) for name in names]
     assert {unit and unit.name for unit in found} == set(known)
     assert units.named("probe-0", list(known.values())) is None
+    stage = next(unit for unit in known.values() if not unit.row)
+    assert units.named(f"before-s0-{stage.planned.address}", list(known.values())) == stage
 
 
 def test_two_engines_that_start_a_unit_run_it_once(

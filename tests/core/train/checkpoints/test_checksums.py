@@ -37,7 +37,8 @@ def test_it_is_the_weighted_sum_of_the_bits(kind):
 
 
 def test_an_array_of_a_file_has_the_sum_that_it_has_on_a_device():
-    for values in (np.float32(3.5).reshape(()), np.arange(12, dtype=np.int32).reshape(3, 4).T, np.zeros(0)):
+    turned = np.arange(12, dtype=np.int32).reshape(3, 4).T
+    for values in (np.float32(3.5).reshape(()), turned, np.zeros(0, np.float32), np.arange(3), np.ones(3)):
         assert checksums.of({"x": values}) == checksums.of({"x": jnp.asarray(values)})
 
 

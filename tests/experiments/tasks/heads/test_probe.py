@@ -255,6 +255,18 @@ def test_heads_of_further_seeds_have_an_order_of_their_own_and_the_first_stays_t
     assert np.abs(first[:, 1] - apart[:, 1]).max() > 1e-3
 
 
+def test_orders_train_at_once_on_an_accelerator(monkeypatch):
+    train = encoded("train", 60, tokens=False)
+    grid = head_grid.Grid((3e-2,), seeds=2, steps=6, batch_size=16, own_order=True)
+    in_turn = probe.Probe(probe.Linear(), grid).train(train, seed=0).outputs
+    mapped = []
+    monkeypatch.setattr(head_grid.jax, "default_backend", lambda: "tpu")
+    monkeypatch.setattr(head_grid.jax.lax, "map", mapped.append)
+    at_once = probe.Probe(probe.Linear(), grid).train(train, seed=0).outputs
+    np.testing.assert_allclose(in_turn, at_once, atol=1e-5)
+    assert not mapped
+
+
 def test_a_head_of_a_grid_is_the_head_that_it_would_be_alone():
     train = encoded("train", 60, tokens=False)
     rates, settings = (1e-3, 3e-2), {"seeds": 2, "steps": 6, "batch_size": 16, "own_order": True}
