@@ -19,7 +19,7 @@ AnyFloat = typing.Annotated[float, "may be NaN or infinite"]
 LARGEST = 1e100
 SEAL = "sha256"  # key of an object's own digest
 _DEEPEST = 100  # levels of nesting; Python's own JSON functions recurse
-_CONTAINERS, _NUMBERS = (dict, list), {int, float}
+_CONTAINERS = (dict, list)
 _LEAVES = {int, float, str, bool, types.NoneType}
 _ADVICE = "move it elsewhere and run again"
 
@@ -173,11 +173,9 @@ def _sequence(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, 
 def _all_fit(kind: Any, items: list[Any]) -> bool:
     """Return whether a list of a plain type needs no conversion one by one; scores have a million items."""
     found = set(map(type, items))
-    return (kind is str and found <= {str}) or (kind is float and found <= _NUMBERS and _all_finite(items))
-
-
-def _all_finite(numbers: list[Any]) -> bool:
-    return all(map(LARGEST.__ge__, map(abs, numbers)))
+    if kind is float:
+        return found <= {int, float} and all(map(LARGEST.__ge__, map(abs, items)))
+    return kind is str and found <= {str}
 
 
 def _expect(kind: type, words: str, value: Any, where: str) -> Any:
@@ -207,8 +205,7 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, dict):
         return {name: _plain(item, _join(where, name)) for name, item in value.items()}
     if isinstance(value, list):
-        found = set(map(type, value))
-        if found <= {str} or (found <= _NUMBERS and _all_finite(value)):
+        if _all_fit(str, value) or _all_fit(float, value):
             return value
         return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -36,11 +36,13 @@ def place(planned: stages.Planned, prints: fingerprints.Fingerprints) -> pathlib
         prints: fingerprints of this run.
 
     Returns:
-        None where nothing is remembered: without a cache, on an accelerator, and where the stage or its
-        teacher has shapes that their inputs do not state (accepted code, a teacher from a folder).
+        None where nothing is remembered: without a cache, on an accelerator, for a stage of few steps, and
+        where the stage or its teacher has shapes that their inputs do not state (accepted code, a teacher
+        from a folder).
     """
     shapes = _shapes_of(planned)
-    if prints.cache is None or jax.default_backend() != "cpu" or shapes is None:
+    alike = jax.default_backend() == "cpu" and step_flops.is_counted(planned)
+    if prints.cache is None or not alike or shapes is None:
         return None
     code = prints.code((), (step_flops.__name__,))
     address = describe.address({"stage": shapes, "code": code, "jax": jax.__version__})
@@ -55,7 +57,7 @@ def counted(planned: stages.Planned, known: float | None, path: pathlib.Path | N
         known: see `step_flops.counted`.
         path: from `place`; the cache may be read-only, which only costs time.
     """
-    if known is not None or path is None or not step_flops.is_counted(planned):
+    if known is not None or path is None:
         return step_flops.counted(planned, known)
     with contextlib.suppress(OSError, errors.UserError):  # missing or damaged: written again
         kept: _Kept = checked_json.read(_Kept, path, limit=_MOST_BYTES)

@@ -56,15 +56,10 @@ def seconds(run: Any) -> float:
     return time.perf_counter() - start
 
 
-@functools.cache  # equal makers share a compiled program
-def _make(shape: tuple[int, ...], classes: int) -> Any:
-    return lambda key: probe.Attention(heads=4).build(shape, classes, key=key)
-
-
 def train_heads(encoded: feature_set.Encoded, grid: head_grid.Grid) -> Any:
     """Train the paper's head on all items."""
     shape = encoded.features.take(np.zeros(1, np.int64)).shape[2:]
-    make = _make(shape, len(encoded.found.classes))
+    make = probe.Make(probe.Attention(heads=4), shape, len(encoded.found.classes))
     labels, rows = targets.Targets.of(encoded.found), np.arange(len(encoded.found))
     return head_grid.fit([make], encoded.features, labels, rows, grid, seed=0).heads
 

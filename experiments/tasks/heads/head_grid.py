@@ -18,6 +18,7 @@ import optax
 from jaxtyping import Array, Float, Float32, Int64
 
 from prismlab.core import errors, keys, weight_decay
+from prismlab.core.parallel import mesh
 from prismlab.core.train import optim
 from prismlab.experiments.recipe import progress
 from prismlab.experiments.tasks.features import feature_set
@@ -149,10 +150,8 @@ def _start(makes: Sequence[Any], key: Any, points: int, seeds: int, orders: int)
 @eqx.filter_jit
 def _in_a_row(heads: Any) -> Any:
     """Return heads of several orders as [points * seeds, ...]."""
-    arrays, static = eqx.partition(heads, eqx.is_array)
-    return eqx.combine(
-        jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:]), arrays), static
-    )
+    joined = lambda x: jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:]) if eqx.is_array(x) else x
+    return jax.tree.map(joined, heads)
 
 
 @eqx.filter_jit
@@ -271,9 +270,8 @@ def fit(
         )
     each = np.repeat(np.asarray(points, np.float32), grid.seeds, axis=0).reshape(-1, orders, 2)
     numbers = shift, scale, key, each[..., 0].T, each[..., 1].T
-    how = _How(
-        targets.bounds, grid.label_smoothing, grid.warmup_steps, grid.steps, jax.default_backend() == "cpu"
-    )
+    in_turn = mesh.platform() == "cpu"
+    how = _How(targets.bounds, grid.label_smoothing, grid.warmup_steps, grid.steps, in_turn)
     drawn = batches.Batches((features, *augmented), rows, grid.batch_size, seed, orders)
     counter = progress.Counter("heads: training steps", grid.steps)
     for chunk in drawn.chunks(grid.steps):

@@ -127,8 +127,14 @@ class MultiLayer:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Make:
-    """Constructor of heads; equal ones share a compiled program."""
+class Make:
+    """Constructor of heads; equal ones share a compiled program.
+
+    Args:
+        classifier: settings of each head.
+        shape: of the features of a view.
+        classes: number of classes.
+    """
 
     classifier: Classifier
     shape: tuple[int, ...]
@@ -232,7 +238,7 @@ class Probe:
         tried: list[Any] = [self.classifier]
         if self.sizes:
             tried = [dataclasses.replace(tried[0], hidden_dim=size) for size in self.sizes]
-        makes = [_Make(one, shape, len(found.classes)) for one in tried]
+        makes = [Make(one, shape, len(found.classes)) for one in tried]
         fitted = head_grid.fit(
             makes,
             train.features,
