@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from prismlab.core import errors
 from prismlab.core.io import checked_json
@@ -66,6 +68,23 @@ def test_a_wrong_value_is_named_with_its_place(tmp_path, change, message):
     assert len(str(caught.value).splitlines()) == 1
     assert str(path) in str(caught.value)
     assert str(caught.value).endswith("write it again")
+
+
+@given(
+    st.sampled_from([float, str]),
+    st.lists(st.one_of(st.floats(), st.integers(-(10**120), 10**120), st.booleans(), st.none(), st.text())),
+)
+def test_a_list_is_checked_as_its_items_are(kind, items):
+    def outcome(parse):
+        try:
+            return [(type(each), each) for each in parse()]
+        except checked_json.Invalid as error:
+            return str(error).rpartition(" at ")[0] + str(error).partition(", found")[2]
+
+    alone = outcome(lambda: [checked_json.parse(kind, item, "x") for item in items])
+    assert outcome(lambda: checked_json.parse(tuple[kind, ...], items, "x")) == alone
+    plain = outcome(lambda: [checked_json.parse(Any, item, "x") for item in items])
+    assert outcome(lambda: checked_json.parse(Any, items, "x")) == plain
 
 
 def test_the_first_type_that_fits_is_taken():

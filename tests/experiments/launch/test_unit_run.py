@@ -115,12 +115,13 @@ def test_the_exit_code_says_how_a_unit_ended(
     assert not leases.living(tmp_path)
 
 
-def test_an_unknown_unit_is_explained_by_what_differs(known, tmp_path, capsys):
+@pytest.mark.parametrize("field", ["units", prepared.EVALUATIONS])
+def test_an_unknown_unit_is_explained_by_what_differs(known, tmp_path, capsys, field):
     assert main.main(words("stage1-s0-0123", tmp_path)) == exits.USER_ERROR
     assert "no unit of this ablation is named 'stage1-s0-0123'" in capsys.readouterr().err
     facts = prepared.facts(list(known.values()))
     facts["code"]["prismlab.objectives.masked"] = "edited"
-    work_directory.record(tmp_path / prepared.FILE, {**facts, "units": ["stage1-s0-0123"]})
+    work_directory.record(tmp_path / prepared.FILE, {**facts, field: ["stage1-s0-0123"]})
     assert main.main(words("stage1-s0-0123", tmp_path)) == exits.USER_ERROR
     assert "other code or data than the command that prepared" in capsys.readouterr().err
 
