@@ -71,7 +71,7 @@ def test_a_wrong_value_is_named_with_its_place(tmp_path, change, message):
 
 
 @given(
-    st.sampled_from([float, str]),
+    st.sampled_from([float, str, int, bool]),
     st.lists(st.one_of(st.floats(), st.integers(-(10**120), 10**120), st.booleans(), st.none(), st.text())),
 )
 def test_a_list_is_checked_as_its_items_are(kind, items):
